@@ -1,0 +1,84 @@
+# flytrail: `make` builds build/flytrail; `make demo`, `make check`, `make bench` say what they do.
+
+BUILD ?= build
+CC ?= gcc
+WERROR ?= -Werror
+# address,undefined or thread: a build of its own, under another BUILD
+SAN ?=
+
+PKGS = libnats libpq libcjson libpcre2-8 libmicrohttpd libcrypto zlib
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+
+WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wcast-qual -Wcast-align \
+	-Wpointer-arith -Wwrite-strings -Wstrict-prototypes -Wmissing-prototypes \
+	-Wold-style-definition -Wformat=2 -Wundef -Wvla -Wswitch-enum -Wdouble-promotion \
+	-Wnull-dereference -Wimplicit-fallthrough -fno-common
+IS_CLANG := $(findstring clang,$(shell $(CC) --version 2>/dev/null | head -1))
+HARDEN = -fstack-protector-strong -fstack-clash-protection -fPIE
+ifeq ($(IS_CLANG),)
+HARDEN += -ftrivial-auto-var-init=zero
+endif
+ifeq ($(shell uname -m),x86_64)
+HARDEN += -fcf-protection
+endif
+ifeq ($(SAN),)
+OPT = -O2 -g -D_FORTIFY_SOURCE=3 $(HARDEN)
+LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack
+else
+OPT = -O1 -g -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+LINK = -fsanitize=$(SAN)
+endif
+
+CFLAGS_ALL = -std=c17 -D_GNU_SOURCE -Iinclude -I$(BUILD)/gen $(WARN) $(WERROR) $(OPT) $(PKG_CFLAGS) \
+	-pthread -MMD -MP $(CFLAGS)
+LIBS = $(PKG_LIBS) -pthread
+
+SRC := $(sort $(wildcard src/*/*.c))
+OBJ := $(SRC:%.c=$(BUILD)/%.o)
+LIB = $(BUILD)/libflytrail.a
+UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
+SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/support/*.c)))
+SQL := $(sort $(wildcard sql/*.sql))
+
+# Calls that tests make fail; tests/support/fault.c counts them.
+WRAP = malloc calloc realloc open pwrite pread fdatasync fsync ftruncate posix_fallocate rename \
+	unlink
+WRAP_FLAGS = $(WRAP:%=-Wl,--wrap=%)
+
+.PHONY: all unit clean demo check bench format
+all: $(BUILD)/flytrail
+
+$(BUILD)/flytrail: $(BUILD)/src/main.o $(LIB)
+	$(CC) $(LINK) -o $@ $^ $(LIBS)
+
+$(LIB): $(OBJ)
+	rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/src/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -include include/banned.h -c -o $@ $<
+
+# The migrations, as C strings.
+$(BUILD)/gen/migrations.inc: $(SQL) tests/support/embed_sql.py
+	@mkdir -p $(@D)
+	python3 tests/support/embed_sql.py $(SQL) > $@.tmp && mv $@.tmp $@
+$(BUILD)/src/store/migrate.o: $(BUILD)/gen/migrations.inc
+
+$(BUILD)/tests/support/%.o: tests/support/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -c -o $@ $<
+
+$(BUILD)/tests/unit/%: tests/unit/%.c $(SUPPORT) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -Itests/support $(LINK) $(WRAP_FLAGS) -o $@ $< $(SUPPORT) $(LIB) -lcmocka $(LIBS)
+
+unit: $(UNIT)
+
+format:
+	clang-format-14 -i $$(git ls-files '*.c' '*.h')
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,38 @@
+#ifndef BASE_HASH_H
+#define BASE_HASH_H
+
+/*
+ * hash: SHA-256 over pieces, by OpenSSL's libcrypto, which is met here alone.
+ *
+ * Ownership: the caller owns a struct hasher; it is reused for every digest,
+ *            because fetching an algorithm costs more than hashing a line.
+ * Threads:   a hasher belongs to one thread; hash_hex() is pure.
+ * Errors:    ERR_FATAL when libcrypto has no SHA-256 or no memory.
+ */
+
+#include "base/err.h"
+#include "base/span.h"
+
+enum { HASH_BYTES = 32, HASH_HEX_BYTES = 2 * HASH_BYTES + 1 };
+
+struct hasher;
+
+NODISCARD enum err_kind hasher_new(struct hasher **ret, struct err *err);
+void hasher_free(struct hasher *h); /* NULL is fine */
+
+/* A digest in one go ... */
+NODISCARD enum err_kind hasher_digest(struct hasher *h, struct span bytes, uint8_t ret[HASH_BYTES],
+				      struct err *err);
+
+/* ... or piece by piece: begin, add as often as wanted, end. */
+NODISCARD enum err_kind hasher_begin(struct hasher *h, struct err *err);
+void hasher_add(struct hasher *h, const void *bytes, size_t len); /* sticky: end tells */
+NODISCARD enum err_kind hasher_end(struct hasher *h, uint8_t ret[HASH_BYTES], struct err *err);
+
+/* Lower-case hexadecimal and a NUL. Returns text. */
+const char *hash_hex(const uint8_t digest[HASH_BYTES], char text[HASH_HEX_BYTES]);
+
+/* len random bytes from the system. */
+NODISCARD enum err_kind hash_random(void *ret, size_t len, struct err *err);
+
+#endif

@@ -1,0 +1,140 @@
+#ifndef SPOOL_SPOOL_H
+#define SPOOL_SPOOL_H
+
+/*
+ * spool: the only hand-over between intake and delivery: an append-only,
+ * checksummed, segmented log on disk. What a commit has synced is accepted;
+ * from there on no crash of this program or of what it delivers to loses it.
+ *
+ *	pipeline thread    spool_append() ... spool_append()      frames into one of two blocks
+ *	committer thread   spool_commit()                         write, fdatasync, publish the end
+ *	consumer threads   spool_reader_read(), spool_pass()      what is accepted, at their own pace
+ *
+ * Sequence numbers count frames from 1 and never repeat within a stream; a
+ * stream is (uuid, epoch). A reader's position is the last sequence it has
+ * delivered: 0 is before the first.
+ *
+ * Ownership: the spool owns its folder: one process at a time (a lock file).
+ * Threads:   one appender, one committer, any number of readers (each its own
+ *            struct spool_reader).
+ * Limits:    max_bytes on disk, of which SPOOL_TRAIL_RESERVE_BYTES are kept for
+ *            the trail's own facts; a payload of 1..RECORD_PAYLOAD_BYTES_MAX.
+ * Errors:    ERR_FULL at the bound or on a full disk; ERR_FATAL when a sync
+ *            fails; ERR_CORRUPT only from spool_open() of a folder that is no
+ *            spool. Damage found later is told as a struct spool_damage.
+ */
+
+#include "model/record.h"
+
+enum {
+	SPOOL_SEGMENT_BYTES = 16 * 1024 * 1024,
+	SPOOL_TRAIL_RESERVE_BYTES = 1024 * 1024,
+	SPOOL_COMMIT_MS = 50, /* accepted at the latest so long after it was appended */
+	SPOOL_CONSUMERS_MAX = 8,
+	SPOOL_CONSUMER_NAME_BYTES = 32,
+};
+
+struct spool;
+struct spool_reader;
+
+struct spool_options {
+	const char *folder;
+	uint64_t max_bytes;   /* at least 4 segments */
+	int64_t keep_ns;      /* a segment that all have passed stays so long, if there is room */
+};
+
+struct spool_stream {
+	struct id uuid;
+	uint64_t epoch;
+};
+
+/* Frames that were accepted and cannot be read any more. */
+struct spool_damage {
+	uint64_t first_seq, last_seq;
+	int64_t from_ns, to_ns; /* observed_ns of their neighbours; 0 when unknown */
+};
+
+struct spool_stats {
+	uint64_t appended_seq; /* the newest in a block */
+	uint64_t accepted_seq; /* the newest that is synced */
+	uint64_t oldest_seq;   /* the oldest still on disk */
+	uint64_t bytes;        /* on disk */
+	uint64_t max_bytes;
+	bool full;             /* ordinary records are refused at present */
+};
+
+NODISCARD enum err_kind spool_open(struct spool **ret, const struct spool_options *options,
+				   struct err *err);
+void spool_close(struct spool *s); /* commits nothing: see spool_drain */
+struct spool_stream spool_stream(const struct spool *s);
+void spool_stats(struct spool *s, struct spool_stats *ret);
+
+/* A fact about flytrail itself may use the reserve. */
+enum spool_use { SPOOL_ORDINARY, SPOOL_TRAIL };
+
+/*
+ * Puts one payload into the current block; waits while both blocks are full.
+ * ERR_FULL: no room on disk; try again after spool_wait_room().
+ */
+NODISCARD enum err_kind spool_append(struct spool *s, struct span payload, int64_t observed_ns,
+				     enum spool_use use, struct err *err);
+
+/* Waits until there may be room, at most timeout_ns. False: it has passed. */
+bool spool_wait_room(struct spool *s, int64_t timeout_ns);
+
+/* Hands the current block to the committer without waiting for it to fill. */
+void spool_flush(struct spool *s);
+
+/*
+ * The committer's step: waits for a block (at most timeout_ns), writes and
+ * syncs it, publishes its end, and drops segments that nobody needs.
+ * *ret_done: nothing is left and spool_end_appends() was called.
+ */
+NODISCARD enum err_kind spool_commit(struct spool *s, int64_t timeout_ns, bool *ret_done,
+				     struct err *err);
+void spool_end_appends(struct spool *s);
+
+/* What one read gives a consumer: payloads in sequence order, lent until the next read. */
+struct spool_frame {
+	uint64_t seq;
+	size_t offset; /* of the payload in bytes */
+	size_t len;
+};
+
+struct spool_batch {
+	struct buf bytes;
+	struct spool_frame *frames; /* capacity frames_max */
+	size_t count;
+	size_t frames_max;
+	struct spool_damage damage; /* before or among these frames; first_seq 0: none */
+};
+
+NODISCARD enum err_kind spool_batch_init(struct spool_batch *b, size_t frames_max,
+					 size_t bytes_max, struct err *err);
+void spool_batch_release(struct spool_batch *b);
+struct span spool_batch_payload(const struct spool_batch *b, size_t idx);
+
+/* Registers a consumer: segments it has not passed are kept. after_seq is its position. */
+NODISCARD enum err_kind spool_reader_new(struct spool_reader **ret, struct spool *s,
+					 const char *name, uint64_t after_seq, struct err *err);
+void spool_reader_free(struct spool_reader *r); /* NULL is fine */
+
+/* Goes to just after after_seq; *ret_lost: what lay between and is gone (first_seq 0: nothing). */
+NODISCARD enum err_kind spool_reader_seek(struct spool_reader *r, uint64_t after_seq,
+					  struct spool_damage *ret_lost, struct err *err);
+
+/*
+ * Appends accepted frames to b until it is full or, after at least one,
+ * gather_ns have passed since the first. Waits at most timeout_ns for the
+ * first; b may come back empty. Call it again on the same b to go on filling.
+ */
+NODISCARD enum err_kind spool_reader_read(struct spool_reader *r, struct spool_batch *b,
+					  int64_t timeout_ns, int64_t gather_ns, struct err *err);
+
+/* All up to seq is delivered, for good as far as this consumer knows. */
+void spool_reader_pass(struct spool_reader *r, uint64_t seq);
+
+/* Wakes every waiting thread, for the end of the program. */
+void spool_wake(struct spool *s);
+
+#endif

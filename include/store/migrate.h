@@ -1,0 +1,31 @@
+#ifndef STORE_MIGRATE_H
+#define STORE_MIGRATE_H
+
+/*
+ * migrate: brings a database to this binary's schema.
+ *
+ * The files of sql/ are built into the binary, numbered and forward-only. Each
+ * runs in a transaction of its own under pg_advisory_xact_lock, and records
+ * itself with the oldest binary that can live with it.
+ *
+ * Threads: one.
+ * Errors:  ERR_CONFIG with the server's own words, ERR_RETRY when it is away.
+ */
+
+#include "base/err.h"
+
+/* The number of the newest migration this binary knows. */
+int migrate_newest(void);
+
+struct migrate_options {
+	const char *url; /* the admin's */
+	/* Roles: made where they do not exist and the server allows it. */
+	const char *owner_role, *writer_role, *reader_role, *line_reader_role;
+	/* Called before each migration; NULL: silent. */
+	void (*progress)(int number, const char *name);
+};
+
+NODISCARD enum err_kind migrate(const struct migrate_options *options, int *ret_applied,
+				struct err *err);
+
+#endif

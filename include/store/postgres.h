@@ -1,0 +1,72 @@
+#ifndef STORE_POSTGRES_H
+#define STORE_POSTGRES_H
+
+/*
+ * postgres: the store: rows and cursor in one transaction.
+ *
+ *	store_connect()   -> the position that Postgres has; rewind the spool to it
+ *	store_write()     -> lines, events and the new cursor, committed
+ *
+ * The cursor moves by comparing stream, epoch and the old position, so two
+ * writers of one stream cannot both win. A batch is sorted by primary key and
+ * goes by binary COPY; after a duplicate key (23505) it goes through a staging
+ * table with ON CONFLICT DO NOTHING, and so do the next STORE_STAGED_BATCHES.
+ *
+ * Ownership: the store owns its connection; libpq is met in store/ alone.
+ * Threads:   one thread.
+ * Limits:    a batch of STORE_BATCH_ROWS or STORE_BATCH_BYTES_MAX; every wait on
+ *            the server ends after STORE_ANSWER_SECONDS.
+ * Errors:    ERR_RETRY: the connection is closed and to be made again.
+ *            ERR_REJECT: some record of the batch cannot be stored: halve it.
+ *            ERR_CONFIG: an operator must act (a credential, a migration, a
+ *            copied volume). The table of SQLSTATEs is in store/sqlstate.c.
+ */
+
+#include "spool/spool.h"
+
+enum {
+	STORE_BATCH_ROWS = 20000,
+	STORE_BATCH_BYTES_MAX = 12 * 1024 * 1024,
+	STORE_STAGED_BATCHES = 32,
+	STORE_CONNECT_SECONDS = 10,
+	STORE_ANSWER_SECONDS = 60,
+};
+
+struct store;
+
+struct store_options {
+	const char *url; /* the writer's */
+	struct spool_stream stream;
+	const char *replica; /* this machine's name, for people */
+};
+
+NODISCARD enum err_kind store_new(struct store **ret, const struct store_options *options,
+				  struct err *err);
+void store_free(struct store *s); /* NULL is fine */
+
+/* Connects, checks the schema's version, finds or makes this stream's row. */
+NODISCARD enum err_kind store_connect(struct store *s, uint64_t *ret_cursor_seq, struct err *err);
+
+struct store_result {
+	uint64_t lines;      /* rows written */
+	uint64_t events;
+	uint64_t duplicates; /* rows that were there already */
+};
+
+/*
+ * Writes frames [first, first + count) of the batch and moves the cursor from
+ * after_seq to the last one's seq. While Postgres works on it, meanwhile(arg)
+ * is called once, to read the next batch; it may be NULL.
+ */
+NODISCARD enum err_kind store_write(struct store *s, const struct spool_batch *batch, size_t first,
+				    size_t count, uint64_t after_seq, void (*meanwhile)(void *),
+				    void *arg, struct store_result *ret, struct err *err);
+
+/* The cursor alone, past a record that went to the dead letters. */
+NODISCARD enum err_kind store_skip(struct store *s, uint64_t after_seq, uint64_t seq,
+				   struct err *err);
+
+/* Makes the partitions of the coming days; the housekeeper's, on a connection of its own. */
+NODISCARD enum err_kind store_make_partitions(struct store *s, struct err *err);
+
+#endif

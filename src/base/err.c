@@ -1,0 +1,67 @@
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static void set_text(struct err *err, enum err_kind kind, const char *fmt, va_list args)
+{
+	err->kind = kind;
+	if (vsnprintf(err->text, sizeof(err->text), fmt, args) < 0)
+		err->text[0] = '\0';
+}
+
+enum err_kind err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	set_text(err, kind, fmt, args);
+	va_end(args);
+	return kind;
+}
+
+enum err_kind err_errno(struct err *err, enum err_kind kind, const char *fmt, ...)
+{
+	int saved = errno;
+	char text[128]; /* glibc's longest message is about 50 bytes */
+	size_t len;
+	va_list args;
+
+	va_start(args, fmt);
+	set_text(err, kind, fmt, args);
+	va_end(args);
+	len = strlen(err->text);
+	(void)snprintf(err->text + len, sizeof(err->text) - len, ": %s",
+		       strerror_r(saved, text, sizeof(text)));
+	return kind;
+}
+
+enum err_kind err_wrap(struct err *err, const char *fmt, ...)
+{
+	struct err inner = *err;
+	va_list args;
+	size_t len;
+
+	va_start(args, fmt);
+	set_text(err, inner.kind, fmt, args);
+	va_end(args);
+	len = strlen(err->text);
+	(void)snprintf(err->text + len, sizeof(err->text) - len, ": %s", inner.text);
+	return inner.kind;
+}
+
+const char *err_kind_name(enum err_kind kind)
+{
+	switch (kind) {
+	case ERR_NONE: return "none";
+	case ERR_RETRY: return "retry";
+	case ERR_REJECT: return "reject";
+	case ERR_CORRUPT: return "corrupt";
+	case ERR_FULL: return "full";
+	case ERR_CONFIG: return "config";
+	case ERR_FATAL: return "fatal";
+	}
+	return "unknown";
+}
