@@ -60,9 +60,9 @@ $(BUILD)/src/%.o: src/%.c
 	$(CC) $(CFLAGS_ALL) -include include/banned.h -c -o $@ $<
 
 # The migrations, as C strings.
-$(BUILD)/gen/migrations.inc: $(SQL) tests/support/embed_sql.py
+$(BUILD)/gen/migrations.inc: $(SQL) sql/embed.py
 	@mkdir -p $(@D)
-	python3 tests/support/embed_sql.py $(SQL) > $@.tmp && mv $@.tmp $@
+	python3 sql/embed.py $(SQL) > $@.tmp && mv $@.tmp $@
 $(BUILD)/src/store/migrate.o: $(BUILD)/gen/migrations.inc
 
 $(BUILD)/tests/support/%.o: tests/support/%.c
