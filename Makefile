@@ -1,7 +1,9 @@
 # flytrail: `make` builds build/flytrail; `make demo`, `make check`, `make bench` say what they do.
 
 BUILD ?= build
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC = gcc
+endif
 WERROR ?= -Werror
 # address,undefined or thread: a build of its own, under another BUILD
 SAN ?=

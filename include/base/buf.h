@@ -46,6 +46,9 @@ void buf_u8(struct buf *b, uint8_t v);
 /* Room for len bytes at the end, for the caller to fill; NULL when the buffer failed. */
 uint8_t *buf_extend(struct buf *b, size_t len);
 
+/* Keeps the first len bytes; nothing on a failed buffer. */
+void buf_cut(struct buf *b, size_t len);
+
 NODISCARD enum err_kind buf_check(const struct buf *b, struct err *err);
 
 #endif

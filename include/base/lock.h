@@ -20,13 +20,13 @@ enum lock_rank {
 #define LOCK(name) LOCK_RANK_##name,
 #include "base/locks.def"
 #undef LOCK
+	LOCK_RANK_COUNT
 };
 
 struct lock {
 	pthread_mutex_t mutex;
 	enum lock_rank rank;
-	_Atomic bool held;
-	pthread_t owner; /* meaningful while held */
+	_Atomic(const void *) owner; /* the owner's books; NULL: nobody has it */
 };
 
 void lock_init(struct lock *l, enum lock_rank rank);
@@ -38,7 +38,7 @@ bool lock_is_mine(struct lock *l);
 /* A condition variable on the monotonic clock. */
 void lock_cond_init(pthread_cond_t *cond);
 
-/* Waits for a signal, keeping the books. */
+/* Waits for a signal, keeping the books. Whoever waits may hold no other lock. */
 void lock_wait(struct lock *l, pthread_cond_t *cond);
 
 /* The same, at most until deadline_ns on the monotonic clock; false: it has passed. */

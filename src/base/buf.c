@@ -64,6 +64,16 @@ uint8_t *buf_extend(struct buf *b, size_t len)
 	return room;
 }
 
+void buf_cut(struct buf *b, size_t len)
+{
+	if (b->failed)
+		return;
+	REQUIRE(len <= b->len);
+	b->len = len;
+	if (b->data)
+		b->data[len] = '\0';
+}
+
 void buf_add(struct buf *b, const void *bytes, size_t len)
 {
 	uint8_t *room = buf_extend(b, len);

@@ -1,0 +1,25 @@
+#ifndef BASE_UTF8_H
+#define BASE_UTF8_H
+
+/*
+ * utf8: what is a character and what is not, by RFC 3629: shortest forms only,
+ * no surrogates, nothing past U+10FFFF.
+ *
+ * Threads: pure functions.
+ */
+
+#include "base/span.h"
+
+#include <stdint.h>
+
+#define UTF8_REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+
+/* Bytes of the character at the start of s: 1 to 4; 0 when there is none. */
+size_t utf8_char(struct span s);
+
+bool utf8_is_valid(struct span s);
+
+/* The longest start of s of at most max bytes that splits no character. */
+struct span utf8_cut(struct span s, size_t max);
+
+#endif

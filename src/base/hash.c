@@ -1,0 +1,103 @@
+#include "base/hash.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+struct hasher {
+	EVP_MD *sha256;
+	EVP_MD_CTX *ctx;
+	bool failed;
+};
+
+enum err_kind hasher_new(struct hasher **ret, struct err *err)
+{
+	struct hasher *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return err_set(err, ERR_FATAL, "out of memory for a hasher");
+	h->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	h->ctx = EVP_MD_CTX_new();
+	if (!h->sha256 || !h->ctx) {
+		hasher_free(h);
+		return err_set(err, ERR_FATAL,
+			       "libcrypto gives no SHA-256: check its configuration");
+	}
+	*ret = h;
+	return ERR_NONE;
+}
+
+void hasher_free(struct hasher *h)
+{
+	if (!h)
+		return;
+	EVP_MD_CTX_free(h->ctx);
+	EVP_MD_free(h->sha256);
+	free(h);
+}
+
+enum err_kind hasher_begin(struct hasher *h, struct err *err)
+{
+	h->failed = EVP_DigestInit_ex2(h->ctx, h->sha256, NULL) != 1;
+	if (h->failed)
+		return err_set(err, ERR_FATAL, "libcrypto cannot begin a SHA-256");
+	return ERR_NONE;
+}
+
+void hasher_add(struct hasher *h, const void *bytes, size_t len)
+{
+	if (len > 0 && !h->failed)
+		h->failed = EVP_DigestUpdate(h->ctx, bytes, len) != 1;
+}
+
+enum err_kind hasher_end(struct hasher *h, uint8_t ret[HASH_BYTES], struct err *err)
+{
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+
+	if (h->failed || EVP_DigestFinal_ex(h->ctx, digest, &len) != 1 || len != HASH_BYTES)
+		return err_set(err, ERR_FATAL, "libcrypto cannot finish a SHA-256");
+	memcpy(ret, digest, HASH_BYTES);
+	return ERR_NONE;
+}
+
+enum err_kind hasher_digest(struct hasher *h, struct span bytes, uint8_t ret[HASH_BYTES],
+			    struct err *err)
+{
+	enum err_kind rc = hasher_begin(h, err);
+
+	if (rc)
+		return rc;
+	hasher_add(h, bytes.data, bytes.len);
+	return hasher_end(h, ret, err);
+}
+
+const char *hash_hex(const uint8_t digest[HASH_BYTES], char text[HASH_HEX_BYTES])
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < HASH_BYTES; i++) {
+		text[2 * i] = digits[digest[i] >> 4];
+		text[2 * i + 1] = digits[digest[i] & 0x0f];
+	}
+	text[HASH_HEX_BYTES - 1] = '\0';
+	return text;
+}
+
+enum err_kind hash_random(void *ret, size_t len, struct err *err)
+{
+	uint8_t *at = ret;
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t got = getrandom(at + done, len - done, 0);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return err_errno(err, ERR_FATAL, "the system gives no random bytes");
+		done += (size_t)got;
+	}
+	return ERR_NONE;
+}

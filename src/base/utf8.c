@@ -1,0 +1,82 @@
+#include "base/utf8.h"
+
+static bool is_continuation(unsigned char c)
+{
+	return (c & 0xc0) == 0x80;
+}
+
+size_t utf8_char(struct span s)
+{
+	const unsigned char *p = (const unsigned char *)s.data;
+	unsigned char low = 0x80, high = 0xbf; /* what the second byte may be */
+	size_t len;
+
+	if (s.len == 0)
+		return 0;
+	if (p[0] < 0x80)
+		return 1;
+	if (p[0] < 0xc2 || p[0] > 0xf4)
+		return 0;
+	len = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+	if (p[0] == 0xe0)
+		low = 0xa0; /* below: a longer form than needed */
+	else if (p[0] == 0xed)
+		high = 0x9f; /* above: surrogates */
+	else if (p[0] == 0xf0)
+		low = 0x90;
+	else if (p[0] == 0xf4)
+		high = 0x8f; /* above: past U+10FFFF */
+	if (s.len < len || p[1] < low || p[1] > high)
+		return 0;
+	for (size_t i = 2; i < len; i++) {
+		if (!is_continuation(p[i]))
+			return 0;
+	}
+	return len;
+}
+
+/* Bytes at the start of s that are plain ASCII, found eight at a time. */
+static size_t ascii_prefix(struct span s)
+{
+	size_t at = 0;
+
+	for (; s.len - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+		uint64_t word;
+
+		memcpy(&word, s.data + at, sizeof(word));
+		if (word & UINT64_C(0x8080808080808080))
+			break;
+	}
+	while (at < s.len && (unsigned char)s.data[at] < 0x80)
+		at++;
+	return at;
+}
+
+bool utf8_is_valid(struct span s)
+{
+	for (;;) {
+		size_t len;
+
+		s = span_after(s, ascii_prefix(s));
+		if (s.len == 0)
+			return true;
+		len = utf8_char(s);
+		if (len == 0)
+			return false;
+		s = span_after(s, len);
+	}
+}
+
+struct span utf8_cut(struct span s, size_t max)
+{
+	if (s.len <= max)
+		return s;
+	s.len = max;
+	/* A character has at most three continuation bytes; more is no UTF-8, cut anywhere. */
+	for (unsigned back = 0; back < 3 && s.len > 0; back++) {
+		if (!is_continuation((unsigned char)s.data[s.len]))
+			break;
+		s.len--;
+	}
+	return s;
+}
