@@ -40,7 +40,9 @@ SRC := $(sort $(wildcard src/*/*.c))
 OBJ := $(SRC:%.c=$(BUILD)/%.o)
 LIB = $(BUILD)/libflytrail.a
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
-SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/support/*.c)))
+# Programs that tests, bench and demo run; the rest of tests/support is linked into unit tests.
+TOOLS := $(BUILD)/tests/support/natspub
+SUPPORT := $(filter-out $(TOOLS:%=%.o),$(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/support/*.c))))
 SQL := $(sort $(wildcard sql/*.sql))
 
 # Calls that tests make fail; tests/support/fault.c counts them.
@@ -49,7 +51,7 @@ WRAP = malloc calloc realloc open pwrite pread fdatasync fsync ftruncate posix_f
 WRAP_FLAGS = $(WRAP:%=-Wl,--wrap=%)
 
 .PHONY: all unit clean demo check bench format
-all: $(BUILD)/flytrail
+all: $(BUILD)/flytrail $(TOOLS)
 
 $(BUILD)/flytrail: $(BUILD)/src/main.o $(LIB)
 	$(CC) $(LINK) -o $@ $^ $(LIBS)
@@ -70,6 +72,9 @@ $(BUILD)/src/store/migrate.o: $(BUILD)/gen/migrations.inc
 $(BUILD)/tests/support/%.o: tests/support/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -c -o $@ $<
+
+$(TOOLS): %: %.o
+	$(CC) $(LINK) -o $@ $< $(LIBS)
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(SUPPORT) $(LIB)
 	@mkdir -p $(@D)

@@ -1,0 +1,56 @@
+#include "run/status.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void status_init(struct status *s)
+{
+	memset(s, 0, sizeof(*s));
+	lock_init(&s->lock, LOCK_RANK_status);
+	atomic_store(&s->source_why, "not started yet");
+}
+
+void status_release(struct status *s)
+{
+	lock_destroy(&s->lock);
+}
+
+void status_set_store(struct status *s, enum store_state state, const char *error)
+{
+	lock_take(&s->lock);
+	atomic_store(&s->store_state, state);
+	(void)snprintf(s->store_error, sizeof(s->store_error), "%s", error);
+	lock_drop(&s->lock);
+}
+
+enum store_state status_store(struct status *s, char text[ERR_TEXT_BYTES])
+{
+	enum store_state state;
+
+	lock_take(&s->lock);
+	state = atomic_load(&s->store_state);
+	memcpy(text, s->store_error, ERR_TEXT_BYTES);
+	lock_drop(&s->lock);
+	return state;
+}
+
+const char *store_state_name(enum store_state state)
+{
+	switch (state) {
+	case STORE_STARTING: return "starting";
+	case STORE_WORKING: return "working";
+	case STORE_RETRYING: return "retrying";
+	case STORE_PARKED: return "parked";
+	}
+	return "unknown";
+}
+
+bool status_spool(struct status *s, struct spool_stats *ret)
+{
+	struct spool *spool = atomic_load(&s->spool);
+
+	if (!spool)
+		return false;
+	spool_stats(spool, ret);
+	return true;
+}
