@@ -6,22 +6,32 @@
  * checksummed, segmented log on disk. What a commit has synced is accepted;
  * from there on no crash of this program or of what it delivers to loses it.
  *
- *	pipeline thread    spool_append() ... spool_append()      frames into one of two blocks
- *	committer thread   spool_commit()                         write, fdatasync, publish the end
- *	consumer threads   spool_reader_read(), spool_pass()      what is accepted, at their own pace
+ *	pipeline thread    spool_append() ... spool_append()             into one of two blocks
+ *	committer thread   spool_commit()                                write, sync, publish the
+ *end consumer threads   spool_reader_read(), spool_reader_pass()      what is accepted, at their
+ *pace
  *
  * Sequence numbers count frames from 1 and never repeat within a stream; a
  * stream is (uuid, epoch). A reader's position is the last sequence it has
  * delivered: 0 is before the first.
  *
+ * On disk (spool/frame.h draws the bytes, spool/segment.h names the files):
+ * segments of SPOOL_SEGMENT_BYTES. One that all consumers have passed stays for
+ * keep_ns, so that a consumer can go back to it, or until its space is needed.
+ * The newest is never dropped: it knows how far the numbers have come.
+ *
  * Ownership: the spool owns its folder: one process at a time (a lock file).
  * Threads:   one appender, one committer, any number of readers (each its own
- *            struct spool_reader).
+ *            struct spool_reader). spool_append() may wait for the committer, so
+ *            the two are never the same thread but in tests that append little.
  * Limits:    max_bytes on disk, of which SPOOL_TRAIL_RESERVE_BYTES are kept for
- *            the trail's own facts; a payload of 1..RECORD_PAYLOAD_BYTES_MAX.
- * Errors:    ERR_FULL at the bound or on a full disk; ERR_FATAL when a sync
- *            fails; ERR_CORRUPT only from spool_open() of a folder that is no
- *            spool. Damage found later is told as a struct spool_damage.
+ *            the trail's own facts; a payload of 1..RECORD_PAYLOAD_BYTES_MAX;
+ *            beside max_bytes SPOOL_QUARANTINE_FILES_MAX copies of damaged segments.
+ * Errors:    ERR_FULL at the bound or on a full disk; ERR_FATAL when a write or
+ *            a sync fails; ERR_CONFIG from spool_open() when another process has
+ *            the folder or it holds another stream's segments; ERR_CORRUPT from
+ *            there when it is no spool. Damage found later is told as a struct
+ *            spool_damage.
  */
 
 #include "model/record.h"
@@ -32,6 +42,8 @@ enum {
 	SPOOL_COMMIT_MS = 50, /* accepted at the latest so long after it was appended */
 	SPOOL_CONSUMERS_MAX = 8,
 	SPOOL_CONSUMER_NAME_BYTES = 32,
+	SPOOL_SEGMENTS_MIN = 4, /* of max_bytes: one written, one ready, room to go on */
+	SPOOL_QUARANTINE_FILES_MAX = 8,
 };
 
 struct spool;
@@ -39,8 +51,8 @@ struct spool_reader;
 
 struct spool_options {
 	const char *folder;
-	uint64_t max_bytes;   /* at least 4 segments */
-	int64_t keep_ns;      /* a segment that all have passed stays so long, if there is room */
+	uint64_t max_bytes; /* at least SPOOL_SEGMENTS_MIN segments */
+	int64_t keep_ns;    /* a segment that all have passed stays so long, if there is room */
 };
 
 struct spool_stream {
@@ -61,6 +73,8 @@ struct spool_stats {
 	uint64_t bytes;        /* on disk */
 	uint64_t max_bytes;
 	bool full;             /* ordinary records are refused at present */
+	uint64_t damage_count; /* places whose bytes failed their check, since spool_open() */
+	uint64_t torn_bytes;   /* never accepted, cut off by spool_open() */
 };
 
 NODISCARD enum err_kind spool_open(struct spool **ret, const struct spool_options *options,
@@ -75,11 +89,12 @@ enum spool_use { SPOOL_ORDINARY, SPOOL_TRAIL };
 /*
  * Puts one payload into the current block; waits while both blocks are full.
  * ERR_FULL: no room on disk; try again after spool_wait_room().
+ * ERR_FATAL: the committer failed for good.
  */
 NODISCARD enum err_kind spool_append(struct spool *s, struct span payload, int64_t observed_ns,
 				     enum spool_use use, struct err *err);
 
-/* Waits until there may be room, at most timeout_ns. False: it has passed. */
+/* Waits until there may be room, at most timeout_ns. False: it has passed, or spool_wake(). */
 bool spool_wait_room(struct spool *s, int64_t timeout_ns);
 
 /* Hands the current block to the committer without waiting for it to fill. */
@@ -89,6 +104,8 @@ void spool_flush(struct spool *s);
  * The committer's step: waits for a block (at most timeout_ns), writes and
  * syncs it, publishes its end, and drops segments that nobody needs.
  * *ret_done: nothing is left and spool_end_appends() was called.
+ * ERR_FATAL: nothing can be accepted any more. Any other error: something of
+ * the step is tried again at the next; nothing is lost; wait a little before it.
  */
 NODISCARD enum err_kind spool_commit(struct spool *s, int64_t timeout_ns, bool *ret_done,
 				     struct err *err);
@@ -106,27 +123,40 @@ struct spool_batch {
 	struct spool_frame *frames; /* capacity frames_max */
 	size_t count;
 	size_t frames_max;
+	size_t bytes_max;           /* one frame that is larger comes alone */
+	int64_t first_ns;           /* when the first frame came in, on the monotonic clock */
 	struct spool_damage damage; /* before or among these frames; first_seq 0: none */
 };
 
-NODISCARD enum err_kind spool_batch_init(struct spool_batch *b, size_t frames_max,
-					 size_t bytes_max, struct err *err);
+NODISCARD enum err_kind spool_batch_init(struct spool_batch *b, size_t frames_max, size_t bytes_max,
+					 struct err *err);
 void spool_batch_release(struct spool_batch *b);
+void spool_batch_reset(struct spool_batch *b); /* empties; gives back what an oversize frame took */
 struct span spool_batch_payload(const struct spool_batch *b, size_t idx);
 
-/* Registers a consumer: segments it has not passed are kept. after_seq is its position. */
+/*
+ * Registers a consumer: segments it has not passed are kept. after_seq is its
+ * position; what is gone after it comes as damage of the first batch. While no
+ * consumer is registered nothing is dropped.
+ * ERR_CONFIG: after_seq is beyond the spool's end: the volume is an older copy.
+ */
 NODISCARD enum err_kind spool_reader_new(struct spool_reader **ret, struct spool *s,
 					 const char *name, uint64_t after_seq, struct err *err);
 void spool_reader_free(struct spool_reader *r); /* NULL is fine */
 
-/* Goes to just after after_seq; *ret_lost: what lay between and is gone (first_seq 0: nothing). */
+/*
+ * Goes to just after after_seq, back or on; *ret_lost: what lay between and is
+ * gone (first_seq 0: nothing). What the caller has read is to be thrown away.
+ */
 NODISCARD enum err_kind spool_reader_seek(struct spool_reader *r, uint64_t after_seq,
 					  struct spool_damage *ret_lost, struct err *err);
 
 /*
  * Appends accepted frames to b until it is full or, after at least one,
  * gather_ns have passed since the first. Waits at most timeout_ns for the
- * first; b may come back empty. Call it again on the same b to go on filling.
+ * first; b may come back empty. Call it again on the same b to go on filling;
+ * spool_batch_reset() begins the next. A batch tells of one damage: a second
+ * one ends it, and b takes nothing more until it is reset.
  */
 NODISCARD enum err_kind spool_reader_read(struct spool_reader *r, struct spool_batch *b,
 					  int64_t timeout_ns, int64_t gather_ns, struct err *err);
@@ -134,7 +164,7 @@ NODISCARD enum err_kind spool_reader_read(struct spool_reader *r, struct spool_b
 /* All up to seq is delivered, for good as far as this consumer knows. */
 void spool_reader_pass(struct spool_reader *r, uint64_t seq);
 
-/* Wakes every waiting thread, for the end of the program. */
+/* Ends the waits of this moment, for the end of the program: say so elsewhere first. */
 void spool_wake(struct spool *s);
 
 #endif
