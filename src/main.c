@@ -1,7 +1,25 @@
-#include <stdio.h>
+/* The table of commands. */
 
-/* The table of commands comes with cmd/. */
-int main(void)
+#include "cmd/cmd.h"
+
+#include <string.h>
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+#define COMMAND(name, arguments, doc) {#name, cmd_##name},
+#include "cmd/commands.def"
+#undef COMMAND
+};
+
+int main(int argc, char **argv)
 {
-	return puts("flytrail") < 0;
+	if (argc < 2)
+		return cmd_help(argc, argv);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "flytrail: there is no such command; `flytrail help` lists them\n");
+	return CMD_USAGE;
 }

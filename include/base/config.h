@@ -1,0 +1,122 @@
+#ifndef BASE_CONFIG_H
+#define BASE_CONFIG_H
+
+/*
+ * config: what the environment says, by the one table base/config.def.
+ *
+ * The table makes struct config, its parser with bounds, `flytrail config`,
+ * the help, and the check that README names each option. A name that is set
+ * but empty counts as not set. There is no reload: a restart is the reload.
+ *
+ *	struct config c;
+ *	struct config_report report;
+ *	config_read(&c, &report, environ);
+ *	config_require(&c, CONFIG_FOR_NATS | CONFIG_FOR_STORE, &report);
+ *	config_wipe(environ);
+ *	if (report.bad_count > 0) ...
+ *
+ * Types: text     anything without control characters
+ *        plain    printable ASCII without quotes, backslash and blanks
+ *        token    as plain; `FlyV1 ` and `Bearer ` in front are taken off
+ *        nats     nats://HOST:PORT, without credentials
+ *        network  hexadecimal groups with colons
+ *        role     a Postgres name: a-z, 0-9 and _, not beginning with a digit
+ *        folder   an absolute path
+ *        address  HOST:PORT, or [ADDRESS]:PORT
+ *        size     bytes, or a number with KiB, MiB or GiB
+ *        seconds  a whole number
+ *
+ * Ownership: texts point into the struct's own pool, so it is never copied.
+ * Threads:   filled by one; constant from then on.
+ * Limits:    every option's own; CONFIG_FINDINGS_MAX findings are kept.
+ * Errors:    none: what is wrong is listed, all of it, and a wrong value
+ *            leaves the default. A finding never holds a value, because
+ *            people put secrets into the wrong variable.
+ */
+
+#include "base/util.h"
+
+#define CONFIG_SPOOL_BYTES_MIN (UINT64_C(64) << 20) /* four segments */
+#define CONFIG_SPOOL_BYTES_MAX (UINT64_C(16) << 40)
+
+/* An option's flags; CONFIG_FOR_x: that part of the program cannot do without it. */
+enum config_flag {
+	CONFIG_SECRET = 1,   /* shown as ***, wiped from the environment */
+	CONFIG_ZERO_TOO = 2, /* 0 is allowed although it is below min */
+	CONFIG_FOR_NATS = 4,
+	CONFIG_FOR_STORE = 8,
+	CONFIG_FOR_MIGRATE = 16,
+};
+
+#define CONFIG_C_TYPE_text const char *
+#define CONFIG_C_TYPE_plain const char *
+#define CONFIG_C_TYPE_token const char *
+#define CONFIG_C_TYPE_nats const char *
+#define CONFIG_C_TYPE_network const char *
+#define CONFIG_C_TYPE_role const char *
+#define CONFIG_C_TYPE_folder const char *
+#define CONFIG_C_TYPE_address const char *
+#define CONFIG_C_TYPE_size uint64_t
+#define CONFIG_C_TYPE_seconds uint64_t
+
+enum { CONFIG_POOL_BYTES = 64 * 1024 }; /* config.c checks that all texts fit */
+
+struct config {
+#define OPTION(field, name, type, def, min, max, flags, doc) CONFIG_C_TYPE_##type field;
+#include "base/config.def"
+#undef OPTION
+	size_t pool_used;
+	char pool[CONFIG_POOL_BYTES];
+};
+
+enum { CONFIG_FINDINGS_MAX = 64, CONFIG_FINDING_BYTES = 240 };
+
+enum config_finding_kind {
+	CONFIG_BAD,     /* a value out of bounds, or one that is needed and missing */
+	CONFIG_UNKNOWN, /* a FLYTRAIL_ name that is no option */
+	CONFIG_WARNING, /* works, but not as somebody may think */
+};
+
+struct config_finding {
+	enum config_finding_kind kind;
+	char text[CONFIG_FINDING_BYTES]; /* names the variable and says what to do */
+};
+
+struct config_report {
+	struct config_finding findings[CONFIG_FINDINGS_MAX];
+	size_t count; /* kept; past the maximum findings are only counted below */
+	size_t bad_count, unknown_count, warning_count;
+};
+
+/* Fills both wholly. env is a list of NAME=value, ended by NULL. */
+void config_read(struct config *ret, struct config_report *ret_report, char *const *env);
+
+/* Adds a CONFIG_BAD for every option that one of these flags needs and that is not set. */
+void config_require(const struct config *c, unsigned for_flags, struct config_report *report);
+
+/* Overwrites the secrets in the environment's own memory, then takes their names away. */
+void config_wipe(char *const *env);
+
+/* All texts of one kind in one, separated by "; ", cut with "and N more". Returns text. */
+const char *config_report_text(const struct config_report *report, enum config_finding_kind kind,
+			       char *text, size_t text_bytes);
+
+/* The table, to print it. */
+struct config_option {
+	const char *name;
+	const char *type;
+	const char *def;
+	uint64_t min, max;
+	unsigned flags;
+	const char *doc;
+};
+
+size_t config_option_count(void);
+const struct config_option *config_option(size_t idx);
+
+enum { CONFIG_VALUE_BYTES = 4096 + 1 };
+
+/* The value as it may be shown: a secret is *** where it is set. Returns text. */
+const char *config_value(const struct config *c, size_t idx, char text[CONFIG_VALUE_BYTES]);
+
+#endif

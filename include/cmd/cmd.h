@@ -1,0 +1,44 @@
+#ifndef CMD_CMD_H
+#define CMD_CMD_H
+
+/*
+ * cmd: the commands of `flytrail`, one file each in src/cmd/, and what they share.
+ *
+ * argv[0] is the command's own name. A command returns the process's exit
+ * status. cmd/commands.def lists the commands for main.c and for help.
+ */
+
+#include "base/config.h"
+
+#include <stdio.h>
+
+enum cmd_exit {
+	CMD_OK = 0,
+	CMD_FAILED = 1, /* something is wrong, or did not work */
+	CMD_USAGE = 2,  /* bad arguments or bad configuration: nothing was tried */
+};
+
+/* In the order of help; each stands in src/cmd/<name>.c. */
+int cmd_run(int argc, char **argv);
+int cmd_classify(int argc, char **argv);
+int cmd_migrate(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+int cmd_config(int argc, char **argv);
+int cmd_version(int argc, char **argv);
+int cmd_help(int argc, char **argv);
+
+/*
+ * For commands that a person calls: reads the configuration, takes the secrets
+ * out of the environment, and prints what is wrong on stderr, all at once, a
+ * line each. Returns the report's verdict: CMD_OK, or CMD_USAGE for bad values
+ * and unknown names. (`run` logs its findings, and lets unknown names pass.)
+ */
+NODISCARD int cmd_read_config(struct config *ret, unsigned for_flags);
+
+/* Prints the findings, a line each: "bad: ...", "unknown: ...", "warning: ...". */
+void cmd_print_report(FILE *out, const struct config_report *report);
+
+/* True when the command got no arguments; else says on stderr that it takes none. */
+NODISCARD bool cmd_takes_no_arguments(int argc, char **argv);
+
+#endif

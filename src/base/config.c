@@ -1,0 +1,484 @@
+#include "base/config.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The pool holds every text at its longest, and the default where that is longer. */
+#define ROOM_text(max) ((max) + 1)
+#define ROOM_plain ROOM_text
+#define ROOM_token ROOM_text
+#define ROOM_nats ROOM_text
+#define ROOM_network ROOM_text
+#define ROOM_role ROOM_text
+#define ROOM_folder ROOM_text
+#define ROOM_address ROOM_text
+#define ROOM_size(max) 0
+#define ROOM_seconds(max) 0
+
+_Static_assert(0
+#define OPTION(field, name, type, def, min, max, flags, doc) +ROOM_##type(max)
+#include "base/config.def"
+#undef OPTION
+		       <= CONFIG_POOL_BYTES,
+	       "the pool must hold every text");
+
+static const struct config_option options[] = {
+#define OPTION(field, name, type, def, min, max, flags, doc) \
+	{#name, #type, def, min, max, flags, doc},
+#include "base/config.def"
+#undef OPTION
+};
+
+static const char prefix[] = "FLYTRAIL_";
+enum { PREFIX_LEN = sizeof(prefix) - 1 };
+
+/* ---- findings ---- */
+
+static void find(struct config_report *report, enum config_finding_kind kind, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
+
+static void find(struct config_report *report, enum config_finding_kind kind, const char *fmt, ...)
+{
+	struct config_finding *f;
+	va_list args;
+
+	switch (kind) {
+	case CONFIG_BAD: report->bad_count++; break;
+	case CONFIG_UNKNOWN: report->unknown_count++; break;
+	case CONFIG_WARNING: report->warning_count++; break;
+	}
+	if (report->count == CONFIG_FINDINGS_MAX)
+		return;
+	f = &report->findings[report->count++];
+	f->kind = kind;
+	va_start(args, fmt);
+	if (vsnprintf(f->text, sizeof(f->text), fmt, args) < 0)
+		f->text[0] = '\0';
+	va_end(args);
+}
+
+/* ---- checks, one a type of text: NULL, or what the value must be ---- */
+
+static const char *must_be_text(const char *value)
+{
+	for (const char *p = value; *p != '\0'; p++)
+		if (iscntrl((unsigned char)*p))
+			return "has a control character, perhaps a line break at its end";
+	return NULL;
+}
+
+/* nats.c puts these into JSON of its own without escaping. */
+static const char *must_be_plain(const char *value)
+{
+	for (const char *p = value; *p != '\0'; p++)
+		if (!isgraph((unsigned char)*p) || *p == '"' || *p == '\\' || *p == '\'')
+			return "must be printable ASCII without blanks, quotes and backslashes";
+	return NULL;
+}
+
+static const char *must_be_token(const char *value)
+{
+	return must_be_plain(value);
+}
+
+static const char *must_be_network(const char *value)
+{
+	for (const char *p = value; *p != '\0'; p++)
+		if (!isxdigit((unsigned char)*p) && *p != ':')
+			return "must be the first groups of an IPv6 address, like fdaa or fdaa:0:1";
+	return NULL;
+}
+
+static const char *must_be_role(const char *value)
+{
+	for (const char *p = value; *p != '\0'; p++)
+		if (!islower((unsigned char)*p) && *p != '_' &&
+		    (p == value || !isdigit((unsigned char)*p)))
+			return "must be a name of a-z, 0-9 and _, not beginning with a digit";
+	return NULL;
+}
+
+static const char *must_be_folder(const char *value)
+{
+	return value[0] == '/' ? must_be_text(value) : "must be an absolute path";
+}
+
+static bool port_is_good(const char *text)
+{
+	enum { PORT_DIGITS_MAX = 5, PORT_MAX = 65535 };
+	size_t len = strspn(text, "0123456789");
+	unsigned long port = strtoul(text, NULL, 10);
+
+	return len > 0 && len <= PORT_DIGITS_MAX && text[len] == '\0' && port > 0 &&
+	       port <= PORT_MAX;
+}
+
+static const char *must_be_address(const char *value)
+{
+	const char *colon = strrchr(value, ':');
+	const char *host_end = colon;
+	const char *host = value;
+	const char *allowed = "0123456789.";
+
+	if (colon == NULL || !port_is_good(colon + 1))
+		return "must be HOST:PORT, like [::]:8080 or 127.0.0.1:8080";
+	if (value[0] == '[') {
+		if (host_end[-1] != ']')
+			return "must be [ADDRESS]:PORT, like [::]:8080";
+		host++;
+		host_end--;
+		allowed = "0123456789abcdefABCDEF:.";
+	}
+	if (host == host_end || strspn(host, allowed) < (size_t)(host_end - host))
+		return "must have a numeric address before the port, like [::]:8080";
+	return NULL;
+}
+
+static const char *must_be_nats(const char *value)
+{
+	static const char scheme[] = "nats://";
+	const char *host = value + sizeof(scheme) - 1;
+
+	if (strncmp(value, scheme, sizeof(scheme) - 1) != 0 || *host == '\0')
+		return "must be nats://HOST:PORT";
+	if (strchr(host, '@') != NULL)
+		return "must not hold credentials; set ORG and ACCESS_TOKEN instead";
+	if (strpbrk(host, "/?#,") != NULL)
+		return "must be one address, nats://HOST:PORT and nothing behind it";
+	return must_be_plain(value);
+}
+
+/* ---- values ---- */
+
+struct reading {
+	struct config *c;
+	struct config_report *report;
+	const struct config_option *o;
+};
+
+static const char *pool_add(struct config *c, const char *value, size_t len)
+{
+	char *place = c->pool + c->pool_used;
+
+	REQUIRE(len < sizeof(c->pool) - c->pool_used);
+	memcpy(place, value, len);
+	place[len] = '\0';
+	c->pool_used += len + 1;
+	return place;
+}
+
+/* The option's value in the environment; NULL: not set, or empty. */
+static const char *lookup(char *const *env, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = 0; env[i] != NULL; i++)
+		if (strncmp(env[i], name, len) == 0 && env[i][len] == '=')
+			return env[i][len + 1] == '\0' ? NULL : env[i] + len + 1;
+	return NULL;
+}
+
+static void read_text(const struct reading *r, const char *value, const char **ret,
+		      const char *(*must_be)(const char *))
+{
+	size_t len = value == NULL ? 0 : strlen(value);
+	const char *wrong;
+
+	*ret = r->o->def;
+	if (value == NULL)
+		return;
+	if (len < r->o->min || len > r->o->max) {
+		find(r->report, CONFIG_BAD,
+		     "%s: has %zu bytes; must have from %" PRIu64 " to %" PRIu64, r->o->name, len,
+		     r->o->min, r->o->max);
+		return;
+	}
+	wrong = must_be(value);
+	if (wrong != NULL)
+		find(r->report, CONFIG_BAD, "%s: %s", r->o->name, wrong);
+	else
+		*ret = pool_add(r->c, value, len);
+}
+
+/* `fly tokens create` prints a scheme in front, which NATS does not want. */
+static const char *without_scheme(const char *token)
+{
+	static const char *const schemes[] = {"FlyV1 ", "Bearer "};
+	size_t i = 0;
+
+	while (i < ARRAY_LEN(schemes)) {
+		size_t len = strlen(schemes[i]);
+
+		if (strncasecmp(token, schemes[i], len) == 0) {
+			token += len + strspn(token + len, " ");
+			i = 0;
+		} else {
+			i++;
+		}
+	}
+	return token;
+}
+
+static bool parse_number(const char *value, uint64_t *ret, const char **ret_rest)
+{
+	uint64_t n = 0;
+	const char *p = value;
+
+	for (; isdigit((unsigned char)*p); p++)
+		if (__builtin_mul_overflow(n, 10u, &n) ||
+		    __builtin_add_overflow(n, (unsigned)(*p - '0'), &n))
+			return false;
+	*ret = n;
+	*ret_rest = p;
+	return p > value;
+}
+
+static bool parse_size(const char *value, uint64_t *ret)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} units[] = {{"", 1}, {"B", 1}, {"KiB", 1u << 10}, {"MiB", 1u << 20}, {"GiB", 1u << 30}};
+	const char *rest;
+	uint64_t n;
+
+	if (!parse_number(value, &n, &rest))
+		return false;
+	rest += strspn(rest, " ");
+	for (size_t i = 0; i < ARRAY_LEN(units); i++)
+		if (strcmp(rest, units[i].text) == 0)
+			return !__builtin_mul_overflow(n, units[i].bytes, ret);
+	return false;
+}
+
+static bool parse_seconds(const char *value, uint64_t *ret)
+{
+	const char *rest;
+
+	return parse_number(value, ret, &rest) && *rest == '\0';
+}
+
+static void read_number(const struct reading *r, const char *value, uint64_t *ret,
+			bool (*parse)(const char *, uint64_t *))
+{
+	uint64_t n = 0;
+	bool good;
+
+	REQUIRE(parse(r->o->def, ret));
+	if (value == NULL)
+		return;
+	good = parse(value, &n) && n <= r->o->max &&
+	       (n >= r->o->min || (n == 0 && (r->o->flags & CONFIG_ZERO_TOO)));
+	if (good)
+		*ret = n;
+	else
+		find(r->report, CONFIG_BAD,
+		     "%s: must be a whole number%s from %" PRIu64 " to %" PRIu64 "%s", r->o->name,
+		     parse == parse_size ? " of bytes, or of KiB, MiB or GiB," : " of seconds",
+		     r->o->min, r->o->max, r->o->flags & CONFIG_ZERO_TOO ? ", or 0" : "");
+}
+
+#define READ_text(r, value, ret) read_text(r, value, ret, must_be_text)
+#define READ_plain(r, value, ret) read_text(r, value, ret, must_be_plain)
+#define READ_token(r, value, ret) \
+	read_text(r, (value) == NULL ? NULL : without_scheme(value), ret, must_be_token)
+#define READ_nats(r, value, ret) read_text(r, value, ret, must_be_nats)
+#define READ_network(r, value, ret) read_text(r, value, ret, must_be_network)
+#define READ_role(r, value, ret) read_text(r, value, ret, must_be_role)
+#define READ_folder(r, value, ret) read_text(r, value, ret, must_be_folder)
+#define READ_address(r, value, ret) read_text(r, value, ret, must_be_address)
+#define READ_size(r, value, ret) read_number(r, value, ret, parse_size)
+#define READ_seconds(r, value, ret) read_number(r, value, ret, parse_seconds)
+
+/* ---- what is not an option ---- */
+
+static bool is_option(const char *name, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		if (strlen(options[i].name) == len && memcmp(options[i].name, name, len) == 0)
+			return true;
+	return false;
+}
+
+static void find_unknown(struct config_report *report, char *const *env)
+{
+	enum { NAME_SHOWN_MAX = 64 };
+	size_t len;
+
+	for (size_t i = 0; env[i] != NULL; i++) {
+		if (strncmp(env[i], prefix, PREFIX_LEN) != 0)
+			continue;
+		len = strcspn(env[i], "=");
+		if (is_option(env[i], len))
+			continue;
+		/* Only what a name is made of: what follows may be anything. */
+		len = PREFIX_LEN +
+		      strspn(env[i] + PREFIX_LEN, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+		find(report, CONFIG_UNKNOWN, "%.*s: is no option; `flytrail help` lists them",
+		     (int)(len > NAME_SHOWN_MAX ? NAME_SHOWN_MAX : len), env[i]);
+	}
+}
+
+/* ---- public ---- */
+
+static void derive_nats_url(struct config *c)
+{
+	enum { URL_BYTES = 64 };
+	char url[URL_BYTES]; /* network has at most 39 */
+	int len;
+
+	if (c->nats_url[0] != '\0')
+		return;
+	len = snprintf(url, sizeof(url), "nats://[%s::3]:4223", c->network);
+	REQUIRE(len > 0 && len < URL_BYTES);
+	c->nats_url = pool_add(c, url, (size_t)len);
+}
+
+void config_read(struct config *ret, struct config_report *ret_report, char *const *env)
+{
+	struct reading r = {.c = ret, .report = ret_report, .o = options};
+
+	memset(ret, 0, sizeof(*ret));
+	memset(ret_report, 0, sizeof(*ret_report));
+#define OPTION(field, name, type, def, min, max, flags, doc) \
+	READ_##type(&r, lookup(env, #name), &ret->field);    \
+	r.o++;
+#include "base/config.def"
+#undef OPTION
+	derive_nats_url(ret);
+	find_unknown(ret_report, env);
+	if (lookup(env, "QUEUE") != NULL)
+		find(ret_report, CONFIG_WARNING,
+		     "QUEUE: is not honoured, because a running fly-log-shipper in the same queue "
+		     "group would take some of the lines; to share them among flytrail's replicas "
+		     "set FLYTRAIL_QUEUE to a name of its own");
+}
+
+static bool is_set(const struct config *c, size_t idx)
+{
+	char text[CONFIG_VALUE_BYTES];
+
+	return config_value(c, idx, text)[0] != '\0';
+}
+
+void config_require(const struct config *c, unsigned for_flags, struct config_report *report)
+{
+	char name[CONFIG_FINDING_BYTES];
+
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		bool told = false;
+
+		if (!(options[i].flags & for_flags) || is_set(c, i))
+			continue;
+		/* A bad value was told already; it left the option unset. */
+		(void)snprintf(name, sizeof(name), "%s: ", options[i].name);
+		for (size_t f = 0; f < report->count && !told; f++)
+			told = strncmp(report->findings[f].text, name, strlen(name)) == 0;
+		if (!told)
+			find(report, CONFIG_BAD, "%sis not set: %s", name, options[i].doc);
+	}
+}
+
+void config_wipe(char *const *env)
+{
+	size_t i = 0;
+
+	/* unsetenv() moves the rest of the list up, so i stays after it. */
+	while (env[i] != NULL) {
+		size_t name_len = strcspn(env[i], "=");
+		const struct config_option *secret = NULL;
+
+		for (size_t o = 0; o < ARRAY_LEN(options) && secret == NULL; o++)
+			if ((options[o].flags & CONFIG_SECRET) && env[i][name_len] == '=' &&
+			    strlen(options[o].name) == name_len &&
+			    memcmp(options[o].name, env[i], name_len) == 0)
+				secret = &options[o];
+		if (secret == NULL) {
+			i++;
+			continue;
+		}
+		explicit_bzero(env[i] + name_len + 1, strlen(env[i] + name_len + 1));
+		MUST0(unsetenv(secret->name));
+	}
+}
+
+const char *config_report_text(const struct config_report *report, enum config_finding_kind kind,
+			       char *text, size_t text_bytes)
+{
+	enum { MORE_BYTES = 32 }; /* "; and 18446744073709551615 more" */
+	size_t total = kind == CONFIG_BAD       ? report->bad_count
+		       : kind == CONFIG_UNKNOWN ? report->unknown_count
+						: report->warning_count;
+	size_t len = 0;
+	size_t shown = 0;
+
+	REQUIRE(text_bytes > MORE_BYTES);
+	text[0] = '\0';
+	for (size_t i = 0; i < report->count; i++) {
+		const struct config_finding *f = &report->findings[i];
+
+		if (f->kind != kind)
+			continue;
+		if (len + strlen(f->text) + MORE_BYTES >= text_bytes)
+			break;
+		len += (size_t)snprintf(text + len, text_bytes - len, "%s%s", shown > 0 ? "; " : "",
+					f->text);
+		shown++;
+	}
+	if (shown < total)
+		(void)snprintf(text + len, text_bytes - len, "; and %zu more", total - shown);
+	return text;
+}
+
+size_t config_option_count(void)
+{
+	return ARRAY_LEN(options);
+}
+
+const struct config_option *config_option(size_t idx)
+{
+	REQUIRE(idx < ARRAY_LEN(options));
+	return &options[idx];
+}
+
+static void show_text(const char *const *value, unsigned flags, char *text)
+{
+	bool masked = (flags & CONFIG_SECRET) && (*value)[0] != '\0';
+
+	(void)snprintf(text, CONFIG_VALUE_BYTES, "%s", masked ? "***" : *value);
+}
+
+static void show_number(const uint64_t *value, unsigned flags, char *text)
+{
+	(void)flags;
+	(void)snprintf(text, CONFIG_VALUE_BYTES, "%" PRIu64, *value);
+}
+
+#define SHOW_text show_text
+#define SHOW_plain show_text
+#define SHOW_token show_text
+#define SHOW_nats show_text
+#define SHOW_network show_text
+#define SHOW_role show_text
+#define SHOW_folder show_text
+#define SHOW_address show_text
+#define SHOW_size show_number
+#define SHOW_seconds show_number
+
+const char *config_value(const struct config *c, size_t idx, char text[CONFIG_VALUE_BYTES])
+{
+	size_t at = 0;
+
+	REQUIRE(idx < ARRAY_LEN(options));
+	text[0] = '\0';
+#define OPTION(field, name, type, def, min, max, flags, doc) \
+	if (at++ == idx)                                     \
+		SHOW_##type(&c->field, flags, text);
+#include "base/config.def"
+#undef OPTION
+	return text;
+}
