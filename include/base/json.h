@@ -4,8 +4,10 @@
 /*
  * json: reading by cJSON, which is met here alone, and writing to a buf.
  *
- * Reading is bounded: JSON_DEPTH_MAX levels, duplicate keys refused, keys
- * compared with case, numbers kept as text where a double would change them.
+ * Reading is bounded: JSON_DEPTH_MAX levels, JSON_VALUES_MAX values, duplicate
+ * keys refused, keys compared with case. A number that a double might change
+ * (more than 15 digits, a huge exponent) is a JSON_TEXT of its digits. A \u0000
+ * and half a surrogate pair read as U+FFFD.
  * Writing makes valid UTF-8 of whatever it is given: a byte that is none
  * becomes U+FFFD, and so does NUL, which jsonb refuses.
  *
@@ -17,7 +19,10 @@
 
 #include "base/buf.h"
 
-enum { JSON_DEPTH_MAX = 32 };
+enum {
+	JSON_DEPTH_MAX = 32,
+	JSON_VALUES_MAX = 65536, /* cJSON takes some 100 bytes for each */
+};
 
 struct json; /* a value; cJSON's node */
 
