@@ -1,0 +1,275 @@
+"""Real servers for tests: Postgres and nats-server in temporary folders, on loopback.
+
+Every server runs as this process's own child and ends with it, also when it is
+killed. Start servers from the main thread: the kernel ties a child to the thread
+that made it. Called by root, Postgres runs as the user postgres.
+
+    with lab.Postgres() as pg:
+        pg.psql("SELECT 1")            # [["1"]]
+        pg.crash(); pg.restart()
+"""
+
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+PG_BIN = os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin")
+NATS_SERVER = shutil.which("nats-server") or "/usr/sbin/nats-server"
+START_SECONDS = 30
+PSQL_SECONDS = 120
+SERVER_USER = "postgres"
+# Texts that stand between what psql prints, because rows may hold anything else.
+COLUMN_END, ROW_END, NULL_TEXT = "\x1f", "\x1e\n", "\x1dnull"
+
+
+def wait_for(condition, timeout=30.0, what="condition"):
+    """Calls condition until it returns something true, and returns that."""
+    deadline = time.monotonic() + timeout
+    while True:
+        got = condition()
+        if got:
+            return got
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout} s in vain for: {what}")
+        time.sleep(0.02)
+
+
+def free_port():
+    """A port that nobody has, below those that the kernel gives to outgoing connections."""
+    while True:
+        port = random.randint(20000, 31999)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def children(pid):
+    """The processes whose parent is pid."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat", encoding="ascii", errors="replace") as stat:
+                parent = int(stat.read().rpartition(")")[2].split()[1])
+        except OSError:
+            continue  # it has ended meanwhile
+        if parent == pid:
+            found.append(int(name))
+    return found
+
+
+def send_signal(pids, number):
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+
+
+class LabError(Exception):
+    """A server did not do what was asked, or SQL failed; the text is the server's own."""
+
+
+class Server:
+    """What the two kinds have in common: a folder, a child process, a log."""
+
+    def __init__(self, prefix, folder=None):
+        self.owns_folder = folder is None
+        self.folder = folder or tempfile.mkdtemp(prefix=prefix, dir="/tmp")
+        self.port = free_port()
+        self.process = None
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.close()
+
+    def launch(self, command):
+        with open(os.path.join(self.folder, "log"), "ab") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
+            )
+
+    def log(self):
+        with open(os.path.join(self.folder, "log"), encoding="utf-8", errors="replace") as log:
+            return log.read()
+
+    def await_ready(self, ready):
+        def ready_or_dead():
+            if self.process.poll() is not None:
+                raise LabError(f"the server ended while it started:\n{self.log()[-4000:]}")
+            return ready()
+
+        wait_for(ready_or_dead, START_SECONDS, "the server to be ready")
+
+    def family(self):
+        return [self.process.pid] + children(self.process.pid)
+
+    def is_running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def crash(self):
+        """SIGKILL, to all of it; returns when it is gone."""
+        if self.is_running():
+            send_signal(self.family(), signal.SIGKILL)
+            self.process.wait()
+
+    def pause(self):
+        """A hung server: it accepts connections, by the kernel, and answers nothing."""
+        send_signal(self.family(), signal.SIGSTOP)
+
+    def resume(self):
+        send_signal(self.family(), signal.SIGCONT)
+
+    def close(self):
+        """Ends it and removes its folder, if it made that itself."""
+        self.crash()
+        if self.owns_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Postgres(Server):
+    """A throw-away cluster; the superuser is `postgres`; nobody needs a password."""
+
+    def __init__(self, folder=None, fsync=False, settings=()):
+        super().__init__("flytrail-pg-", folder)
+        self.data = os.path.join(self.folder, "data")
+        self.settings = [
+            "listen_addresses = '127.0.0.1'",
+            f"unix_socket_directories = '{self.folder}'",
+            f"fsync = {'on' if fsync else 'off'}",
+            f"full_page_writes = {'on' if fsync else 'off'}",
+            "max_connections = 50",
+            "shared_buffers = 64MB",
+            "max_wal_size = 512MB",
+            "log_line_prefix = '%m [%p] '",
+            "jit = off",
+            *settings,
+        ]
+
+    @staticmethod
+    def command(*words):
+        """The command as the unprivileged user, ended when this process ends."""
+        prefix = ["setpriv", "--pdeathsig", "QUIT"]
+        if os.getuid() == 0:
+            prefix += [f"--reuid={SERVER_USER}", f"--regid={SERVER_USER}", "--init-groups"]
+        return [*prefix, *words]
+
+    def run(self, *words):
+        done = subprocess.run(
+            self.command(*words), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            check=False, cwd="/", env={**os.environ, "HOME": self.folder},
+        )
+        if done.returncode != 0:
+            raise LabError(f"{words[0]}: {done.stdout}{done.stderr}")
+
+    def own_folder(self):
+        os.makedirs(self.folder, exist_ok=True)
+        if os.getuid() == 0:
+            entry = pwd.getpwnam(SERVER_USER)
+            os.chown(self.folder, entry.pw_uid, entry.pw_gid)
+
+    def start(self):
+        if not os.path.exists(self.data):
+            self.own_folder()
+            self.run(f"{PG_BIN}/initdb", "-D", self.data, "-U", "postgres", "-A", "trust",
+                     "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+            with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as conf:
+                conf.write("\n".join(["", *self.settings, ""]))
+        self.launch(self.command(f"{PG_BIN}/postgres", "-D", self.data, "-p", str(self.port)))
+        self.await_ready(self.accepts)
+        return self
+
+    restart = start  # after stop() or crash(): the same data, with recovery
+
+    def accepts(self):
+        return subprocess.run(
+            [f"{PG_BIN}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False
+        ).returncode == 0
+
+    def stop(self):
+        """An orderly end; sessions are cut off."""
+        if self.is_running():
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait()
+
+    def standby(self, **options):
+        """A second server, not started, that follows this one asynchronously."""
+        other = Postgres(**options)
+        other.own_folder()
+        other.run(f"{PG_BIN}/pg_basebackup", "-d", self.url(), "-D", other.data, "-R",
+                  "-c", "fast", "--no-sync")
+        with open(os.path.join(other.data, "postgresql.conf"), "a", encoding="utf-8") as conf:
+            conf.write(f"\nunix_socket_directories = '{other.folder}'\n")
+        return other
+
+    def promote(self):
+        self.run(f"{PG_BIN}/pg_ctl", "-D", self.data, "-s", "-w", "promote")
+
+    def url(self, role="postgres", database="postgres"):
+        return f"postgres://{role}@127.0.0.1:{self.port}/{database}"
+
+    def psql(self, sql, role="postgres", database="postgres"):
+        """Runs SQL and returns the rows of texts; NULL is None. Raises LabError."""
+        done = subprocess.run(
+            [f"{PG_BIN}/psql", "-X", "-q", "-A", "-t", "-F", COLUMN_END, "-R", ROW_END,
+             "-P", f"null={NULL_TEXT}", "-v", "ON_ERROR_STOP=1", "-f", "-",
+             self.url(role, database)],
+            input=sql, capture_output=True, text=True, check=False, timeout=PSQL_SECONDS,
+        )
+        if done.returncode != 0:
+            raise LabError(done.stderr.strip())
+        rows = done.stdout.removesuffix("\n").split(ROW_END) if done.stdout else []
+        return [[None if cell == NULL_TEXT else cell for cell in row.split(COLUMN_END)]
+                for row in rows]
+
+
+class Nats(Server):
+    """nats-server as Fly's log stream looks: `fly` may publish, `org` may only subscribe."""
+
+    FLY = ("fly", "s3cret")
+    ORG = ("org", "orgtok")
+
+    def __init__(self, folder=None, max_pending="64MB", write_deadline="10s"):
+        super().__init__("flytrail-nats-", folder)
+        self.max_pending = max_pending
+        self.write_deadline = write_deadline
+
+    def start(self):
+        path = os.path.join(self.folder, "nats.conf")
+        with open(path, "w", encoding="utf-8") as conf:
+            conf.write(f"""
+listen: "127.0.0.1:{self.port}"
+max_payload: 4MB
+max_pending: {self.max_pending}
+write_deadline: "{self.write_deadline}"
+authorization {{ users = [
+  {{ user: {self.FLY[0]}, password: {self.FLY[1]},
+     permissions: {{ publish: ">", subscribe: ">" }} }},
+  {{ user: {self.ORG[0]}, password: {self.ORG[1]},
+     permissions: {{ publish: {{ deny: ">" }}, subscribe: {{ allow: ["logs.>", "_INBOX.>"] }} }} }}
+] }}
+""")
+        self.launch(["setpriv", "--pdeathsig", "KILL", NATS_SERVER, "-c", path])
+        self.await_ready(self.accepts)
+        return self
+
+    restart = start
+
+    def accepts(self):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    @property
+    def url(self):
+        """Without credentials: those are FLY and ORG."""
+        return f"nats://127.0.0.1:{self.port}"
