@@ -27,6 +27,7 @@ enum store_state {
 
 struct status {
 	/* the source thread */
+	_Atomic bool source_started; /* it is read from: connected, or retrying for ever */
 	_Atomic bool source_connected;
 	_Atomic(const char *) source_why; /* a constant text; NULL while connected */
 	_Atomic uint64_t lines_received;

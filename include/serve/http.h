@@ -1,0 +1,34 @@
+#ifndef SERVE_HTTP_H
+#define SERVE_HTTP_H
+
+/*
+ * http: the small server for Fly's checks: GET and HEAD of /ready and /health.
+ *
+ * libmicrohttpd is met here alone. The server has no secrets, changes nothing
+ * and reads no request body.
+ *
+ * Ownership: http_stop() frees; status must live until then.
+ * Threads:   libmicrohttpd's own, one.
+ * Limits:    HTTP_CONNECTIONS_MAX at once, HTTP_CONNECTIONS_PER_ADDRESS_MAX from
+ *            one address, HTTP_IDLE_SECONDS without a byte, HTTP_REQUEST_BYTES_MAX
+ *            for a request's head.
+ * Errors:    ERR_CONFIG when the address cannot be listened on.
+ */
+
+#include "run/status.h"
+
+enum {
+	HTTP_CONNECTIONS_MAX = 64,
+	HTTP_CONNECTIONS_PER_ADDRESS_MAX = 16,
+	HTTP_IDLE_SECONDS = 10,
+	HTTP_REQUEST_BYTES_MAX = 16 * 1024,
+};
+
+struct http;
+
+/* listen_address is an `address` of base/config.h; [::] takes IPv4 as well. */
+NODISCARD enum err_kind http_start(struct http **ret, const char *listen_address,
+				   struct status *status, struct err *err);
+void http_stop(struct http *h); /* NULL is fine */
+
+#endif

@@ -1,0 +1,182 @@
+#include "serve/http.h"
+
+#include "serve/health.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { BACKLOG = 64, HOST_BYTES = 64, PORT_BYTES = 6 };
+
+struct http {
+	struct MHD_Daemon *daemon;
+	struct status *status;
+};
+
+static const struct {
+	const char *path;
+	bool (*check)(struct status *, struct buf *);
+} pages[] = {
+	{"/ready", health_ready},
+	{"/health", health_health},
+};
+
+static enum MHD_Result answer(struct MHD_Connection *connection, unsigned code, struct buf *body)
+{
+	struct MHD_Response *response;
+	enum MHD_Result result;
+	struct err err;
+
+	if (buf_check(body, &err))
+		return MHD_NO; /* out of memory: hang up */
+	response = MHD_create_response_from_buffer(body->len, body->data, MHD_RESPMEM_MUST_COPY);
+	if (response == NULL)
+		return MHD_NO;
+	(void)MHD_add_response_header(response, "Content-Type", "application/json");
+	(void)MHD_add_response_header(response, "Cache-Control", "no-store");
+	if (code == MHD_HTTP_METHOD_NOT_ALLOWED)
+		(void)MHD_add_response_header(response, "Allow", "GET, HEAD");
+	result = MHD_queue_response(connection, code, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
+static unsigned fill(struct http *h, const char *path, const char *method, struct buf *body)
+{
+	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
+		buf_str(body, "{\"error\":\"only GET and HEAD\"}\n");
+		return MHD_HTTP_METHOD_NOT_ALLOWED;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(pages); i++)
+		if (strcmp(path, pages[i].path) == 0)
+			return pages[i].check(h->status, body) ? MHD_HTTP_OK
+							       : MHD_HTTP_SERVICE_UNAVAILABLE;
+	buf_str(body, "{\"error\":\"there are /ready and /health\"}\n");
+	return MHD_HTTP_NOT_FOUND;
+}
+
+/* Answers at the first call for a request, so that no body is ever read. */
+static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, const char *path,
+			      const char *method, const char *version, const char *upload,
+			      size_t *upload_len, void **request)
+{
+	enum MHD_Result result;
+	struct buf body;
+	unsigned code;
+
+	(void)version;
+	(void)upload;
+	(void)upload_len;
+	(void)request;
+	buf_init(&body, HEALTH_BODY_BYTES_MAX);
+	code = fill(cls, path, method, &body);
+	result = answer(connection, code, &body);
+	buf_release(&body);
+	return result;
+}
+
+/* The configuration has checked the form: HOST:PORT or [ADDRESS]:PORT. */
+static enum err_kind split_address(const char *address, char host[HOST_BYTES],
+				   char port[PORT_BYTES], struct err *err)
+{
+	const char *colon = strrchr(address, ':');
+	const char *start = address[0] == '[' ? address + 1 : address;
+	size_t host_len, port_len;
+
+	if (colon == NULL || colon <= start)
+		return err_set(err, ERR_CONFIG, "%s is not HOST:PORT", address);
+	host_len = (size_t)(colon - start) - (address[0] == '[' ? 1 : 0);
+	port_len = strlen(colon + 1);
+	if (host_len >= HOST_BYTES || port_len >= PORT_BYTES)
+		return err_set(err, ERR_CONFIG, "%s is too long for an address", address);
+	memcpy(host, start, host_len);
+	host[host_len] = '\0';
+	memcpy(port, colon + 1, port_len + 1);
+	return ERR_NONE;
+}
+
+static enum err_kind listen_on(int *ret_fd, const struct addrinfo *a, const char *address,
+			       struct err *err)
+{
+	int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int on = 1;
+	int off = 0;
+	bool good = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0;
+
+	if (good && a->ai_family == AF_INET6)
+		good = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) == 0;
+	good = good && bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0;
+	if (good) {
+		*ret_fd = fd;
+		return ERR_NONE;
+	}
+	err_errno(err, ERR_CONFIG, "cannot listen on %s; choose another FLYTRAIL_LISTEN", address);
+	if (fd >= 0)
+		(void)close(fd);
+	return ERR_CONFIG;
+}
+
+static enum err_kind listen_at(int *ret_fd, const char *address, struct err *err)
+{
+	const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+				       .ai_socktype = SOCK_STREAM};
+	struct addrinfo *found = NULL;
+	char host[HOST_BYTES], port[PORT_BYTES];
+	enum err_kind rc;
+
+	rc = split_address(address, host, port, err);
+	if (rc)
+		return rc;
+	if (getaddrinfo(host, port, &hints, &found) != 0)
+		return err_set(err, ERR_CONFIG, "%s is no numeric address; correct FLYTRAIL_LISTEN",
+			       address);
+	rc = listen_on(ret_fd, found, address, err);
+	freeaddrinfo(found);
+	return rc;
+}
+
+enum err_kind http_start(struct http **ret, const char *listen_address, struct status *status,
+			 struct err *err)
+{
+	struct http *h = calloc(1, sizeof(*h));
+	enum err_kind rc;
+	int fd = -1;
+
+	if (h == NULL)
+		return err_set(err, ERR_FATAL, "out of memory for the HTTP server");
+	h->status = status;
+	rc = listen_at(&fd, listen_address, err);
+	if (rc)
+		goto out;
+	h->daemon = MHD_start_daemon(
+		MHD_USE_AUTO_INTERNAL_THREAD, 0, NULL, NULL, handle, h, MHD_OPTION_LISTEN_SOCKET,
+		fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
+		MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_PER_ADDRESS_MAX,
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_SECONDS,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_REQUEST_BYTES_MAX, MHD_OPTION_END);
+	if (h->daemon == NULL) {
+		rc = err_set(err, ERR_FATAL, "the HTTP server on %s does not start",
+			     listen_address);
+		goto out;
+	}
+	*ret = h;
+	h = NULL;
+	fd = -1; /* the library's now */
+out:
+	if (fd >= 0)
+		(void)close(fd);
+	free(h);
+	return rc;
+}
+
+void http_stop(struct http *h)
+{
+	if (h == NULL)
+		return;
+	MHD_stop_daemon(h->daemon);
+	free(h);
+}
