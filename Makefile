@@ -1,6 +1,10 @@
 # flytrail: `make` builds build/flytrail; `make demo`, `make check`, `make bench` say what they do.
 
 BUILD ?= build
+# V=1 shows the commands.
+V ?= 0
+SAY = @$(if $(filter 0,$(V)),echo "  $(1) $@";,set -x;)
+
 ifeq ($(origin CC),default)
 CC = gcc
 endif
@@ -46,22 +50,23 @@ SUPPORT := $(filter-out $(TOOLS:%=%.o),$(patsubst %.c,$(BUILD)/%.o,$(sort $(wild
 SQL := $(sort $(wildcard sql/*.sql))
 
 # Calls that tests make fail; tests/support/fault.c counts them.
-WRAP = malloc calloc realloc open pwrite pread fdatasync fsync ftruncate posix_fallocate rename \
-	unlink
+WRAP = malloc calloc realloc open pwrite pread fdatasync fsync fstat ftruncate posix_fallocate \
+	rename unlink mkdir statvfs getrandom clock_gettime
 WRAP_FLAGS = $(WRAP:%=-Wl,--wrap=%)
 
 .PHONY: all unit clean demo check bench format
+.SECONDARY:
 all: $(BUILD)/flytrail $(TOOLS)
 
 $(BUILD)/flytrail: $(BUILD)/src/main.o $(LIB)
-	$(CC) $(LINK) -o $@ $^ $(LIBS)
+	$(call SAY,LINK) $(CC) $(LINK) -o $@ $^ $(LIBS)
 
 $(LIB): $(OBJ)
-	rm -f $@ && ar rcs $@ $^
+	$(call SAY,AR) rm -f $@ && ar rcs $@ $^
 
 $(BUILD)/src/%.o: src/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -include include/banned.h -c -o $@ $<
+	$(call SAY,CC) $(CC) $(CFLAGS_ALL) -include include/banned.h -c -o $@ $<
 
 # The migrations, as C strings.
 $(BUILD)/gen/migrations.inc: $(SQL) sql/embed.py
@@ -71,14 +76,14 @@ $(BUILD)/src/store/migrate.o: $(BUILD)/gen/migrations.inc
 
 $(BUILD)/tests/support/%.o: tests/support/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -c -o $@ $<
+	$(call SAY,CC) $(CC) $(CFLAGS_ALL) -c -o $@ $<
 
 $(TOOLS): %: %.o
-	$(CC) $(LINK) -o $@ $< $(LIBS)
+	$(call SAY,LINK) $(CC) $(LINK) -o $@ $< $(LIBS)
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(SUPPORT) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -Itests/support $(LINK) $(WRAP_FLAGS) -o $@ $< $(SUPPORT) $(LIB) -lcmocka $(LIBS)
+	$(call SAY,CC) $(CC) $(CFLAGS_ALL) -Itests/support $(LINK) $(WRAP_FLAGS) -o $@ $< $(SUPPORT) $(LIB) -lcmocka $(LIBS)
 
 unit: $(UNIT)
 

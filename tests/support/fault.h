@@ -1,0 +1,28 @@
+#ifndef SUPPORT_FAULT_H
+#define SUPPORT_FAULT_H
+
+/*
+ * fault: makes the n-th wrapped call of our own code fail.
+ *
+ * Unit tests are linked with -Wl,--wrap for each call that stands in the
+ * Makefile's WRAP. A test runs its body once with no fault, to count the calls,
+ * then once for each call with that one failing (once: a transient fault; it
+ * and all after it: a persistent one).
+ *
+ * A failing call says ENOMEM, ENOSPC (writes and allocations of room) or EIO.
+ * Threads: the counter is shared by all of them.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+void fault_arm(unsigned nth, bool persistent); /* nth from 1; 0 counts only */
+unsigned fault_disarm(void);                   /* returns the calls seen */
+
+/* Runs body() under every fault; body asserts what must hold on success and on failure. */
+void fault_everywhere(void (*body)(void *), void *arg);
+
+/* Puts both clocks forward, for this process. */
+void fault_step_clock(int64_t ns);
+
+#endif
