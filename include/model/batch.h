@@ -70,6 +70,7 @@ struct gap {
 	int64_t start_ns;
 	int64_t end_ns;      /* INT64_MAX: not over yet */
 	uint64_t lines_lost; /* 0: not known */
+	bool known;          /* told before, with the same reason and start: this is its progress */
 };
 
 struct batch {

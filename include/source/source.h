@@ -21,6 +21,7 @@ struct source {
 
 struct source_ops {
 	const char *name; /* as in the column `source` */
+	bool live;        /* has no history: what is not read in time is gone */
 	/*
 	 * Fills the batch with what came, and with the gaps the source knows of.
 	 * ERR_NONE with an empty batch: nothing came. batch->last: the source has

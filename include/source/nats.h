@@ -1,0 +1,49 @@
+#ifndef SOURCE_NATS_H
+#define SOURCE_NATS_H
+
+/*
+ * nats: Fly's log stream as a source. nats.c, the library, is met here alone.
+ *
+ * The connection is made by the first read, and again for ever: by the library
+ * while it can, by this module where the library gives up (it closes for good
+ * at the second authorisation error). Between attempts the wait grows from 1 s
+ * to NATS_WAIT_MS_MAX, with jitter. What may be missing is told as gaps: see
+ * source/gap_track.h.
+ *
+ * Ownership: nats_open() copies the options.
+ * Threads:   as source.h says; the library's own threads only set flags.
+ * Limits:    NATS_PENDING_BYTES wait in the library; beyond, it drops and counts.
+ * Errors:    nats_open(): ERR_CONFIG names the variable to mend, never its value.
+ */
+
+#include "source/source.h"
+
+enum {
+	NATS_WAIT_MS_MIN = 1000,
+	NATS_WAIT_MS_MAX = 60 * 1000,
+	NATS_PING_MS = 10 * 1000, /* a server that says nothing is given up after */
+	NATS_PINGS_OUT = 2,       /* so many of these */
+	NATS_PENDING_BYTES = 8 * 1024 * 1024,
+	NATS_PENDING_LINES = 64 * 1024,  /* of 128 bytes: the shortest line of Fly's shape */
+	NATS_CONNECT_BYTES_USUAL = 4096, /* nats-server's max_control_line, unless raised */
+};
+
+struct nats_options {
+	const char *url;
+	const char *user;     /* ORG */
+	const char *password; /* ACCESS_TOKEN, with or without its scheme */
+	const char *subject;
+	const char *queue;        /* NULL or empty: no queue group */
+	int64_t last_accepted_ns; /* of this spool; 0: it never accepted anything */
+};
+
+NODISCARD enum err_kind nats_open(struct source *ret, const struct nats_options *options,
+				  struct err *err);
+
+/* A token as `fly tokens create` prints it, without `FlyV1 ` or `Bearer `. A pure function. */
+struct span nats_bare_token(struct span token);
+
+/* How long to wait before attempt number attempt (from 1), with jitter from random. Pure. */
+int64_t nats_wait_ms(int attempt, uint64_t random);
+
+#endif

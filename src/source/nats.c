@@ -1,0 +1,509 @@
+#include "source/nats.h"
+
+#include "base/time.h"
+#include "source/gap_track.h"
+
+#include <inttypes.h>
+#include <nats/nats.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum {
+	CONNECT_MS = 5000,
+	ANSWER_MS = 1000, /* for a question to the server (PING); lines come meanwhile */
+	ASK_EVERY_MS = 2000,
+	BREATH_MS = 2, /* the queue is looked into so often, not at every line */
+	CLOSE_MS = 5000,
+	CONNECT_OTHER_BYTES = 256, /* of a CONNECT line, beside user and password */
+};
+
+struct nats {
+	/* const after open */
+	char *url, *user, *password, *subject, *queue;
+
+	/* owned by the source thread */
+	natsOptions *options;
+	natsConnection *nc;
+	natsSubscription *sub;
+	natsMsg *held; /* a line that the last batch had no room for */
+	struct hasher *hasher;
+	struct gap_track gaps;
+	uint64_t ordinal;
+	unsigned losses_seen;
+	int attempt;          /* to connect, since the last success */
+	int64_t try_again_ns; /* on the monotonic clock */
+	int64_t asked_ns;     /* on the monotonic clock: the last question to the server */
+	bool confirmed;       /* the server has the subscription */
+
+	/* any thread */
+	_Atomic unsigned losses; /* of the connection, told by the library */
+	_Atomic(const char *) why;
+};
+
+static const char WHY_NOT_YET[] = "not connected yet";
+static const char WHY_AWAY[] = "the NATS server cannot be reached: check NATS_URL or NETWORK, and "
+			       "that this machine is in the organisation's private network";
+static const char WHY_REFUSED[] =
+	"the NATS server refuses the credentials: check ORG and ACCESS_TOKEN";
+static const char WHY_TOO_LONG[] =
+	"the NATS server ends the connection at once: ACCESS_TOKEN may be longer than it takes "
+	"(nats-server's max_control_line is 4096 bytes); make a token for this purpose alone";
+static const char WHY_DENIED[] =
+	"the NATS server refuses the subscription: the token may not read SUBJECT";
+static const char WHY_LOST[] = "the connection to the NATS server was lost";
+static const char WHY_SILENT[] = "the NATS server does not answer";
+
+int64_t nats_wait_ms(int attempt, uint64_t random)
+{
+	int64_t wait_ms = NATS_WAIT_MS_MIN;
+
+	for (int i = 1; i < attempt && wait_ms < NATS_WAIT_MS_MAX; i++)
+		wait_ms *= 2;
+	if (wait_ms > NATS_WAIT_MS_MAX)
+		wait_ms = NATS_WAIT_MS_MAX;
+	/* Between half and all of it, so that replicas do not come back in step. */
+	return wait_ms / 2 + (int64_t)(random % (uint64_t)(wait_ms / 2 + 1));
+}
+
+static uint64_t any_number(void)
+{
+	struct err ignored;
+	uint64_t n = 0;
+
+	/* Without randomness the jitter is that of the clock: good enough for a wait. */
+	if (hash_random(&n, sizeof(n), &ignored))
+		n = (uint64_t)time_now_ns() / 1000;
+	return n;
+}
+
+/* The library's callbacks: they run on its threads and only leave a mark. */
+
+static void on_lost(natsConnection *nc, void *arg)
+{
+	struct nats *n = arg;
+
+	(void)nc;
+	atomic_fetch_add(&n->losses, 1);
+}
+
+static void on_error(natsConnection *nc, natsSubscription *sub, natsStatus status, void *arg)
+{
+	/* Without a handler the library prints to stderr; drops are read from its counter. */
+	(void)nc;
+	(void)sub;
+	(void)status;
+	(void)arg;
+}
+
+static int64_t on_wait(natsConnection *nc, int attempt, void *arg)
+{
+	(void)nc;
+	(void)arg;
+	return nats_wait_ms(attempt, any_number());
+}
+
+static void look_at_drops(struct nats *n)
+{
+	int64_t dropped;
+
+	if (natsSubscription_GetDropped(n->sub, &dropped) == NATS_OK && dropped >= 0)
+		gap_track_dropped(&n->gaps, (uint64_t)dropped, time_now_ns());
+}
+
+static void drop_connection(struct nats *n)
+{
+	if (n->sub)
+		look_at_drops(n);
+	natsSubscription_Destroy(n->sub);
+	n->sub = NULL;
+	natsConnection_Destroy(n->nc);
+	n->nc = NULL;
+	n->confirmed = false;
+}
+
+/* Gives up this connection; the next one is tried after a while. */
+static void give_up(struct nats *n, const char *why)
+{
+	drop_connection(n);
+	gap_track_lost(&n->gaps, time_now_ns());
+	atomic_store(&n->why, why);
+	n->attempt++;
+	n->try_again_ns = time_monotonic_ns() + nats_wait_ms(n->attempt, any_number()) * NS_PER_MS;
+}
+
+static const char *why_not_connected(const struct nats *n, natsStatus s)
+{
+	if (s == NATS_CONNECTION_AUTH_FAILED || s == NATS_NOT_PERMITTED)
+		return WHY_REFUSED;
+	if (s != NATS_NO_SERVER && s != NATS_TIMEOUT &&
+	    strlen(n->user) + strlen(n->password) + CONNECT_OTHER_BYTES > NATS_CONNECT_BYTES_USUAL)
+		return WHY_TOO_LONG;
+	return WHY_AWAY;
+}
+
+static void try_to_connect(struct nats *n)
+{
+	natsStatus s;
+
+	s = natsConnection_Connect(&n->nc, n->options);
+	if (s != NATS_OK) {
+		n->nc = NULL;
+		give_up(n, why_not_connected(n, s));
+		return;
+	}
+	if (n->queue)
+		s = natsConnection_QueueSubscribeSync(&n->sub, n->nc, n->subject, n->queue);
+	else
+		s = natsConnection_SubscribeSync(&n->sub, n->nc, n->subject);
+	if (s == NATS_OK)
+		s = natsSubscription_SetPendingLimits(n->sub, NATS_PENDING_LINES,
+						      NATS_PENDING_BYTES);
+	if (s != NATS_OK) {
+		give_up(n, WHY_DENIED);
+		return;
+	}
+	n->losses_seen = atomic_load(&n->losses);
+	n->asked_ns = 0;
+	gap_track_new_subscription(&n->gaps);
+}
+
+/* The server's answer to a PING proves that what it sent before has arrived. */
+static void ask_server(struct nats *n)
+{
+	int64_t asked_ns = time_now_ns();
+	const char *text;
+
+	if (natsConnection_FlushTimeout(n->nc, ANSWER_MS) != NATS_OK) {
+		if (n->confirmed)
+			atomic_store(&n->why, WHY_SILENT);
+		n->asked_ns = time_monotonic_ns();
+		return;
+	}
+	if (!n->confirmed && natsConnection_GetLastError(n->nc, &text) == NATS_NOT_PERMITTED) {
+		give_up(n, WHY_DENIED);
+		return;
+	}
+	if (!n->confirmed)
+		gap_track_subscribed(&n->gaps, time_now_ns());
+	else
+		gap_track_answered(&n->gaps, asked_ns);
+	n->confirmed = true;
+	n->attempt = 0;
+	n->asked_ns = time_monotonic_ns();
+	atomic_store(&n->why, NULL);
+}
+
+static void look_at_connection(struct nats *n)
+{
+	natsConnStatus status = natsConnection_Status(n->nc);
+	unsigned losses = atomic_load(&n->losses);
+
+	if (losses != n->losses_seen) {
+		n->losses_seen = losses;
+		n->confirmed = false;
+		n->asked_ns = 0;
+		atomic_store(&n->why, WHY_LOST);
+		gap_track_lost(&n->gaps, time_now_ns());
+	}
+	if (status == NATS_CONN_STATUS_CLOSED) {
+		const char *text;
+		natsStatus s = natsConnection_GetLastError(n->nc, &text);
+
+		give_up(n, s == NATS_CONNECTION_AUTH_FAILED ? WHY_REFUSED : WHY_LOST);
+		return;
+	}
+	if (status == NATS_CONN_STATUS_CONNECTED &&
+	    time_monotonic_ns() - n->asked_ns >= ASK_EVERY_MS * NS_PER_MS)
+		ask_server(n);
+}
+
+/* Adds the held line. False in *ret_added: the batch has no room for it, it stays held. */
+static enum err_kind add_held(struct nats *n, struct batch *batch, bool *ret_added, struct err *err)
+{
+	struct span whole =
+		span_of(natsMsg_GetData(n->held), (size_t)natsMsg_GetDataLength(n->held));
+	struct span line = whole;
+	enum err_kind rc = ERR_NONE;
+	struct raw *raw;
+
+	if (line.len > RAW_BYTES_MAX)
+		line.len = RAW_BYTES_MAX;
+	raw = batch_add(batch, span_text(natsMsg_GetSubject(n->held)), line);
+	if (!raw && batch->count == 0)
+		return err_set(err, ERR_FATAL, "out of memory for a line of %zu bytes", line.len);
+	*ret_added = raw != NULL;
+	if (!raw)
+		return ERR_NONE;
+	raw->form = RAW_NATS_JSON;
+	raw->received_ns = time_now_ns();
+	raw->ordinal = ++n->ordinal;
+	raw->full_len = whole.len;
+	if (whole.len > line.len)
+		rc = hasher_digest(n->hasher, whole, raw->full_sha256, err);
+	natsMsg_Destroy(n->held);
+	n->held = NULL;
+	return rc;
+}
+
+/*
+ * The next line into n->held. Waits for the first of a batch on the library's
+ * condition; for the others it looks again after a breath, because being woken
+ * for every line costs more than the line. False: the batch is done.
+ */
+static bool next_line(struct nats *n, const struct batch *batch, int64_t gather_until_ns)
+{
+	for (;;) {
+		natsStatus s = natsSubscription_NextMsg(&n->held, n->sub, 0);
+
+		if (s == NATS_SLOW_CONSUMER) /* said once an episode; GetDropped has the count */
+			continue;
+		if (s == NATS_OK)
+			return true;
+		n->held = NULL;
+		if (s != NATS_TIMEOUT)
+			return false;
+		gap_track_drained(&n->gaps);
+		if (batch->count == 0) {
+			s = natsSubscription_NextMsg(&n->held, n->sub, SOURCE_WAIT_MS);
+			return s == NATS_OK;
+		}
+		if (time_monotonic_ns() >= gather_until_ns)
+			return false;
+		nats_Sleep(BREATH_MS);
+	}
+}
+
+static enum err_kind take_lines(struct nats *n, struct batch *batch, struct err *err)
+{
+	int64_t gather_until_ns = 0;
+	enum err_kind rc;
+	bool added;
+
+	while (!batch_is_full(batch)) {
+		if (!n->held && !next_line(n, batch, gather_until_ns))
+			break;
+		rc = add_held(n, batch, &added, err);
+		if (rc)
+			return rc;
+		if (!added)
+			break;
+		if (batch->count == 1)
+			gather_until_ns = time_monotonic_ns() + SOURCE_GATHER_MS * NS_PER_MS;
+	}
+	return ERR_NONE;
+}
+
+/* Waits for the time of the next attempt, no longer than a read may take. */
+static void wait_to_connect(const struct nats *n)
+{
+	int64_t rest_ms = (n->try_again_ns - time_monotonic_ns()) / NS_PER_MS;
+
+	if (rest_ms > 0)
+		nats_Sleep(rest_ms < SOURCE_WAIT_MS ? rest_ms : SOURCE_WAIT_MS);
+}
+
+static enum err_kind nats_read(void *ctx, struct batch *batch, struct err *err)
+{
+	struct nats *n = ctx;
+	enum err_kind rc = ERR_NONE;
+
+	batch->source = SOURCE_NATS;
+	if (!n->nc && time_monotonic_ns() < n->try_again_ns)
+		wait_to_connect(n);
+	else if (!n->nc)
+		try_to_connect(n);
+	if (n->nc)
+		look_at_connection(n);
+	if (n->sub) {
+		rc = take_lines(n, batch, err);
+		look_at_drops(n);
+	}
+	gap_track_report(&n->gaps, batch, time_now_ns());
+	return rc;
+}
+
+static bool nats_connected(void *ctx, const char **ret_why)
+{
+	struct nats *n = ctx;
+
+	*ret_why = atomic_load(&n->why);
+	return *ret_why == NULL;
+}
+
+static void nats_release(struct nats *n)
+{
+	hasher_free(n->hasher);
+	free(n->url);
+	free(n->user);
+	if (n->password)
+		explicit_bzero(n->password, strlen(n->password));
+	free(n->password);
+	free(n->subject);
+	free(n->queue);
+	free(n);
+}
+
+static void nats_close(void *ctx)
+{
+	struct nats *n = ctx;
+
+	natsMsg_Destroy(n->held);
+	drop_connection(n);
+	natsOptions_Destroy(n->options);
+	/* The library's threads may still call back: without their end, nothing is freed. */
+	if (nats_CloseAndWait(CLOSE_MS) == NATS_OK)
+		nats_release(n);
+}
+
+static const struct source_ops nats_ops = {
+	.name = "nats",
+	.live = true,
+	.read = nats_read,
+	.connected = nats_connected,
+	.close = nats_close,
+};
+
+struct span nats_bare_token(struct span token)
+{
+	static const struct span schemes[] = {{"FlyV1", 5}, {"Bearer", 6}};
+	bool again = true;
+
+	while (again) {
+		again = false;
+		while (token.len > 0 && strchr(" \t\r\n", token.data[0]))
+			token = span_after(token, 1);
+		for (size_t i = 0; i < ARRAY_LEN(schemes) && !again; i++) {
+			again = token.len > schemes[i].len && token.data[schemes[i].len] == ' ' &&
+				strncasecmp(token.data, schemes[i].data, schemes[i].len) == 0;
+			if (again)
+				token = span_after(token, schemes[i].len);
+		}
+	}
+	while (token.len > 0 && strchr(" \t\r\n", token.data[token.len - 1]))
+		token.len--;
+	return token;
+}
+
+/* libnats 3.4.1 puts them into its CONNECT line as they are. */
+static enum err_kind check_credential(const char *name, struct span s, struct err *err)
+{
+	if (s.len == 0)
+		return err_set(err, ERR_CONFIG, "%s is not set", name);
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.data[i];
+
+		if (c == '"' || c == '\\' || c < 0x20 || c == 0x7f)
+			return err_set(
+				err, ERR_CONFIG,
+				"%s holds a quote, a backslash or a control character, which "
+				"the NATS library cannot send: set it again without",
+				name);
+	}
+	return ERR_NONE;
+}
+
+/* Credentials in a URL would have to be percent-decoded, which the library does not do. */
+static enum err_kind check_url(const char *url, struct err *err)
+{
+	const char *authority = strstr(url, "://");
+	size_t len;
+
+	authority = authority ? authority + 3 : url;
+	len = strcspn(authority, "/");
+	if (len == 0)
+		return err_set(err, ERR_CONFIG, "NATS_URL names no host: nats://HOST:PORT");
+	if (memchr(authority, '@', len))
+		return err_set(err, ERR_CONFIG,
+			       "NATS_URL holds credentials: put the user into ORG and the password "
+			       "into ACCESS_TOKEN");
+	return ERR_NONE;
+}
+
+/* A copy with a NUL, or NULL out of memory. */
+static char *copy_text(struct span s)
+{
+	char *copy = malloc(s.len + 1);
+
+	if (copy) {
+		memcpy(copy, s.data, s.len);
+		copy[s.len] = '\0';
+	}
+	return copy;
+}
+
+static natsStatus set_options(struct nats *n)
+{
+	natsStatus s;
+
+	s = natsOptions_Create(&n->options);
+	if (s == NATS_OK)
+		s = natsOptions_SetURL(n->options, n->url);
+	if (s == NATS_OK)
+		s = natsOptions_SetUserInfo(n->options, n->user, n->password);
+	if (s == NATS_OK)
+		s = natsOptions_SetName(n->options, "flytrail");
+	if (s == NATS_OK)
+		s = natsOptions_SetTimeout(n->options, CONNECT_MS);
+	if (s == NATS_OK)
+		s = natsOptions_SetPingInterval(n->options, NATS_PING_MS);
+	if (s == NATS_OK)
+		s = natsOptions_SetMaxPingsOut(n->options, NATS_PINGS_OUT);
+	if (s == NATS_OK)
+		s = natsOptions_SetMaxReconnect(n->options, -1);
+	if (s == NATS_OK)
+		s = natsOptions_SetCustomReconnectDelay(n->options, on_wait, NULL);
+	if (s == NATS_OK)
+		s = natsOptions_SetDisconnectedCB(n->options, on_lost, n);
+	if (s == NATS_OK)
+		s = natsOptions_SetErrorHandler(n->options, on_error, n);
+	return s;
+}
+
+enum err_kind nats_open(struct source *ret, const struct nats_options *options, struct err *err)
+{
+	struct span password = nats_bare_token(span_text(options->password));
+	bool has_queue = options->queue && options->queue[0] != '\0';
+	struct nats *n = NULL;
+	enum err_kind rc;
+	natsStatus s;
+
+	rc = check_url(options->url, err);
+	if (rc == ERR_NONE)
+		rc = check_credential("ORG", span_text(options->user), err);
+	if (rc == ERR_NONE)
+		rc = check_credential("ACCESS_TOKEN", password, err);
+	if (rc)
+		return rc;
+	n = calloc(1, sizeof(*n));
+	if (!n)
+		return err_set(err, ERR_FATAL, "out of memory for the NATS source");
+	n->url = copy_text(span_text(options->url));
+	n->user = copy_text(span_text(options->user));
+	n->password = copy_text(password);
+	n->subject = copy_text(span_text(options->subject));
+	n->queue = has_queue ? copy_text(span_text(options->queue)) : NULL;
+	rc = hasher_new(&n->hasher, err);
+	if (rc)
+		goto out;
+	if (!n->url || !n->user || !n->password || !n->subject || (has_queue && !n->queue)) {
+		rc = err_set(err, ERR_FATAL, "out of memory for the NATS source");
+		goto out;
+	}
+	s = set_options(n);
+	if (s != NATS_OK) {
+		rc = err_set(err, ERR_CONFIG, "NATS_URL cannot be used: %s", natsStatus_GetText(s));
+		goto out;
+	}
+	atomic_store(&n->why, WHY_NOT_YET);
+	gap_track_init(&n->gaps, options->last_accepted_ns, time_now_ns());
+	*ret = (struct source){.ops = &nats_ops, .ctx = n};
+out:
+	if (rc) {
+		natsOptions_Destroy(n->options);
+		nats_release(n);
+	}
+	return rc;
+}
