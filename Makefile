@@ -87,6 +87,14 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(SUPPORT) $(LIB)
 
 unit: $(UNIT)
 
+$(BUILD)/tests/bench/%: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(call SAY,CC) $(CC) $(CFLAGS_ALL) $(LINK) -o $@ $< $(LIBS)
+
+# Ratios measured in one run; tests/bench/RESULTS.md keeps what it printed.
+bench: all $(BUILD)/tests/bench/count_nats
+	python3 tests/bench/bench.py $(BUILD)
+
 format:
 	clang-format-14 -i $$(git ls-files '*.c' '*.h')
 

@@ -1,0 +1,312 @@
+"""Measures flytrail against plain alternatives, on one machine, in one run.
+
+usage: bench.py BUILD_FOLDER [--rounds N] [--records N] [--stall SECONDS]
+
+Every figure is a ratio of two things measured in the same round, one after the
+other, so that a noisy machine moves both; the median of the rounds counts. It
+asserts nothing but that no record was lost. What it prints, with the machine's
+description, is kept in tests/bench/RESULTS.md.
+"""
+
+import argparse
+import contextlib
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "support"))
+import lab  # noqa: E402
+
+STALL_RATE = 50000
+PUBLISH_RATE = 250000  # a second: above what Postgres takes, below what the intake does
+POLL_SECONDS = 0.05
+WAIT_SECONDS = 600
+
+MEASURES = [  # name, what it must reach, how it reads
+    ("file", 0.85, "file -> spool -> Postgres, rows/s, over one raw binary COPY"),
+    ("nats", 0.70, "NATS -> spool -> Postgres, rows/s, over the same COPY"),
+    ("replicas", 0.45, "two replicas on one stream, rows/s, over one"),
+    ("cpu", 2.2, "own CPU seconds per million records, NATS -> Postgres (at most)"),
+    ("intake", 0.50, "NATS intake + spool over a bare libnats subscriber that counts"),
+    ("rss", 64, "peak RSS in MiB while Postgres is stopped (at most)"),
+]
+
+
+def cpu_seconds(pid):
+    """User and system seconds of a living process."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_rss_mib(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return int(re.search(r"VmHWM:\s+(\d+)", status.read()).group(1)) / 1024
+
+
+def poll(condition, what):
+    """The moment at which condition became true."""
+    end = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        if time.monotonic() > end:
+            raise SystemExit(f"bench: waited {WAIT_SECONDS} s in vain for {what}")
+        time.sleep(POLL_SECONDS)
+    return time.monotonic()
+
+
+class Bench:
+    def __init__(self, build, records, folder):
+        self.build = os.path.abspath(build)
+        self.records = records
+        self.folder = folder
+        self.binary = os.path.join(self.build, "flytrail")
+        self.lines = os.path.join(folder, "lines.ndjson")
+        self.rows = os.path.join(folder, "rows.copy")
+        self.spools = 0
+        with open(self.lines, "wb") as out:
+            subprocess.run([sys.executable, os.path.join(HERE, "generate.py"), str(records)],
+                           stdout=out, check=True)
+        self.line_bytes = os.path.getsize(self.lines) / records
+        self.postgres = lab.Postgres(fsync=True).start()
+        self.nats = lab.Nats().start()
+
+    def close(self):
+        self.postgres.close()
+        self.nats.close()
+
+    # The parts that measures are made of.
+
+    def environment(self, nats=True):
+        """For a run with a spool of its own."""
+        self.spools += 1
+        env = {"PATH": os.environ["PATH"],
+               "FLYTRAIL_DATABASE_URL": self.postgres.url("flytrail_writer"),
+               "FLYTRAIL_SPOOL_DIR": os.path.join(self.folder, f"spool{self.spools}"),
+               "FLYTRAIL_SPOOL_MAX_BYTES": "8GiB",
+               "FLYTRAIL_LISTEN": f"127.0.0.1:{lab.free_port()}"}
+        if nats:
+            user, password = self.nats.ORG
+            env.update({"ORG": user, "ACCESS_TOKEN": password, "NATS_URL": self.nats.url})
+        return env
+
+    @contextlib.contextmanager
+    def flytrail(self, env, *args):
+        path = os.path.join(self.folder, f"flytrail{self.spools}.log")
+        with open(path, "ab") as log:
+            process = subprocess.Popen([self.binary, "run", *args], env=env, stderr=log,
+                                       stdin=subprocess.DEVNULL)
+        process.log = path
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            shutil.rmtree(env["FLYTRAIL_SPOOL_DIR"], ignore_errors=True)
+
+    def await_connected(self, process):
+        def connected():
+            with open(process.log, encoding="utf-8") as log:
+                text = log.read()
+            return "source_connected" in text and "store_connected" in text
+        poll(connected, "flytrail to connect")
+
+    def empty_trail(self):
+        self.postgres.psql("drop schema if exists flytrail cascade")
+        env = {"PATH": os.environ["PATH"],
+               "FLYTRAIL_ADMIN_DATABASE_URL": self.postgres.url()}
+        subprocess.run([self.binary, "migrate"], env=env, check=True, capture_output=True)
+        self.postgres.psql("select flytrail.ensure_partition('log_lines', at), "
+                           "flytrail.ensure_partition('events', at) "
+                           "from unnest(array[now() - interval '2 hours', now()]) at; checkpoint")
+
+    def stored(self):
+        return int(self.postgres.psql("select count(*) from flytrail.log_lines")[0][0])
+
+    def delivered(self):
+        """The furthest cursor: cheap to ask, and never more than is stored."""
+        return int(self.postgres.psql("select coalesce(max(seq), 0) from flytrail.streams")[0][0])
+
+    def await_stored(self, count):
+        poll(lambda: self.delivered() >= count, "the cursor")
+        ended = time.monotonic()
+        poll(lambda: self.stored() >= count, f"{count} rows")
+        return ended
+
+    def publish(self, rate=None, count=None):
+        """natspub, started: the whole file, or count generated lines."""
+        command = [os.path.join(self.build, "tests/support/natspub"), self.nats.url, *self.nats.FLY]
+        command += ["--count", str(count)] if count else ["--file", self.lines]
+        command += ["--rate", str(rate)] if rate else []
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+    # The measures.
+
+    def copy_rate(self):
+        """One raw binary COPY of the rows into an identical, empty trail."""
+        self.empty_trail()
+        begun = time.monotonic()
+        subprocess.run([f"{lab.PG_BIN}/psql", "-Xq", self.postgres.url("flytrail_writer"), "-c",
+                        f"\\copy flytrail.log_lines from '{self.rows}' with (format binary)"],
+                       check=True)
+        rate = self.records / (time.monotonic() - begun)
+        if self.stored() != self.records:
+            raise SystemExit("bench: the COPY did not store every row")
+        return rate
+
+    def file_rate(self):
+        self.empty_trail()
+        begun = time.monotonic()
+        with self.flytrail(self.environment(nats=False), self.lines) as process:
+            if process.wait(WAIT_SECONDS) != 0:
+                raise SystemExit(f"bench: flytrail run failed: see {process.log}")
+            rate = self.records / (time.monotonic() - begun)
+        if self.stored() != self.records:
+            raise SystemExit(f"bench: {self.stored()} of {self.records} lines of the file stored")
+        return rate
+
+    def save_rows(self):
+        """What the file gave, as the bytes of a binary COPY, in the order of arrival."""
+        subprocess.run([f"{lab.PG_BIN}/psql", "-Xq", self.postgres.url(), "-c",
+                        "\\copy (select * from flytrail.log_lines order by seq) to "
+                        f"'{self.rows}' with (format binary)"], check=True)
+
+    def nats_rate(self, replicas=1):
+        """Rows/s from the first publish to the last commit, and own CPU seconds of the first."""
+        self.empty_trail()
+        with contextlib.ExitStack() as stack:
+            processes = [stack.enter_context(self.flytrail(self.environment()))
+                         for _ in range(replicas)]
+            for process in processes:
+                self.await_connected(process)
+            before = cpu_seconds(processes[0].pid)
+            begun = time.monotonic()
+            publisher = self.publish(rate=PUBLISH_RATE)
+            ended = self.await_stored(self.records)
+            used = cpu_seconds(processes[0].pid) - before
+            publisher.wait()
+        if self.stored() != self.records:
+            raise SystemExit(f"bench: {self.stored()} rows of {self.records} records by NATS")
+        return self.records / (ended - begun), used / self.records * 1e6
+
+    def counter_rate(self):
+        """What a bare subscriber counts in a second."""
+        command = [os.path.join(self.build, "tests/bench/count_nats"), self.nats.url,
+                   *self.nats.ORG, str(self.records)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as counter:
+            counter.stdout.readline()
+            publisher = self.publish()
+            count, seconds = counter.stdout.readline().split()
+            publisher.wait()
+        return int(count) / float(seconds)
+
+    def intake_rate(self):
+        """What flytrail takes in a second from the same publisher, while Postgres hangs."""
+        self.empty_trail()
+        with self.flytrail(self.environment()) as process:
+            self.await_connected(process)
+            self.postgres.pause()
+            try:
+                self.publish().wait()
+                time.sleep(1)  # for what is still on its way
+            finally:
+                self.postgres.resume()
+            previous = -1
+            while previous != self.delivered() or previous <= 0:
+                previous = self.delivered()
+                time.sleep(2)
+        count, seconds = self.postgres.psql(
+            "select count(*), extract(epoch from max(observed_at) - min(observed_at)) "
+            "from flytrail.log_lines")[0]
+        return int(count) / float(seconds), self.records - int(count)
+
+    def stalled_rss(self, seconds):
+        """Peak RSS with records coming and a Postgres that answers nothing."""
+        self.empty_trail()
+        with self.flytrail(self.environment()) as process:
+            self.await_connected(process)
+            self.postgres.pause()
+            try:
+                self.publish(rate=STALL_RATE, count=STALL_RATE * seconds).wait()
+                peak = peak_rss_mib(process.pid)
+            finally:
+                self.postgres.resume()
+            self.await_stored(STALL_RATE * seconds)
+            return max(peak, peak_rss_mib(process.pid))
+
+
+def machine():
+    with open("/proc/cpuinfo", encoding="utf-8") as info:
+        model = re.search(r"model name\s*: (.*)", info.read()).group(1)
+    with open("/proc/meminfo", encoding="ascii") as info:
+        memory = int(info.read().split()[1]) // 1024 // 1024
+    versions = subprocess.run([f"{lab.PG_BIN}/postgres", "--version"], capture_output=True,
+                              text=True, check=True).stdout.strip()
+    nats = subprocess.run([lab.NATS_SERVER, "--version"], capture_output=True, text=True,
+                          check=True).stdout.strip()
+    return (f"{model}, {os.cpu_count()} cores, {memory} GiB, Linux {platform.release()}, "
+            f"{versions} (fsync on), {nats}")
+
+
+def one_round(bench, figures, note):
+    """All measures once, the two sides of each ratio close to each other."""
+    file_rate = bench.file_rate()
+    if not os.path.exists(bench.rows):
+        bench.save_rows()
+    copy_rate = bench.copy_rate()
+    nats_rate, cpu = bench.nats_rate()
+    replicas_rate, _ = bench.nats_rate(replicas=2)
+    counter = bench.counter_rate()
+    intake, lost = bench.intake_rate()
+    figures["file"].append(file_rate / copy_rate)
+    figures["nats"].append(nats_rate / copy_rate)
+    figures["replicas"].append(replicas_rate / nats_rate)
+    figures["cpu"].append(cpu)
+    figures["intake"].append(intake / counter)
+    note(f"COPY {copy_rate:,.0f} rows/s, file {file_rate:,.0f}, NATS {nats_rate:,.0f}, two "
+         f"replicas {replicas_rate:,.0f}, CPU {cpu:.2f} s/M, count {counter:,.0f}, intake "
+         f"{intake:,.0f} ({lost:,} dropped by NATS at full speed, on record as a gap)")
+
+
+def report(bench, figures, rounds):
+    print(f"\n{machine()}")
+    print(f"{bench.records:,} records, mean {bench.line_bytes:.0f} bytes; {rounds} rounds, "
+          "everything on the same cores; median (lowest to highest)\n")
+    print("| measure | must reach | measured |\n| --- | --- | --- |")
+    for name, goal, text in MEASURES:
+        if figures[name]:
+            values = sorted(figures[name])
+            print(f"| {text} | {goal} | {statistics.median(values):.2f} "
+                  f"({values[0]:.2f} to {values[-1]:.2f}) |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="flytrail's benchmarks")
+    parser.add_argument("build")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--records", type=int, default=1000000)
+    parser.add_argument("--stall", type=int, default=60, help="seconds that Postgres is stopped")
+    args = parser.parse_args()
+    figures = {name: [] for name, _, _ in MEASURES}
+    with tempfile.TemporaryDirectory(prefix="flytrail-bench-", dir="/var/tmp") as folder:
+        os.chmod(folder, 0o755)  # psql and Postgres run as another user
+        bench = Bench(args.build, args.records, folder)
+        try:
+            for n in range(args.rounds):
+                one_round(bench, figures,
+                          lambda text, n=n: print(f"round {n + 1}: {text}", flush=True))
+            if args.stall:
+                figures["rss"].append(bench.stalled_rss(args.stall))
+        finally:
+            bench.close()
+        report(bench, figures, args.rounds)
+
+
+if __name__ == "__main__":
+    main()
