@@ -1,0 +1,113 @@
+#include "base/gzip.h"
+#include "base/hash.h"
+#include "fault.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static struct hasher *make(void)
+{
+	struct hasher *h = NULL;
+	struct err err;
+
+	assert_int_equal(hasher_new(&h, &err), ERR_NONE);
+	return h;
+}
+
+/* The vectors of FIPS 180-2. */
+static void the_standards_vectors_come_out(void **state)
+{
+	static const struct {
+		const char *text, *hex;
+	} cases[] = {
+		{"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+		{"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+		{"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+		 "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+	};
+	struct hasher *h = make();
+	uint8_t digest[HASH_BYTES];
+	char hex[HASH_HEX_BYTES];
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(hasher_digest(h, span_text(cases[i].text), digest, &err), 0);
+		assert_string_equal(hash_hex(digest, hex), cases[i].hex);
+	}
+	hasher_free(h);
+	hasher_free(NULL);
+}
+
+static void pieces_make_the_digest_of_the_whole(void **state)
+{
+	struct span text = SPAN("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq");
+	struct hasher *h = make();
+	uint8_t whole[HASH_BYTES], pieces[HASH_BYTES];
+	struct err err;
+
+	(void)state;
+	assert_int_equal(hasher_digest(h, text, whole, &err), ERR_NONE);
+	for (size_t cut = 0; cut <= text.len; cut++) {
+		assert_int_equal(hasher_begin(h, &err), ERR_NONE);
+		hasher_add(h, text.data, cut);
+		hasher_add(h, text.data + cut, text.len - cut);
+		assert_int_equal(hasher_end(h, pieces, &err), ERR_NONE);
+		assert_memory_equal(whole, pieces, HASH_BYTES);
+	}
+	hasher_free(h);
+}
+
+static void random_bytes_differ(void **state)
+{
+	uint8_t a[32] = {0}, b[32] = {0};
+	struct err err;
+
+	(void)state;
+	assert_int_equal(hash_random(a, sizeof(a), &err), ERR_NONE);
+	assert_int_equal(hash_random(b, sizeof(b), &err), ERR_NONE);
+	assert_memory_not_equal(a, b, sizeof(a));
+}
+
+static void crc32_is_gzips(void **state)
+{
+	(void)state;
+	assert_int_equal(gzip_crc32(0, "123456789", 9), 0xcbf43926);
+	assert_int_equal(gzip_crc32(gzip_crc32(0, "1234", 4), "56789", 5), 0xcbf43926);
+	assert_int_equal(gzip_crc32(7, NULL, 0), 7);
+}
+
+static void work_under_faults(void *arg)
+{
+	struct hasher *h = NULL;
+	uint8_t bytes[8];
+	struct err err;
+	enum err_kind rc = hasher_new(&h, &err);
+
+	(void)arg;
+	assert_true(rc == ERR_NONE || rc == ERR_FATAL);
+	hasher_free(h);
+	rc = hash_random(bytes, sizeof(bytes), &err);
+	assert_true(rc == ERR_NONE || rc == ERR_FATAL);
+}
+
+static void no_fault_leaks_or_crashes(void **state)
+{
+	(void)state;
+	fault_everywhere(work_under_faults, NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_standards_vectors_come_out),
+		cmocka_unit_test(pieces_make_the_digest_of_the_whole),
+		cmocka_unit_test(random_bytes_differ),
+		cmocka_unit_test(crc32_is_gzips),
+		cmocka_unit_test(no_fault_leaks_or_crashes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
