@@ -148,7 +148,7 @@ static void folders_are_made_with_their_parents(void **state)
 	char file[2 * SCRATCH_PATH_BYTES];
 	int len;
 
-	len = snprintf(deep.path, sizeof(deep.path), "%s", scratch_file(*state, "a/b//c/"));
+	len = snprintf(deep.path, sizeof(deep.path), "%s", scratch_file(*state, "deep/b//c/"));
 	assert_true(len > 0 && len < (int)sizeof(deep.path));
 	assert_int_equal(file_make_folder(deep.path, &err), ERR_NONE);
 	assert_int_equal(file_make_folder(deep.path, &err), ERR_NONE);
