@@ -1,0 +1,296 @@
+"""`make demo`: an incident told by SQL, on servers of its own.
+
+Starts a private Postgres (a socket in a temporary folder) and nats-server (on loopback),
+runs `flytrail migrate` and `flytrail run` on them, publishes deploy/demo/incident.py's
+stream as Fly would, and prints what SQL answers. On a terminal it stays until Enter.
+Everything it started and made is gone when it ends, however it ends.
+"""
+
+import grp
+import os
+import pwd
+import re
+import secrets
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+import incident
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+FLYTRAIL = os.environ.get("DEMO_FLYTRAIL", os.path.join(ROOT, "build", "flytrail"))
+QUESTIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "questions.sql")
+UNPRIVILEGED = "postgres"  # the user that Debian's package makes; only when called by root
+WAIT_SECONDS = 60
+ORG = "demo-org"
+
+
+class DemoError(Exception):
+    """Something did not work; the text says what, and what to look at."""
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def wait_for(condition, what):
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise DemoError(f"waited {WAIT_SECONDS} s in vain for {what}")
+        time.sleep(0.05)
+
+
+def postgres_bin():
+    """The newest Postgres that Debian's packages brought."""
+    versions = [v for v in os.listdir("/usr/lib/postgresql")
+                if os.path.exists(f"/usr/lib/postgresql/{v}/bin/initdb")] \
+        if os.path.isdir("/usr/lib/postgresql") else []
+    if not versions:
+        raise DemoError("no Postgres server in /usr/lib/postgresql; is the package postgresql "
+                        "installed?")
+    return f"/usr/lib/postgresql/{max(versions, key=float)}/bin"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Demo:
+    def __init__(self):
+        self.folder = None
+        self.children = []  # in the order of their start
+        self.bin = postgres_bin()
+        self.password = secrets.token_hex(16)
+        self.nats_port, self.http_port = free_port(), free_port()
+
+    # Processes: as somebody without rights, and ended with this one.
+
+    def command(self, *words):
+        prefix = ["setpriv", "--pdeathsig", "TERM"]
+        if os.getuid() == 0:
+            prefix += [f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--init-groups"]
+        return [*prefix, *words]
+
+    def environment(self, **more):
+        keep = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": self.folder,
+                "LANG": "C.UTF-8", "TZ": "UTC"}
+        return {**keep, **more}
+
+    def log_path(self, name):
+        return os.path.join(self.folder, f"{name}.log")
+
+    def start(self, name, *words, **env):
+        with open(self.log_path(name), "wb") as log:
+            child = subprocess.Popen(
+                self.command(*words), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                cwd=self.folder, env=self.environment(**env), start_new_session=True)
+        self.children.append((name, child))
+        return child
+
+    def run(self, name, *words, text=None, **env):
+        done = subprocess.run(
+            self.command(*words), input=text, capture_output=True, text=True, check=False,
+            cwd=self.folder, env=self.environment(**env), timeout=WAIT_SECONDS)
+        if done.returncode != 0:
+            raise DemoError(f"{name} failed:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def tail(self, name):
+        with open(self.log_path(name), encoding="utf-8", errors="replace") as log:
+            return "".join(log.readlines()[-15:])
+
+    def await_child(self, name, child, condition, what):
+        def ready():
+            if child.poll() is not None:
+                raise DemoError(f"{name} ended while it started:\n{self.tail(name)}")
+            return condition()
+
+        wait_for(ready, what)
+
+    # The servers.
+
+    def make_folder(self):
+        self.folder = tempfile.mkdtemp(prefix="flytrail-demo-", dir="/tmp")
+        if os.getuid() == 0:
+            user = pwd.getpwnam(UNPRIVILEGED)
+            os.chown(self.folder, user.pw_uid, grp.getgrgid(user.pw_gid).gr_gid)
+
+    def url(self, role):
+        return f"postgres:///flytrail?host={self.folder}&user={role}"
+
+    def psql(self, role, sql, *options):
+        return self.run("psql", f"{self.bin}/psql", "-X", "-q", "-v", "ON_ERROR_STOP=1",
+                        *options, self.url(role), text=sql)
+
+    def start_postgres(self):
+        data = os.path.join(self.folder, "postgres")
+        self.run("initdb", f"{self.bin}/initdb", "-D", data, "-U", "postgres", "-A", "trust",
+                 "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+        # Trust is fine here: the only way in is a socket in a folder that is closed to others.
+        server = self.start(
+            "postgres", f"{self.bin}/postgres", "-D", data, "-c", "listen_addresses=",
+            "-c", f"unix_socket_directories={self.folder}", "-c", "fsync=off",
+            "-c", "max_connections=30", "-c", "timezone=UTC")
+        self.await_child("postgres", server, lambda: subprocess.run(
+            [f"{self.bin}/pg_isready", "-q", "-h", self.folder], check=False).returncode == 0,
+            "Postgres to start")
+        self.run("createdb", f"{self.bin}/createdb", "-h", self.folder, "-U", "postgres",
+                 "flytrail")
+
+    def start_nats(self):
+        path = os.path.join(self.folder, "nats.conf")
+        self.run("tee", "tee", path, text=f"""
+listen: "127.0.0.1:{self.nats_port}"
+authorization {{ users = [
+  {{ user: fly, password: "{self.password}" }},
+  {{ user: {ORG}, password: "{self.password}", permissions: {{ publish: {{ deny: ">" }} }} }} ] }}
+""")
+        program = shutil.which("nats-server") or "/usr/sbin/nats-server"
+        server = self.start("nats-server", program, "-c", path)
+
+        def accepts():
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.nats_port)) == 0
+
+        self.await_child("nats-server", server, accepts, "nats-server to start")
+
+    def migrate(self):
+        self.run("flytrail migrate", FLYTRAIL, "migrate",
+                 FLYTRAIL_ADMIN_DATABASE_URL=self.url("postgres"))
+        self.psql("postgres", "ALTER ROLE flytrail_writer LOGIN;"
+                  "ALTER ROLE flytrail_reader LOGIN; ALTER ROLE flytrail_line_reader LOGIN;")
+
+    def health(self):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/health",
+                                        timeout=5) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def start_flytrail(self):
+        child = self.start(
+            "flytrail", FLYTRAIL, "run", ORG=ORG, ACCESS_TOKEN=f"FlyV1 {self.password}",
+            NATS_URL=f"nats://127.0.0.1:{self.nats_port}",
+            FLYTRAIL_DATABASE_URL=self.url("flytrail_writer"),
+            FLYTRAIL_SPOOL_DIR=os.path.join(self.folder, "spool"),
+            FLYTRAIL_SPOOL_MAX_BYTES="256MiB",
+            FLYTRAIL_LISTEN=f"127.0.0.1:{self.http_port}",
+            FLY_APP_NAME="flytrail", FLY_MACHINE_ID="demo", FLY_REGION="ams")
+        self.await_child("flytrail", child, self.health, "flytrail's /health to be green")
+
+    # The stream.
+
+    def publish(self):
+        """NATS's text protocol, as much of it as publishing needs."""
+        count = 0
+        with socket.create_connection(("127.0.0.1", self.nats_port), timeout=10) as wire, \
+                wire.makefile("rwb") as stream:
+            if not stream.readline().startswith(b"INFO "):
+                raise DemoError("what listens on the nats-server's port does not speak NATS")
+            stream.write(b'CONNECT {"verbose":false,"pedantic":false,"user":"fly","pass":"%s"}\r\n'
+                         % self.password.encode())
+            for subject, line in incident.lines():
+                stream.write(b"PUB %s %d\r\n%s\r\n" % (subject, len(line), line))
+                count += 1
+            stream.write(b"PING\r\n")
+            stream.flush()
+            answer = stream.readline()
+            if answer != b"PONG\r\n":
+                raise DemoError(f"nats-server did not take the stream: {answer!r}")
+        return count
+
+    def rows(self):
+        return int(self.psql("postgres", "SELECT count(*) FROM flytrail.log_lines", "-A", "-t"))
+
+    # The answers.
+
+    def ask(self):
+        """Each question of questions.sql: its comment, then psql's answer."""
+        with open(QUESTIONS, encoding="utf-8") as file:
+            blocks = re.findall(r"((?:^-- .*\n)+)((?:^(?!--).*\n)+)", file.read(), re.MULTILINE)
+        for number, (comment, sql) in enumerate(blocks, 1):
+            title = " ".join(line[3:] for line in comment.splitlines())
+            say(f"\n{number}. {title}\n")
+            say("".join(f"    {line}\n" for line in sql.strip().splitlines()))
+            say(self.psql("flytrail_line_reader", sql, "-P", "pager=off", "-P", "null=-",
+                          "-P", "footer=off").rstrip())
+
+    def stay(self):
+        call = shlex.join([f"{self.bin}/psql", self.url("flytrail_line_reader")])
+        if "SUDO_USER" in os.environ:
+            call = "sudo " + call
+        say(f"\nAll of it still runs. Ask on, in another terminal:\n\n    {call}\n\n"
+            "and begin with \\dv flytrail.* to see the views.\n")
+        input("Press Enter to end the demo and remove everything. ")
+
+    def tell(self):
+        begin = time.monotonic()
+        self.make_folder()
+        say(f"1/5 a private Postgres and nats-server, in {self.folder}")
+        self.start_postgres()
+        self.start_nats()
+        say("2/5 flytrail migrate")
+        self.migrate()
+        say("3/5 flytrail run")
+        self.start_flytrail()
+        say("4/5 the log stream of an organisation, as Fly would publish it")
+        count = self.publish()
+        wait_for(lambda: self.rows() >= count, f"{count} rows in Postgres")
+        say(f"5/5 {count} lines published, {self.rows()} rows in Postgres, "
+            f"{time.monotonic() - begin:.0f} s since the start")
+        self.ask()
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            self.stay()
+
+    def close(self):
+        for _, child in reversed(self.children):
+            # flytrail drains; Postgres and nats-server need not.
+            number = signal.SIGINT if child.args[-1] != "run" else signal.SIGTERM
+            if child.poll() is None:
+                child.send_signal(number)
+            try:
+                child.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def leave(number, _):
+    raise SystemExit(128 + number)
+
+
+def main():
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, leave)
+    if not os.access(FLYTRAIL, os.X_OK):
+        raise DemoError(f"{FLYTRAIL} is not there; run `make` first")
+    demo = Demo()
+    try:
+        demo.tell()
+    except KeyboardInterrupt:
+        say("")
+        raise SystemExit(130) from None
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        demo.close()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except DemoError as error:
+        sys.exit(f"demo: {error}")

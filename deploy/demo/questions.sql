@@ -1,0 +1,31 @@
+-- What happened to shop-worker? The timeline has what Fly's parts said, not what the app printed.
+SELECT to_char(occurred_at, 'HH24:MI:SS') AS at, action, left(actor, 24) AS actor,
+       left(summary, 44) AS summary
+FROM flytrail.timeline
+WHERE app = 'shop-worker' AND class IN ('ssh_session', 'restart', 'exit', 'oom', 'deploy')
+  AND action NOT IN ('exit.cleanup', 'exit.vm', 'exit.unmount_failed')
+ORDER BY occurred_at;
+
+-- Who opened an SSH session, and how far can that be believed?
+SELECT to_char(opened_at, 'HH24:MI:SS') AS opened, app, region, machine_id, actor, verified, trust
+FROM flytrail.ssh_sessions
+ORDER BY opened_at;
+
+-- What was deployed? One row for each version of a machine.
+SELECT to_char(started_at, 'HH24:MI:SS') AS started, app, machines,
+       round(extract(epoch FROM finished_at - started_at), 1) AS seconds, outcome,
+       right(image, 26) AS image
+FROM flytrail.deploys
+ORDER BY started_at;
+
+-- What restarted, and why?
+SELECT to_char(occurred_at, 'HH24:MI:SS') AS at, app, machine_id, cause, exit_code, signal,
+       oom_killed AS oom
+FROM flytrail.restarts
+ORDER BY occurred_at;
+
+-- Since when does flytrail vouch for the record, and what may be missing?
+SELECT to_char(gap_start, 'HH24:MI:SS') AS gap_start, to_char(gap_end, 'HH24:MI:SS') AS gap_end,
+       reason, state
+FROM flytrail.gaps
+ORDER BY gap_start;

@@ -1,0 +1,38 @@
+#ifndef STORE_INSPECT_H
+#define STORE_INSPECT_H
+
+/*
+ * inspect: looks at a Postgres and at what its role may do, for `flytrail doctor`.
+ *
+ * Reads catalogues only, in a read-only transaction; changes nothing.
+ *
+ * Threads: one.
+ * Limits:  every wait on the server ends after INSPECT_WAIT_SECONDS.
+ * Errors:  ERR_CONFIG and ERR_RETRY as the store's; the text has libpq's own
+ *          words, which name host and role and never a password.
+ */
+
+#include "base/err.h"
+
+enum { INSPECT_WAIT_SECONDS = 5, INSPECT_NAME_BYTES = 64 };
+
+struct inspection {
+	int server_version; /* 150006 */
+	char role[INSPECT_NAME_BYTES];
+	bool read_only; /* a standby, or a disk that is full by the provider's measure */
+
+	int schema_version; /* 0: no schema `flytrail` */
+	bool can_add;       /* INSERT on what `run` writes, and it may move its cursor */
+
+	/* what the writer does not need */
+	bool superuser, create_role, create_db, bypass_rls, replication;
+	bool owns_tables;     /* itself, or as a member of the owner */
+	int tables_changeable; /* tables and partitions of the trail that it may UPDATE, DELETE, TRUNCATE */
+
+	int64_t clock_ahead_ns; /* the server's clock minus ours; exact to round_trip_ns */
+	int64_t round_trip_ns;
+};
+
+NODISCARD enum err_kind store_inspect(struct inspection *ret, const char *url, struct err *err);
+
+#endif
