@@ -4,7 +4,7 @@
 /*
  * inspect: looks at a Postgres and at what its role may do, for `flytrail doctor`.
  *
- * Reads catalogues only, in a read-only transaction; changes nothing.
+ * Reads catalogues only; changes nothing.
  *
  * Threads: one.
  * Limits:  every wait on the server ends after INSPECT_WAIT_SECONDS.
@@ -21,13 +21,14 @@ struct inspection {
 	char role[INSPECT_NAME_BYTES];
 	bool read_only; /* a standby, or a disk that is full by the provider's measure */
 
-	int schema_version; /* 0: no schema `flytrail` */
+	int schema_version; /* 0: no schema `flytrail` that the role may see */
 	bool can_add;       /* INSERT on what `run` writes, and it may move its cursor */
 
 	/* what the writer does not need */
 	bool superuser, create_role, create_db, bypass_rls, replication;
-	bool owns_tables;     /* itself, or as a member of the owner */
-	int tables_changeable; /* tables and partitions of the trail that it may UPDATE, DELETE, TRUNCATE */
+	bool owns_tables;      /* itself, or as a member of the owner */
+	int tables_changeable; /* tables and partitions of the trail that it may UPDATE, DELETE,
+				  TRUNCATE */
 
 	int64_t clock_ahead_ns; /* the server's clock minus ours; exact to round_trip_ns */
 	int64_t round_trip_ns;

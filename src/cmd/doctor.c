@@ -1,0 +1,360 @@
+/* `flytrail doctor`: a line for each thing that `run` needs, and what to do about it. */
+
+#include "cmd/cmd.h"
+
+#include "base/file.h"
+#include "base/time.h"
+#include "source/nats.h"
+#include "store/inspect.h"
+#include "store/migrate.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { CONNECT_SECONDS = 5, SKEW_MS_MAX = 1000, HOST_BYTES = 512, PATH_BYTES = 1100 };
+static const uint64_t SPOOL_FREE_BYTES_MIN = CONFIG_SPOOL_BYTES_MIN;
+
+enum verdict { OK, WARN, FAIL };
+
+struct doctor {
+	const struct config *config;
+	bool failed;
+};
+
+static void tell(struct doctor *d, enum verdict verdict, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+static void tell(struct doctor *d, enum verdict verdict, const char *fmt, ...)
+{
+	static const char *const names[] = {"ok  ", "warn", "FAIL"};
+	va_list args;
+
+	d->failed = d->failed || verdict == FAIL;
+	(void)printf("%s ", names[verdict]);
+	va_start(args, fmt);
+	(void)vprintf(fmt, args);
+	va_end(args);
+	(void)printf("\n");
+	(void)fflush(stdout); /* the next check may take its time */
+}
+
+/* ---- the log stream ---- */
+
+/* nats://HOST:PORT or nats://[ADDRESS]:PORT, as the configuration lets through. */
+static void split_url(const char *url, char host[HOST_BYTES], const char **ret_port)
+{
+	const char *start = url + strlen("nats://");
+	const char *end;
+
+	if (*start == '[') {
+		start++;
+		end = start + strcspn(start, "]");
+		*ret_port = end[0] == ']' && end[1] == ':' ? end + 2 : "4222";
+	} else {
+		end = start + strcspn(start, ":");
+		*ret_port = *end == ':' ? end + 1 : "4222";
+	}
+	(void)snprintf(host, HOST_BYTES, "%.*s", (int)(end - start), start);
+}
+
+static bool can_connect(const struct addrinfo *a, const char **ret_why)
+{
+	int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (fd < 0) {
+		*ret_why = strerror(errno);
+		return false;
+	}
+	if (connect(fd, a->ai_addr, a->ai_addrlen) != 0)
+		error = errno;
+	if (error == EINPROGRESS) {
+		error = poll(&p, 1, CONNECT_SECONDS * 1000) == 1 ? 0 : ETIMEDOUT;
+		if (error == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+			error = errno;
+	}
+	(void)close(fd);
+	if (error != 0)
+		*ret_why = strerror(error);
+	return error == 0;
+}
+
+/* The way to the server alone, because the NATS library does not tell its obstacles apart. */
+static bool check_route(struct doctor *d)
+{
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+	const char *url = d->config->nats_url;
+	struct addrinfo *found = NULL;
+	char host[HOST_BYTES];
+	const char *port;
+	const char *why = "no address";
+	bool good = false;
+	int rc;
+
+	split_url(url, host, &port);
+	rc = getaddrinfo(host, port, &hints, &found);
+	if (rc != 0) {
+		tell(d, FAIL,
+		     "nats: DNS: %s: %s; check NATS_URL, and that this machine uses the private "
+		     "network's resolver",
+		     url, gai_strerror(rc));
+		return false;
+	}
+	for (struct addrinfo *a = found; a != NULL && !good; a = a->ai_next)
+		good = can_connect(a, &why);
+	freeaddrinfo(found);
+	if (!good)
+		tell(d, FAIL,
+		     "nats: %s: %s; check NATS_URL or NETWORK, and that this machine is in the "
+		     "organisation's private network (6PN or WireGuard)",
+		     url, why);
+	return good;
+}
+
+/* Reads, and throws away, until the server has the subscription or says why not. */
+static bool await_connection(struct source *source, struct batch *batch, const char **ret_why,
+			     struct err *err)
+{
+	int64_t deadline_ns = time_monotonic_ns() + CONNECT_SECONDS * NS_PER_S;
+
+	do {
+		batch_reset(batch);
+		if (source->ops->read(source->ctx, batch, err)) {
+			*ret_why = err->text;
+			return false;
+		}
+		if (source->ops->connected(source->ctx, ret_why))
+			return true;
+	} while (time_monotonic_ns() < deadline_ns);
+	return false;
+}
+
+static void check_nats(struct doctor *d)
+{
+	const struct config *c = d->config;
+	/* Never in the queue group: it would take lines from the replicas that run. */
+	const struct nats_options options = {.url = c->nats_url,
+					     .user = c->org,
+					     .password = c->access_token,
+					     .subject = c->subject};
+	int64_t start_ns = time_monotonic_ns();
+	struct source source = {0};
+	struct batch *batch = NULL;
+	const char *why = NULL;
+	struct err err = {0};
+
+	if (!check_route(d))
+		return;
+	if (batch_new(&batch, &err) || nats_open(&source, &options, &err)) {
+		tell(d, FAIL, "nats: %s", err.text);
+		goto out;
+	}
+	if (await_connection(&source, batch, &why, &err))
+		tell(d, OK, "nats: subscribed to %s at %s as %s in %" PRId64 " ms", c->subject,
+		     c->nats_url, c->org, (time_monotonic_ns() - start_ns) / NS_PER_MS);
+	else
+		tell(d, FAIL, "nats: %s: %s", c->nats_url, why);
+	source.ops->close(source.ctx);
+out:
+	batch_free(batch);
+}
+
+/* ---- Postgres ---- */
+
+static void check_schema(struct doctor *d, const struct inspection *in)
+{
+	int newest = migrate_newest();
+
+	if (in->schema_version == 0)
+		tell(d, FAIL,
+		     "schema: there is none; run `flytrail migrate` with "
+		     "FLYTRAIL_ADMIN_DATABASE_URL");
+	else if (in->schema_version < newest)
+		tell(d, FAIL, "schema: %d, this binary needs %d; run `flytrail migrate`",
+		     in->schema_version, newest);
+	else if (in->schema_version > newest)
+		tell(d, WARN, "schema: %d, newer than this binary's %d; a newer flytrail is in use",
+		     in->schema_version, newest);
+	else
+		tell(d, OK, "schema: %d", in->schema_version);
+	if (in->schema_version > 0 && !in->can_add)
+		tell(d, FAIL,
+		     "rights: %s may not add to the trail; let FLYTRAIL_DATABASE_URL name the "
+		     "writer's role",
+		     in->role);
+}
+
+/* What a thief of the writer's URL could do to the trail. */
+static void check_excess(struct doctor *d, const struct inspection *in)
+{
+	static const char advice[] = "use the writer's role, that `flytrail migrate` makes";
+	bool excess = in->superuser || in->create_role || in->bypass_rls || in->replication ||
+		      in->create_db || in->owns_tables || in->tables_changeable > 0;
+
+	if (in->superuser) {
+		tell(d, WARN, "rights: %s is a superuser and can change the trail; %s", in->role,
+		     advice);
+		return;
+	}
+	if (in->create_role || in->create_db || in->bypass_rls || in->replication)
+		tell(d, WARN, "rights: %s has%s%s%s%s, which it does not need; %s", in->role,
+		     in->create_role ? " CREATEROLE" : "", in->create_db ? " CREATEDB" : "",
+		     in->bypass_rls ? " BYPASSRLS" : "", in->replication ? " REPLICATION" : "",
+		     advice);
+	if (in->owns_tables)
+		tell(d, WARN, "rights: %s owns the trail's tables, or is a member of who does; %s",
+		     in->role, advice);
+	else if (in->tables_changeable > 0)
+		tell(d, WARN,
+		     "rights: %s may UPDATE, DELETE or TRUNCATE %d tables of the trail; %s",
+		     in->role, in->tables_changeable, advice);
+	if (!excess && in->schema_version > 0 && in->can_add)
+		tell(d, OK, "rights: %s can add to the trail, not change it", in->role);
+}
+
+static void check_clock(struct doctor *d, const struct inspection *in)
+{
+	int64_t skew_ms = in->clock_ahead_ns / NS_PER_MS;
+	/* What the network may have taken is no skew. */
+	int64_t sure_ms = llabs(skew_ms) - in->round_trip_ns / NS_PER_MS;
+
+	if (sure_ms > SKEW_MS_MAX)
+		tell(d, WARN,
+		     "clock: Postgres is %" PRId64 " ms %s of this machine; set both by NTP, or "
+		     "lines of one moment will seem apart",
+		     (int64_t)llabs(skew_ms), skew_ms > 0 ? "ahead" : "behind");
+	else
+		tell(d, OK, "clock: within %" PRId64 " ms of Postgres's",
+		     (int64_t)(llabs(skew_ms) + in->round_trip_ns / NS_PER_MS + 1));
+}
+
+static void check_postgres(struct doctor *d)
+{
+	struct inspection in;
+	struct err err = {0};
+
+	if (store_inspect(&in, d->config->database_url, &err)) {
+		tell(d, FAIL, "postgres: %s; check FLYTRAIL_DATABASE_URL", err.text);
+		return;
+	}
+	if (in.read_only)
+		tell(d, FAIL,
+		     "postgres: %d.%d takes no writes: a standby, or its disk is full; use the "
+		     "primary's address (port 5432 on Fly)",
+		     in.server_version / 10000, in.server_version % 10000);
+	else
+		tell(d, OK, "postgres: %d.%d, as %s, in %" PRId64 " ms", in.server_version / 10000,
+		     in.server_version % 10000, in.role, in.round_trip_ns / NS_PER_MS);
+	check_schema(d, &in);
+	check_excess(d, &in);
+	check_clock(d, &in);
+}
+
+/* ---- the spool ---- */
+
+/* The folder itself, or the nearest one above it that there is. */
+static bool nearest_folder(const char *path, char found[PATH_BYTES], struct stat *ret)
+{
+	(void)snprintf(found, PATH_BYTES, "%s", path);
+	while (stat(found, ret) != 0) {
+		char *slash = strrchr(found, '/');
+
+		if (slash == NULL || errno != ENOENT)
+			return false;
+		slash[slash == found ? 1 : 0] = '\0';
+	}
+	return S_ISDIR(ret->st_mode);
+}
+
+static bool check_writable(struct doctor *d, const char *folder)
+{
+	static const char bytes[] = "flytrail doctor\n";
+	char path[PATH_BYTES + 32];
+	struct err err;
+	enum err_kind rc;
+	int fd = -1;
+
+	(void)snprintf(path, sizeof(path), "%s/.doctor-%ld", folder, (long)getpid());
+	rc = file_open(&fd, path, FILE_CREATE, &err);
+	if (!rc) {
+		rc = file_write_at(fd, bytes, sizeof(bytes) - 1, 0, &err);
+		if (!rc)
+			rc = file_sync(fd, &err);
+		file_close(&fd);
+		(void)unlink(path);
+	}
+	if (rc)
+		tell(d, FAIL, "spool: cannot write: %s; let this user write there", err.text);
+	return rc == ERR_NONE;
+}
+
+static void check_spool(struct doctor *d)
+{
+	const char *folder = d->config->spool_dir;
+	uint64_t max_bytes = d->config->spool_max_bytes;
+	char found[PATH_BYTES];
+	uint64_t total, available;
+	struct stat st, root;
+	struct err err;
+
+	if (!nearest_folder(folder, found, &st)) {
+		tell(d, FAIL, "spool: %s is no folder; correct FLYTRAIL_SPOOL_DIR", folder);
+		return;
+	}
+	if (!check_writable(d, found))
+		return;
+	if (file_volume(found, &total, &available, &err)) {
+		tell(d, FAIL, "spool: %s", err.text);
+		return;
+	}
+	if (available < SPOOL_FREE_BYTES_MIN)
+		tell(d, FAIL,
+		     "spool: %s has %" PRIu64 " MiB free; it needs at least %" PRIu64 " MiB", found,
+		     available >> 20, SPOOL_FREE_BYTES_MIN >> 20);
+	else if (max_bytes > available)
+		tell(d, WARN,
+		     "spool: %s has %" PRIu64 " MiB free, less than FLYTRAIL_SPOOL_MAX_BYTES; "
+		     "extend the volume or lower it",
+		     found, available >> 20);
+	else if (stat("/", &root) == 0 && root.st_dev == st.st_dev)
+		tell(d, WARN,
+		     "spool: %s is writable but on the same disk as /, which Fly throws away with "
+		     "the machine; mount a volume",
+		     folder);
+	else
+		tell(d, OK, "spool: %s is writable, %" PRIu64 " of %" PRIu64 " MiB free", folder,
+		     available >> 20, total >> 20);
+}
+
+/* ---- all of it ---- */
+
+int cmd_doctor(int argc, char **argv)
+{
+	struct config config;
+	struct doctor d = {.config = &config};
+
+	if (!cmd_takes_no_arguments(argc, argv))
+		return CMD_USAGE;
+	if (cmd_read_config(&config, CONFIG_FOR_NATS | CONFIG_FOR_STORE) != CMD_OK) {
+		tell(&d, FAIL, "configuration: see above; nothing else was tried");
+		return CMD_USAGE;
+	}
+	tell(&d, OK, "configuration: `flytrail config` shows it");
+	if (config.admin_database_url[0] != '\0')
+		tell(&d, WARN,
+		     "configuration: FLYTRAIL_ADMIN_DATABASE_URL is set; give it to "
+		     "`flytrail migrate` alone");
+	check_nats(&d);
+	check_postgres(&d);
+	check_spool(&d);
+	return d.failed ? CMD_FAILED : CMD_OK;
+}
