@@ -30,6 +30,16 @@ unsigned fault_disarm(void)
 	return calls;
 }
 
+void fault_pause(void)
+{
+	armed = false;
+}
+
+void fault_resume(void)
+{
+	armed = true;
+}
+
 void fault_everywhere(void (*body)(void *), void *arg)
 {
 	unsigned count;

@@ -19,6 +19,10 @@
 void fault_arm(unsigned nth, bool persistent); /* nth from 1; 0 counts only */
 unsigned fault_disarm(void);                   /* returns the calls seen */
 
+/* Around what a body does only to look: these calls neither count nor fail. */
+void fault_pause(void);
+void fault_resume(void);
+
 /* Runs body() under every fault; body asserts what must hold on success and on failure. */
 void fault_everywhere(void (*body)(void *), void *arg);
 
