@@ -91,8 +91,8 @@ static enum err_kind split_address(const char *address, char host[HOST_BYTES],
 		return err_set(err, ERR_CONFIG, "%s is not HOST:PORT", address);
 	host_len = (size_t)(colon - start) - (address[0] == '[' ? 1 : 0);
 	port_len = strlen(colon + 1);
-	if (host_len >= HOST_BYTES || port_len >= PORT_BYTES)
-		return err_set(err, ERR_CONFIG, "%s is too long for an address", address);
+	if (host_len == 0 || host_len >= HOST_BYTES || port_len == 0 || port_len >= PORT_BYTES)
+		return err_set(err, ERR_CONFIG, "%s is not HOST:PORT", address);
 	memcpy(host, start, host_len);
 	host[host_len] = '\0';
 	memcpy(port, colon + 1, port_len + 1);

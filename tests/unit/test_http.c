@@ -1,0 +1,309 @@
+/* The HTTP server answers two pages, refuses all else, and survives whatever is sent to it. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "serve/http.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+enum { ANSWER_BYTES = 8192, ADDRESS_BYTES = 64, PATIENCE_SECONDS = 5 };
+
+static struct status status;
+static struct http *http;
+static uint16_t port;
+static char answer[ANSWER_BYTES];
+
+/* No spool in these tests: /ready is red. */
+void spool_stats(struct spool *s, struct spool_stats *ret)
+{
+	(void)s;
+	(void)ret;
+	fail();
+}
+
+static uint16_t free_port(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+	assert_int_equal(close(fd), 0);
+	return ntohs(a.sin_port);
+}
+
+static enum err_kind start(const char *host, struct err *err)
+{
+	char address[ADDRESS_BYTES];
+
+	(void)snprintf(address, sizeof(address), "%s:%u", host, port);
+	return http_start(&http, address, &status, err);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	status_init(&status);
+	port = free_port();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	http_stop(http);
+	http = NULL;
+	status_release(&status);
+	return 0;
+}
+
+static int dial(int family)
+{
+	struct sockaddr_in a4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in6 a6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
+	int fd = socket(family, SOCK_STREAM, 0);
+	int rc;
+
+	if (fd < 0)
+		return -1;
+	a4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	a6.sin6_addr = in6addr_loopback;
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+	rc = family == AF_INET ? connect(fd, (struct sockaddr *)&a4, sizeof(a4))
+			       : connect(fd, (struct sockaddr *)&a6, sizeof(a6));
+	if (rc == 0)
+		return fd;
+	(void)close(fd);
+	return -1;
+}
+
+/* Sends, then reads until the server hangs up. */
+static void converse(int family, const char *request, size_t len)
+{
+	int fd = dial(family);
+	size_t got = 0;
+	ssize_t n;
+
+	assert_true(fd >= 0);
+	while (len > 0) {
+		n = send(fd, request, len, MSG_NOSIGNAL);
+		if (n < 0)
+			break; /* it has refused the rest already */
+		request += n;
+		len -= (size_t)n;
+	}
+	do {
+		n = recv(fd, answer + got, sizeof(answer) - 1 - got, 0);
+		got += n > 0 ? (size_t)n : 0;
+	} while (n > 0 && got < sizeof(answer) - 1);
+	answer[got] = '\0';
+	(void)close(fd);
+}
+
+static void request(const char *head)
+{
+	char text[512];
+
+	(void)snprintf(text, sizeof(text), "%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		       head);
+	converse(AF_INET, text, strlen(text));
+}
+
+static bool answers(const char *start_of_answer)
+{
+	return strncmp(answer, start_of_answer, strlen(start_of_answer)) == 0;
+}
+
+static void the_two_pages_are_there(void **state)
+{
+	struct err err;
+
+	(void)state;
+	assert_int_equal(start("127.0.0.1", &err), ERR_NONE);
+	request("GET /ready");
+	assert_true(answers("HTTP/1.1 503 "));
+	assert_non_null(strstr(answer, "Content-Type: application/json\r\n"));
+	assert_non_null(strstr(answer, "\"status\":\"failing\""));
+	request("GET /health?verbose=1");
+	assert_true(answers("HTTP/1.1 503 "));
+	assert_non_null(strstr(answer, "\"store\""));
+}
+
+static void head_is_the_head_alone(void **state)
+{
+	struct err err;
+
+	(void)state;
+	assert_int_equal(start("127.0.0.1", &err), ERR_NONE);
+	request("HEAD /ready");
+	assert_true(answers("HTTP/1.1 503 "));
+	assert_string_equal(strstr(answer, "\r\n\r\n"), "\r\n\r\n");
+}
+
+static void anything_else_is_not_there(void **state)
+{
+	static const char *const heads[] = {
+		"GET /",      "GET /readyx",   "GET /ready/", "GET /metrics",  "GET //ready",
+		"GET /READY", "GET /../ready", "GET /%00",    "HEAD /nothing", "GET *"};
+	struct err err;
+
+	(void)state;
+	assert_int_equal(start("127.0.0.1", &err), ERR_NONE);
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+		request(heads[i]);
+		/* 400 is the library's, for a path that is none. */
+		if (!answers("HTTP/1.1 404 ") && !answers("HTTP/1.1 400 "))
+			fail_msg("%s: %s", heads[i], answer);
+	}
+}
+
+static void other_methods_are_refused(void **state)
+{
+	static const char *const heads[] = {"POST /ready",     "PUT /health", "DELETE /ready",
+					    "OPTIONS /health", "get /ready",  "TRACE /ready"};
+	struct err err;
+
+	(void)state;
+	assert_int_equal(start("127.0.0.1", &err), ERR_NONE);
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+		request(heads[i]);
+		assert_true(answers("HTTP/1.1 405 "));
+		assert_non_null(strstr(answer, "Allow: GET, HEAD\r\n"));
+	}
+}
+
+static void a_body_is_not_read(void **state)
+{
+	static const char post[] =
+		"POST /ready HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n";
+	struct err err;
+
+	(void)state;
+	assert_int_equal(start("127.0.0.1", &err), ERR_NONE);
+	converse(AF_INET, post, sizeof(post) - 1);
+	assert_true(answers("HTTP/1.1 405 "));
+}
+
+/* After each piece of nonsense the server must still answer. */
+static void nonsense_does_no_harm(void **state)
+{
+	enum { NONSENSE_BYTES = 200000 };
+	static const char *const starts[] = {"GET /", "GET /ready HTTP/1.1\r\nX: ", "", "\r\n",
+					     "GET /ready HTTP/1.1\r\n"};
+	static const char fills[] = {'a', '\0', '\r', '\n', ' ', '\xff', '%'};
+	char *text = malloc(NONSENSE_BYTES);
+	struct err err;
+
+	(void)state;
+	assert_non_null(text);
+	assert_int_equal(start("127.0.0.1", &err), ERR_NONE);
+	for (size_t s = 0; s < ARRAY_LEN(starts); s++) {
+		for (size_t f = 0; f < sizeof(fills); f++) {
+			memset(text, fills[f], NONSENSE_BYTES);
+			memcpy(text, starts[s], strlen(starts[s]));
+			converse(AF_INET, text, NONSENSE_BYTES);
+			assert_false(answers("HTTP/1.1 200 "));
+			request("GET /ready");
+			assert_true(answers("HTTP/1.1 503 "));
+		}
+	}
+	free(text);
+}
+
+static void idle_connections_do_not_shut_others_out(void **state)
+{
+	int idle[HTTP_CONNECTIONS_PER_ADDRESS_MAX - 1];
+	struct err err;
+
+	(void)state;
+	assert_int_equal(start("127.0.0.1", &err), ERR_NONE);
+	for (size_t i = 0; i < ARRAY_LEN(idle); i++)
+		idle[i] = dial(AF_INET);
+	request("GET /ready");
+	assert_true(answers("HTTP/1.1 503 "));
+	for (size_t i = 0; i < ARRAY_LEN(idle); i++)
+		(void)close(idle[i]);
+}
+
+static void both_families_reach_the_wildcard(void **state)
+{
+	static const char get[] = "GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+	struct err err = {0};
+	int fd = socket(AF_INET6, SOCK_STREAM, 0);
+
+	(void)state;
+	if (fd < 0)
+		skip(); /* a kernel without IPv6 */
+	(void)close(fd);
+	assert_int_equal(start("[::]", &err), ERR_NONE);
+	converse(AF_INET, get, sizeof(get) - 1);
+	assert_true(answers("HTTP/1.1 503 "));
+	fd = dial(AF_INET6);
+	if (fd < 0)
+		skip(); /* no ::1 on this machine */
+	(void)close(fd);
+	converse(AF_INET6, get, sizeof(get) - 1);
+	assert_true(answers("HTTP/1.1 503 "));
+}
+
+static void an_address_that_is_taken_is_told(void **state)
+{
+	struct http *second = NULL;
+	char address[ADDRESS_BYTES];
+	struct err err;
+
+	(void)state;
+	assert_int_equal(start("127.0.0.1", &err), ERR_NONE);
+	(void)snprintf(address, sizeof(address), "127.0.0.1:%u", port);
+	assert_int_equal(http_start(&second, address, &status, &err), ERR_CONFIG);
+	assert_null(second);
+	assert_non_null(strstr(err.text, address));
+	assert_non_null(strstr(err.text, "FLYTRAIL_LISTEN"));
+}
+
+static void an_address_that_is_none_is_told(void **state)
+{
+	static const char *const bad[] = {
+		"localhost:8080", "8080",           "[::1",           "", ":",
+		"127.0.0.1:",     "999.0.0.1:8080", "[fe80::zz]:8080"};
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(http_start(&http, bad[i], &status, &err), ERR_CONFIG);
+	assert_null(http);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(the_two_pages_are_there),
+		TEST(head_is_the_head_alone),
+		TEST(anything_else_is_not_there),
+		TEST(other_methods_are_refused),
+		TEST(a_body_is_not_read),
+		TEST(nonsense_does_no_harm),
+		TEST(idle_connections_do_not_shut_others_out),
+		TEST(both_families_reach_the_wildcard),
+		TEST(an_address_that_is_taken_is_told),
+		TEST(an_address_that_is_none_is_told),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
