@@ -73,7 +73,7 @@ struct spool_stats {
 	uint64_t bytes;        /* on disk */
 	uint64_t max_bytes;
 	bool full;             /* ordinary records are refused at present */
-	uint64_t damage_count; /* places whose bytes failed their check, since spool_open() */
+	uint64_t damage_count; /* segments whose bytes failed their check, since spool_open() */
 	uint64_t torn_bytes;   /* never accepted, cut off by spool_open() */
 };
 
@@ -124,6 +124,7 @@ struct spool_batch {
 	size_t count;
 	size_t frames_max;
 	size_t bytes_max;           /* one frame that is larger comes alone */
+	bool full;                  /* it takes nothing more until it is reset */
 	int64_t first_ns;           /* when the first frame came in, on the monotonic clock */
 	struct spool_damage damage; /* before or among these frames; first_seq 0: none */
 };
