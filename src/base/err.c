@@ -6,6 +6,9 @@
 #include <string.h>
 
 static void set_text(struct err *err, enum err_kind kind, const char *fmt, va_list args)
+	PRINTF_LIKE(3, 0);
+
+static void set_text(struct err *err, enum err_kind kind, const char *fmt, va_list args)
 {
 	err->kind = kind;
 	if (vsnprintf(err->text, sizeof(err->text), fmt, args) < 0)
