@@ -29,6 +29,16 @@ struct json; /* a value; cJSON's node */
 NODISCARD enum err_kind json_parse(struct json **ret, struct span text, struct err *err);
 void json_free(struct json *root); /* NULL is fine */
 
+/* Why this thread's last json_parse() said ERR_REJECT; otherwise without meaning. */
+enum json_fault {
+	JSON_FAULT_SYNTAX,    /* it is no JSON                        */
+	JSON_FAULT_END,       /* it ends too early to be JSON         */
+	JSON_FAULT_DEPTH,     /* more levels than JSON_DEPTH_MAX      */
+	JSON_FAULT_COUNT,     /* more values than JSON_VALUES_MAX     */
+	JSON_FAULT_KEY_TWICE, /* a key stands twice in one object     */
+};
+enum json_fault json_fault(void);
+
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_TEXT, JSON_ARRAY, JSON_OBJECT };
 
 enum json_type json_type(const struct json *v);
@@ -41,7 +51,7 @@ bool json_bool(const struct json *v);
 double json_number(const struct json *v);
 
 /* Writing. Commas are the caller's, by the order of calls: key, value, next key. */
-void json_write_text(struct buf *out, struct span s); /* quoted and escaped */
+void json_write_text(struct buf *out, struct span s);  /* quoted and escaped */
 void json_write_key(struct buf *out, const char *key); /* with a comma unless first, and ':' */
 void json_write_key_span(struct buf *out, struct span key);
 

@@ -6,15 +6,41 @@
  *
  * Three forms come in (raw_form in model/batch.h). A line that is none of
  * them, or is broken, is kept as it came: message is the whole line, decoded
- * is false and the attribute `undecoded` says why. What message cannot hold
- * (NUL, bytes that are no UTF-8, lone surrogates) becomes U+FFFD there, and
- * raw has what came.
+ * is false and the attribute `undecoded` has a word of stage/undecoded.def
+ * that says why; what could be read (app, machine, time) is filled in all the
+ * same. What message cannot hold (NUL, bytes that are no UTF-8, halves of
+ * surrogate pairs) becomes U+FFFD there, and raw has the bytes as decoded,
+ * such halves in their three-byte form.
+ *
+ * Fields that no column has become attributes under dotted keys, the same for
+ * all forms (error.code, http.request.method, url.full): texts, booleans and
+ * integers of at most 15 digits as what they are, other numbers as text. Null,
+ * and the zero values that `fly logs --json` prints for what it has not, are
+ * skipped. An undotted key that this file gives itself gets `line.` in front.
+ *
+ * Attributes that mark a record:
+ *	undecoded         a word of stage/undecoded.def
+ *	time              missing, unreadable or out_of_range: occurred_ns is
+ *	                  the time of arrival
+ *	claimed_time      the text of a time that was not taken
+ *	fields_in_raw     true: not every field fits; raw has the whole line
+ *	wrong_type        names of known fields whose value is no text; the value
+ *	                  is an attribute under that name
+ *	subject_mismatch  the NATS subject, which names another app, region or
+ *	                  machine than the payload; the payload's are taken
+ *	from_subject      true: app, region or machine come from the subject
+ *	line_bytes, line_sha256  of the whole of a line that the source cut
+ *
+ * A line of `fly logs` text can be forged by an application: nothing tells
+ * where a message of several lines ends, so its second line may look like any
+ * other. A line without prefix is not joined to the one before it: the two
+ * may be in different batches, and stages keep no state.
  *
  * Ownership: the record lends from the batch, whose bytes decode() unescapes
  *            in place, and from the arena.
  * Threads:   pure but for the arena; one decoder a thread.
- * Limits:    JSON_DEPTH_MAX levels; unknown fields become attributes up to
- *            RECORD_ATTRS_MAX; a text field is cut at RECORD_FIELD_BYTES_MAX.
+ * Limits:    JSON_DEPTH_MAX levels; DECODE_FIELDS_MAX fields become
+ *            attributes; a text field is cut at RECORD_FIELD_BYTES_MAX.
  *            The message is not cut here: it is redacted whole, then cut.
  * Source:    the forms are those of Fly's NATS stream and of flyctl's printer.
  */
@@ -25,7 +51,18 @@
 enum {
 	DECODE_PAST_MAX_DAYS = 400, /* an older line is stored under its time of arrival */
 	DECODE_FUTURE_MAX_DAYS = 1,
+	DECODE_FIELDS_MAX = 40, /* the rest of RECORD_ATTRS_MAX is for marks and later stages */
 };
+
+enum undecoded {
+	UNDECODED_no, /* decoded */
+#define UNDECODED(word, doc) UNDECODED_##word,
+#include "stage/undecoded.def"
+#undef UNDECODED
+	UNDECODED_COUNT
+};
+
+const char *undecoded_name(enum undecoded u); /* "" for UNDECODED_no */
 
 struct decode_context {
 	struct arena *arena;

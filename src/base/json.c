@@ -17,6 +17,19 @@ enum {
 /* cJSON says NULL for bad JSON and for no memory alike; this tells them apart. */
 static _Thread_local bool memory_failed;
 
+static _Thread_local enum json_fault last_fault;
+
+enum json_fault json_fault(void)
+{
+	return last_fault;
+}
+
+static enum err_kind refuse(enum json_fault fault, const char *why, struct err *err)
+{
+	last_fault = fault;
+	return err_set(err, ERR_REJECT, "not JSON within bounds: %s", why);
+}
+
 static void *allocate(size_t len)
 {
 	void *block = malloc(len);
@@ -42,7 +55,14 @@ struct scan {
 	unsigned depth;
 	unsigned values;
 	const char *error;
+	enum json_fault fault;
 };
+
+static void give_up(struct scan *s, enum json_fault fault, const char *error)
+{
+	s->fault = fault;
+	s->error = error;
+}
 
 static void copy(struct scan *s, size_t len, struct buf *out)
 {
@@ -113,7 +133,7 @@ static void prepare_number(struct scan *s, struct buf *out)
 	struct number n;
 
 	if (!read_number(s->left, &n)) {
-		s->error = "a malformed number";
+		give_up(s, JSON_FAULT_SYNTAX, "a malformed number");
 		return;
 	}
 	if (n.digits <= NUMBER_DIGITS_SAFE && n.exponent_safe) {
@@ -152,6 +172,9 @@ static void prepare_escape(struct scan *s, struct buf *out)
 	int next;
 
 	if (unit < 0) {
+		/* cJSON refuses other bad escapes, but takes this one for \u0000. */
+		if (s->left.len > UNICODE_ESCAPE_BYTES && s->left.data[1] == 'u')
+			give_up(s, JSON_FAULT_SYNTAX, "a malformed escape");
 		copy(s, s->left.len > 1 ? 2 : 1, out);
 		return;
 	}
@@ -169,7 +192,7 @@ static void prepare_escape(struct scan *s, struct buf *out)
 static void prepare_text(struct scan *s, struct buf *out)
 {
 	copy(s, 1, out);
-	while (s->left.len > 0 && s->left.data[0] != '"') {
+	while (s->left.len > 0 && s->left.data[0] != '"' && !s->error) {
 		if (s->left.data[0] == '\\') {
 			prepare_escape(s, out);
 		} else {
@@ -181,8 +204,10 @@ static void prepare_text(struct scan *s, struct buf *out)
 			copy(s, len, out);
 		}
 	}
+	if (s->error)
+		return;
 	if (s->left.len == 0)
-		s->error = "a text without its end";
+		give_up(s, JSON_FAULT_END, "a text without its end");
 	else
 		copy(s, 1, out);
 }
@@ -198,9 +223,9 @@ static void prepare_mark(struct scan *s, struct buf *out)
 	if (c == '{' || c == '[' || c == ',')
 		s->values++;
 	if (s->depth > JSON_DEPTH_MAX)
-		s->error = "more levels than allowed";
+		give_up(s, JSON_FAULT_DEPTH, "more levels than allowed");
 	if (s->values > JSON_VALUES_MAX)
-		s->error = "more values than allowed";
+		give_up(s, JSON_FAULT_COUNT, "more values than allowed");
 	copy(s, 1, out);
 }
 
@@ -209,7 +234,7 @@ static enum err_kind prepare(struct span text, struct buf *out, struct err *err)
 	struct scan s = {.left = text};
 
 	if (text.len > 0 && memchr(text.data, '\0', text.len))
-		return err_set(err, ERR_REJECT, "not JSON: a NUL byte");
+		return refuse(JSON_FAULT_SYNTAX, "a NUL byte", err);
 	while (s.left.len > 0 && !s.error) {
 		char c = s.left.data[0];
 
@@ -221,8 +246,9 @@ static enum err_kind prepare(struct span text, struct buf *out, struct err *err)
 			prepare_mark(&s, out);
 	}
 	if (s.error)
-		return err_set(err, ERR_REJECT, "not JSON: %s, at byte %zu", s.error,
-			       text.len - s.left.len);
+		return refuse(s.fault, s.error, err);
+	/* What it is should cJSON refuse it. */
+	last_fault = s.depth > 0 ? JSON_FAULT_END : JSON_FAULT_SYNTAX;
 	return buf_check(out, err);
 }
 
@@ -255,7 +281,7 @@ static enum err_kind refuse_duplicates_sorted(const cJSON *object, size_t count,
 	qsort(keys, count, sizeof(*keys), compare_keys);
 	for (i = 1; i < count && !rc; i++) {
 		if (strcmp(keys[i - 1], keys[i]) == 0)
-			rc = err_set(err, ERR_REJECT, "not JSON within bounds: a key twice");
+			rc = refuse(JSON_FAULT_KEY_TWICE, "a key twice", err);
 	}
 	free(keys);
 	return rc;
@@ -272,8 +298,7 @@ static enum err_kind refuse_duplicates(const cJSON *object, struct err *err)
 	for (const cJSON *m = object->child; m; m = m->next) {
 		for (const cJSON *o = m->next; o; o = o->next) {
 			if (strcmp(m->string, o->string) == 0)
-				return err_set(err, ERR_REJECT,
-					       "not JSON within bounds: a key twice");
+				return refuse(JSON_FAULT_KEY_TWICE, "a key twice", err);
 		}
 	}
 	return ERR_NONE;
@@ -308,7 +333,7 @@ enum err_kind json_parse(struct json **ret, struct span text, struct err *err)
 		root = cJSON_ParseWithLengthOpts((const char *)b.data, b.len + 1, NULL, 1);
 	if (!root)
 		rc = memory_failed ? err_set(err, ERR_FATAL, "out of memory for a JSON value")
-				   : err_set(err, ERR_REJECT, "not JSON");
+				   : refuse(last_fault, "its grammar", err);
 	else
 		rc = refuse_all_duplicates(root, err);
 	if (rc)
