@@ -20,6 +20,6 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);
-	fprintf(stderr, "flytrail: there is no such command; `flytrail help` lists them\n");
+	(void)fprintf(stderr, "flytrail: there is no such command; `flytrail help` lists them\n");
 	return CMD_USAGE;
 }

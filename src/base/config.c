@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The pool holds every text at its longest, and the default where that is longer. */
+/* Every text at its longest; numbers take no room in the pool, but an array needs a byte. */
 #define ROOM_text(max) ((max) + 1)
 #define ROOM_plain ROOM_text
 #define ROOM_token ROOM_text
@@ -16,15 +16,16 @@
 #define ROOM_role ROOM_text
 #define ROOM_folder ROOM_text
 #define ROOM_address ROOM_text
-#define ROOM_size(max) 0
-#define ROOM_seconds(max) 0
+#define ROOM_size(max) 1
+#define ROOM_seconds(max) 1
 
-_Static_assert(0
-#define OPTION(field, name, type, def, min, max, flags, doc) +ROOM_##type(max)
+struct longest_texts {
+#define OPTION(field, name, type, def, min, max, flags, doc) char field[ROOM_##type(max)];
 #include "base/config.def"
 #undef OPTION
-		       <= CONFIG_POOL_BYTES,
-	       "the pool must hold every text");
+};
+
+_Static_assert(sizeof(struct longest_texts) <= CONFIG_POOL_BYTES, "the pool must hold every text");
 
 static const struct config_option options[] = {
 #define OPTION(field, name, type, def, min, max, flags, doc) \

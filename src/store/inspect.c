@@ -27,8 +27,12 @@ static enum err_kind pg_failed(struct link *l, struct err *err, const char *doin
 	char line[ERR_TEXT_BYTES];
 	size_t len = 0;
 
-	for (; *text != '\0' && len + 1 < sizeof(line); text++)
-		line[len++] = *text == '\n' || *text == '\t' ? ' ' : *text;
+	for (; *text != '\0' && len + 1 < sizeof(line); text++) {
+		line[len] = *text;
+		if (*text == '\n' || *text == '\t')
+			line[len] = ' ';
+		len++;
+	}
 	while (len > 0 && line[len - 1] == ' ')
 		len--;
 	line[len] = '\0';
@@ -156,7 +160,7 @@ static const char ROLE_SQL[] =
 static enum err_kind ask_role(struct link *l, struct inspection *in, bool *ret_schema,
 			      struct err *err)
 {
-	PGresult *row;
+	PGresult *row = NULL;
 	enum err_kind rc = ask(l, ROLE_SQL, 9, &row, err);
 
 	if (rc)
@@ -189,7 +193,7 @@ static const char RIGHTS_SQL[] =
 
 static enum err_kind ask_rights(struct link *l, struct inspection *in, struct err *err)
 {
-	PGresult *row;
+	PGresult *row = NULL;
 	enum err_kind rc = ask(l, RIGHTS_SQL, 3, &row, err);
 
 	if (rc)
@@ -203,7 +207,7 @@ static enum err_kind ask_rights(struct link *l, struct inspection *in, struct er
 
 static enum err_kind ask_schema(struct link *l, struct inspection *in, struct err *err)
 {
-	PGresult *row;
+	PGresult *row = NULL;
 	enum err_kind rc;
 
 	rc = ask(l, "SELECT coalesce(max(version), 0) FROM flytrail.schema_version", 1, &row, err);
@@ -218,7 +222,7 @@ static enum err_kind ask_clock(struct link *l, struct inspection *in, struct err
 {
 	int64_t before_ns = time_now_ns();
 	int64_t start_ns = time_monotonic_ns();
-	PGresult *row;
+	PGresult *row = NULL;
 	enum err_kind rc;
 
 	rc = ask(l, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint", 1, &row,
