@@ -167,8 +167,6 @@ authorization {{ users = [
     def migrate(self):
         self.run("flytrail migrate", FLYTRAIL, "migrate",
                  FLYTRAIL_ADMIN_DATABASE_URL=self.url("postgres"))
-        self.psql("postgres", "ALTER ROLE flytrail_writer LOGIN;"
-                  "ALTER ROLE flytrail_reader LOGIN; ALTER ROLE flytrail_line_reader LOGIN;")
 
     def health(self):
         try:

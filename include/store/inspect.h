@@ -22,6 +22,7 @@ struct inspection {
 	bool read_only; /* a standby, or a disk that is full by the provider's measure */
 
 	int schema_version; /* 0: no schema `flytrail` that the role may see */
+	int oldest_binary;  /* a binary that knows a smaller schema may not use this one */
 	bool can_add;       /* INSERT on what `run` writes, and it may move its cursor */
 
 	/* what the writer does not need */

@@ -181,8 +181,12 @@ static void check_schema(struct doctor *d, const struct inspection *in)
 	else if (in->schema_version < newest)
 		tell(d, FAIL, "schema: %d, this binary needs %d; run `flytrail migrate`",
 		     in->schema_version, newest);
+	else if (in->oldest_binary > newest)
+		tell(d, FAIL,
+		     "schema: %d, too new for this binary, which knows %d; use a newer one",
+		     in->schema_version, newest);
 	else if (in->schema_version > newest)
-		tell(d, WARN, "schema: %d, newer than this binary's %d; a newer flytrail is in use",
+		tell(d, WARN, "schema: %d, newer than this binary's %d, which can live with it",
 		     in->schema_version, newest);
 	else
 		tell(d, OK, "schema: %d", in->schema_version);

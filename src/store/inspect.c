@@ -210,10 +210,14 @@ static enum err_kind ask_schema(struct link *l, struct inspection *in, struct er
 	PGresult *row = NULL;
 	enum err_kind rc;
 
-	rc = ask(l, "SELECT coalesce(max(version), 0) FROM flytrail.schema_version", 1, &row, err);
+	rc = ask(l,
+		 "SELECT coalesce(max(number), 0), coalesce(max(oldest_binary), 0) "
+		 "FROM flytrail.schema_version",
+		 2, &row, err);
 	if (rc)
 		return rc;
 	in->schema_version = (int)number(row, 0);
+	in->oldest_binary = (int)number(row, 1);
 	PQclear(row);
 	return ERR_NONE;
 }
