@@ -1,0 +1,38 @@
+#ifndef STAGE_PLAIN_H
+#define STAGE_PLAIN_H
+
+/*
+ * plain: a text as it reads, without colours and with its escapes undone.
+ *
+ * A secret may be hidden from a search by a colour in its middle, or by the
+ * escapes of a line that was not decoded ("fm2\u005f...", "postgres:\/\/").
+ * The plain form is searched as well, and what is found there is led back to
+ * the bytes of the text it came from.
+ *
+ * Undone are terminal sequences that begin with ESC [, written as they are or
+ * as \u001b, \x1b, \033, \e; \u00XX and \xXX below 128; \/ \n \r \t. A run of
+ * backslashes counts as one, because escapes nest. \" stays.
+ *
+ * Threads: pure functions.
+ * Limits:  a plain form is never longer than its text.
+ */
+
+#include "base/buf.h"
+
+/* False: the text is its own plain form. */
+bool plain_differs(struct span text);
+
+/* Appends the plain form to out, whose buf_check() tells. */
+void plain_write(struct span text, struct buf *out);
+
+/* Leads places in the plain form back to its text; begin with {0}, ask in rising order. */
+struct plain_walk {
+	size_t text_pos;
+	size_t plain_pos;
+};
+
+/* Where the element that the plain byte at plain_pos belongs to begins, and where it ends. */
+void plain_origin(struct plain_walk *w, struct span text, size_t plain_pos, size_t *ret_start,
+		  size_t *ret_end);
+
+#endif

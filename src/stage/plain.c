@@ -1,0 +1,158 @@
+#include "stage/plain.h"
+
+enum {
+	ESC = 0x1b,
+	SEQUENCE_BYTES_MAX = 64, /* of a terminal sequence; a longer one is taken for text */
+};
+
+/* A piece of text and the bytes that it stands for. */
+struct element {
+	size_t len;
+	size_t plain_len;
+	bool verbatim; /* it stands for itself, and plain is not used */
+	char plain[2];
+};
+
+bool plain_differs(struct span text)
+{
+	return text.len > 0 &&
+	       (memchr(text.data, '\\', text.len) || memchr(text.data, ESC, text.len));
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+/* How long the rest of a terminal sequence is, from its `[` on; 0: it is none. */
+static size_t sequence_len(struct span s)
+{
+	size_t len = 1;
+
+	if (s.len < 2 || s.data[0] != '[')
+		return 0;
+	while (len < s.len && len < SEQUENCE_BYTES_MAX && s.data[len] >= 0x20 &&
+	       s.data[len] <= 0x3f)
+		len++;
+	if (len >= s.len || s.data[len] < 0x40 || s.data[len] > 0x7e)
+		return 0;
+	return len + 1;
+}
+
+/* One escape behind its backslashes: its length, or 0; *ret_byte is what it stands for. */
+static size_t escape_len(struct span s, char *ret_byte)
+{
+	size_t digits_at;
+	int high;
+	int low;
+
+	if (s.len >= 5 && memcmp(s.data, "u00", 3) == 0) {
+		digits_at = 3;
+	} else if (s.len >= 3 && s.data[0] == 'x') {
+		digits_at = 1;
+	} else {
+		if (s.len >= 3 && memcmp(s.data, "033", 3) == 0) {
+			*ret_byte = ESC;
+			return 3;
+		}
+		if (s.len == 0)
+			return 0;
+		switch (s.data[0]) {
+		case '/': *ret_byte = '/'; return 1;
+		case 'n': *ret_byte = '\n'; return 1;
+		case 'r': *ret_byte = '\r'; return 1;
+		case 't': *ret_byte = '\t'; return 1;
+		case 'e': *ret_byte = ESC; return sequence_len(span_after(s, 1)) ? 1 : 0;
+		default: return 0;
+		}
+	}
+	high = hex_digit(s.data[digits_at]);
+	low = hex_digit(s.data[digits_at + 1]);
+	if (high < 0 || high > 7 || low < 0)
+		return 0;
+	*ret_byte = (char)(high * 16 + low);
+	return digits_at + 2;
+}
+
+/* ESC and what follows; an ESC that begins no sequence goes by itself. */
+static struct element terminal_element(struct span behind_esc, size_t esc_len)
+{
+	return (struct element){.len = esc_len + sequence_len(behind_esc)};
+}
+
+/* A run of backslashes and what it escapes; the whole run, so that it is walked once. */
+static struct element backslash_element(struct span s)
+{
+	struct element e = {.plain_len = 1};
+	size_t run = 1;
+	size_t escape;
+	char byte = 0;
+
+	while (run < s.len && s.data[run] == '\\')
+		run++;
+	escape = escape_len(span_after(s, run), &byte);
+	if (escape == 0)
+		return (struct element){.len = run, .plain_len = run, .verbatim = true};
+	e.len = run + escape;
+	if (byte == ESC)
+		return terminal_element(span_after(s, e.len), e.len);
+	e.plain[0] = byte;
+	/* An escaped quote stays one, so that it does not close the text around it. */
+	if (byte == '"') {
+		e.plain[0] = '\\';
+		e.plain[1] = '"';
+		e.plain_len = 2;
+	}
+	return e;
+}
+
+static struct element element_at(struct span s)
+{
+	if (s.data[0] == '\\')
+		return backslash_element(s);
+	if (s.data[0] == ESC)
+		return terminal_element(span_after(s, 1), 1);
+	return (struct element){.len = 1, .plain_len = 1, .verbatim = true};
+}
+
+void plain_write(struct span text, struct buf *out)
+{
+	size_t len = out->len;
+	uint8_t *to = buf_extend(out, text.len);
+
+	if (!to)
+		return;
+	for (size_t pos = 0; pos < text.len;) {
+		struct element e = element_at(span_after(text, pos));
+
+		memcpy(to, e.verbatim ? text.data + pos : e.plain, e.plain_len);
+		to += e.plain_len;
+		len += e.plain_len;
+		pos += e.len;
+	}
+	buf_cut(out, len);
+}
+
+void plain_origin(struct plain_walk *w, struct span text, size_t plain_pos, size_t *ret_start,
+		  size_t *ret_end)
+{
+	while (w->text_pos < text.len) {
+		struct element e = element_at(span_after(text, w->text_pos));
+
+		if (w->plain_pos + e.plain_len > plain_pos) {
+			*ret_start = w->text_pos;
+			*ret_end = w->text_pos + e.len;
+			return;
+		}
+		w->plain_pos += e.plain_len;
+		w->text_pos += e.len;
+	}
+	*ret_start = text.len;
+	*ret_end = text.len;
+}
