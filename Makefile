@@ -1,6 +1,10 @@
 # flytrail: `make` builds build/flytrail; `make demo`, `make check`, `make bench` say what they do.
 
 BUILD ?= build
+# PACKAGES=no leaves installing packages to you.
+PACKAGES ?= yes
+PACKAGES_FOR = $(if $(filter yes,$(PACKAGES)),tests/support/install-packages.sh,:)
+
 # V=1 shows the commands.
 V ?= 0
 SAY = @$(if $(filter 0,$(V)),echo "  $(1) $@";,set -x;)
@@ -44,6 +48,7 @@ SRC := $(sort $(wildcard src/*/*.c))
 OBJ := $(SRC:%.c=$(BUILD)/%.o)
 LIB = $(BUILD)/libflytrail.a
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
+FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 # Programs that tests, bench and demo run; the rest of tests/support is linked into unit tests.
 TOOLS := $(BUILD)/tests/support/natspub
 SUPPORT := $(filter-out $(TOOLS:%=%.o),$(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/support/*.c))))
@@ -54,7 +59,7 @@ WRAP = malloc calloc realloc open pwrite pread fdatasync fsync fstat ftruncate p
 	rename unlink mkdir statvfs getrandom clock_gettime
 WRAP_FLAGS = $(WRAP:%=-Wl,--wrap=%)
 
-.PHONY: all unit clean demo check bench format
+.PHONY: all unit fuzz-targets check check-all fuzz clean demo bench format cflags
 .SECONDARY:
 all: $(BUILD)/flytrail $(TOOLS)
 
@@ -86,6 +91,30 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(SUPPORT) $(LIB)
 	$(call SAY,CC) $(CC) $(CFLAGS_ALL) -Itests/support $(LINK) $(WRAP_FLAGS) -o $@ $< $(SUPPORT) $(LIB) -lcmocka $(LIBS)
 
 unit: $(UNIT)
+
+$(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(call SAY,CC) $(CC) $(CFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(LIB) $(LIBS)
+
+# Built as `make fuzz` and `make check` do, with libFuzzer's sanitizers.
+fuzz-targets: $(FUZZ)
+
+# Every test there is. pkg-config is asked by the second make, when the packages are there.
+check:
+	@$(PACKAGES_FOR) check
+	@$(MAKE) --no-print-directory check-all
+
+check-all:
+	@python3 tests/run.py
+
+# For longer: make fuzz FLYTRAIL_CHECK_FUZZ_SECONDS=3600
+fuzz:
+	@$(PACKAGES_FOR) check
+	@python3 tests/run.py --only fuzz
+
+# What tools that read the source are told.
+cflags:
+	@echo $(filter-out -MMD -MP,$(CFLAGS_ALL))
 
 $(BUILD)/tests/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
