@@ -35,4 +35,6 @@ const char *hash_hex(const uint8_t digest[HASH_BYTES], char text[HASH_HEX_BYTES]
 /* len random bytes from the system. */
 NODISCARD enum err_kind hash_random(void *ret, size_t len, struct err *err);
 
+const char *hash_library_version(void); /* of libcrypto */
+
 #endif

@@ -55,4 +55,6 @@ void json_write_text(struct buf *out, struct span s);  /* quoted and escaped */
 void json_write_key(struct buf *out, const char *key); /* with a comma unless first, and ':' */
 void json_write_key_span(struct buf *out, struct span key);
 
+const char *json_library_version(void); /* of cJSON */
+
 #endif

@@ -31,4 +31,6 @@ NODISCARD enum err_kind http_start(struct http **ret, const char *listen_address
 				   struct status *status, struct err *err);
 void http_stop(struct http *h); /* NULL is fine */
 
+const char *http_library_version(void); /* of libmicrohttpd */
+
 #endif

@@ -46,4 +46,6 @@ struct span nats_bare_token(struct span token);
 /* How long to wait before attempt number attempt (from 1), with jitter from random. Pure. */
 int64_t nats_wait_ms(int attempt, uint64_t random);
 
+const char *nats_library_version(void); /* of nats.c */
+
 #endif

@@ -36,4 +36,6 @@ void redact(struct redactor *r, struct arena *arena, struct record *record);
 struct span redact_text(struct redactor *r, struct arena *arena, struct span text,
 			unsigned *ret_count);
 
+const char *redact_library_version(void); /* of PCRE2 */
+
 #endif

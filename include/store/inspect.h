@@ -37,4 +37,6 @@ struct inspection {
 
 NODISCARD enum err_kind store_inspect(struct inspection *ret, const char *url, struct err *err);
 
+int store_library_version(void); /* of libpq: 150006 is 15.6 */
+
 #endif

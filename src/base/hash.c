@@ -1,6 +1,7 @@
 #include "base/hash.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -100,4 +101,9 @@ enum err_kind hash_random(void *ret, size_t len, struct err *err)
 		done += (size_t)got;
 	}
 	return ERR_NONE;
+}
+
+const char *hash_library_version(void)
+{
+	return OpenSSL_version(OPENSSL_VERSION_STRING);
 }

@@ -463,3 +463,8 @@ void json_write_key(struct buf *out, const char *key)
 {
 	json_write_key_span(out, span_text(key));
 }
+
+const char *json_library_version(void)
+{
+	return cJSON_Version();
+}

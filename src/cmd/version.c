@@ -1,9 +1,27 @@
 #include "cmd/cmd.h"
 
+#include "base/gzip.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/version.h"
+#include "serve/http.h"
+#include "source/nats.h"
+#include "stage/redact.h"
+#include "store/inspect.h"
+
 int cmd_version(int argc, char **argv)
 {
+	int libpq = store_library_version();
+
 	if (!cmd_takes_no_arguments(argc, argv))
 		return CMD_USAGE;
-	(void)printf("flytrail\n");
+	(void)printf("flytrail %s\n", FLYTRAIL_VERSION);
+	(void)printf("nats.c %s\n", nats_library_version());
+	(void)printf("libpq %d.%d\n", libpq / 10000, libpq % 10000);
+	(void)printf("libcrypto %s\n", hash_library_version());
+	(void)printf("cJSON %s\n", json_library_version());
+	(void)printf("PCRE2 %s\n", redact_library_version());
+	(void)printf("zlib %s\n", gzip_library_version());
+	(void)printf("libmicrohttpd %s\n", http_library_version());
 	return CMD_OK;
 }

@@ -182,3 +182,8 @@ void http_stop(struct http *h)
 	MHD_stop_daemon(h->daemon);
 	free(h);
 }
+
+const char *http_library_version(void)
+{
+	return MHD_get_version();
+}

@@ -507,3 +507,8 @@ out:
 	}
 	return rc;
 }
+
+const char *nats_library_version(void)
+{
+	return nats_GetVersion();
+}

@@ -483,3 +483,14 @@ void redact(struct redactor *r, struct arena *arena, struct record *record)
 	if (count_all(r) > 0)
 		tell_counts(r, arena, record);
 }
+
+const char *redact_library_version(void)
+{
+	enum { VERSION_BYTES = 64 }; /* "10.42 2022-12-11" */
+	static char text[VERSION_BYTES];
+
+	if (pcre2_config(PCRE2_CONFIG_VERSION, NULL) > VERSION_BYTES ||
+	    pcre2_config(PCRE2_CONFIG_VERSION, text) < 0)
+		return "unknown";
+	return text;
+}

@@ -260,3 +260,8 @@ enum err_kind store_inspect(struct inspection *ret, const char *url, struct err 
 	PQfinish(l.pg);
 	return rc;
 }
+
+int store_library_version(void)
+{
+	return PQlibVersion();
+}
