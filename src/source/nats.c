@@ -15,7 +15,8 @@ enum {
 	CONNECT_MS = 5000,
 	ANSWER_MS = 1000, /* for a question to the server (PING); lines come meanwhile */
 	ASK_EVERY_MS = 2000,
-	BREATH_MS = 2, /* the queue is looked into so often, not at every line */
+	SUBJECT_BYTES_MAX = 4096, /* nats-server lets no longer one through, unless told to */
+	BREATH_MS = 2,            /* the queue is looked into so often, not at every line */
 	CLOSE_MS = 5000,
 	CONNECT_OTHER_BYTES = 256, /* of a CONNECT line, beside user and password */
 };
@@ -225,13 +226,16 @@ static enum err_kind add_held(struct nats *n, struct batch *batch, bool *ret_add
 {
 	struct span whole =
 		span_of(natsMsg_GetData(n->held), (size_t)natsMsg_GetDataLength(n->held));
+	struct span subject = span_text(natsMsg_GetSubject(n->held));
 	struct span line = whole;
 	enum err_kind rc = ERR_NONE;
 	struct raw *raw;
 
 	if (line.len > RAW_BYTES_MAX)
 		line.len = RAW_BYTES_MAX;
-	raw = batch_add(batch, span_text(natsMsg_GetSubject(n->held)), line);
+	if (subject.len > SUBJECT_BYTES_MAX)
+		subject.len = SUBJECT_BYTES_MAX;
+	raw = batch_add(batch, subject, line);
 	if (!raw && batch->count == 0)
 		return err_set(err, ERR_FATAL, "out of memory for a line of %zu bytes", line.len);
 	*ret_added = raw != NULL;

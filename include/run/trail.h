@@ -1,0 +1,62 @@
+#ifndef RUN_TRAIL_H
+#define RUN_TRAIL_H
+
+/*
+ * trail: flytrail's facts about itself, as events of the class `trail`.
+ *
+ * Only the pipeline thread appends to the spool, so other threads leave their
+ * facts in the mailbox here, and the pipeline fetches them.
+ *
+ *	any thread         trail_post()
+ *	pipeline thread    trail_peek(), trail_encode(), append, trail_pop()
+ *
+ * A gap is one id: of stream, reason and start. gap_opened and gap_progress
+ * carry it as correlation_id, and gap_start, gap_end (RFC 3339; absent while
+ * not known), reason, lines_lost and stream as attributes. Ids are functions of
+ * the fact, so a fact told twice is one row.
+ *
+ * Ownership: trail_self's texts must outlive the trail.
+ * Threads:   trail_post() any (lock `facts`); the rest is the pipeline thread's.
+ * Limits:    TRAIL_FACTS_MAX wait; beyond, a fact is dropped and counted in the log.
+ * Errors:    ERR_FATAL out of memory.
+ */
+
+#include "base/buf.h"
+#include "model/event.h"
+#include "spool/spool.h"
+
+enum { TRAIL_FACTS_MAX = 64, TRAIL_OLD_DAYS_MAX = 390 };
+
+struct trail_self {
+	struct span org, app, region, machine;
+	struct spool_stream stream;
+};
+
+struct fact {
+	enum action action; /* of class trail */
+	int64_t noticed_ns;
+	struct gap gap;               /* of a gap; times of 0 are not known */
+	uint64_t first_seq, last_seq; /* of the records it is about; 0: none */
+	char why[ERR_TEXT_BYTES];     /* of a dead letter */
+};
+
+struct trail;
+
+NODISCARD enum err_kind trail_new(struct trail **ret, const struct trail_self *self,
+				  struct err *err);
+void trail_free(struct trail *t); /* NULL is fine */
+
+void trail_post(struct trail *t, const struct fact *fact);
+
+/* The oldest fact, which stays in the mailbox. False: there is none. */
+bool trail_peek(struct trail *t, struct fact *ret);
+void trail_pop(struct trail *t);
+
+/* Appends the fact's payload to out. */
+NODISCARD enum err_kind trail_encode(struct trail *t, const struct fact *fact, struct buf *out,
+				     struct err *err);
+
+/* A fact about frames that cannot be read any more; posted by consumers. */
+void trail_post_damage(struct trail *t, enum gap_reason reason, const struct spool_damage *damage);
+
+#endif

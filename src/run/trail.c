@@ -1,0 +1,297 @@
+#include "run/trail.h"
+
+#include "base/json.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "base/time.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { NUMBER_BYTES = 24, SUMMARY_BYTES = 512, ATTRIBUTES_BYTES_MAX = 4096 };
+
+static const int64_t NS_PER_DAY = 86400 * NS_PER_S;
+
+struct trail {
+	struct trail_self self; /* const after trail_new() */
+	char stream[ID_TEXT_BYTES];
+
+	/* owned by the pipeline thread */
+	struct hasher *hasher;
+
+	/* guarded by lock */
+	struct lock lock;
+	struct fact facts[TRAIL_FACTS_MAX];
+	size_t first, count;
+};
+
+enum err_kind trail_new(struct trail **ret, const struct trail_self *self, struct err *err)
+{
+	struct trail *t = calloc(1, sizeof(*t));
+	enum err_kind rc;
+
+	if (!t)
+		return err_set(err, ERR_FATAL, "out of memory for flytrail's own facts");
+	rc = hasher_new(&t->hasher, err);
+	if (rc) {
+		free(t);
+		return rc;
+	}
+	lock_init(&t->lock, LOCK_RANK_facts);
+	t->self = *self;
+	(void)id_format(&self->stream.uuid, t->stream);
+	*ret = t;
+	return ERR_NONE;
+}
+
+void trail_free(struct trail *t)
+{
+	if (!t)
+		return;
+	hasher_free(t->hasher);
+	lock_destroy(&t->lock);
+	free(t);
+}
+
+void trail_post(struct trail *t, const struct fact *fact)
+{
+	bool room;
+
+	lock_take(&t->lock);
+	room = t->count < TRAIL_FACTS_MAX;
+	if (room)
+		t->facts[(t->first + t->count++) % TRAIL_FACTS_MAX] = *fact;
+	lock_drop(&t->lock);
+	if (!room)
+		log_error(facts_dropped, LOG_TEXT("action", action_name(fact->action)));
+}
+
+bool trail_peek(struct trail *t, struct fact *ret)
+{
+	bool any;
+
+	lock_take(&t->lock);
+	any = t->count > 0;
+	if (any)
+		*ret = t->facts[t->first];
+	lock_drop(&t->lock);
+	return any;
+}
+
+void trail_pop(struct trail *t)
+{
+	lock_take(&t->lock);
+	REQUIRE(t->count > 0);
+	t->first = (t->first + 1) % TRAIL_FACTS_MAX;
+	t->count--;
+	lock_drop(&t->lock);
+}
+
+void trail_post_damage(struct trail *t, enum gap_reason reason, const struct spool_damage *damage)
+{
+	struct fact fact = {
+		.action = ACTION_trail_gap_opened,
+		.noticed_ns = time_now_ns(),
+		.gap = {.reason = reason,
+			.start_ns = damage->from_ns,
+			.end_ns = damage->to_ns,
+			.lines_lost = damage->last_seq - damage->first_seq + 1},
+		.first_seq = damage->first_seq,
+		.last_seq = damage->last_seq,
+	};
+
+	trail_post(t, &fact);
+}
+
+static struct span number_text(int64_t n, char text[NUMBER_BYTES])
+{
+	int len = snprintf(text, NUMBER_BYTES, "%" PRId64, n);
+
+	return span_of(text, (size_t)len);
+}
+
+static bool is_gap(const struct fact *f)
+{
+	return f->action == ACTION_trail_gap_opened || f->action == ACTION_trail_gap_progress ||
+	       f->action == ACTION_trail_gap_closed;
+}
+
+static bool end_is_known(const struct gap *g)
+{
+	return g->end_ns != 0 && g->end_ns != INT64_MAX;
+}
+
+static enum err_kind gap_id(struct trail *t, const struct fact *f, struct id *ret, struct err *err)
+{
+	char start[NUMBER_BYTES], seq[NUMBER_BYTES], epoch[NUMBER_BYTES];
+	const struct span parts[] = {
+		SPAN("gap"),
+		span_text(t->stream),
+		number_text((int64_t)t->self.stream.epoch, epoch),
+		span_text(gap_reason_name(f->gap.reason)),
+		number_text(f->gap.start_ns, start),
+		number_text((int64_t)f->first_seq, seq),
+	};
+
+	return id_event(t->hasher, parts, ARRAY_LEN(parts), ret, err);
+}
+
+/* What makes two facts of one action and one subject different. */
+static enum err_kind fact_id(struct trail *t, const struct fact *f, struct span subject,
+			     struct id *ret, struct err *err)
+{
+	bool by_time = f->action == ACTION_trail_started || f->action == ACTION_trail_stopped;
+	char time[NUMBER_BYTES], end[NUMBER_BYTES], lost[NUMBER_BYTES], seq[NUMBER_BYTES],
+		epoch[NUMBER_BYTES];
+	const struct span parts[] = {
+		SPAN("trail"),
+		span_text(action_name(f->action)),
+		span_text(t->stream),
+		number_text((int64_t)t->self.stream.epoch, epoch),
+		subject,
+		number_text(by_time ? f->noticed_ns : 0, time),
+		number_text(f->gap.end_ns, end),
+		number_text((int64_t)f->gap.lines_lost, lost),
+		number_text((int64_t)f->first_seq, seq),
+	};
+
+	return id_event(t->hasher, parts, ARRAY_LEN(parts), ret, err);
+}
+
+static void write_time(struct buf *out, const char *key, int64_t ns)
+{
+	char text[TIME_TEXT_BYTES];
+
+	json_write_key(out, key);
+	json_write_text(out, span_text(time_format(ns, text)));
+}
+
+static void write_number(struct buf *out, const char *key, uint64_t n)
+{
+	if (n == 0)
+		return;
+	json_write_key(out, key);
+	buf_fmt(out, "%" PRIu64, n);
+}
+
+static void write_attributes(const struct trail *t, const struct fact *f, struct buf *out)
+{
+	buf_u8(out, '{');
+	json_write_key(out, "stream");
+	json_write_text(out, span_text(t->stream));
+	write_number(out, "epoch", t->self.stream.epoch);
+	if (is_gap(f)) {
+		json_write_key(out, "reason");
+		json_write_text(out, span_text(gap_reason_name(f->gap.reason)));
+		if (f->gap.start_ns != 0)
+			write_time(out, "gap_start", f->gap.start_ns);
+		if (end_is_known(&f->gap))
+			write_time(out, "gap_end", f->gap.end_ns);
+		write_number(out, "lines_lost", f->gap.lines_lost);
+	}
+	write_number(out, "first_seq", f->first_seq);
+	write_number(out, "last_seq", f->last_seq);
+	if (f->why[0] != '\0') {
+		json_write_key(out, "why");
+		json_write_text(out, span_text(f->why));
+	}
+	buf_u8(out, '}');
+}
+
+static const char *gap_doc(enum gap_reason r)
+{
+	static const char *const docs[] = {
+#define GAP_REASON(name, doc) doc,
+#include "model/gap_reasons.def"
+#undef GAP_REASON
+	};
+
+	REQUIRE(r < GAP_REASON_COUNT);
+	return docs[r];
+}
+
+static void write_summary(const struct fact *f, char text[SUMMARY_BYTES])
+{
+	char start[TIME_TEXT_BYTES] = "a time not known", end[TIME_TEXT_BYTES] = "now";
+
+	if (!is_gap(f)) {
+		(void)snprintf(text, SUMMARY_BYTES, "%s", action_doc(f->action));
+		return;
+	}
+	if (f->gap.start_ns != 0)
+		(void)time_format(f->gap.start_ns, start);
+	if (end_is_known(&f->gap))
+		(void)time_format(f->gap.end_ns, end);
+	(void)snprintf(text, SUMMARY_BYTES, "lines may be missing from %s to %s: %s", start, end,
+		       gap_doc(f->gap.reason));
+}
+
+/* A gap stands where it begins, so that a timeline shows it before the lines after it. */
+static int64_t fact_time(const struct fact *f)
+{
+	int64_t ns = f->noticed_ns;
+
+	if (f->action == ACTION_trail_gap_opened)
+		ns = f->gap.start_ns != 0    ? f->gap.start_ns
+		     : end_is_known(&f->gap) ? f->gap.end_ns
+					     : f->noticed_ns;
+	if (ns > f->noticed_ns || ns < f->noticed_ns - TRAIL_OLD_DAYS_MAX * NS_PER_DAY)
+		ns = f->noticed_ns;
+	return ns;
+}
+
+enum err_kind trail_encode(struct trail *t, const struct fact *f, struct buf *out, struct err *err)
+{
+	char gap_text[ID_TEXT_BYTES] = "", summary[SUMMARY_BYTES];
+	struct buf attributes;
+	struct event e;
+	struct id gap, id;
+	enum err_kind rc = ERR_NONE;
+
+	REQUIRE(action_class(f->action) == CLASS_trail);
+	buf_init(&attributes, ATTRIBUTES_BYTES_MAX);
+	if (is_gap(f))
+		rc = gap_id(t, f, &gap, err);
+	if (rc)
+		goto out;
+	if (is_gap(f))
+		(void)id_format(&gap, gap_text);
+	rc = fact_id(t, f, span_text(is_gap(f) ? gap_text : ""), &id, err);
+	if (rc)
+		goto out;
+	write_attributes(t, f, &attributes);
+	rc = buf_check(&attributes, err);
+	if (rc)
+		goto out;
+	write_summary(f, summary);
+	e = (struct event){
+		.id = id,
+		.class = CLASS_trail,
+		.action = f->action,
+		.occurred_ns = fact_time(f),
+		.not_after_ns = EVENT_NO_TIME,
+		.time_basis = TIME_OBSERVED,
+		.observed_ns = f->noticed_ns,
+		.org = t->self.org,
+		.app = t->self.app,
+		.region = t->self.region,
+		.machine_id = t->self.machine,
+		.correlation_id = span_text(gap_text),
+		.actor = SPAN("flytrail"),
+		.actor_type = ACTOR_SELF,
+		.target_type = SPAN("stream"),
+		.target = span_text(t->stream),
+		.severity = action_severity(f->action),
+		.trust = TRUST_SELF,
+		.source = SOURCE_TRAIL,
+		.rule = SPAN("trail"),
+		.summary = span_text(summary),
+		.attributes = span_of(attributes.data, attributes.len),
+	};
+	event_encode(&e, out);
+	rc = buf_check(out, err);
+out:
+	buf_release(&attributes);
+	return rc;
+}
