@@ -26,7 +26,9 @@ struct life {
 	_Atomic bool cut;
 	_Atomic bool intake_done; /* nothing will be appended to the spool any more */
 	_Atomic bool input_ended; /* the source has no more lines, ever */
-	_Atomic bool store_done;  /* the store's consumer has ended */
+
+	/* a thread has ended, or will not do anything more that matters */
+	_Atomic bool source_done, pipeline_done, store_done, house_done;
 
 	/* guarded by lock */
 	struct lock lock;
@@ -37,6 +39,8 @@ struct life {
 
 NODISCARD enum err_kind life_init(struct life *l, struct err *err);
 void life_release(struct life *l);
+
+enum life_state life_state(struct life *l);
 
 /* next must be beyond the present state. Wakes all that wait. */
 void life_advance(struct life *l, enum life_state next);

@@ -39,6 +39,16 @@ static void wake_main(struct life *l)
 		return;
 }
 
+enum life_state life_state(struct life *l)
+{
+	enum life_state state;
+
+	lock_take(&l->lock);
+	state = l->state;
+	lock_drop(&l->lock);
+	return state;
+}
+
 void life_advance(struct life *l, enum life_state next)
 {
 	lock_take(&l->lock);

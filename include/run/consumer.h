@@ -1,0 +1,58 @@
+#ifndef RUN_CONSUMER_H
+#define RUN_CONSUMER_H
+
+/*
+ * consumer: carries records from the spool to Postgres, and owns the back-off.
+ *
+ *	connect -> go to Postgres's own cursor -> write batch after batch
+ *
+ * What an error leads to:
+ *	ERR_RETRY   wait 1 s, then twice as long, up to CONSUMER_WAIT_MS_MAX, for
+ *	            ever; connect again, read the cursor again, rewind to it
+ *	ERR_REJECT  halve the batch until one record is left; that one goes to the
+ *	            dead letters, and a fact says so
+ *	ERR_CONFIG  parked: said once a minute, tried again every CONSUMER_PARKED_MS,
+ *	            since an operator may mend it; where input is finite, the end
+ *	ERR_FATAL   the end of the process
+ *
+ * Ownership: the caller owns the handle and what the options name.
+ * Threads:   consumer_run() is one thread's; consumer_free() when it has ended.
+ * Limits:    two batches, each STORE_BATCH_ROWS or STORE_BATCH_BYTES_MAX.
+ */
+
+#include "run/life.h"
+#include "run/status.h"
+#include "run/trail.h"
+#include "spool/spool.h"
+
+enum {
+	CONSUMER_WAIT_MS_MIN = 1000,
+	CONSUMER_WAIT_MS_MAX = 60 * 1000,
+	CONSUMER_PARKED_MS = 60 * 1000,
+	CONSUMER_GATHER_MS = 1000, /* after a batch's first record, unless it is full before */
+};
+
+struct consumer;
+
+struct consumer_options {
+	struct spool *spool;
+	struct trail *trail;
+	struct status *status;
+	struct life *life;
+	const char *database_url; /* the writer's */
+	const char *replica;      /* this machine's name, for people */
+	const char *folder;       /* of the dead letters */
+	bool finite;              /* the input ends by itself: being parked ends the process */
+};
+
+NODISCARD enum err_kind consumer_new(struct consumer **ret, const struct consumer_options *options,
+				     struct err *err);
+void consumer_free(struct consumer *c); /* NULL is fine */
+
+/*
+ * Until life.intake_done and all is stored, or life.cut. Failures that end the
+ * process are told by life_fail().
+ */
+void consumer_run(struct consumer *c);
+
+#endif

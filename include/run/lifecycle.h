@@ -1,0 +1,44 @@
+#ifndef RUN_LIFECYCLE_H
+#define RUN_LIFECYCLE_H
+
+/*
+ * lifecycle: starts the threads of `flytrail run` in order and ends them in order.
+ *
+ *	start   spool, committer, pipeline, source, consumer, housekeeper
+ *	end     source closed, batches accepted, trail.stopped, the consumer's
+ *	        drain time, spool closed
+ *
+ * SIGTERM and SIGINT begin the end; the second one, and the end of the drain
+ * time, end it at once: what is accepted is safe in the spool. Input that ends
+ * by itself has no drain time: it ends when all is stored.
+ *
+ * Threads: lifecycle_harden() before any thread is made, lifecycle_run() in the
+ *          main thread.
+ */
+
+#include "base/config.h"
+#include "run/status.h"
+#include "source/source.h"
+
+enum { LIFECYCLE_BATCHES = 4, LIFECYCLE_LEAVE_SECONDS = 3 };
+
+enum { RUN_DONE = 0, RUN_FAILED = 1, RUN_CONFIG = 2 }; /* exit statuses */
+
+struct run_options {
+	const struct config *config;
+	struct status *status;
+	/* Makes the source; last_accepted_ns is 0 when this spool never accepted anything. */
+	enum err_kind (*open_source)(void *arg, int64_t last_accepted_ns, struct source *ret,
+				     struct err *err);
+	void *arg;
+	struct span app;             /* for lines that name none; may be empty */
+	void (*progress)(void *arg); /* called now and then while finite input is read; or NULL */
+};
+
+/* Blocks signals, forbids core dumps, tracing and new privileges, and makes files private. */
+NODISCARD enum err_kind lifecycle_harden(struct err *err);
+
+/* Returns the exit status when all has ended; logs why. */
+int lifecycle_run(const struct run_options *options);
+
+#endif

@@ -1,0 +1,307 @@
+#include "run/consumer.h"
+
+#include "base/log.h"
+#include "base/time.h"
+#include "sink/dead_letter.h"
+#include "store/postgres.h"
+
+#include <stdlib.h>
+
+enum { IDLE_MS = 200, SETTLE_MS = 20 }; /* a read waits so long for a first record */
+
+struct consumer {
+	struct consumer_options o; /* const after consumer_new() */
+
+	struct store *store;
+	struct dead_letters *dead;
+	struct spool_reader *reader; /* made when the cursor is known first */
+	struct spool_batch batches[2];
+	bool damage_told[2]; /* of each batch */
+	unsigned now;        /* the batch that is written next; the other one is read meanwhile */
+	uint64_t cursor;
+	unsigned failures;   /* in a row */
+	struct err read_err; /* of the read that went on while Postgres worked */
+};
+
+enum err_kind consumer_new(struct consumer **ret, const struct consumer_options *options,
+			   struct err *err)
+{
+	struct spool_stream stream = spool_stream(options->spool);
+	const struct store_options store_options = {
+		.url = options->database_url, .stream = stream, .replica = options->replica};
+	struct consumer *c = calloc(1, sizeof(*c));
+	enum err_kind rc = ERR_NONE;
+
+	if (!c)
+		return err_set(err, ERR_FATAL, "out of memory for the store's consumer");
+	c->o = *options;
+	for (size_t i = 0; i < ARRAY_LEN(c->batches) && rc == ERR_NONE; i++)
+		rc = spool_batch_init(&c->batches[i], STORE_BATCH_ROWS, STORE_BATCH_BYTES_MAX, err);
+	if (rc == ERR_NONE)
+		rc = store_new(&c->store, &store_options, err);
+	if (rc == ERR_NONE)
+		rc = dead_letters_open(&c->dead, options->folder, "store", stream, err);
+	if (rc) {
+		consumer_free(c);
+		return rc;
+	}
+	*ret = c;
+	return ERR_NONE;
+}
+
+void consumer_free(struct consumer *c)
+{
+	if (!c)
+		return;
+	dead_letters_close(c->dead);
+	store_free(c->store);
+	spool_reader_free(c->reader);
+	for (size_t i = 0; i < ARRAY_LEN(c->batches); i++)
+		spool_batch_release(&c->batches[i]);
+	free(c);
+}
+
+static void forget_batch(struct consumer *c, size_t idx)
+{
+	spool_batch_reset(&c->batches[idx]);
+	c->damage_told[idx] = false;
+}
+
+static void tell_damage(struct consumer *c, enum gap_reason reason, const struct spool_damage *d)
+{
+	const struct log_field fields[] = {LOG_NUMBER("first_seq", d->first_seq),
+					   LOG_NUMBER("last_seq", d->last_seq)};
+
+	if (reason == GAP_store_rewound)
+		log_write(LOG_ERROR, LOG_EVENT_store_rewound, fields, ARRAY_LEN(fields));
+	else
+		log_write(LOG_ERROR, LOG_EVENT_spool_damaged, fields, ARRAY_LEN(fields));
+	atomic_fetch_add(&c->o.status->gaps, 1);
+	trail_post_damage(c->o.trail, reason, d);
+}
+
+/* To where Postgres says it is: what was written after that, it has forgotten. */
+static enum err_kind go_to_cursor(struct consumer *c, struct err *err)
+{
+	struct spool_damage lost = {.first_seq = 0};
+	enum err_kind rc = ERR_NONE;
+
+	if (!c->reader)
+		rc = spool_reader_new(&c->reader, c->o.spool, "store", c->cursor, err);
+	if (rc == ERR_NONE)
+		rc = spool_reader_seek(c->reader, c->cursor, &lost, err);
+	if (rc == ERR_NONE && lost.first_seq > 0)
+		tell_damage(c, GAP_store_rewound, &lost);
+	return rc;
+}
+
+static enum err_kind connect_store(struct consumer *c, struct err *err)
+{
+	enum err_kind rc;
+
+	for (size_t i = 0; i < ARRAY_LEN(c->batches); i++)
+		forget_batch(c, i);
+	c->read_err.kind = ERR_NONE;
+	rc = store_connect(c->store, &c->cursor, err);
+	if (rc)
+		return rc;
+	rc = go_to_cursor(c, err);
+	if (rc)
+		return rc;
+	atomic_store(&c->o.status->stored_seq, c->cursor);
+	status_set_store(c->o.status, STORE_WORKING, "");
+	log_info(store_connected, LOG_NUMBER("cursor", c->cursor));
+	return ERR_NONE;
+}
+
+/* While Postgres works on one batch the next is read, as far as it is there. */
+static void read_meanwhile(void *arg)
+{
+	struct consumer *c = arg;
+	struct spool_batch *next = &c->batches[1 - c->now];
+
+	if (spool_reader_read(c->reader, next, 0, 0, &c->read_err) == ERR_NONE)
+		c->read_err.kind = ERR_NONE;
+}
+
+static void count_stored(struct consumer *c, const struct store_result *result)
+{
+	struct status *s = c->o.status;
+
+	atomic_fetch_add(&s->lines_stored, result->lines);
+	atomic_fetch_add(&s->events_stored, result->events);
+	atomic_fetch_add(&s->duplicates, result->duplicates);
+	atomic_store(&s->stored_seq, c->cursor);
+	atomic_store(&s->last_stored_ns, time_now_ns());
+}
+
+static enum err_kind bury(struct consumer *c, const struct spool_batch *batch, size_t idx,
+			  const struct err *why, struct err *err)
+{
+	uint64_t seq = batch->frames[idx].seq;
+	struct fact fact = {
+		.action = ACTION_trail_dead_lettered,
+		.noticed_ns = time_now_ns(),
+		.first_seq = seq,
+		.last_seq = seq,
+	};
+	enum err_kind rc;
+
+	memcpy(fact.why, why->text, sizeof(fact.why));
+	rc = dead_letters_add(c->dead, seq, spool_batch_payload(batch, idx), why->text, err);
+	if (rc == ERR_FULL) /* nothing is skipped that is not kept: somebody must look */
+		err->kind = ERR_CONFIG;
+	if (rc)
+		return err->kind;
+	log_error(dead_letter, LOG_NUMBER("seq", seq), LOG_TEXT("error", why->text));
+	trail_post(c->o.trail, &fact);
+	atomic_fetch_add(&c->o.status->dead_letters, 1);
+	return store_skip(c->store, c->cursor, seq, err);
+}
+
+/* The whole batch; what Postgres refuses is narrowed down by halves and buried. */
+static enum err_kind write_batch(struct consumer *c, struct err *err)
+{
+	struct spool_batch *batch = &c->batches[c->now];
+	size_t first = 0, count = batch->count;
+
+	while (first < batch->count) {
+		struct store_result result = {0};
+		struct err buried_err;
+		enum err_kind rc;
+
+		/* The other batch is filled further at each turn, until it is full. */
+		rc = store_write(c->store, batch, first, count, c->cursor, read_meanwhile, c,
+				 &result, err);
+		if (rc == ERR_REJECT && count > 1) {
+			count /= 2;
+			continue;
+		}
+		if (rc == ERR_REJECT) {
+			buried_err = *err;
+			rc = bury(c, batch, first, &buried_err, err);
+		}
+		if (rc)
+			return rc;
+		first += count;
+		c->cursor = batch->frames[first - 1].seq;
+		count = batch->count - first;
+		count_stored(c, &result);
+		spool_reader_pass(c->reader, c->cursor);
+	}
+	return ERR_NONE;
+}
+
+/* At the end nothing is waited for but what is on its way. */
+static enum err_kind fill_batch(struct consumer *c, struct err *err)
+{
+	struct spool_batch *batch = &c->batches[c->now];
+	bool ending = atomic_load(&c->o.life->intake_done) || atomic_load(&c->o.life->input_ended);
+	int64_t gather_ns = (ending ? SETTLE_MS : CONSUMER_GATHER_MS) * NS_PER_MS;
+	enum err_kind rc;
+
+	if (c->read_err.kind) {
+		*err = c->read_err;
+		return err->kind;
+	}
+	rc = spool_reader_read(c->reader, batch, IDLE_MS * NS_PER_MS, gather_ns, err);
+	if (rc == ERR_NONE && batch->damage.first_seq > 0 && !c->damage_told[c->now]) {
+		tell_damage(c, GAP_spool_damaged, &batch->damage);
+		c->damage_told[c->now] = true;
+	}
+	/* Nothing was left to read but damage: the next batch begins after it. */
+	if (rc == ERR_NONE && batch->count == 0 && batch->damage.first_seq > 0)
+		forget_batch(c, c->now);
+	return rc;
+}
+
+/* True when everything that was ever accepted is stored and nothing more will be. */
+static bool all_stored(struct consumer *c, bool intake_was_done)
+{
+	struct spool_stats stats;
+
+	spool_stats(c->o.spool, &stats);
+	return intake_was_done && c->batches[c->now].count == 0 && c->cursor >= stats.accepted_seq;
+}
+
+/* Connects and writes until something fails, or all is done, or the time is over. */
+static enum err_kind work(struct consumer *c, struct err *err)
+{
+	enum err_kind rc;
+
+	rc = connect_store(c, err);
+	if (rc)
+		return rc;
+	for (;;) {
+		bool intake_was_done = atomic_load(&c->o.life->intake_done);
+
+		if (atomic_load(&c->o.life->cut))
+			return ERR_NONE;
+		rc = fill_batch(c, err);
+		if (rc)
+			return rc;
+		if (all_stored(c, intake_was_done))
+			return ERR_NONE;
+		rc = write_batch(c, err);
+		if (rc)
+			return rc;
+		c->failures = 0;
+		forget_batch(c, c->now);
+		c->now = 1 - c->now;
+	}
+}
+
+static int64_t wait_ms(unsigned failures)
+{
+	int64_t ms = CONSUMER_WAIT_MS_MIN;
+	struct err ignored;
+	uint32_t random = 0;
+
+	for (unsigned i = 1; i < failures && ms < CONSUMER_WAIT_MS_MAX; i++)
+		ms *= 2;
+	if (ms > CONSUMER_WAIT_MS_MAX)
+		ms = CONSUMER_WAIT_MS_MAX;
+	if (hash_random(&random, sizeof(random), &ignored))
+		random = 0; /* no jitter then */
+	return ms / 2 + (int64_t)(random % (uint64_t)(ms / 2 + 1));
+}
+
+static void wait_to_retry(struct consumer *c, const struct err *why)
+{
+	int64_t ms = wait_ms(++c->failures);
+
+	status_set_store(c->o.status, STORE_RETRYING, why->text);
+	log_warn(store_retry, LOG_TEXT("error", why->text), LOG_NUMBER("wait_ms", ms));
+	life_wait(c->o.life, ms * NS_PER_MS);
+}
+
+static void wait_parked(struct consumer *c, const struct err *why)
+{
+	status_set_store(c->o.status, STORE_PARKED, why->text);
+	log_error(store_parked, LOG_TEXT("error", why->text));
+	if (c->o.finite)
+		life_fail(c->o.life, why);
+	life_wait(c->o.life, CONSUMER_PARKED_MS * NS_PER_MS);
+}
+
+void consumer_run(struct consumer *c)
+{
+	struct err err;
+
+	while (!atomic_load(&c->o.life->cut)) {
+		enum err_kind rc = work(c, &err);
+
+		if (rc == ERR_NONE)
+			break;
+		if (rc == ERR_FATAL) {
+			life_fail(c->o.life, &err);
+			break;
+		}
+		if (rc == ERR_CONFIG)
+			wait_parked(c, &err);
+		else
+			wait_to_retry(c, &err);
+	}
+	atomic_store(&c->o.life->store_done, true);
+	life_wake(c->o.life);
+}

@@ -1,0 +1,82 @@
+#include "run/intake.h"
+
+#include "base/log.h"
+
+enum { POOL_WAIT_MS = 100 };
+
+static void tell_connection(struct intake *in, bool *connected, bool first)
+{
+	const char *why = NULL;
+	bool now = in->source.ops->connected(in->source.ctx, &why);
+
+	atomic_store(&in->status->source_why, now ? NULL : why);
+	atomic_store(&in->status->source_connected, now);
+	if (now == *connected && !first)
+		return;
+	*connected = now;
+	if (now)
+		log_info(source_connected, LOG_TEXT("source", in->source.ops->name));
+	else
+		log_warn(source_disconnected, LOG_TEXT("source", in->source.ops->name),
+			 LOG_TEXT("error", why ? why : "not connected"));
+}
+
+static void count_received(struct intake *in, const struct batch *batch)
+{
+	struct status *s = in->status;
+
+	if (batch->count > 0)
+		atomic_store(&s->last_received_ns, batch->raws[batch->count - 1].received_ns);
+	atomic_fetch_add(&s->lines_received, batch->count);
+	for (size_t i = 0; i < batch->gap_count; i++) {
+		const struct gap *g = &batch->gaps[i];
+
+		if (g->reason != GAP_slow_consumer)
+			continue;
+		atomic_store(&s->lines_lost, g->lines_lost);
+		log_warn(source_dropped, LOG_NUMBER("lines", g->lines_lost));
+	}
+}
+
+/* False: the source has ended. */
+static bool read_once(struct intake *in, struct err *err)
+{
+	struct batch *batch = queue_get(in->pool, POOL_WAIT_MS * NS_PER_MS);
+	enum err_kind rc;
+	bool last;
+
+	if (!batch)
+		return true;
+	rc = in->source.ops->read(in->source.ctx, batch, err);
+	count_received(in, batch);
+	last = batch->last;
+	if (batch->count > 0 || batch->gap_count > 0) {
+		REQUIRE(queue_put(in->filled, batch));
+	} else {
+		batch_reset(batch);
+		REQUIRE(queue_put(in->pool, batch));
+	}
+	if (rc) {
+		log_error(source_failed, LOG_TEXT("source", in->source.ops->name),
+			  LOG_TEXT("error", err->text));
+		life_fail(in->life, err);
+	}
+	return rc == ERR_NONE && !last;
+}
+
+void intake_run(struct intake *in)
+{
+	bool connected = false, first = true, more = true;
+	struct err err;
+
+	while (more && !atomic_load(&in->close)) {
+		more = read_once(in, &err);
+		atomic_store(&in->status->source_started, true);
+		tell_connection(in, &connected, first);
+		first = false;
+	}
+	queue_close(in->filled);
+	atomic_store(&in->life->input_ended, true);
+	atomic_store(&in->life->source_done, true);
+	life_wake(in->life);
+}

@@ -1,0 +1,546 @@
+#include "run/lifecycle.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/queue.h"
+#include "base/time.h"
+#include "run/committer.h"
+#include "run/consumer.h"
+#include "run/housekeeper.h"
+#include "run/intake.h"
+#include "run/life.h"
+#include "run/pipeline.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	PROGRESS_MS = 500,
+	SPOOL_SHARE_PERCENT = 70, /* of the volume, where no size is configured */
+	HOST_BYTES = 256,
+};
+
+/* A thread that was started is joined once. */
+struct worker {
+	pthread_t thread;
+	bool running;
+};
+
+struct run {
+	const struct run_options *o;
+	struct life life;
+	char host[HOST_BYTES];
+	int signal_fd;
+	struct spool *spool;
+	struct trail *trail;
+	struct committer *committer;
+	struct pipeline *pipeline;
+	struct consumer *consumer;
+	struct intake intake;
+	int64_t deadline_ns; /* of the drain; INT64_MAX: none */
+	struct worker source_worker, pipeline_worker, store_worker, house_worker;
+};
+
+/* The signals that end the program; they are read from a descriptor. */
+static void ending_signals(sigset_t *set)
+{
+	(void)sigemptyset(set);
+	(void)sigaddset(set, SIGTERM);
+	(void)sigaddset(set, SIGINT);
+}
+
+enum err_kind lifecycle_harden(struct err *err)
+{
+	const struct rlimit no_core = {0, 0};
+	sigset_t set;
+
+	ending_signals(&set);
+	MUST0(pthread_sigmask(SIG_BLOCK, &set, NULL));
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return err_errno(err, ERR_FATAL, "SIGPIPE cannot be ignored");
+	(void)umask(077);
+	if (setrlimit(RLIMIT_CORE, &no_core) != 0)
+		return err_errno(err, ERR_FATAL, "core dumps cannot be forbidden");
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+		return err_errno(err, ERR_FATAL, "the process cannot be made undumpable");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		return err_errno(err, ERR_FATAL, "new privileges cannot be forbidden");
+	return ERR_NONE;
+}
+
+/* --- threads --- */
+
+static void *source_main(void *arg)
+{
+	struct run *r = arg;
+
+	intake_run(&r->intake);
+	return NULL;
+}
+
+static void post_fact(struct run *r, enum action action)
+{
+	struct fact fact = {.action = action, .noticed_ns = time_now_ns()};
+
+	trail_post(r->trail, &fact);
+}
+
+static void *pipeline_main(void *arg)
+{
+	struct run *r = arg;
+	struct err err;
+	enum err_kind rc;
+
+	rc = pipeline_run(r->pipeline, &err);
+	if (rc == ERR_NONE || rc == ERR_FULL) {
+		post_fact(r, ACTION_trail_stopped);
+		rc = pipeline_take_facts(r->pipeline, &err);
+	}
+	if (rc != ERR_NONE && rc != ERR_FULL)
+		life_fail(&r->life, &err);
+	atomic_store(&r->life.pipeline_done, true);
+	life_wake(&r->life);
+	return NULL;
+}
+
+static void *store_main(void *arg)
+{
+	struct run *r = arg;
+
+	consumer_run(r->consumer);
+	return NULL;
+}
+
+static void *house_main(void *arg)
+{
+	struct run *r = arg;
+	const struct housekeeper_options options = {
+		.life = &r->life,
+		.database_url = r->o->config->database_url,
+		.replica = r->host,
+		.stream = spool_stream(r->spool),
+	};
+
+	housekeeper_run(&options);
+	atomic_store(&r->life.house_done, true);
+	life_wake(&r->life);
+	return NULL;
+}
+
+static enum err_kind start(struct worker *w, void *(*body)(void *), struct run *r, struct err *err)
+{
+	int rc = pthread_create(&w->thread, NULL, body, r);
+
+	if (rc != 0) {
+		errno = rc;
+		return err_errno(err, ERR_FATAL, "no thread could be made");
+	}
+	w->running = true;
+	return ERR_NONE;
+}
+
+static void join(struct worker *w)
+{
+	if (w->running)
+		MUST0(pthread_join(w->thread, NULL));
+	w->running = false;
+}
+
+/* --- start --- */
+
+static enum err_kind open_spool(struct run *r, struct err *err)
+{
+	const struct config *c = r->o->config;
+	struct spool_options options = {
+		.folder = c->spool_dir,
+		.max_bytes = c->spool_max_bytes,
+		.keep_ns = (int64_t)c->spool_keep_seconds * NS_PER_S,
+	};
+	uint64_t total, free_bytes;
+	enum err_kind rc;
+
+	rc = file_make_folder(c->spool_dir, err);
+	if (rc == ERR_NONE && options.max_bytes == 0) {
+		rc = file_volume(c->spool_dir, &total, &free_bytes, err);
+		if (rc == ERR_NONE)
+			options.max_bytes = total / 100 * SPOOL_SHARE_PERCENT;
+	}
+	if (rc == ERR_NONE && options.max_bytes < CONFIG_SPOOL_BYTES_MIN)
+		rc = err_set(
+			err, ERR_CONFIG,
+			"the volume of FLYTRAIL_SPOOL_DIR is too small: the spool needs 64 MiB "
+			"at least, and takes 70 %% of the volume");
+	if (rc == ERR_NONE)
+		rc = spool_open(&r->spool, &options, err);
+	if (rc == ERR_NONE)
+		atomic_store(&r->o->status->spool, r->spool);
+	return rc;
+}
+
+/* When the newest record was observed; 0 for a spool that never accepted anything. */
+static enum err_kind find_last_accepted(struct run *r, int64_t *ret_ns, struct err *err)
+{
+	struct spool_reader *reader = NULL;
+	struct spool_batch batch;
+	struct spool_stats stats;
+	struct record *record = NULL;
+	struct event event;
+	enum err_kind rc;
+
+	spool_stats(r->spool, &stats);
+	*ret_ns = 0;
+	if (stats.accepted_seq == 0)
+		return ERR_NONE;
+	rc = spool_batch_init(&batch, 1, RECORD_PAYLOAD_BYTES_MAX, err);
+	if (rc)
+		return rc;
+	rc = spool_reader_new(&reader, r->spool, "start", stats.accepted_seq - 1, err);
+	if (rc == ERR_NONE)
+		rc = spool_reader_read(reader, &batch, 0, 0, err);
+	record = malloc(sizeof(*record));
+	if (rc == ERR_NONE && !record)
+		rc = err_set(err, ERR_FATAL, "out of memory for a record");
+	if (rc)
+		goto out;
+	/* What cannot be read leaves a gap whose start is not known. */
+	*ret_ns = 1;
+	if (batch.count == 1) {
+		struct span payload = spool_batch_payload(&batch, 0);
+		struct err ignored;
+
+		if (payload_kind(payload) == PAYLOAD_LINE &&
+		    record_decode(payload, record, &ignored) == ERR_NONE)
+			*ret_ns = record->observed_ns;
+		if (payload_kind(payload) == PAYLOAD_EVENT &&
+		    event_decode(payload, &event, &ignored) == ERR_NONE)
+			*ret_ns = event.observed_ns;
+	}
+out:
+	free(record);
+	spool_reader_free(reader);
+	spool_batch_release(&batch);
+	return rc;
+}
+
+static enum err_kind make_batches(struct run *r, struct err *err)
+{
+	enum err_kind rc;
+
+	rc = queue_new(&r->intake.pool, LIFECYCLE_BATCHES, err);
+	if (rc == ERR_NONE)
+		rc = queue_new(&r->intake.filled, LIFECYCLE_BATCHES, err);
+	for (size_t i = 0; i < LIFECYCLE_BATCHES && rc == ERR_NONE; i++) {
+		struct batch *batch;
+
+		rc = batch_new(&batch, err);
+		if (rc == ERR_NONE)
+			REQUIRE(queue_put(r->intake.pool, batch));
+	}
+	return rc;
+}
+
+static enum err_kind make_parts(struct run *r, struct err *err)
+{
+	const struct config *c = r->o->config;
+	const struct trail_self self = {
+		.org = span_text(c->org),
+		.app = span_text(c->fly_app_name),
+		.region = span_text(c->fly_region),
+		.machine = span_text(c->fly_machine_id),
+		.stream = spool_stream(r->spool),
+	};
+	struct consumer_options consumer = {
+		.spool = r->spool,
+		.status = r->o->status,
+		.life = &r->life,
+		.database_url = c->database_url,
+		.replica = r->host,
+		.folder = c->spool_dir,
+		.finite = !r->intake.source.ops->live,
+	};
+	struct pipeline_options pipeline = {
+		.spool = r->spool,
+		.status = r->o->status,
+		.life = &r->life,
+		.org = self.org,
+		.app = r->o->app,
+		.own_app = self.app,
+		.live = r->intake.source.ops->live,
+	};
+	enum err_kind rc;
+
+	rc = trail_new(&r->trail, &self, err);
+	if (rc == ERR_NONE)
+		rc = make_batches(r, err);
+	if (rc)
+		return rc;
+	consumer.trail = r->trail;
+	pipeline.trail = r->trail;
+	pipeline.filled = r->intake.filled;
+	pipeline.pool = r->intake.pool;
+	rc = pipeline_new(&r->pipeline, &pipeline, err);
+	if (rc == ERR_NONE)
+		rc = consumer_new(&r->consumer, &consumer, err);
+	return rc;
+}
+
+static void on_committer_failed(void *arg, const struct err *why)
+{
+	struct run *r = arg;
+
+	life_fail(&r->life, why);
+}
+
+static enum err_kind start_all(struct run *r, struct err *err)
+{
+	const struct committer_options committer = {
+		.spool = r->spool, .fatal = on_committer_failed, .arg = r};
+	enum err_kind rc;
+
+	rc = committer_start(&r->committer, &committer, err);
+	if (rc)
+		return rc;
+	life_advance(&r->life, LIFE_RUNNING);
+	post_fact(r, ACTION_trail_started);
+	rc = start(&r->pipeline_worker, pipeline_main, r, err);
+	if (rc == ERR_NONE)
+		rc = start(&r->source_worker, source_main, r, err);
+	if (rc == ERR_NONE)
+		rc = start(&r->store_worker, store_main, r, err);
+	if (rc == ERR_NONE)
+		rc = start(&r->house_worker, house_main, r, err);
+	return rc;
+}
+
+static enum err_kind set_up(struct run *r, struct err *err)
+{
+	int64_t last_accepted_ns;
+	sigset_t set;
+	enum err_kind rc;
+
+	ending_signals(&set);
+	r->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (r->signal_fd < 0)
+		return err_errno(err, ERR_FATAL, "no signalfd");
+	rc = open_spool(r, err);
+	if (rc == ERR_NONE)
+		rc = find_last_accepted(r, &last_accepted_ns, err);
+	if (rc == ERR_NONE)
+		rc = r->o->open_source(r->o->arg, last_accepted_ns, &r->intake.source, err);
+	if (rc == ERR_NONE)
+		rc = make_parts(r, err);
+	if (rc == ERR_NONE)
+		rc = start_all(r, err);
+	return rc;
+}
+
+/* --- waiting, in the main thread --- */
+
+static bool signal_came(struct run *r)
+{
+	struct signalfd_siginfo info;
+
+	return read(r->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info);
+}
+
+/* Sleeps until a signal, a wake or the deadline. True: a signal to end has come. */
+static bool sleep_main(struct run *r, int64_t deadline_ns)
+{
+	struct pollfd fds[] = {{.fd = r->signal_fd, .events = POLLIN},
+			       {.fd = r->life.wake_fd, .events = POLLIN}};
+	int64_t rest_ns = deadline_ns - time_monotonic_ns();
+	int64_t longest_ns = (r->o->progress ? PROGRESS_MS : 60 * 1000) * NS_PER_MS;
+	uint64_t wakes;
+
+	if (rest_ns > longest_ns)
+		rest_ns = longest_ns;
+	if (rest_ns > 0)
+		(void)poll(fds, ARRAY_LEN(fds), (int)(rest_ns / NS_PER_MS) + 1);
+	if (read(r->life.wake_fd, &wakes, sizeof(wakes)) < 0)
+		wakes = 0;
+	if (r->o->progress)
+		r->o->progress(r->o->arg);
+	return signal_came(r);
+}
+
+static int64_t drain_ns(const struct run *r)
+{
+	return (int64_t)r->o->config->drain_seconds * NS_PER_S;
+}
+
+/*
+ * Until flag is set, or the deadline, which cuts the drain. Finite input has no
+ * deadline; there a signal sets the ordinary one, and a failure (the store is
+ * parked) ends it at once.
+ */
+static bool await(struct run *r, _Atomic bool *flag)
+{
+	while (!atomic_load(flag)) {
+		bool signalled = sleep_main(r, r->deadline_ns);
+		bool unlimited = r->deadline_ns == INT64_MAX;
+		int64_t now_ns = time_monotonic_ns();
+		struct err why;
+
+		if (unlimited && life_failure(&r->life, &why))
+			r->deadline_ns = now_ns;
+		else if (signalled)
+			r->deadline_ns = unlimited ? now_ns + drain_ns(r) : now_ns;
+		if (now_ns >= r->deadline_ns) {
+			life_cut(&r->life);
+			spool_wake(r->spool);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Until a signal, a failure or the end of the input; sets how long the drain may take. */
+static void work_on(struct run *r)
+{
+	bool finite = !r->intake.source.ops->live;
+	bool signalled = false, ended = false;
+	struct err why;
+
+	while (!signalled && !ended && life_failure(&r->life, &why) == ERR_NONE) {
+		signalled = sleep_main(r, INT64_MAX);
+		ended = finite && atomic_load(&r->life.input_ended);
+	}
+	r->deadline_ns = finite && !signalled ? INT64_MAX : time_monotonic_ns() + drain_ns(r);
+}
+
+/* --- end --- */
+
+/* After a cut: a thread that hangs in a library is not waited for. */
+static bool leave(struct run *r, struct worker *w, _Atomic bool *done)
+{
+	r->deadline_ns = time_monotonic_ns() + LIFECYCLE_LEAVE_SECONDS * NS_PER_S;
+	if (w->running && !await(r, done))
+		return false;
+	join(w);
+	return true;
+}
+
+/* False: something hangs in a library and is left behind. */
+static bool drain(struct run *r)
+{
+	life_advance(&r->life, LIFE_DRAINING);
+	atomic_store(&r->intake.close, true);
+	if (r->source_worker.running)
+		(void)await(r, &r->life.source_done);
+	join(&r->source_worker);
+	queue_close(r->intake.filled);
+	if (r->pipeline_worker.running)
+		(void)await(r, &r->life.pipeline_done);
+	join(&r->pipeline_worker);
+	committer_stop(r->committer);
+	r->committer = NULL;
+	atomic_store(&r->life.intake_done, true);
+	spool_wake(r->spool);
+	if (r->store_worker.running)
+		(void)await(r, &r->life.store_done);
+	life_cut(&r->life);
+	spool_wake(r->spool);
+	return leave(r, &r->store_worker, &r->life.store_done) &&
+	       leave(r, &r->house_worker, &r->life.house_done);
+}
+
+static void free_queue(struct queue *q)
+{
+	struct batch *batch;
+
+	if (!q)
+		return;
+	queue_close(q);
+	while ((batch = queue_get(q, 0)) != NULL)
+		batch_free(batch);
+	queue_free(q);
+}
+
+static void release(struct run *r)
+{
+	consumer_free(r->consumer);
+	pipeline_free(r->pipeline);
+	committer_stop(r->committer);
+	if (r->intake.source.ops)
+		r->intake.source.ops->close(r->intake.source.ctx);
+	free_queue(r->intake.filled);
+	free_queue(r->intake.pool);
+	trail_free(r->trail);
+	atomic_store(&r->o->status->spool, NULL);
+	if (r->spool)
+		spool_close(r->spool);
+	if (r->signal_fd >= 0)
+		(void)close(r->signal_fd);
+	life_release(&r->life);
+}
+
+/* The last line of the log, and the exit status. */
+static int tell_end(struct run *r)
+{
+	struct spool_stats stats = {0};
+	uint64_t stored = atomic_load(&r->o->status->stored_seq);
+	struct err why;
+	int status = RUN_DONE;
+
+	if (r->spool)
+		spool_stats(r->spool, &stats);
+	if (life_failure(&r->life, &why)) {
+		log_error(fatal, LOG_TEXT("error", why.text));
+		status = RUN_FAILED;
+	}
+	log_info(stopped,
+		 LOG_NUMBER("left_in_spool",
+			    stats.accepted_seq > stored ? stats.accepted_seq - stored : 0),
+		 LOG_NUMBER("lines_stored", atomic_load(&r->o->status->lines_stored)),
+		 LOG_NUMBER("duplicates", atomic_load(&r->o->status->duplicates)));
+	return status;
+}
+
+int lifecycle_run(const struct run_options *options)
+{
+	struct run r = {
+		.o = options,
+		.signal_fd = -1,
+		.intake = {.status = options->status, .life = &r.life},
+	};
+	struct err err;
+	int status;
+	enum err_kind rc;
+
+	rc = life_init(&r.life, &err);
+	if (rc) {
+		log_error(fatal, LOG_TEXT("error", err.text));
+		return RUN_FAILED;
+	}
+	if (options->config->fly_machine_id[0] != '\0')
+		(void)snprintf(r.host, sizeof(r.host), "%s", options->config->fly_machine_id);
+	else if (gethostname(r.host, sizeof(r.host) - 1) != 0)
+		(void)snprintf(r.host, sizeof(r.host), "unknown");
+	rc = set_up(&r, &err);
+	if (rc && r.committer == NULL) {
+		log_error(fatal, LOG_TEXT("error", err.text));
+		release(&r);
+		return rc == ERR_CONFIG ? RUN_CONFIG : RUN_FAILED;
+	}
+	if (rc)
+		life_fail(&r.life, &err);
+	else
+		log_info(started, LOG_TEXT("source", r.intake.source.ops->name));
+	work_on(&r);
+	if (!drain(&r)) {
+		/* It waits for a server that does not answer. All that was accepted is synced. */
+		status = tell_end(&r);
+		_exit(status);
+	}
+	life_advance(&r.life, LIFE_STOPPED);
+	status = tell_end(&r);
+	release(&r);
+	return status;
+}
