@@ -3,6 +3,7 @@
 #include "stage/classify.h"
 
 #include "base/json.h"
+#include "stage/decode.h"
 #include "stage/rules.h"
 
 #include <setjmp.h>
@@ -160,6 +161,66 @@ static void every_labelled_line_gets_its_class(void **state)
 	assert_int_equal(wrong, 0);
 	arena_release(&arena);
 	free((void *)(uintptr_t)all.data);
+}
+
+static size_t count_wrong_in_capture(const char *number, struct arena *arena, size_t *lines)
+{
+	char path[sizeof(DATA) + 32];
+	struct span text, labels, rest, rest_labels, line, name;
+	struct decode_context ctx = {.arena = arena};
+	struct batch *batch;
+	struct err err;
+	size_t wrong = 0;
+
+	(void)snprintf(path, sizeof(path), DATA "captures/%s.txt", number);
+	rest = text = read_file(path);
+	(void)snprintf(path, sizeof(path), DATA "captures/%s.labels", number);
+	rest_labels = labels = read_file(path);
+	assert_int_equal(batch_new(&batch, &err), ERR_NONE);
+	while (next_line(&rest, &line) && next_line(&rest_labels, &name)) {
+		static struct record r;
+		enum line_class label;
+		struct raw *raw;
+
+		assert_true(class_parse(name, &label));
+		raw = batch_add(batch, SPAN(""), line);
+		assert_non_null(raw);
+		raw->form = RAW_FLY_TEXT;
+		decode(&ctx, batch, raw, &r);
+		classify(arena, &r);
+		(*lines)++;
+		if (r.class != label) {
+			wrong++;
+			print_message("%s: %s, not %s: %.*s\n", number, class_name(r.class),
+				      class_name(label), (int)line.len, line.data);
+		}
+	}
+	assert_true(rest.len == 0 && !next_line(&rest_labels, &name));
+	batch_free(batch);
+	free((void *)(uintptr_t)text.data);
+	free((void *)(uintptr_t)labels.data);
+	return wrong;
+}
+
+static void every_line_of_a_capture_gets_its_class(void **state)
+{
+	struct arena arena;
+	size_t lines = 0;
+	size_t wrong = 0;
+
+	(void)state;
+	arena_init(&arena, ARENA_BYTES_MAX);
+	for (int i = 1; i <= CAPTURES; i++) {
+		char number[16];
+
+		(void)snprintf(number, sizeof(number), "%02d", i);
+		wrong += count_wrong_in_capture(number, &arena, &lines);
+		arena_reset(&arena);
+	}
+	print_message("%zu lines of %d captures, %zu wrong\n", lines, CAPTURES, wrong);
+	assert_true(lines > 150);
+	assert_int_equal(wrong, 0);
+	arena_release(&arena);
 }
 
 static void no_line_that_only_looks_like_an_event_is_one(void **state)
@@ -475,6 +536,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_labelled_line_gets_its_class),
+		cmocka_unit_test(every_line_of_a_capture_gets_its_class),
 		cmocka_unit_test(no_line_that_only_looks_like_an_event_is_one),
 		cmocka_unit_test(a_guest_is_never_believed_more_than_a_guest),
 		cmocka_unit_test(the_platform_is_believed),
