@@ -43,8 +43,8 @@ struct log_field {
 void log_write(enum log_level level, enum log_event event, const struct log_field *fields,
 	       size_t count);
 
-#define log_at(level, event, ...)                                                                  \
-	log_write((level), LOG_EVENT_##event, (const struct log_field[]){__VA_ARGS__},             \
+#define log_at(level, event, ...)                                                      \
+	log_write((level), LOG_EVENT_##event, (const struct log_field[]){__VA_ARGS__}, \
 		  ARRAY_LEN(((const struct log_field[]){__VA_ARGS__})))
 #define log_info(event, ...) log_at(LOG_INFO, event, __VA_ARGS__)
 #define log_warn(event, ...) log_at(LOG_WARN, event, __VA_ARGS__)

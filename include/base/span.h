@@ -42,7 +42,7 @@ static inline bool span_is(struct span s, const char *text)
 
 static inline bool span_starts(struct span s, struct span prefix)
 {
-	return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.data, prefix.data, prefix.len) == 0);
+	return s.len >= prefix.len && span_equal((struct span){s.data, prefix.len}, prefix);
 }
 
 /* The rest of s after its first n bytes; n may not exceed s.len. */

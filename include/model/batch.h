@@ -19,8 +19,8 @@
 
 enum {
 	BATCH_RECORDS_MAX = 4096,
-	BATCH_BYTES_FULL = 1024 * 1024,    /* a batch with this much takes no further line */
-	RAW_BYTES_MAX = 4 * 1024 * 1024,   /* of a line; what is beyond is counted and hashed */
+	BATCH_BYTES_FULL = 1024 * 1024,  /* a batch with this much takes no further line */
+	RAW_BYTES_MAX = 4 * 1024 * 1024, /* of a line; what is beyond is counted and hashed */
 	BATCH_GAPS_MAX = 16,
 	BATCH_KEEP_BYTES = 2 * 1024 * 1024, /* more memory than this is given back at reset */
 };
@@ -50,8 +50,8 @@ struct raw {
 	size_t subject_len; /* the NATS subject stands right before the line */
 	enum raw_form form;
 	int64_t received_ns;
-	uint64_t ordinal;    /* counts this source's lines from 1 */
-	uint64_t full_len;   /* of the line as it came; more than len when it was cut */
+	uint64_t ordinal;                /* counts this source's lines from 1 */
+	uint64_t full_len;               /* of the line as it came; more than len when it was cut */
 	uint8_t full_sha256[HASH_BYTES]; /* of all of it; meaningful when it was cut */
 };
 
@@ -90,7 +90,8 @@ void batch_reset(struct batch *b);
 /* No room for a further line of ordinary length. */
 bool batch_is_full(const struct batch *b);
 
-/* Appends a line with its subject (may be empty). The new raw is returned to be completed; NULL: no room or memory. */
+/* Appends a line with its subject (may be empty). The new raw is returned to be completed;
+ * NULL: no room or memory. */
 struct raw *batch_add(struct batch *b, struct span subject, struct span line);
 
 /* False: there are BATCH_GAPS_MAX already; the last one was widened instead. */

@@ -80,8 +80,8 @@ struct record {
 	struct attr attrs[RECORD_ATTRS_MAX];
 	size_t attr_count;
 	/* Between decode and id; not encoded. */
-	bool exact_time; /* the line has a time of its own, to the millisecond or finer */
-	bool decoded;    /* false: message is the line as it came */
+	bool exact_time;    /* the line has a time of its own, to the millisecond or finer */
+	bool decoded;       /* false: message is the line as it came */
 	int64_t claimed_ns; /* the line's own time, also where occurred_ns is observed_ns */
 };
 

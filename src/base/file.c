@@ -204,7 +204,7 @@ static enum err_kind read_piece(int fd, uint64_t offset, struct buf *out, bool *
 	size_t room = out->max - out->len;
 	size_t wanted = room < FILE_CHUNK_BYTES ? room : FILE_CHUNK_BYTES;
 	size_t start = out->len;
-	size_t got;
+	size_t got = 0;
 	uint8_t beyond;
 	uint8_t *at;
 	enum err_kind rc;
@@ -220,8 +220,6 @@ static enum err_kind read_piece(int fd, uint64_t offset, struct buf *out, bool *
 	if (!at)
 		return buf_check(out, err);
 	rc = file_read_at(fd, at, wanted, offset, &got, err);
-	if (rc)
-		got = 0;
 	buf_cut(out, start + got);
 	*ret_end = got < wanted;
 	return rc;
