@@ -1,0 +1,408 @@
+#include "run/pipeline.h"
+#include "scratch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define LINE_NS INT64_C(1664310879660159411)
+
+/* A pipeline over a real spool; the test is its own committer and reader. */
+struct rig {
+	struct scratch scratch;
+	struct spool *spool;
+	struct spool_reader *reader;
+	struct spool_batch read;
+	struct trail *trail;
+	struct status status;
+	struct life life;
+	struct queue *filled, *pool;
+	struct pipeline *pipeline;
+	struct batch *batch;
+	struct record record; /* of the last payload looked at */
+	struct event event;
+};
+
+static void must(enum err_kind rc, const struct err *err)
+{
+	if (rc)
+		fail_msg("%s: %s", err_kind_name(rc), err->text);
+}
+
+static void rig_init(struct rig *r, bool live)
+{
+	struct spool_options spool = {.max_bytes = 4 * (uint64_t)SPOOL_SEGMENT_BYTES};
+	struct trail_self self = {.org = SPAN("example-org"), .app = SPAN("flytrail")};
+	struct pipeline_options options = {
+		.status = &r->status,
+		.life = &r->life,
+		.org = SPAN("example-org"),
+		.own_app = SPAN("flytrail"),
+		.live = live,
+	};
+	struct err err;
+
+	memset(r, 0, sizeof(*r));
+	scratch_make(&r->scratch);
+	spool.folder = r->scratch.path;
+	status_init(&r->status);
+	must(life_init(&r->life, &err), &err);
+	must(spool_open(&r->spool, &spool, &err), &err);
+	must(spool_reader_new(&r->reader, r->spool, "test", 0, &err), &err);
+	must(spool_batch_init(&r->read, 8192, 12 * 1024 * 1024, &err), &err);
+	self.stream = spool_stream(r->spool);
+	must(trail_new(&r->trail, &self, &err), &err);
+	must(queue_new(&r->filled, 4, &err), &err);
+	must(queue_new(&r->pool, 4, &err), &err);
+	must(batch_new(&r->batch, &err), &err);
+	options.spool = r->spool;
+	options.trail = r->trail;
+	options.filled = r->filled;
+	options.pool = r->pool;
+	must(pipeline_new(&r->pipeline, &options, &err), &err);
+}
+
+static void rig_release(struct rig *r)
+{
+	pipeline_free(r->pipeline);
+	batch_free(r->batch);
+	queue_free(r->pool);
+	queue_free(r->filled);
+	trail_free(r->trail);
+	spool_batch_release(&r->read);
+	spool_reader_free(r->reader);
+	spool_close(r->spool);
+	life_release(&r->life);
+	status_release(&r->status);
+	scratch_remove(&r->scratch);
+}
+
+static struct raw *put(struct rig *r, const char *line, size_t len)
+{
+	struct raw *raw = batch_add(r->batch, SPAN(""), span_of(line, len));
+
+	assert_non_null(raw);
+	raw->form = RAW_NATS_JSON;
+	raw->received_ns = LINE_NS + NS_PER_S;
+	raw->ordinal = r->batch->count;
+	return raw;
+}
+
+static struct raw *put_text(struct rig *r, const char *line)
+{
+	return put(r, line, strlen(line));
+}
+
+/* Takes the batch, accepts it, and reads all that was accepted and not read yet. */
+static size_t take(struct rig *r)
+{
+	struct err err;
+	bool done;
+
+	must(pipeline_take(r->pipeline, r->batch, &err), &err);
+	must(pipeline_take_facts(r->pipeline, &err), &err);
+	batch_reset(r->batch);
+	spool_flush(r->spool);
+	must(spool_commit(r->spool, NS_PER_S, &done, &err), &err);
+	spool_batch_reset(&r->read);
+	must(spool_reader_read(r->reader, &r->read, 0, 0, &err), &err);
+	return r->read.count;
+}
+
+static const struct record *line(struct rig *r, size_t idx)
+{
+	struct err err;
+
+	assert_true(idx < r->read.count);
+	must(record_decode(spool_batch_payload(&r->read, idx), &r->record, &err), &err);
+	return &r->record;
+}
+
+static const struct event *event(struct rig *r, size_t idx)
+{
+	struct err err;
+
+	assert_true(idx < r->read.count);
+	must(event_decode(spool_batch_payload(&r->read, idx), &r->event, &err), &err);
+	return &r->event;
+}
+
+static bool has_attribute(const struct record *r, const char *text)
+{
+	return r->attributes.len > 0 &&
+	       memmem(r->attributes.data, r->attributes.len, text, strlen(text)) != NULL;
+}
+
+static void the_design_s_line_gets_the_design_s_id(void **state)
+{
+	char id[ID_TEXT_BYTES];
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, true);
+	put_text(&r, "{\"event\":{\"provider\":\"runner\"},\"fly\":{\"app\":{\"instance\":"
+		     "\"0e286551c30586\",\"name\":\"web-1\"},\"region\":\"sjc\"},\"host\":\"0ad1\","
+		     "\"log\":{\"level\":\"info\"},\"message\":\"machine exited with exit code 0, "
+		     "not restarting\",\"timestamp\":\"2022-09-27T20:34:39.660159411Z\"}");
+	assert_int_equal(take(&r), 1);
+	assert_string_equal(id_format(&line(&r, 0)->id, id),
+			    "4718f5dc-5f98-830a-888b-c53ebf1e1bf5");
+	assert_int_equal(r.record.occurred_ns, LINE_NS);
+	assert_int_equal(r.record.class, CLASS_restart);
+	assert_int_equal(r.record.finding.trust, TRUST_PLATFORM);
+	assert_int_equal(r.status.lines_accepted, 1);
+	assert_int_equal(r.status.lines_classified, 1);
+	rig_release(&r);
+}
+
+static void flytrail_s_own_lines_are_never_events(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, true);
+	put_text(&r, "{\"event\":{\"provider\":\"runner\"},\"fly\":{\"app\":{\"instance\":"
+		     "\"0e286551c30586\",\"name\":\"flytrail\"},\"region\":\"sjc\"},\"host\":"
+		     "\"0ad1\",\"log\":{\"level\":\"info\"},\"message\":\"machine exited with exit "
+		     "code 0, not restarting\",\"timestamp\":\"2022-09-27T20:34:39.660159411Z\"}");
+	assert_int_equal(take(&r), 1);
+	assert_int_equal(line(&r, 0)->class, CLASS_app_log);
+	assert_int_equal(r.record.action, ACTION_none);
+	assert_int_equal(r.status.lines_classified, 0);
+	rig_release(&r);
+}
+
+static void secrets_are_gone_before_the_id_and_the_spool(void **state)
+{
+	static const char secret[] = "hunter2-planted";
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, true);
+	put_text(&r,
+		 "{\"event\":{\"provider\":\"app\"},\"fly\":{\"app\":{\"instance\":\"m\","
+		 "\"name\":\"web\"},\"region\":\"ams\"},\"host\":\"0\",\"log\":{\"level\":"
+		 "\"info\"},\"message\":\"db at postgres://u:hunter2-planted@db.example.com/x\","
+		 "\"timestamp\":\"2022-09-27T20:34:39.660159411Z\"}");
+	put_text(&r, "not json, postgres://u:hunter2-planted@db.example.com/x");
+	assert_int_equal(take(&r), 2);
+	for (size_t i = 0; i < 2; i++) {
+		struct span payload = spool_batch_payload(&r.read, i);
+
+		assert_null(memmem(payload.data, payload.len, secret, sizeof(secret) - 1));
+		assert_true(has_attribute(line(&r, i), "redacted"));
+	}
+	assert_int_equal(r.status.lines_redacted, 2);
+	rig_release(&r);
+}
+
+/* A line of Fly's shape whose message is count times text, then tail. */
+static char *long_line(const char *text, size_t count, const char *tail)
+{
+	static const char head[] =
+		"{\"event\":{\"provider\":\"app\"},\"fly\":{\"app\":{\"instance\":"
+		"\"m\",\"name\":\"web\"},\"region\":\"ams\"},\"host\":\"0\","
+		"\"log\":{\"level\":\"info\"},\"message\":\"";
+	static const char end[] = "\",\"timestamp\":\"2022-09-27T20:34:39.660159411Z\"}";
+	char *made = malloc(sizeof(head) + strlen(text) * count + strlen(tail) + sizeof(end));
+	char *at = made;
+
+	assert_non_null(made);
+	at = stpcpy(at, head);
+	for (size_t i = 0; i < count; i++)
+		at = stpcpy(at, text);
+	at = stpcpy(at, tail);
+	(void)stpcpy(at, end);
+	return made;
+}
+
+static void a_longer_message_is_cut_at_a_character_and_told(void **state)
+{
+	/* three bytes each, so that 1 MiB falls into the middle of one */
+	size_t count = RECORD_TEXT_BYTES_MAX / 3 + 10;
+	char *a = long_line("\xe2\x82\xac", count, "a"), *b = long_line("\xe2\x82\xac", count, "b");
+	struct id first;
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, true);
+	put_text(&r, a);
+	put_text(&r, b);
+	assert_int_equal(take(&r), 2);
+	assert_int_equal(line(&r, 0)->message.len, RECORD_TEXT_BYTES_MAX / 3 * 3);
+	assert_true(has_attribute(&r.record, "\"message_sha256\":\""));
+	assert_true(has_attribute(&r.record, "\"message_bytes\":1048606"));
+	first = r.record.id;
+	/* What was cut off still tells two lines apart. */
+	assert_int_not_equal(id_compare(&first, &line(&r, 1)->id), 0);
+	free(a);
+	free(b);
+	rig_release(&r);
+}
+
+static void a_message_that_just_fits_is_whole(void **state)
+{
+	char *text = long_line("x", RECORD_TEXT_BYTES_MAX, "");
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, true);
+	put_text(&r, text);
+	assert_int_equal(take(&r), 1);
+	assert_int_equal(line(&r, 0)->message.len, RECORD_TEXT_BYTES_MAX);
+	assert_false(has_attribute(&r.record, "message_sha256"));
+	free(text);
+	rig_release(&r);
+}
+
+static void broken_lines_are_rows_of_their_own(void **state)
+{
+	struct id first;
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, true);
+	put_text(&r, "{\"event\":");
+	put_text(&r, "{\"event\":");
+	put(&r, "\0\xff", 2);
+	assert_int_equal(take(&r), 3);
+	assert_true(has_attribute(line(&r, 0), "undecoded"));
+	first = r.record.id;
+	assert_int_not_equal(id_compare(&first, &line(&r, 1)->id), 0);
+	assert_true(line(&r, 2)->raw.data != NULL);
+	assert_true(span_equal(r.record.raw, span_of("\0\xff", 2)));
+	assert_int_equal(r.status.lines_undecoded, 3);
+	rig_release(&r);
+}
+
+static void a_gap_is_an_event_before_the_lines_of_its_batch(void **state)
+{
+	const struct gap gap = {
+		.reason = GAP_start, .start_ns = LINE_NS, .end_ns = LINE_NS + 5 * NS_PER_S};
+	struct gap more = gap;
+	char id[ID_TEXT_BYTES] = "";
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, true);
+	more.known = true;
+	more.end_ns += NS_PER_S;
+	assert_true(batch_add_gap(r.batch, &gap));
+	put_text(&r, "a line");
+	assert_int_equal(take(&r), 2);
+	assert_int_equal(event(&r, 0)->action, ACTION_trail_gap_opened);
+	memcpy(id, r.event.correlation_id.data, r.event.correlation_id.len);
+	assert_int_equal(payload_kind(spool_batch_payload(&r.read, 1)), PAYLOAD_LINE);
+	assert_true(batch_add_gap(r.batch, &more));
+	assert_int_equal(take(&r), 1);
+	assert_int_equal(event(&r, 0)->action, ACTION_trail_gap_progress);
+	assert_true(span_is(r.event.correlation_id, id));
+	assert_int_equal(r.status.gaps, 1);
+	rig_release(&r);
+}
+
+/* Fills the spool until the pipeline gives up, which it does because of cut. */
+static void fill(struct rig *r)
+{
+	char *text = long_line("x", 60 * 1024, "");
+	enum err_kind rc = ERR_NONE;
+	struct err err;
+	bool done;
+
+	atomic_store(&r->life.cut, true);
+	for (unsigned i = 0; rc == ERR_NONE && i < 4096; i++) {
+		batch_reset(r->batch);
+		put_text(r, text);
+		rc = pipeline_take(r->pipeline, r->batch, &err);
+		spool_flush(r->spool);
+		must(spool_commit(r->spool, 0, &done, &err), &err);
+	}
+	assert_int_equal(rc, ERR_FULL);
+	atomic_store(&r->life.cut, false);
+	batch_reset(r->batch);
+	free(text);
+}
+
+/* Reads on until an event comes. */
+static const struct event *next_event(struct rig *r)
+{
+	struct err err;
+
+	for (;;) {
+		spool_batch_reset(&r->read);
+		must(spool_reader_read(r->reader, &r->read, 0, 0, &err), &err);
+		assert_true(r->read.count > 0);
+		spool_reader_pass(r->reader, r->read.frames[r->read.count - 1].seq);
+		for (size_t i = 0; i < r->read.count; i++)
+			if (payload_kind(spool_batch_payload(&r->read, i)) == PAYLOAD_EVENT)
+				return event(r, i);
+	}
+}
+
+static void a_full_spool_is_a_gap_of_a_live_source(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, true);
+	fill(&r);
+	assert_true(r.status.intake_stopped);
+	assert_int_equal(next_event(&r)->action, ACTION_trail_gap_opened);
+	assert_non_null(memmem(r.event.attributes.data, r.event.attributes.len, "spool_full", 10));
+	assert_null(memmem(r.event.attributes.data, r.event.attributes.len, "gap_end", 7));
+	rig_release(&r);
+}
+
+static void a_full_spool_is_no_gap_of_a_file(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, false);
+	fill(&r);
+	assert_true(r.status.intake_stopped);
+	assert_int_equal(r.status.gaps, 0);
+	rig_release(&r);
+}
+
+static void a_run_ends_when_its_queue_is_closed_and_gives_batches_back(void **state)
+{
+	struct err err;
+	struct rig r;
+	bool done;
+
+	(void)state;
+	rig_init(&r, true);
+	put_text(&r, "one line");
+	assert_true(queue_put(r.filled, r.batch));
+	queue_close(r.filled);
+	must(pipeline_run(r.pipeline, &err), &err);
+	assert_ptr_equal(queue_get(r.pool, 0), r.batch);
+	assert_int_equal(r.batch->count, 0);
+	must(spool_commit(r.spool, 0, &done, &err), &err);
+	must(spool_reader_read(r.reader, &r.read, 0, 0, &err), &err);
+	assert_int_equal(r.read.count, 1);
+	rig_release(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_design_s_line_gets_the_design_s_id),
+		cmocka_unit_test(flytrail_s_own_lines_are_never_events),
+		cmocka_unit_test(secrets_are_gone_before_the_id_and_the_spool),
+		cmocka_unit_test(a_longer_message_is_cut_at_a_character_and_told),
+		cmocka_unit_test(a_message_that_just_fits_is_whole),
+		cmocka_unit_test(broken_lines_are_rows_of_their_own),
+		cmocka_unit_test(a_gap_is_an_event_before_the_lines_of_its_batch),
+		cmocka_unit_test(a_full_spool_is_a_gap_of_a_live_source),
+		cmocka_unit_test(a_full_spool_is_no_gap_of_a_file),
+		cmocka_unit_test(a_run_ends_when_its_queue_is_closed_and_gives_batches_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
