@@ -19,6 +19,11 @@ size_t utf8_char(struct span s);
 
 bool utf8_is_valid(struct span s);
 
+enum { UTF8_CHAR_BYTES_MAX = 4 };
+
+/* Writes a character, or half a surrogate pair as if it were one. Returns its bytes. */
+size_t utf8_write(uint32_t code, char out[UTF8_CHAR_BYTES_MAX]);
+
 /* The longest start of s of at most max bytes that splits no character. */
 struct span utf8_cut(struct span s, size_t max);
 

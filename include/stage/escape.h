@@ -22,16 +22,11 @@
 
 #include <stdint.h>
 
-enum { ESCAPE_BYTES_MAX = 4 }; /* of one character, written; no escape is shorter than 2 */
-
 /*
  * Reads the escape at the start of s, a pair of surrogates as one character.
  * Half a pair is its code unit. False: no escape that JSON has.
  */
 NODISCARD bool escape_read(struct span s, size_t *ret_len, uint32_t *ret_code);
-
-/* Writes one character, or half a surrogate pair as if it were one. Returns its bytes. */
-size_t escape_write(uint32_t code, char out[ESCAPE_BYTES_MAX]);
 
 /*
  * Finds the closing quote of a text, of which s is what follows the opening

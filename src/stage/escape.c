@@ -1,5 +1,7 @@
 #include "stage/escape.h"
 
+#include "base/utf8.h"
+
 enum {
 	UNIT_BYTES = 6, /* \uXXXX */
 	STAND_IN_BYTES = 2,
@@ -74,30 +76,6 @@ bool escape_read(struct span s, size_t *ret_len, uint32_t *ret_code)
 	return true;
 }
 
-size_t escape_write(uint32_t code, char out[ESCAPE_BYTES_MAX])
-{
-	if (code < 0x80) {
-		out[0] = (char)code;
-		return 1;
-	}
-	if (code < 0x800) {
-		out[0] = (char)(0xc0 | code >> 6);
-		out[1] = (char)(0x80 | (code & 0x3f));
-		return 2;
-	}
-	if (code < 0x10000) {
-		out[0] = (char)(0xe0 | code >> 12);
-		out[1] = (char)(0x80 | (code >> 6 & 0x3f));
-		out[2] = (char)(0x80 | (code & 0x3f));
-		return 3;
-	}
-	out[0] = (char)(0xf0 | code >> 18);
-	out[1] = (char)(0x80 | (code >> 12 & 0x3f));
-	out[2] = (char)(0x80 | (code >> 6 & 0x3f));
-	out[3] = (char)(0x80 | (code & 0x3f));
-	return 4;
-}
-
 /* The quote from at on, skipping what is escaped. */
 static bool escaped_text_end(struct span s, size_t at, size_t *ret_len)
 {
@@ -145,7 +123,7 @@ size_t escape_undo(char *text, size_t len)
 		}
 		good = escape_read(span_of(text + at, len - at), &escape_len, &code);
 		REQUIRE(good);
-		out += escape_write(code, text + out);
+		out += utf8_write(code, text + out);
 		at += escape_len;
 	}
 	return out;
@@ -178,7 +156,7 @@ static size_t protect_one(struct span s, char *out, size_t *written)
 	} else if (escape_read(s, &len, &code) && code == 0) {
 		*written += put_stand_in(out, STAND_IN_NUL);
 	} else if (len > 1 && is_half(code)) {
-		*written += escape_write(code, out);
+		*written += utf8_write(code, out);
 	} else {
 		memcpy(out, s.data, len);
 		*written += len;
