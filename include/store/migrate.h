@@ -17,11 +17,18 @@
 /* The number of the newest migration this binary knows. */
 int migrate_newest(void);
 
+/*
+ * Whether this binary can live with a database whose newest migration is
+ * `version` and which asks for a binary that knows `oldest` at least.
+ * ERR_CONFIG says who is to be made newer.
+ */
+NODISCARD enum err_kind migrate_check(int version, int oldest, struct err *err);
+
 struct migrate_options {
 	const char *url; /* the admin's */
 	/* Roles: made where they do not exist and the server allows it. */
 	const char *owner_role, *writer_role, *reader_role, *line_reader_role;
-	/* Called before each migration; NULL: silent. */
+	/* Called before each migration that is applied; NULL: silent. */
 	void (*progress)(int number, const char *name);
 };
 

@@ -1,0 +1,35 @@
+#include "store/migrate.h"
+
+#include "cmd/cmd.h"
+
+#include <unistd.h>
+
+static void say(int number, const char *name)
+{
+	(void)fprintf(stderr, "migration %d: %s\n", number, name);
+}
+
+int cmd_migrate(int argc, char **argv)
+{
+	struct config c;
+	struct err err = {0};
+	int status, applied;
+
+	if (!cmd_takes_no_arguments(argc, argv))
+		return CMD_USAGE;
+	status = cmd_read_config(&c, CONFIG_FOR_MIGRATE);
+	if (status != CMD_OK)
+		return status;
+	if (migrate(&(struct migrate_options){.url = c.admin_database_url,
+					      .owner_role = c.owner_role,
+					      .writer_role = c.writer_role,
+					      .reader_role = c.reader_role,
+					      .line_reader_role = c.line_reader_role,
+					      .progress = isatty(STDERR_FILENO) ? say : NULL},
+		    &applied, &err)) {
+		(void)fprintf(stderr, "flytrail migrate: %s\n", err.text);
+		return CMD_FAILED;
+	}
+	(void)printf("schema %d: %d migrations applied now\n", migrate_newest(), applied);
+	return CMD_OK;
+}

@@ -1,0 +1,564 @@
+#include "store/postgres.h"
+
+#include "store/copy.h"
+#include "store/migrate.h"
+#include "store/session.h"
+#include "store/sqlstate.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	NUMBER_BYTES = 24,
+	SQL_BYTES = 1024,
+	ATTEMPTS_MAX = 4, /* plain, partitions made, staged, partitions made for the staged */
+};
+
+#define US_PER_S INT64_C(1000000)
+#define US_PER_DAY (86400 * US_PER_S)
+
+struct store {
+	char *url, *replica;
+	struct spool_stream stream;
+	struct session *session; /* NULL: to be connected */
+	struct copy_plan plan;   /* of the batch that is being written */
+	struct buf chunk;
+	unsigned staged_left; /* batches that still go through the staging tables */
+	bool has_staging;     /* this connection has the staging tables */
+};
+
+static char *copy_text(const char *text)
+{
+	size_t bytes = strlen(text) + 1;
+	char *copy = malloc(bytes);
+
+	if (copy)
+		memcpy(copy, text, bytes);
+	return copy;
+}
+
+enum err_kind store_new(struct store **ret, const struct store_options *options, struct err *err)
+{
+	struct store *s = calloc(1, sizeof(*s));
+	enum err_kind rc = ERR_NONE;
+
+	if (!s)
+		return err_set(err, ERR_FATAL, "out of memory for the store");
+	buf_init(&s->chunk, COPY_CHUNK_BYTES + COPY_ROW_BYTES_MAX);
+	s->stream = options->stream;
+	s->url = copy_text(options->url);
+	s->replica = copy_text(options->replica);
+	if (!s->url || !s->replica)
+		rc = err_set(err, ERR_FATAL, "out of memory for the store");
+	if (!rc)
+		rc = copy_plan_init(&s->plan, STORE_BATCH_ROWS, err);
+	if (rc) {
+		store_free(s);
+		return rc;
+	}
+	*ret = s;
+	return ERR_NONE;
+}
+
+static void disconnect(struct store *s)
+{
+	session_close(s->session);
+	s->session = NULL;
+	s->has_staging = false;
+}
+
+void store_free(struct store *s)
+{
+	if (!s)
+		return;
+	disconnect(s);
+	copy_plan_release(&s->plan);
+	buf_release(&s->chunk);
+	free(s->url);
+	free(s->replica);
+	free(s);
+}
+
+static const char *number_text(uint64_t n, char text[NUMBER_BYTES])
+{
+	(void)snprintf(text, NUMBER_BYTES, "%" PRIu64, n);
+	return text;
+}
+
+static enum err_kind check_schema(struct store *s, struct err *err)
+{
+	PGresult *row;
+	int version, oldest;
+	enum err_kind rc;
+
+	rc = session_ask(s->session,
+			 "SELECT coalesce(max(version), 0), coalesce(max(oldest_binary), 0) "
+			 "FROM flytrail.schema_version",
+			 NULL, 0, &row, err);
+	if (rc == ERR_CONFIG && (strcmp(session_state(s->session), "42P01") == 0 ||
+				 strcmp(session_state(s->session), "3F000") == 0))
+		return err_set(
+			err, rc,
+			"this database has no schema flytrail: run `flytrail migrate` on it");
+	if (rc)
+		return err_wrap(err, "read the schema's version");
+	version = (int)strtol(PQgetvalue(row, 0, 0), NULL, 10);
+	oldest = (int)strtol(PQgetvalue(row, 0, 1), NULL, 10);
+	PQclear(row);
+	return migrate_check(version, oldest, err);
+}
+
+/* Finds this stream's row; makes it where there is none. */
+static enum err_kind find_stream(struct store *s, uint64_t *ret_epoch, uint64_t *ret_cursor,
+				 struct err *err)
+{
+	char stream[ID_TEXT_BYTES], epoch[NUMBER_BYTES];
+	const char *const values[] = {id_format(&s->stream.uuid, stream),
+				      number_text(s->stream.epoch, epoch), s->replica};
+	PGresult *row;
+	enum err_kind rc;
+
+	rc = session_ask(s->session,
+			 "INSERT INTO flytrail.streams (stream, epoch, replica, cursor_seq) "
+			 "VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING",
+			 values, 3, &row, err);
+	if (rc)
+		return rc;
+	PQclear(row);
+	rc = session_ask(s->session,
+			 "SELECT epoch, cursor_seq FROM flytrail.streams WHERE stream = $1", values,
+			 1, &row, err);
+	if (rc)
+		return rc;
+	if (PQntuples(row) == 1) {
+		*ret_epoch = strtoull(PQgetvalue(row, 0, 0), NULL, 10);
+		*ret_cursor = strtoull(PQgetvalue(row, 0, 1), NULL, 10);
+	} else {
+		rc = err_set(err, ERR_RETRY, "the stream's row is gone again");
+	}
+	PQclear(row);
+	return rc;
+}
+
+static enum err_kind raise_epoch(struct store *s, uint64_t old_epoch, struct err *err)
+{
+	char stream[ID_TEXT_BYTES], epoch[NUMBER_BYTES], old[NUMBER_BYTES];
+	const char *const values[] = {id_format(&s->stream.uuid, stream),
+				      number_text(s->stream.epoch, epoch),
+				      number_text(old_epoch, old), s->replica};
+	PGresult *row;
+	enum err_kind rc;
+
+	rc = session_ask(s->session,
+			 "UPDATE flytrail.streams SET epoch = $2, replica = $4, updated_at = now() "
+			 "WHERE stream = $1 AND epoch = $3",
+			 values, 4, &row, err);
+	if (!rc)
+		PQclear(row);
+	return rc;
+}
+
+static enum err_kind open_stream(struct store *s, uint64_t *ret_cursor, struct err *err)
+{
+	char stream[ID_TEXT_BYTES];
+	uint64_t epoch = 0;
+	enum err_kind rc;
+
+	rc = find_stream(s, &epoch, ret_cursor, err);
+	if (rc)
+		return rc;
+	if (epoch > s->stream.epoch)
+		return err_set(
+			err, ERR_CONFIG,
+			"spool %s has epoch %" PRIu64 " here and %" PRIu64
+			" in Postgres: this volume is a copy, or was restored; stop the other "
+			"machine that has it, or give this one an empty FLYTRAIL_SPOOL_DIR",
+			id_format(&s->stream.uuid, stream), s->stream.epoch, epoch);
+	return epoch < s->stream.epoch ? raise_epoch(s, epoch, err) : ERR_NONE;
+}
+
+enum err_kind store_connect(struct store *s, uint64_t *ret_cursor_seq, struct err *err)
+{
+	const struct session_options options = {
+		.url = s->url,
+		.url_name = "FLYTRAIL_DATABASE_URL",
+		.connect_seconds = STORE_CONNECT_SECONDS,
+		.answer_seconds = STORE_ANSWER_SECONDS,
+	};
+	uint64_t cursor = 0;
+	enum err_kind rc;
+
+	disconnect(s);
+	rc = session_open(&s->session, &options, err);
+	if (!rc)
+		rc = check_schema(s, err);
+	if (!rc)
+		rc = open_stream(s, &cursor, err);
+	if (rc)
+		disconnect(s);
+	else
+		*ret_cursor_seq = cursor;
+	return rc;
+}
+
+/* One table's share of a batch. */
+struct part {
+	const char *table; /* as the COPY names it */
+	const char *columns;
+	const struct copy_key *keys;
+	size_t count;
+	enum err_kind (*put)(const struct copy_context *c, const struct copy_key *key,
+			     struct buf *out, struct err *err);
+};
+
+static enum err_kind send_chunk(struct store *s, struct err *err)
+{
+	enum err_kind rc = buf_check(&s->chunk, err);
+
+	if (!rc)
+		rc = session_copy_put(s->session, s->chunk.data, s->chunk.len, err);
+	buf_reset(&s->chunk);
+	return rc;
+}
+
+static enum err_kind send_rows(struct store *s, const struct copy_context *context,
+			       const struct part *part, struct err *err)
+{
+	enum err_kind rc = ERR_NONE;
+
+	buf_reset(&s->chunk);
+	copy_put_header(&s->chunk);
+	for (size_t i = 0; i < part->count && !rc; i++) {
+		rc = part->put(context, &part->keys[i], &s->chunk, err);
+		if (!rc && s->chunk.len >= COPY_CHUNK_BYTES)
+			rc = send_chunk(s, err);
+	}
+	copy_put_trailer(&s->chunk);
+	if (!rc)
+		rc = send_chunk(s, err);
+	return rc ? rc : session_copy_done(s->session, err);
+}
+
+static enum err_kind begin_copy(struct store *s, const char *before, const struct part *part,
+				struct err *err)
+{
+	char sql[SQL_BYTES];
+
+	(void)snprintf(sql, sizeof(sql), "%sCOPY %s (%s) FROM STDIN (FORMAT binary)", before,
+		       part->table, part->columns);
+	return session_copy_begin(s->session, sql, err);
+}
+
+/* What is called while Postgres works: once, however many attempts a batch takes. */
+struct meanwhile {
+	void (*call)(void *);
+	void *arg;
+};
+
+static void call_once(struct meanwhile *m)
+{
+	void (*call)(void *) = m->call;
+
+	m->call = NULL;
+	if (call)
+		call(m->arg);
+}
+
+static enum err_kind copy_part(struct store *s, const char *before, const struct copy_context *c,
+			       const struct part *part, struct meanwhile *m, struct err *err)
+{
+	uint64_t rows = 0;
+	enum err_kind rc;
+
+	if (part->count == 0)
+		return before[0] != '\0' ? session_run(s->session, before, err) : ERR_NONE;
+	rc = begin_copy(s, before, part, err);
+	if (!rc)
+		rc = send_rows(s, c, part, err);
+	if (rc)
+		return rc;
+	call_once(m);
+	rc = session_copy_end(s->session, &rows, err);
+	if (!rc && rows != part->count)
+		rc = err_set(err, ERR_RETRY, "Postgres took %" PRIu64 " rows of %zu", rows,
+			     part->count);
+	return rc;
+}
+
+/* From a staging table to the trail; *ret_rows: those that were not there yet. */
+static enum err_kind merge_part(struct store *s, const struct part *part, const char *target,
+				const char *key, uint64_t *ret_rows, struct err *err)
+{
+	char sql[2 * SQL_BYTES];
+	PGresult *result;
+	enum err_kind rc;
+
+	*ret_rows = 0;
+	if (part->count == 0)
+		return ERR_NONE;
+	(void)snprintf(sql, sizeof(sql),
+		       "INSERT INTO flytrail.%s (%s) SELECT %s FROM %s ORDER BY %s "
+		       "ON CONFLICT DO NOTHING",
+		       target, part->columns, part->columns, part->table, key);
+	rc = session_ask(s->session, sql, NULL, 0, &result, err);
+	if (rc)
+		return rc;
+	*ret_rows = strtoull(PQcmdTuples(result), NULL, 10);
+	PQclear(result);
+	return ERR_NONE;
+}
+
+static enum err_kind make_staging(struct store *s, struct err *err)
+{
+	enum err_kind rc;
+
+	if (s->has_staging)
+		return ERR_NONE;
+	/* events.stored_at gets its default at the INSERT, not here. */
+	rc = session_run(s->session,
+			 "CREATE TEMPORARY TABLE staged_lines (LIKE flytrail.log_lines) "
+			 "ON COMMIT DELETE ROWS; "
+			 "CREATE TEMPORARY TABLE staged_events (LIKE flytrail.events) "
+			 "ON COMMIT DELETE ROWS; "
+			 "ALTER TABLE staged_events ALTER COLUMN stored_at DROP NOT NULL",
+			 err);
+	if (rc)
+		return err_wrap(err, "make staging tables");
+	s->has_staging = true;
+	return ERR_NONE;
+}
+
+static enum err_kind move_cursor(struct store *s, uint64_t after_seq, uint64_t seq, struct err *err)
+{
+	char stream[ID_TEXT_BYTES], epoch[NUMBER_BYTES], from[NUMBER_BYTES], to[NUMBER_BYTES];
+	const char *const values[] = {
+		id_format(&s->stream.uuid, stream), number_text(s->stream.epoch, epoch),
+		number_text(after_seq, from), number_text(seq, to), s->replica};
+	PGresult *result;
+	enum err_kind rc;
+	bool moved;
+
+	rc = session_ask(s->session,
+			 "UPDATE flytrail.streams SET cursor_seq = $4, replica = $5, "
+			 "updated_at = now() WHERE stream = $1 AND epoch = $2 AND cursor_seq = $3",
+			 values, 5, &result, err);
+	if (rc)
+		return rc;
+	moved = strcmp(PQcmdTuples(result), "1") == 0;
+	PQclear(result);
+	if (moved)
+		return ERR_NONE;
+	return err_set(err, ERR_CONFIG,
+		       "Postgres has another position for spool %s than %s: another machine writes "
+		       "the same spool, from a copied or restored volume; stop that one, or give "
+		       "this one an empty FLYTRAIL_SPOOL_DIR",
+		       values[0], values[2]);
+}
+
+/* What store_write was asked for. */
+struct job {
+	struct copy_context context;
+	uint64_t after_seq, last_seq;
+	struct meanwhile meanwhile;
+	struct store_result result;
+};
+
+static enum err_kind write_plain(struct store *s, struct job *job, const struct part *lines,
+				 const struct part *events, struct err *err)
+{
+	enum err_kind rc = copy_part(s, "BEGIN; ", &job->context, lines, &job->meanwhile, err);
+
+	if (!rc)
+		rc = copy_part(s, "", &job->context, events, &job->meanwhile, err);
+	job->result.lines = lines->count;
+	job->result.events = events->count;
+	return rc;
+}
+
+static enum err_kind write_staged(struct store *s, struct job *job, const struct part *lines,
+				  const struct part *events, struct err *err)
+{
+	struct store_result *result = &job->result;
+	enum err_kind rc = make_staging(s, err);
+
+	if (!rc)
+		rc = copy_part(s, "BEGIN; ", &job->context, lines, &job->meanwhile, err);
+	if (!rc)
+		rc = copy_part(s, "", &job->context, events, &job->meanwhile, err);
+	if (!rc)
+		rc = merge_part(s, lines, "log_lines", "occurred_at, id", &result->lines, err);
+	if (!rc)
+		rc = merge_part(s, events, "events", "retention_class, occurred_at, event_id",
+				&result->events, err);
+	return rc;
+}
+
+static enum err_kind attempt(struct store *s, struct job *job, struct err *err)
+{
+	const struct copy_plan *plan = &s->plan;
+	const bool staged = s->staged_left > 0;
+	const struct part lines = {staged ? "pg_temp.staged_lines" : "flytrail.log_lines",
+				   COPY_LINE_COLUMNS, plan->lines, plan->line_count, copy_put_line};
+	const struct part events = {staged ? "pg_temp.staged_events" : "flytrail.events",
+				    COPY_EVENT_COLUMNS, plan->events, plan->event_count,
+				    copy_put_event};
+	uint64_t planned = plan->line_count + plan->event_count;
+	enum err_kind rc;
+
+	rc = staged ? write_staged(s, job, &lines, &events, err)
+		    : write_plain(s, job, &lines, &events, err);
+	if (rc)
+		return rc;
+	job->result.duplicates =
+		plan->duplicates + planned - job->result.lines - job->result.events;
+	rc = move_cursor(s, job->after_seq, job->last_seq, err);
+	return rc ? rc : session_run(s->session, "COMMIT", err);
+}
+
+static enum err_kind ensure_partition(struct store *s, const char *kind, int64_t at_us,
+				      struct err *err)
+{
+	char seconds[NUMBER_BYTES];
+	const char *const values[] = {kind, seconds};
+	PGresult *result;
+	enum err_kind rc;
+
+	(void)snprintf(seconds, sizeof(seconds), "%" PRId64, at_us / US_PER_S);
+	rc = session_ask(s->session,
+			 "SELECT flytrail.ensure_partition($1, to_timestamp($2::bigint))", values,
+			 ARRAY_LEN(values), &result, err);
+	if (rc)
+		return err_wrap(err, "make a partition of %s", kind);
+	PQclear(result);
+	return ERR_NONE;
+}
+
+/* Of the days that the batch has rows for. A month's partition is asked for as often as its days.
+ */
+static enum err_kind ensure_days(struct store *s, const char *kind, const struct copy_key *keys,
+				 size_t count, struct err *err)
+{
+	const char *name = kind;
+	int64_t day = 0;
+	enum err_kind rc = ERR_NONE;
+
+	for (size_t i = 0; i < count && !rc; i++) {
+		int64_t next = keys[i].occurred_us / US_PER_DAY;
+
+		if (i > 0 && next == day && keys[i].is_security == keys[i - 1].is_security)
+			continue;
+		day = next;
+		if (!kind)
+			name = keys[i].is_security ? "security" : "operations";
+		rc = ensure_partition(s, name, keys[i].occurred_us, err);
+	}
+	return rc;
+}
+
+static enum err_kind ensure_partitions(struct store *s, struct err *err)
+{
+	enum err_kind rc = ensure_days(s, "log_lines", s->plan.lines, s->plan.line_count, err);
+
+	return rc ? rc : ensure_days(s, NULL, s->plan.events, s->plan.event_count, err);
+}
+
+/* What to do about a failed attempt. */
+enum way { WAY_NONE, WAY_STAGING, WAY_PARTITIONS };
+
+static enum way way_around(const struct store *s)
+{
+	if (session_lacks_partition(s->session))
+		return WAY_PARTITIONS;
+	if (sqlstate_is_duplicate(session_state(s->session)) && s->staged_left == 0)
+		return WAY_STAGING;
+	return WAY_NONE;
+}
+
+/* After a failed attempt. ERR_NONE: try again. */
+static enum err_kind recover(struct store *s, enum err_kind failed, struct err *err)
+{
+	enum way way = way_around(s);
+	struct err aside;
+
+	if (failed == ERR_RETRY || failed == ERR_FATAL)
+		return failed;
+	if (session_run(s->session, "ROLLBACK", &aside)) {
+		*err = aside;
+		return aside.kind;
+	}
+	switch (way) {
+	case WAY_NONE: return failed;
+	case WAY_STAGING: s->staged_left = 1 + STORE_STAGED_BATCHES; return ERR_NONE;
+	case WAY_PARTITIONS: return ensure_partitions(s, err);
+	}
+	return failed;
+}
+
+static enum err_kind write_batch(struct store *s, struct job *job, struct err *err)
+{
+	for (int i = 0; i < ATTEMPTS_MAX; i++) {
+		enum err_kind rc = attempt(s, job, err);
+
+		if (!rc) {
+			s->staged_left -= s->staged_left > 0;
+			return ERR_NONE;
+		}
+		rc = recover(s, rc, err);
+		if (rc)
+			return rc;
+	}
+	return err_set(err, ERR_RETRY, "a batch did not go in after %d attempts", ATTEMPTS_MAX);
+}
+
+enum err_kind store_write(struct store *s, const struct spool_batch *batch, size_t first,
+			  size_t count, uint64_t after_seq, void (*meanwhile)(void *), void *arg,
+			  struct store_result *ret, struct err *err)
+{
+	struct job job = {
+		.context = {.batch = batch, .stream = s->stream.uuid},
+		.after_seq = after_seq,
+		.meanwhile = {.call = meanwhile, .arg = arg},
+	};
+	enum err_kind rc;
+
+	REQUIRE(count > 0);
+	if (!s->session)
+		return err_set(err, ERR_RETRY, "not connected to Postgres");
+	rc = copy_plan_fill(&s->plan, batch, first, count, err);
+	if (rc)
+		return rc;
+	job.last_seq = batch->frames[first + count - 1].seq;
+	rc = write_batch(s, &job, err);
+	if (rc == ERR_RETRY || rc == ERR_FATAL || rc == ERR_CONFIG)
+		disconnect(s);
+	if (rc)
+		return rc;
+	call_once(&job.meanwhile);
+	*ret = job.result;
+	return ERR_NONE;
+}
+
+enum err_kind store_skip(struct store *s, uint64_t after_seq, uint64_t seq, struct err *err)
+{
+	enum err_kind rc;
+
+	if (!s->session)
+		return err_set(err, ERR_RETRY, "not connected to Postgres");
+	rc = move_cursor(s, after_seq, seq, err);
+	if (rc)
+		disconnect(s);
+	return rc;
+}
+
+enum err_kind store_make_partitions(struct store *s, struct err *err)
+{
+	enum err_kind rc;
+
+	if (!s->session)
+		return err_set(err, ERR_RETRY, "not connected to Postgres");
+	rc = session_run(s->session, "SELECT flytrail.make_partitions_ahead()", err);
+	if (rc)
+		disconnect(s);
+	return rc;
+}

@@ -1,0 +1,51 @@
+#include "store/sqlstate.h"
+
+#include <string.h>
+
+enum { STATE_LETTERS = 5, CLASS_LETTERS = 2 };
+
+/* Whole codes stand before their classes: the first row that fits counts. */
+static const struct {
+	const char *start;
+	enum err_kind kind;
+} table[] = {
+	{"25006", ERR_RETRY}, /* read-only: a standby, or a disk full by the provider's measure */
+	{"40", ERR_RETRY},    /* serialisation failure (40001), deadlock (40P01)                */
+	{"53", ERR_RETRY},    /* no disk, memory or connections left                            */
+	{"57", ERR_RETRY},    /* cancelled, shut down, crashed, starting up                     */
+	{"08", ERR_RETRY},    /* the connection                                                 */
+	{"22", ERR_REJECT},   /* data that no column takes                                      */
+	{"23", ERR_REJECT},   /* a constraint                                                   */
+	{"54", ERR_REJECT},   /* a row, an index entry or a jsonb that is too large             */
+	{"28", ERR_CONFIG},   /* the credential                                                 */
+	{"3D", ERR_CONFIG},   /* no such database                                               */
+	{"3F", ERR_CONFIG},   /* no such schema                                                 */
+	{"42", ERR_CONFIG},   /* no such table, or no right to it                               */
+};
+
+enum err_kind sqlstate_kind(const char *state)
+{
+	if (!state || strlen(state) != STATE_LETTERS)
+		return ERR_RETRY;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		if (strncmp(state, table[i].start, strlen(table[i].start)) == 0)
+			return table[i].kind;
+	return ERR_RETRY;
+}
+
+bool sqlstate_is_duplicate(const char *state)
+{
+	return state && strcmp(state, "23505") == 0;
+}
+
+bool sqlstate_is_no_partition(const char *state, const char *constraint_name)
+{
+	return state && strcmp(state, "23514") == 0 &&
+	       (!constraint_name || constraint_name[0] == '\0');
+}
+
+bool sqlstate_quotes_data(const char *state)
+{
+	return state && (strncmp(state, "22", CLASS_LETTERS) == 0 ||
+			 strncmp(state, "23", CLASS_LETTERS) == 0);
+}
