@@ -5,7 +5,7 @@
  * pipeline: the one thread that makes records of raw lines and appends them.
  *
  *	batch -> for each gap a fact of the trail
- *	      -> for each line: decode, redact, cut, classify, id, encode -> spool
+ *	      -> for each line: the stages, encode -> spool
  *
  * It is the only appender, so it fetches other threads' facts from the trail's
  * mailbox, too. When the spool is full it waits for room with the batch in its
@@ -14,7 +14,7 @@
  *
  * Ownership: the caller owns the handle and all that the options name.
  * Threads:   one calls pipeline_run(), or a test the other functions.
- * Limits:    one record at a time: PIPELINE_ARENA_BYTES_MAX and a payload.
+ * Limits:    those of stage/stages.h, and one payload at a time.
  * Errors:    ERR_FULL: `cut` was set while the spool was full; what is in the
  *            batch was not accepted. ERR_FATAL: memory, or the spool failed.
  */
@@ -25,8 +25,6 @@
 #include "run/status.h"
 #include "run/trail.h"
 #include "spool/spool.h"
-
-enum { PIPELINE_ARENA_BYTES_MAX = 32 * 1024 * 1024 };
 
 /* A spool that is full again so soon after it had room is one gap, not two. */
 #define PIPELINE_SETTLE_NS (10 * NS_PER_S)

@@ -2,10 +2,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
-#include "base/utf8.h"
-#include "stage/classify.h"
-#include "stage/decode.h"
-#include "stage/redact.h"
+#include "stage/stages.h"
 
 #include <stdlib.h>
 
@@ -14,10 +11,7 @@ enum { TICK_MS = 100, ROOM_WAIT_MS = 200 }; /* facts of other threads wait so lo
 struct pipeline {
 	struct pipeline_options o; /* const after pipeline_new() */
 
-	struct decode_context decode;
-	struct arena arena;
-	struct redactor *redactor;
-	struct hasher *hasher;
+	struct stages *stages;
 	struct record record;
 	struct buf payload; /* of a line */
 	struct buf fact;    /* of a fact; the line's payload may be waiting meanwhile */
@@ -29,20 +23,17 @@ struct pipeline {
 enum err_kind pipeline_new(struct pipeline **ret, const struct pipeline_options *options,
 			   struct err *err)
 {
+	const struct stages_options stages = {
+		.org = options->org, .app = options->app, .own_app = options->own_app};
 	struct pipeline *p = calloc(1, sizeof(*p));
 	enum err_kind rc;
 
 	if (!p)
 		return err_set(err, ERR_FATAL, "out of memory for the pipeline");
 	p->o = *options;
-	arena_init(&p->arena, PIPELINE_ARENA_BYTES_MAX);
 	buf_init(&p->payload, RECORD_PAYLOAD_BYTES_MAX);
 	buf_init(&p->fact, RECORD_PAYLOAD_BYTES_MAX);
-	p->decode = (struct decode_context){
-		.arena = &p->arena, .org = options->org, .app = options->app};
-	rc = redactor_new(&p->redactor, err);
-	if (rc == ERR_NONE)
-		rc = hasher_new(&p->hasher, err);
+	rc = stages_new(&p->stages, &stages, err);
 	if (rc) {
 		pipeline_free(p);
 		return rc;
@@ -55,11 +46,9 @@ void pipeline_free(struct pipeline *p)
 {
 	if (!p)
 		return;
-	hasher_free(p->hasher);
-	redactor_free(p->redactor);
+	stages_free(p->stages);
 	buf_release(&p->fact);
 	buf_release(&p->payload);
-	arena_release(&p->arena);
 	free(p);
 }
 
@@ -169,44 +158,6 @@ static enum err_kind append_line(struct pipeline *p, int64_t observed_ns, struct
 	}
 }
 
-/* Keeps text to RECORD_TEXT_BYTES_MAX; what it was wholly is told by length and digest. */
-static enum err_kind cut_text(struct pipeline *p, struct span *text, bool characters,
-			      struct span bytes_key, struct span digest_key, struct err *err)
-{
-	uint8_t digest[HASH_BYTES];
-	struct span hex;
-	char *room;
-	enum err_kind rc;
-
-	if (text->len <= RECORD_TEXT_BYTES_MAX)
-		return ERR_NONE;
-	rc = hasher_digest(p->hasher, *text, digest, err);
-	if (rc)
-		return rc;
-	room = arena_alloc(&p->arena, HASH_HEX_BYTES);
-	if (!room)
-		return err_set(err, ERR_FATAL, "out of memory for a line of %zu bytes", text->len);
-	hex = span_of(hash_hex(digest, room), HASH_HEX_BYTES - 1);
-	record_attr_number(&p->record, bytes_key, (int64_t)text->len);
-	record_attr_text(&p->record, digest_key, hex);
-	*text = characters ? utf8_cut(*text, RECORD_TEXT_BYTES_MAX)
-			   : span_of(text->data, RECORD_TEXT_BYTES_MAX);
-	return ERR_NONE;
-}
-
-/* Over the whole text, before it is cut: a longer line with the same start is another line. */
-static enum err_kind make_id(struct pipeline *p, const struct raw *raw, struct err *err)
-{
-	struct record *r = &p->record;
-	struct span text = r->raw.data ? r->raw : r->message;
-	struct id_extra extra = {
-		.source = span_text(source_name(r->source)), .raw = text, .ordinal = raw->ordinal};
-	bool own_time = r->exact_time && r->decoded;
-
-	return id_line(p->hasher, r->app, r->machine_id, text, r->claimed_ns,
-		       own_time ? NULL : &extra, &r->id, err);
-}
-
 static enum err_kind encode(struct pipeline *p, struct err *err)
 {
 	struct record *r = &p->record;
@@ -225,13 +176,13 @@ static enum err_kind encode(struct pipeline *p, struct err *err)
 	return buf_check(&p->payload, err);
 }
 
-static void count_line(struct pipeline *p, size_t attrs_before, size_t attrs_after)
+static void count_line(struct pipeline *p)
 {
 	struct status *s = p->o.status;
 
 	if (!p->record.decoded)
 		atomic_fetch_add_explicit(&s->lines_undecoded, 1, memory_order_relaxed);
-	if (attrs_after > attrs_before)
+	if (stages_redacted(p->stages))
 		atomic_fetch_add_explicit(&s->lines_redacted, 1, memory_order_relaxed);
 	if (p->record.class != CLASS_app_log)
 		atomic_fetch_add_explicit(&s->lines_classified, 1, memory_order_relaxed);
@@ -241,32 +192,15 @@ static void count_line(struct pipeline *p, size_t attrs_before, size_t attrs_aft
 static enum err_kind take_line(struct pipeline *p, struct batch *batch, const struct raw *raw,
 			       struct err *err)
 {
-	struct record *r = &p->record;
-	size_t attrs_before, attrs_after;
 	enum err_kind rc;
 
-	decode(&p->decode, batch, raw, r);
-	attrs_before = r->attr_count;
-	redact(p->redactor, &p->arena, r);
-	attrs_after = r->attr_count;
-	rc = make_id(p, raw, err);
+	rc = stages_take(p->stages, batch, raw, &p->record, err);
 	if (rc == ERR_NONE)
-		rc = cut_text(p, &r->message, true, SPAN("message_bytes"), SPAN("message_sha256"),
-			      err);
-	if (rc == ERR_NONE && r->raw.data)
-		rc = cut_text(p, &r->raw, false, SPAN("raw_bytes"), SPAN("raw_sha256"), err);
-	if (rc)
-		return rc;
-	r->class = CLASS_app_log;
-	r->action = ACTION_none;
-	/* What flytrail prints about an event must not become an event. */
-	if (p->o.own_app.len == 0 || !span_equal(r->app, p->o.own_app))
-		classify(&p->arena, r);
-	rc = encode(p, err);
+		rc = encode(p, err);
 	if (rc == ERR_NONE)
-		rc = append_line(p, r->observed_ns, err);
+		rc = append_line(p, p->record.observed_ns, err);
 	if (rc == ERR_NONE)
-		count_line(p, attrs_before, attrs_after);
+		count_line(p);
 	return rc;
 }
 
@@ -280,13 +214,12 @@ enum err_kind pipeline_take(struct pipeline *p, struct batch *batch, struct err 
 	rc = pipeline_take_facts(p, err);
 	if (rc != ERR_NONE && rc != ERR_FULL)
 		return rc;
-	redactor_begin_batch(p->redactor);
+	stages_begin_batch(p->stages);
 	for (size_t i = 0; i < batch->count; i++) {
 		rc = take_line(p, batch, &batch->raws[i], err);
 		if (rc)
 			return rc;
 	}
-	arena_reset(&p->arena);
 	return ERR_NONE;
 }
 
