@@ -377,15 +377,23 @@ static void survey_segment(struct survey *v, const struct segment_header *h, con
 	find_rotten_commit(v, &w.keys, &g, bytes, len);
 }
 
+/* Up to the last byte that is not zero. */
+static size_t used_len(const uint8_t *bytes, size_t len)
+{
+	while (len >= sizeof(uint64_t) && get_u64_le(bytes + len - sizeof(uint64_t)) == 0)
+		len -= sizeof(uint64_t);
+	while (len > 0 && bytes[len - 1] == 0)
+		len--;
+	return len;
+}
+
 /* Overwrites what was never accepted, so that it cannot come back. */
 static enum err_kind cut_tail(struct spool *s, uint8_t *bytes, size_t len, uint64_t end,
 			      struct err *err)
 {
-	size_t used = len;
+	size_t used = used_len(bytes, len);
 	enum err_kind rc;
 
-	while (used > end && bytes[used - 1] == 0)
-		used--;
 	if (used > end) {
 		s->torn_bytes = used - end;
 		memset(bytes + end, 0, used - end);
@@ -400,7 +408,7 @@ static enum err_kind cut_tail(struct spool *s, uint8_t *bytes, size_t len, uint6
 		else if (rc)
 			return rc;
 	}
-	return used > end || len < SPOOL_SEGMENT_BYTES ? file_sync(s->tail_fd, err) : ERR_NONE;
+	return used > end ? file_sync(s->tail_fd, err) : ERR_NONE;
 }
 
 static enum err_kind repair(struct spool *s, const struct survey *v, uint8_t *bytes, size_t len,
