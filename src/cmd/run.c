@@ -1,0 +1,151 @@
+#include "cmd/cmd.h"
+
+#include "base/log.h"
+#include "run/lifecycle.h"
+#include "serve/http.h"
+#include "source/lines.h"
+#include "source/nats.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FINDINGS_BYTES = 1536 }; /* of one log line */
+
+struct run_command {
+	struct config config;
+	struct status status;
+	const char *const *files; /* NULL: the log stream */
+	size_t file_count;
+	const char *app;
+	bool progress_shown;
+};
+
+static enum err_kind open_nats(void *arg, int64_t last_accepted_ns, struct source *ret,
+			       struct err *err)
+{
+	const struct run_command *command = arg;
+	const struct config *c = &command->config;
+	const struct nats_options options = {
+		.url = c->nats_url,
+		.user = c->org,
+		.password = c->access_token,
+		.subject = c->subject,
+		.queue = c->queue,
+		.last_accepted_ns = last_accepted_ns,
+	};
+
+	return nats_open(ret, &options, err);
+}
+
+static enum err_kind open_lines(void *arg, int64_t last_accepted_ns, struct source *ret,
+				struct err *err)
+{
+	const struct run_command *command = arg;
+
+	(void)last_accepted_ns; /* files keep what they hold: nothing is missed */
+	return lines_open(ret, command->files, command->file_count, err);
+}
+
+static void show_progress(void *arg)
+{
+	struct run_command *command = arg;
+	struct status *s = &command->status;
+
+	(void)fprintf(stderr, "\r%" PRIu64 " lines read, %" PRIu64 " stored, %" PRIu64 " known ",
+		      atomic_load(&s->lines_received), atomic_load(&s->lines_stored),
+		      atomic_load(&s->duplicates));
+	(void)fflush(stderr);
+	command->progress_shown = true;
+}
+
+/* False: it cannot run with this configuration, and the log says why, all of it. */
+static bool read_config(struct config *c, unsigned for_flags)
+{
+	struct config_report report;
+	char text[FINDINGS_BYTES];
+
+	config_read(c, &report, environ);
+	config_require(c, for_flags, &report);
+	config_wipe(environ);
+	if (report.warning_count > 0)
+		log_warn(config_warning,
+			 LOG_TEXT("warning",
+				  config_report_text(&report, CONFIG_WARNING, text, sizeof(text))));
+	if (report.unknown_count > 0)
+		log_warn(config_unknown,
+			 LOG_TEXT("warning",
+				  config_report_text(&report, CONFIG_UNKNOWN, text, sizeof(text))));
+	if (report.bad_count > 0)
+		log_error(config_bad, LOG_TEXT("error", config_report_text(&report, CONFIG_BAD,
+									   text, sizeof(text))));
+	return report.bad_count == 0;
+}
+
+static bool read_arguments(struct run_command *command, int argc, char **argv)
+{
+	int i = 1;
+
+	if (argc > 2 && strcmp(argv[1], "--app") == 0) {
+		command->app = argv[2];
+		i = 3;
+	}
+	if (i < argc) {
+		command->files = (const char *const *)argv + i;
+		command->file_count = (size_t)(argc - i);
+	}
+	for (; i < argc; i++)
+		if (argv[i][0] == '-' && argv[i][1] != '\0')
+			return false;
+	return command->app[0] == '\0' || command->files;
+}
+
+static int run(struct run_command *command)
+{
+	struct run_options options = {
+		.config = &command->config,
+		.status = &command->status,
+		.open_source = command->files ? open_lines : open_nats,
+		.arg = command,
+		.app = span_text(command->app),
+	};
+	struct http *http = NULL;
+	struct err err;
+	int status;
+
+	if (command->files && isatty(STDERR_FILENO))
+		options.progress = show_progress;
+	status_init(&command->status);
+	/* Health is asked of a service; a file that is read in may stand beside one. */
+	if (!command->files && http_start(&http, command->config.listen, &command->status, &err)) {
+		log_error(fatal, LOG_TEXT("error", err.text));
+		status = err.kind == ERR_CONFIG ? CMD_USAGE : CMD_FAILED;
+	} else {
+		status = lifecycle_run(&options);
+	}
+	http_stop(http);
+	status_release(&command->status);
+	if (command->progress_shown)
+		(void)fputc('\n', stderr);
+	return status;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	struct run_command command = {.app = ""};
+	struct err err;
+
+	if (!read_arguments(&command, argc, argv)) {
+		(void)fprintf(stderr, "usage: flytrail run [--app APP] [FILE...|-]\n"
+				      "Without a file it reads the organisation's log stream.\n");
+		return CMD_USAGE;
+	}
+	if (lifecycle_harden(&err)) {
+		log_error(fatal, LOG_TEXT("error", err.text));
+		return CMD_FAILED;
+	}
+	if (!read_config(&command.config,
+			 CONFIG_FOR_STORE | (command.files ? 0u : CONFIG_FOR_NATS)))
+		return CMD_USAGE;
+	return run(&command);
+}
