@@ -232,8 +232,8 @@ authorization {{ users = [
             "and begin with \\dv flytrail.* to see the views.\n")
         input("Press Enter to end the demo and remove everything. ")
 
-    def tell(self):
-        begin = time.monotonic()
+    def prepare(self):
+        """Everything up to the rows being there; returns how many lines were published."""
         self.make_folder()
         say(f"1/5 a private Postgres and nats-server, in {self.folder}")
         self.start_postgres()
@@ -245,6 +245,11 @@ authorization {{ users = [
         say("4/5 the log stream of an organisation, as Fly would publish it")
         count = self.publish()
         wait_for(lambda: self.rows() >= count, f"{count} rows in Postgres")
+        return count
+
+    def tell(self):
+        begin = time.monotonic()
+        count = self.prepare()
         say(f"5/5 {count} lines published, {self.rows()} rows in Postgres, "
             f"{time.monotonic() - begin:.0f} s since the start")
         self.ask()

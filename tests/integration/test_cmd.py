@@ -1,0 +1,236 @@
+"""The commands that a person calls: config, doctor, help, version; and their exit statuses."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import lab  # noqa: E402
+
+FLYTRAIL = os.path.join(ROOT, "build", "flytrail")
+MARK = "MADE-UP-SECRET"
+
+
+def flytrail(*words, timeout=60, **env):
+    """Runs it with this environment and no other; returns status, stdout, stderr."""
+    done = subprocess.run([FLYTRAIL, *words], env=env, capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=timeout, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+class Usage(unittest.TestCase):
+    def test_alone_it_helps(self):
+        status, out, err = flytrail()
+        self.assertEqual((status, err), (0, ""))
+        self.assertEqual(out, flytrail("help")[1])
+
+    def test_help_names_every_command_and_option(self):
+        out = flytrail("help")[1]
+        for name in ("run", "classify", "migrate", "doctor", "config", "version", "help"):
+            self.assertRegex(out, rf"(?m)^  {name} ")
+        options = re.findall(r"(?m)^(\w+)=", flytrail("config")[1])
+        self.assertGreater(len(options), 15)
+        for name in options:
+            self.assertRegex(out, rf"(?m)^  {name} ")
+        self.assertLessEqual(max(map(len, out.splitlines())), 100)
+
+    def test_an_unknown_command_is_exit_2(self):
+        status, out, err = flytrail("frobnicate")
+        self.assertEqual((status, out), (2, ""))
+        self.assertIn("flytrail help", err)
+
+    def test_arguments_that_nobody_asked_for_are_exit_2(self):
+        for command in ("config", "doctor", "version"):
+            self.assertEqual(flytrail(command, "--now")[0], 2, command)
+
+    def test_version_names_itself_the_schema_and_the_libraries(self):
+        status, out, _ = flytrail("version")
+        self.assertEqual(status, 0)
+        for line in (r"flytrail \d+\.\d+\.\d+", r"schema \d+", r"nats\.c \d", r"libpq \d",
+                     r"libcrypto 3", r"cJSON \d", r"PCRE2 \d", r"zlib \d", r"libmicrohttpd \d"):
+            self.assertRegex(out, rf"(?m)^{line}")
+
+
+class Config(unittest.TestCase):
+    GOOD = {"ORG": "acme", "ACCESS_TOKEN": f"FlyV1 {MARK}",
+            "FLYTRAIL_DATABASE_URL": f"postgres://w:{MARK}@127.0.0.1/x",
+            "FLYTRAIL_ADMIN_DATABASE_URL": f"postgres://a:{MARK}@127.0.0.1/x"}
+
+    def test_secrets_are_masked(self):
+        status, out, err = flytrail("config", **self.GOOD)
+        self.assertEqual(status, 0)
+        self.assertNotIn(MARK, out + err)
+        for name in ("ACCESS_TOKEN", "FLYTRAIL_DATABASE_URL", "FLYTRAIL_ADMIN_DATABASE_URL"):
+            self.assertIn(f"{name}=***\n", out)
+        self.assertIn("ORG=acme\n", out)
+
+    def test_all_that_is_wrong_is_listed_at_once(self):
+        bad = {"FLYTRAIL_DRAIN_SECONDS": MARK, "FLYTRAIL_LISTEN": MARK, "NATS_URL": MARK,
+               "FLYTRAIL_SPOOL_MAX_BYTES": MARK, "FLYTRAIL_WRITER": MARK, "FLYTRAIL_X": MARK}
+        for command in ("config", "doctor"):
+            status, out, err = flytrail(command, **self.GOOD, **bad)
+            self.assertEqual(status, 2)
+            self.assertNotIn(MARK, out + err)
+            for name in bad:
+                self.assertRegex(err, rf"(?m)^(bad|unknown): {name}: ")
+
+    def test_what_is_missing_is_bad(self):
+        status, _, err = flytrail("config")
+        self.assertEqual(status, 2)
+        for name in ("ORG", "ACCESS_TOKEN", "FLYTRAIL_DATABASE_URL"):
+            self.assertIn(f"bad: {name}: is not set", err)
+
+    def test_the_shippers_queue_is_a_warning(self):
+        status, _, err = flytrail("config", QUEUE="org-logs", **self.GOOD)
+        self.assertEqual(status, 0)
+        self.assertIn("warning: QUEUE: is not honoured", err)
+
+    def test_credentials_in_the_address_are_refused_and_not_shown(self):
+        status, out, err = flytrail("config", NATS_URL=f"nats://u:{MARK}@127.0.0.1:1", **self.GOOD)
+        self.assertEqual(status, 2)
+        self.assertNotIn(MARK, out + err)
+
+
+class Doctor(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.pg = lab.Postgres().start()
+        cls.addClassCleanup(cls.pg.close)
+        cls.nats = lab.Nats().start()
+        cls.addClassCleanup(cls.nats.close)
+        cls.folder = tempfile.mkdtemp(prefix="flytrail-doctor-")
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        status, out, err = flytrail("migrate", FLYTRAIL_ADMIN_DATABASE_URL=cls.pg.url())
+        assert status == 0, out + err
+
+    def doctor(self, **changes):
+        env = {"ORG": self.nats.ORG[0], "ACCESS_TOKEN": f"FlyV1 {self.nats.ORG[1]}",
+               "NATS_URL": self.nats.url, "FLYTRAIL_SPOOL_DIR": f"{self.folder}/spool",
+               "FLYTRAIL_DATABASE_URL": self.pg.url("flytrail_writer"), **changes}
+        status, out, err = flytrail("doctor", **env)
+        self.assertEqual(err, "")
+        for line in out.splitlines():
+            self.assertRegex(line, r"^(ok  |warn|FAIL) [a-z]+: ")
+        return status, out
+
+    def assert_fails(self, pattern, **changes):
+        status, out = self.doctor(**changes)
+        self.assertEqual(status, 1, out)
+        self.assertRegex(out, rf"(?m)^FAIL {pattern}")
+        return out
+
+    def test_all_is_well(self):
+        status, out = self.doctor()
+        self.assertEqual(status, 0, out)
+        for part in ("configuration", "nats", "postgres", "schema", "rights", "clock"):
+            self.assertRegex(out, rf"(?m)^ok   {part}: ", out)
+        self.assertRegex(out, r"(?m)^(ok  |warn) spool: ")
+        self.assertNotIn("FAIL", out)
+        self.assertFalse(os.path.exists(f"{self.folder}/spool"), "doctor makes nothing")
+
+    def test_the_admins_url_does_not_belong_here(self):
+        _, out = self.doctor(FLYTRAIL_ADMIN_DATABASE_URL=self.pg.url())
+        self.assertRegex(out, "(?m)^warn configuration: FLYTRAIL_ADMIN_DATABASE_URL")
+
+    # NATS
+
+    def test_a_wrong_token(self):
+        out = self.assert_fails("nats: .*ACCESS_TOKEN", ACCESS_TOKEN=MARK)
+        self.assertNotIn(MARK, out)
+
+    def test_nobody_listens_there(self):
+        self.assert_fails("nats: .*Connection refused",
+                          NATS_URL=f"nats://127.0.0.1:{lab.free_port()}")
+
+    def test_a_name_that_does_not_resolve(self):
+        self.assert_fails("nats: DNS: ", NATS_URL="nats://nowhere.invalid:4222")
+
+    def test_a_server_that_says_nothing(self):
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen()
+            self.assert_fails("nats: ", NATS_URL=f"nats://127.0.0.1:{silent.getsockname()[1]}")
+
+    # Postgres
+
+    def test_postgres_is_not_there(self):
+        url = f"postgres://w:{MARK}@127.0.0.1:{lab.free_port()}/x"
+        out = self.assert_fails("postgres: .*refused", FLYTRAIL_DATABASE_URL=url)
+        self.assertNotIn(MARK, out)
+
+    def test_a_connection_string_that_is_none(self):
+        for url in (f"{MARK}", f"postgres://w:{MARK}@[::1", f"host=x password='{MARK}",
+                    f"postgres://w@127.0.0.1/x?{MARK}=1"):
+            out = self.assert_fails("postgres: ", FLYTRAIL_DATABASE_URL=url)
+            self.assertNotIn(MARK, out)
+
+    def test_a_role_that_does_not_exist(self):
+        self.assert_fails("postgres: .*nobody", FLYTRAIL_DATABASE_URL=self.pg.url("nobody"))
+
+    def test_a_postgres_that_does_not_answer(self):
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen()
+            port = silent.getsockname()[1]
+            self.assert_fails("postgres: ",
+                              FLYTRAIL_DATABASE_URL=f"postgres://w@127.0.0.1:{port}/x")
+
+    def test_a_database_without_the_schema(self):
+        self.pg.psql("CREATE DATABASE bare")
+        self.assert_fails("schema: .*flytrail migrate",
+                          FLYTRAIL_DATABASE_URL=self.pg.url("flytrail_writer", "bare"))
+
+    def test_a_database_that_takes_no_writes(self):
+        self.pg.psql("ALTER ROLE flytrail_writer SET default_transaction_read_only = on")
+        try:
+            self.assert_fails("postgres: .*(no writes|read-only)")
+        finally:
+            self.pg.psql("ALTER ROLE flytrail_writer RESET default_transaction_read_only")
+
+    def test_a_superuser_is_too_much(self):
+        status, out = self.doctor(FLYTRAIL_DATABASE_URL=self.pg.url())
+        self.assertRegex(out, "(?m)^warn rights: .*superuser")
+        self.assertEqual(status, 0, out)
+
+    def test_rights_beyond_need_are_told(self):
+        self.pg.psql("""
+            CREATE ROLE greedy LOGIN CREATEROLE CREATEDB IN ROLE flytrail_writer;
+            GRANT DELETE ON flytrail.log_lines TO greedy""")
+        _, out = self.doctor(FLYTRAIL_DATABASE_URL=self.pg.url("greedy"))
+        self.assertRegex(out, "(?m)^warn rights: greedy has CREATEROLE CREATEDB")
+        self.assertRegex(out, "(?m)^warn rights: greedy may .*DELETE")
+        self.pg.psql("CREATE ROLE heir LOGIN IN ROLE flytrail_owner")
+        _, out = self.doctor(FLYTRAIL_DATABASE_URL=self.pg.url("heir"))
+        self.assertRegex(out, "(?m)^warn rights: heir owns")
+
+    def test_a_role_that_may_only_read(self):
+        self.assert_fails("(rights|schema): .*flytrail_reader",
+                          FLYTRAIL_DATABASE_URL=self.pg.url("flytrail_reader"))
+
+    # The spool
+
+    def test_a_spool_that_is_a_file(self):
+        path = f"{self.folder}/file"
+        with open(path, "w", encoding="ascii"):
+            pass
+        self.assert_fails("spool: .*no folder", FLYTRAIL_SPOOL_DIR=path)
+
+    def test_a_spool_larger_than_the_disk(self):
+        status, out = self.doctor(FLYTRAIL_SPOOL_MAX_BYTES="16384GiB")
+        self.assertEqual(status, 0, out)
+        self.assertRegex(out, "(?m)^warn spool: .*less than FLYTRAIL_SPOOL_MAX_BYTES")
+
+    def test_a_spool_that_may_not_be_written(self):
+        if os.getuid() == 0 and not os.path.isdir("/proc/self/task"):
+            self.skipTest("needs a folder that even root may not write")
+        self.assert_fails("spool: cannot write", FLYTRAIL_SPOOL_DIR="/proc/self/task/spool")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,112 @@
+"""The demo tells its incident, and leaves nothing behind, however it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import lab  # noqa: E402
+
+DEMO = [sys.executable, os.path.join(ROOT, "deploy", "demo", "demo.py")]
+WIDTH = 100
+
+
+def descendants(pid):
+    found = []
+    for child in lab.children(pid):
+        found += [child, *descendants(child)]
+    return found
+
+
+def is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Demo(unittest.TestCase):
+    def answers(self, output):
+        """The blocks of psql's output, by the number of their question."""
+        parts = output.split("\n\n")
+        found, number = {}, None
+        for part in parts:
+            head = part.split(".", 1)[0].strip()
+            if head.isdigit():
+                number = int(head)
+            elif "-+-" in part and number:
+                found[number] = part
+        return found
+
+    def test_the_incident_is_told(self):
+        done = subprocess.run(DEMO, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                              timeout=180, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout[-3000:] + done.stderr[-3000:])
+        self.assertEqual(done.stderr, "")
+        out = done.stdout
+        for line in out.splitlines():
+            self.assertLessEqual(len(line), WIDTH, line)
+        self.assertNotIn("made-up-password", out)
+        self.assertNotIn("nobody@example.com", out)  # an application's line that only sounds so
+        answers = self.answers(out)
+        self.assertEqual(sorted(answers), [1, 2, 3, 4, 5])
+
+        timeline = answers[1]
+        order = [timeline.index(word) for word in
+                 ("ssh_session.opened", "exit.main_child", "oom.killed", "restart.gave_up",
+                  "deploy.image_prepared", "deploy.machine_started")]
+        self.assertEqual(order, sorted(order), timeline)
+        sessions = answers[2]
+        self.assertEqual(sessions.count("@example.com"), 2, sessions)
+        self.assertIn("mara.lind@example.com", sessions)
+        self.assertIn("jonas.vik@example.com", sessions)
+        deploys = answers[3]
+        self.assertEqual(deploys.count("shop-web"), 2, deploys)
+        self.assertEqual(deploys.count("shop-worker"), 1, deploys)
+        restarts = answers[4]
+        self.assertEqual(restarts.count("shop-worker"), 5, restarts)
+        self.assertEqual(restarts.count("billing-api"), 1, restarts)
+        self.assertIn("start", answers[5])
+        self.assertFalse(os.path.exists(out.split("\n")[0].split()[-1]))
+
+    def stop_it(self, number, after):
+        demo = subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                stdin=subprocess.DEVNULL)
+        folder = None
+        for line in demo.stdout:
+            if line.startswith("1/5"):
+                folder = line.split()[-1]
+            if line.startswith(after):
+                break
+        lab.wait_for(lambda: len(descendants(demo.pid)) > 0, what="the demo's servers")
+        time.sleep(0.2)  # anywhere in this step will do
+        seen = descendants(demo.pid)
+        demo.send_signal(number)
+        demo.communicate(timeout=60)
+        self.assertNotEqual(demo.returncode, 0)
+        lab.wait_for(lambda: not any(map(is_running, seen)), what="the end of the demo's servers")
+        self.assertFalse(os.path.exists(folder))
+
+    def test_ctrl_c_leaves_nothing(self):
+        self.stop_it(signal.SIGINT, "1/5")
+
+    def test_a_terminal_that_closes_leaves_nothing(self):
+        self.stop_it(signal.SIGHUP, "3/5")
+
+    def test_an_error_leaves_nothing_and_says_what(self):
+        done = subprocess.run(DEMO, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                              timeout=120, check=False,
+                              env={**os.environ, "DEMO_FLYTRAIL": "/bin/false"})
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("demo: flytrail migrate failed", done.stderr)
+        folder = done.stdout.split("\n")[0].split()[-1]
+        self.assertFalse(os.path.exists(folder))
+
+
+if __name__ == "__main__":
+    unittest.main()
