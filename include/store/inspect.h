@@ -8,8 +8,7 @@
  *
  * Threads: one.
  * Limits:  every wait on the server ends after INSPECT_WAIT_SECONDS.
- * Errors:  ERR_CONFIG and ERR_RETRY as the store's; the text has libpq's own
- *          words, which name host and role and never a password.
+ * Errors:  the session's (store/session.h); a server that takes no writes is one.
  */
 
 #include "base/err.h"
@@ -19,7 +18,6 @@ enum { INSPECT_WAIT_SECONDS = 5, INSPECT_NAME_BYTES = 64 };
 struct inspection {
 	int server_version; /* 150006 */
 	char role[INSPECT_NAME_BYTES];
-	bool read_only; /* a standby, or a disk that is full by the provider's measure */
 
 	int schema_version; /* 0: no schema `flytrail` that the role may see */
 	int oldest_binary;  /* a binary that knows a smaller schema may not use this one */

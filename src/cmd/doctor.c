@@ -172,24 +172,18 @@ out:
 
 static void check_schema(struct doctor *d, const struct inspection *in)
 {
-	int newest = migrate_newest();
+	struct err err = {0};
 
 	if (in->schema_version == 0)
 		tell(d, FAIL,
-		     "schema: there is none; run `flytrail migrate` with "
-		     "FLYTRAIL_ADMIN_DATABASE_URL");
-	else if (in->schema_version < newest)
-		tell(d, FAIL, "schema: %d, this binary needs %d; run `flytrail migrate`",
-		     in->schema_version, newest);
-	else if (in->oldest_binary > newest)
-		tell(d, FAIL,
-		     "schema: %d, too new for this binary, which knows %d; use a newer one",
-		     in->schema_version, newest);
-	else if (in->schema_version > newest)
-		tell(d, WARN, "schema: %d, newer than this binary's %d, which can live with it",
-		     in->schema_version, newest);
+		     "schema: there is none that %s may see; run `flytrail migrate` with "
+		     "FLYTRAIL_ADMIN_DATABASE_URL",
+		     in->role);
+	else if (migrate_check(in->schema_version, in->oldest_binary, &err))
+		tell(d, FAIL, "schema: %s", err.text);
 	else
-		tell(d, OK, "schema: %d", in->schema_version);
+		tell(d, OK, "schema: %d, this binary's is %d", in->schema_version,
+		     migrate_newest());
 	if (in->schema_version > 0 && !in->can_add)
 		tell(d, FAIL,
 		     "rights: %s may not add to the trail; let FLYTRAIL_DATABASE_URL name the "
@@ -247,17 +241,14 @@ static void check_postgres(struct doctor *d)
 	struct err err = {0};
 
 	if (store_inspect(&in, d->config->database_url, &err)) {
-		tell(d, FAIL, "postgres: %s; check FLYTRAIL_DATABASE_URL", err.text);
+		tell(d, FAIL, "postgres: %s; check FLYTRAIL_DATABASE_URL%s", err.text,
+		     strstr(err.text, "read-only") != NULL
+			     ? ": a standby, or a server whose disk is full, takes no writes"
+			     : "");
 		return;
 	}
-	if (in.read_only)
-		tell(d, FAIL,
-		     "postgres: %d.%d takes no writes: a standby, or its disk is full; use the "
-		     "primary's address (port 5432 on Fly)",
-		     in.server_version / 10000, in.server_version % 10000);
-	else
-		tell(d, OK, "postgres: %d.%d, as %s, in %" PRId64 " ms", in.server_version / 10000,
-		     in.server_version % 10000, in.role, in.round_trip_ns / NS_PER_MS);
+	tell(d, OK, "postgres: %d.%d, as %s, in %" PRId64 " ms", in.server_version / 10000,
+	     in.server_version % 10000, in.role, in.round_trip_ns / NS_PER_MS);
 	check_schema(d, &in);
 	check_excess(d, &in);
 	check_clock(d, &in);

@@ -8,6 +8,7 @@
 #include "source/nats.h"
 #include "stage/redact.h"
 #include "store/inspect.h"
+#include "store/migrate.h"
 
 int cmd_version(int argc, char **argv)
 {
@@ -16,6 +17,7 @@ int cmd_version(int argc, char **argv)
 	if (!cmd_takes_no_arguments(argc, argv))
 		return CMD_USAGE;
 	(void)printf("flytrail %s\n", FLYTRAIL_VERSION);
+	(void)printf("schema %d\n", migrate_newest());
 	(void)printf("nats.c %s\n", nats_library_version());
 	(void)printf("libpq %d.%d\n", libpq / 10000, libpq % 10000);
 	(void)printf("libcrypto %s\n", hash_library_version());

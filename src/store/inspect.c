@@ -1,141 +1,25 @@
 #include "store/inspect.h"
 
 #include "base/time.h"
+#include "store/session.h"
 
-#include <errno.h>
-#include <inttypes.h>
-#include <libpq-fe.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-struct link {
-	PGconn *pg;
-	int64_t deadline_ns; /* on the monotonic clock */
-};
-
-static void begin_wait(struct link *l)
-{
-	l->deadline_ns = time_monotonic_ns() + INSPECT_WAIT_SECONDS * NS_PER_S;
-}
-
-/* libpq's last words, on one line. */
-static enum err_kind pg_failed(struct link *l, struct err *err, const char *doing)
-{
-	const char *text = PQerrorMessage(l->pg);
-	char line[ERR_TEXT_BYTES];
-	size_t len = 0;
-
-	for (; *text != '\0' && len + 1 < sizeof(line); text++) {
-		line[len] = *text;
-		if (*text == '\n' || *text == '\t')
-			line[len] = ' ';
-		len++;
-	}
-	while (len > 0 && line[len - 1] == ' ')
-		len--;
-	line[len] = '\0';
-	return err_set(err, ERR_RETRY, "%s: %s", doing, len > 0 ? line : "no answer");
-}
-
-static enum err_kind wait_for(struct link *l, short events, struct err *err)
-{
-	struct pollfd p = {.fd = PQsocket(l->pg), .events = events};
-	int64_t left_ns = l->deadline_ns - time_monotonic_ns();
-	int got;
-
-	do {
-		got = left_ns > 0 ? poll(&p, 1, (int)(left_ns / NS_PER_MS) + 1) : 0;
-		left_ns = l->deadline_ns - time_monotonic_ns();
-	} while (got < 0 && errno == EINTR);
-	if (got > 0)
-		return ERR_NONE;
-	return err_set(err, ERR_RETRY, "Postgres did not answer within %d s", INSPECT_WAIT_SECONDS);
-}
-
-static enum err_kind connect_to(struct link *l, const char *url, struct err *err)
-{
-	const char *const names[] = {"dbname", "fallback_application_name", NULL};
-	const char *const values[] = {url, "flytrail doctor", NULL};
-	PQconninfoOption *parsed = PQconninfoParse(url, NULL);
-	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
-	enum err_kind rc;
-
-	/* libpq's words about a bad connection string quote it, so they are not used. */
-	if (parsed == NULL)
-		return err_set(
-			err, ERR_CONFIG,
-			"the connection string cannot be read: give postgres://USER:PASSWORD@"
-			"HOST:PORT/DATABASE, special characters as %%XX");
-	PQconninfoFree(parsed);
-	l->pg = PQconnectStartParams(names, values, 1);
-	if (l->pg == NULL)
-		return err_set(err, ERR_FATAL, "out of memory for a connection to Postgres");
-	begin_wait(l);
-	while (PQstatus(l->pg) != CONNECTION_BAD && state != PGRES_POLLING_OK) {
-		rc = wait_for(l, state == PGRES_POLLING_READING ? POLLIN : POLLOUT, err);
-		if (rc)
-			return rc;
-		state = PQconnectPoll(l->pg);
-		if (state == PGRES_POLLING_FAILED)
-			break;
-	}
-	if (PQstatus(l->pg) != CONNECTION_OK)
-		return pg_failed(l, err, "cannot connect");
-	if (PQsetnonblocking(l->pg, 1) != 0)
-		return pg_failed(l, err, "cannot prepare the connection");
-	return ERR_NONE;
-}
-
-static enum err_kind await_result(struct link *l, struct err *err)
-{
-	enum err_kind rc;
-
-	for (;;) {
-		int unsent = PQflush(l->pg);
-
-		if (unsent == 0 && !PQisBusy(l->pg))
-			return ERR_NONE;
-		rc = wait_for(l, unsent > 0 ? POLLIN | POLLOUT : POLLIN, err);
-		if (rc)
-			return rc;
-		if (unsent < 0 || PQconsumeInput(l->pg) != 1)
-			return pg_failed(l, err, "the connection broke");
-	}
-}
-
-/* One statement that gives one row of at least `columns` columns. */
-static enum err_kind ask(struct link *l, const char *sql, int columns, PGresult **ret,
-			 struct err *err)
+/* One statement that gives one row. */
+static enum err_kind ask(struct session *s, const char *sql, PGresult **ret, struct err *err)
 {
 	PGresult *row = NULL;
-	PGresult *more;
-	enum err_kind rc = ERR_NONE;
+	enum err_kind rc = session_ask(s, sql, NULL, 0, &row, err);
 
-	begin_wait(l);
-	if (PQsendQueryParams(l->pg, sql, 0, NULL, NULL, NULL, NULL, 0) != 1)
-		return pg_failed(l, err, "cannot ask");
-	for (;;) {
-		rc = await_result(l, err);
-		if (rc)
-			goto out;
-		more = PQgetResult(l->pg);
-		if (more == NULL)
-			break;
+	if (rc)
+		return rc;
+	if (PQntuples(row) != 1) {
 		PQclear(row);
-		row = more;
-	}
-	if (row == NULL || PQresultStatus(row) != PGRES_TUPLES_OK || PQntuples(row) != 1 ||
-	    PQnfields(row) < columns) {
-		rc = pg_failed(l, err, "a question was refused");
-		goto out;
+		return err_set(err, ERR_CONFIG, "Postgres' catalogues do not say who is connected");
 	}
 	*ret = row;
-	row = NULL;
-out:
-	PQclear(row);
-	return rc;
+	return ERR_NONE;
 }
 
 static int64_t number(const PGresult *row, int column)
@@ -150,30 +34,28 @@ static bool truth(const PGresult *row, int column)
 
 static const char ROLE_SQL[] =
 	"SELECT current_setting('server_version_num')::int, r.rolname, "
-	"pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool, "
 	"r.rolsuper, r.rolcreaterole, r.rolcreatedb, r.rolbypassrls, r.rolreplication, "
 	"CASE WHEN to_regnamespace('flytrail') IS NULL THEN false "
 	" WHEN NOT has_schema_privilege('flytrail', 'USAGE') THEN false "
 	" ELSE to_regclass('flytrail.schema_version') IS NOT NULL END "
 	"FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
 
-static enum err_kind ask_role(struct link *l, struct inspection *in, bool *ret_schema,
+static enum err_kind ask_role(struct session *s, struct inspection *in, bool *ret_schema,
 			      struct err *err)
 {
 	PGresult *row = NULL;
-	enum err_kind rc = ask(l, ROLE_SQL, 9, &row, err);
+	enum err_kind rc = ask(s, ROLE_SQL, &row, err);
 
 	if (rc)
 		return rc;
 	in->server_version = (int)number(row, 0);
 	(void)snprintf(in->role, sizeof(in->role), "%s", PQgetvalue(row, 0, 1));
-	in->read_only = truth(row, 2);
-	in->superuser = truth(row, 3);
-	in->create_role = truth(row, 4);
-	in->create_db = truth(row, 5);
-	in->bypass_rls = truth(row, 6);
-	in->replication = truth(row, 7);
-	*ret_schema = truth(row, 8);
+	in->superuser = truth(row, 2);
+	in->create_role = truth(row, 3);
+	in->create_db = truth(row, 4);
+	in->bypass_rls = truth(row, 5);
+	in->replication = truth(row, 6);
+	*ret_schema = truth(row, 7);
 	PQclear(row);
 	return ERR_NONE;
 }
@@ -191,10 +73,10 @@ static const char RIGHTS_SQL[] =
 	"FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
 	"WHERE n.nspname = 'flytrail' AND c.relkind IN ('r', 'p')";
 
-static enum err_kind ask_rights(struct link *l, struct inspection *in, struct err *err)
+static enum err_kind ask_rights(struct session *s, struct inspection *in, struct err *err)
 {
 	PGresult *row = NULL;
-	enum err_kind rc = ask(l, RIGHTS_SQL, 3, &row, err);
+	enum err_kind rc = ask(s, RIGHTS_SQL, &row, err);
 
 	if (rc)
 		return rc;
@@ -205,15 +87,15 @@ static enum err_kind ask_rights(struct link *l, struct inspection *in, struct er
 	return ERR_NONE;
 }
 
-static enum err_kind ask_schema(struct link *l, struct inspection *in, struct err *err)
+static enum err_kind ask_schema(struct session *s, struct inspection *in, struct err *err)
 {
 	PGresult *row = NULL;
 	enum err_kind rc;
 
-	rc = ask(l,
-		 "SELECT coalesce(max(number), 0), coalesce(max(oldest_binary), 0) "
+	rc = ask(s,
+		 "SELECT coalesce(max(version), 0), coalesce(max(oldest_binary), 0) "
 		 "FROM flytrail.schema_version",
-		 2, &row, err);
+		 &row, err);
 	if (rc)
 		return rc;
 	in->schema_version = (int)number(row, 0);
@@ -222,15 +104,14 @@ static enum err_kind ask_schema(struct link *l, struct inspection *in, struct er
 	return ERR_NONE;
 }
 
-static enum err_kind ask_clock(struct link *l, struct inspection *in, struct err *err)
+static enum err_kind ask_clock(struct session *s, struct inspection *in, struct err *err)
 {
 	int64_t before_ns = time_now_ns();
 	int64_t start_ns = time_monotonic_ns();
 	PGresult *row = NULL;
 	enum err_kind rc;
 
-	rc = ask(l, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint", 1, &row,
-		 err);
+	rc = ask(s, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint", &row, err);
 	if (rc)
 		return rc;
 	in->round_trip_ns = time_monotonic_ns() - start_ns;
@@ -241,23 +122,27 @@ static enum err_kind ask_clock(struct link *l, struct inspection *in, struct err
 
 enum err_kind store_inspect(struct inspection *ret, const char *url, struct err *err)
 {
+	const struct session_options options = {.url = url,
+						.url_name = "FLYTRAIL_DATABASE_URL",
+						.connect_seconds = INSPECT_WAIT_SECONDS,
+						.answer_seconds = INSPECT_WAIT_SECONDS};
 	struct inspection in = {0};
-	struct link l = {0};
+	struct session *s = NULL;
 	bool schema = false;
 	enum err_kind rc;
 
-	rc = connect_to(&l, url, err);
+	rc = session_open(&s, &options, err);
 	if (!rc)
-		rc = ask_clock(&l, &in, err);
+		rc = ask_clock(s, &in, err);
 	if (!rc)
-		rc = ask_role(&l, &in, &schema, err);
+		rc = ask_role(s, &in, &schema, err);
 	if (!rc && schema)
-		rc = ask_rights(&l, &in, err);
+		rc = ask_rights(s, &in, err);
 	if (!rc && schema)
-		rc = ask_schema(&l, &in, err);
+		rc = ask_schema(s, &in, err);
 	if (!rc)
 		*ret = in;
-	PQfinish(l.pg);
+	session_close(s);
 	return rc;
 }
 

@@ -210,7 +210,7 @@ class Doctor(unittest.TestCase):
         self.assertRegex(out, "(?m)^warn rights: heir owns")
 
     def test_a_role_that_may_only_read(self):
-        self.assert_fails("(rights|schema): .*flytrail_reader",
+        self.assert_fails("postgres: .*permission denied.*FLYTRAIL_DATABASE_URL",
                           FLYTRAIL_DATABASE_URL=self.pg.url("flytrail_reader"))
 
     # The spool
