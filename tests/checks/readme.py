@@ -52,7 +52,7 @@ def main():
     pages += tap.files(["deploy"], [".md", ".toml"])
     report.case("README names every option", readme_lacks(readme, options))
     report.case("README names every command",
-                readme_lacks(readme, [f"flytrail {name}" for name in commands]))
+                readme_lacks(readme, commands))
     report.case("README names every folder of src/", readme_lacks(readme, folders))
     report.case("no page names an option that is none", unknown_options(options, pages))
     report.case("no page points to a file that is not there", dead_links(pages))
