@@ -50,7 +50,7 @@ LIB = $(BUILD)/libflytrail.a
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 # Programs that tests, bench and demo run; the rest of tests/support is linked into unit tests.
-TOOLS := $(BUILD)/tests/support/natspub
+TOOLS := $(BUILD)/tests/support/natspub $(BUILD)/tests/support/store_driver
 SUPPORT := $(filter-out $(TOOLS:%=%.o),$(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/support/*.c))))
 SQL := $(sort $(wildcard sql/*.sql))
 
@@ -83,8 +83,8 @@ $(BUILD)/tests/support/%.o: tests/support/%.c
 	@mkdir -p $(@D)
 	$(call SAY,CC) $(CC) $(CFLAGS_ALL) -c -o $@ $<
 
-$(TOOLS): %: %.o
-	$(call SAY,LINK) $(CC) $(LINK) -o $@ $< $(LIBS)
+$(TOOLS): %: %.o $(LIB)
+	$(call SAY,LINK) $(CC) $(LINK) -o $@ $^ $(LIBS)
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(SUPPORT) $(LIB)
 	@mkdir -p $(@D)
