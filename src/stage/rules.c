@@ -55,6 +55,7 @@ static struct {
 	pthread_once_t once;
 	uint8_t head[FIRST_BYTES + 1];
 	uint8_t next[ARRAY_LEN(rules)];
+	unsigned any_from[FORM_ANY + 1]; /* who the chain FIRST_ANY has rules for, by form */
 } rule_index = {.once = PTHREAD_ONCE_INIT};
 
 static bool is_digit(char c)
@@ -269,6 +270,8 @@ static void index_rules(void)
 		unsigned char first = (unsigned char)rules[i].pattern[0];
 
 		index_rule(first == '{' ? FIRST_ANY : first, i);
+		for (unsigned form = LINE_BARE; first == '{' && form <= FORM_ANY; form *= 2)
+			rule_index.any_from[form] |= rules[i].forms & form ? rules[i].from : 0;
 	}
 }
 
@@ -290,5 +293,7 @@ const struct rule *rules_find(const struct line *line, unsigned from, struct fie
 		return NULL;
 	MUST0(pthread_once(&rule_index.once, index_rules));
 	rule = find_in_chain((unsigned char)line->text.data[0], line, from, ret);
-	return rule ? rule : find_in_chain(FIRST_ANY, line, from, ret);
+	if (rule || !(rule_index.any_from[line->form] & from & ~(unsigned)FROM_NOT_INFO))
+		return rule;
+	return find_in_chain(FIRST_ANY, line, from, ret);
 }
