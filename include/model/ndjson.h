@@ -6,8 +6,8 @@
  * classify` prints it and as archives keep it.
  *
  * The keys are the columns of flytrail.log_lines, in their order; times are
- * RFC 3339 with nine digits (so occurred_ns is not needed); what is empty is
- * null. raw, where there is one, is in base64.
+ * RFC 3339 with nine digits (so occurred_ns is not needed); what is empty, or
+ * RECORD_NO_TIME, is null. raw, where there is one, is in base64.
  *
  * Threads: pure functions.
  */

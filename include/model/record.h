@@ -65,6 +65,9 @@ struct finding {
 	struct span summary;        /* one sentence; empty: the message says it */
 };
 
+/* For a record that is looked at and not stored: there is no such time. */
+#define RECORD_NO_TIME INT64_MIN
+
 struct record {
 	struct id id;
 	int64_t occurred_ns;

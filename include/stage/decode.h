@@ -68,6 +68,7 @@ struct decode_context {
 	struct arena *arena;
 	struct span org; /* the organisation, as configured; may be empty */
 	struct span app; /* for forms that do not name it; may be empty */
+	bool any_time;   /* takes a time however far away: to look at lines, not to store them */
 };
 
 /* Fills *ret wholly, class and finding apart. raw may be of any content. */

@@ -31,6 +31,7 @@ struct stages_options {
 	struct span org;     /* may be empty */
 	struct span app;     /* for forms that do not name it; may be empty */
 	struct span own_app; /* flytrail's own lines are app_log, whatever they say; may be empty */
+	bool any_time;       /* as in decode.h */
 };
 
 struct stages;

@@ -36,10 +36,11 @@ static void print_option(const struct config_option *o)
 
 static void print_command(const char *name, const char *arguments, const char *doc)
 {
-	char text[NAME_WIDTH];
+	int len = printf("  %s %s", name, arguments);
 
-	(void)snprintf(text, sizeof(text), "%s %s", name, arguments);
-	(void)printf("  %-*s", NAME_WIDTH, text);
+	if (len >= NAME_WIDTH + 2) /* the sentence starts on a line of its own */
+		len = printf("\n") - 1;
+	(void)printf("%*s", NAME_WIDTH + 2 - len, "");
 	print_wrapped(doc);
 }
 

@@ -21,7 +21,7 @@ static void write_time(struct buf *out, const char *key, int64_t ns)
 {
 	char text[TIME_TEXT_BYTES];
 
-	write_text(out, key, span_text(time_format(ns, text)));
+	write_text(out, key, span_text(ns == RECORD_NO_TIME ? "" : time_format(ns, text)));
 }
 
 /* Three bytes, or what is left of them, as four digits. */

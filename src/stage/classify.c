@@ -167,9 +167,9 @@ static struct span lower_case(struct arena *arena, struct span s)
 	if (text == NULL)
 		return s;
 	for (size_t i = 0; i < s.len; i++) {
-		char c = s.data[i];
-
-		text[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+		text[i] = s.data[i];
+		if (text[i] >= 'A' && text[i] <= 'Z')
+			text[i] = (char)(text[i] + ('a' - 'A'));
 	}
 	return span_of(text, s.len);
 }

@@ -98,6 +98,8 @@ static const char *refuse_time(struct draft *d, int64_t *ret_ns, bool *ret_exact
 	if (!time_parse(d->time, d->text_time, ret_ns, &digits))
 		return "unreadable";
 	*ret_exact = !d->text_time || digits >= 3; /* Go cuts zeros at the end: `39Z` is exact */
+	if (d->ctx->any_time)
+		return NULL;
 	if (*ret_ns < r->observed_ns - DECODE_PAST_MAX_DAYS * ns_per_day ||
 	    *ret_ns > r->observed_ns + DECODE_FUTURE_MAX_DAYS * ns_per_day)
 		return "out_of_range";

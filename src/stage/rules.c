@@ -271,7 +271,7 @@ static void index_rules(void)
 
 		index_rule(first == '{' ? FIRST_ANY : first, i);
 		for (unsigned form = LINE_BARE; first == '{' && form <= FORM_ANY; form *= 2)
-			rule_index.any_from[form] |= rules[i].forms & form ? rules[i].from : 0;
+			rule_index.any_from[form] |= (rules[i].forms & form) ? rules[i].from : 0;
 	}
 }
 

@@ -25,7 +25,11 @@ enum err_kind stages_new(struct stages **ret, const struct stages_options *optio
 		return err_set(err, ERR_FATAL, "out of memory for the stages");
 	arena_init(&s->arena, STAGES_ARENA_BYTES_MAX);
 	s->decode = (struct decode_context){
-		.arena = &s->arena, .org = options->org, .app = options->app};
+		.arena = &s->arena,
+		.org = options->org,
+		.app = options->app,
+		.any_time = options->any_time,
+	};
 	s->own_app = options->own_app;
 	rc = redactor_new(&s->redactor, err);
 	if (rc == ERR_NONE)
@@ -85,7 +89,7 @@ static enum err_kind hex_digest(struct stages *s, struct span text, struct span 
 
 static enum err_kind cut_message(struct stages *s, struct record *r, struct err *err)
 {
-	struct span hex;
+	struct span hex = SPAN("");
 	enum err_kind rc;
 
 	if (r->message.len <= RECORD_TEXT_BYTES_MAX)
@@ -101,7 +105,7 @@ static enum err_kind cut_message(struct stages *s, struct record *r, struct err 
 
 static enum err_kind cut_raw(struct stages *s, struct record *r, struct err *err)
 {
-	struct span hex;
+	struct span hex = SPAN("");
 	enum err_kind rc;
 
 	if (r->raw.data == NULL || r->raw.len <= RECORD_TEXT_BYTES_MAX)

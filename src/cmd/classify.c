@@ -1,0 +1,153 @@
+/*
+ * flytrail classify [FILE...] [--app APP]: what each line is, without database or configuration.
+ *
+ * The same input gives the same output on any day: a time is taken however old it is, and there is
+ * no time of arrival.
+ */
+
+#include "cmd/cmd.h"
+#include "model/ndjson.h"
+#include "source/lines.h"
+#include "stage/stages.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+enum { OUT_BYTES_MAX = 64 * 1024 * 1024, OUT_FLUSH_BYTES = 256 * 1024 };
+
+struct classify_job {
+	const char **paths;
+	size_t path_count;
+	const char *app;
+	struct source source;
+	struct batch *batch;
+	struct stages *stages;
+	struct record record;
+	struct buf out;
+	bool reader_gone; /* nobody reads our output any more */
+};
+
+static int usage(const char *what, const char *argument)
+{
+	(void)fprintf(stderr,
+		      "flytrail: classify: %s%s; it is: flytrail classify [FILE...] [--app APP]\n",
+		      what, argument);
+	return CMD_USAGE;
+}
+
+/* Sorts the arguments into job; the paths are lent from argv. */
+static int read_arguments(struct classify_job *job, int argc, char **argv)
+{
+	bool only_paths = false;
+
+	for (int i = 1; i < argc; i++) {
+		const char *a = argv[i];
+
+		if (only_paths || a[0] != '-' || a[1] == '\0')
+			job->paths[job->path_count++] = a;
+		else if (strcmp(a, "--") == 0)
+			only_paths = true;
+		else if (strncmp(a, "--app=", 6) == 0)
+			job->app = a + 6;
+		else if (strcmp(a, "--app") == 0 && i + 1 < argc)
+			job->app = argv[++i];
+		else
+			return usage(strcmp(a, "--app") == 0 ? "a name must follow "
+							     : "there is no option ",
+				     a);
+	}
+	return CMD_OK;
+}
+
+/* Writes what is in job->out. A reader that went away is no error: it has what it wanted. */
+static enum err_kind flush_out(struct classify_job *job, struct err *err)
+{
+	enum err_kind rc = buf_check(&job->out, err);
+
+	if (rc)
+		return rc;
+	if (fwrite(job->out.data, 1, job->out.len, stdout) != job->out.len || fflush(stdout) != 0) {
+		job->reader_gone = errno == EPIPE;
+		if (!job->reader_gone)
+			return err_errno(err, ERR_FATAL, "standard output cannot be written");
+	}
+	buf_reset(&job->out);
+	return ERR_NONE;
+}
+
+static enum err_kind classify_batch(struct classify_job *job, struct err *err)
+{
+	enum err_kind rc = ERR_NONE;
+
+	stages_begin_batch(job->stages);
+	for (size_t i = 0; i < job->batch->count && rc == ERR_NONE && !job->reader_gone; i++) {
+		job->batch->raws[i].received_ns = RECORD_NO_TIME;
+		rc = stages_take(job->stages, job->batch, &job->batch->raws[i], &job->record, err);
+		if (rc)
+			return rc;
+		ndjson_write(&job->record, NDJSON_WITH_FINDING, &job->out);
+		if (job->out.len >= OUT_FLUSH_BYTES)
+			rc = flush_out(job, err);
+	}
+	if (rc == ERR_NONE && job->out.len > 0 && !job->reader_gone)
+		rc = flush_out(job, err);
+	return rc;
+}
+
+static enum err_kind classify_all(struct classify_job *job, struct err *err)
+{
+	struct stages_options options = {.app = span_text(job->app), .any_time = true};
+	bool last = false;
+	enum err_kind rc = stages_new(&job->stages, &options, err);
+
+	if (rc == ERR_NONE)
+		rc = batch_new(&job->batch, err);
+	if (rc == ERR_NONE)
+		rc = lines_open(&job->source, job->paths, job->path_count, err);
+	while (rc == ERR_NONE && !last && !job->reader_gone) {
+		batch_reset(job->batch);
+		rc = job->source.ops->read(job->source.ctx, job->batch, err);
+		last = job->batch->last;
+		if (rc == ERR_NONE)
+			rc = classify_batch(job, err);
+	}
+	return rc;
+}
+
+static void release(struct classify_job *job)
+{
+	if (job->source.ops)
+		job->source.ops->close(job->source.ctx);
+	batch_free(job->batch);
+	stages_free(job->stages);
+	buf_release(&job->out);
+	free(job->paths);
+	free(job);
+}
+
+int cmd_classify(int argc, char **argv)
+{
+	struct classify_job *job = calloc(1, sizeof(*job));
+	struct err err;
+	int result = CMD_FAILED;
+
+	if (job)
+		job->paths = calloc((size_t)argc, sizeof(*job->paths));
+	if (job == NULL || job->paths == NULL) {
+		free(job);
+		(void)fprintf(stderr, "flytrail: out of memory\n");
+		return CMD_FAILED;
+	}
+	job->app = "";
+	buf_init(&job->out, OUT_BYTES_MAX);
+	result = read_arguments(job, argc, argv);
+	/* So that a reader that goes away is seen as EPIPE. */
+	if (result == CMD_OK && signal(SIGPIPE, SIG_IGN) != SIG_ERR &&
+	    classify_all(job, &err) != ERR_NONE) {
+		(void)fprintf(stderr, "flytrail: %s\n", err.text);
+		result = CMD_FAILED;
+	}
+	release(job);
+	return result;
+}
