@@ -42,10 +42,15 @@ struct id_extra {
 	uint64_t ordinal;
 };
 
-/* extra is NULL for lines with an exact time. */
-NODISCARD enum err_kind id_line(struct hasher *h, struct span app, struct span instance,
-				struct span message, int64_t occurred_ns,
-				const struct id_extra *extra, struct id *ret, struct err *err);
+/* What a line's id is made from. */
+struct id_parts {
+	struct span app, instance, message;
+	int64_t occurred_ns;
+	const struct id_extra *extra; /* NULL for lines with an exact time */
+};
+
+NODISCARD enum err_kind id_line(struct hasher *h, const struct id_parts *line, struct id *ret,
+				struct err *err);
 
 /* The id of a fact that is no line: SHA-256 over "flytrail event 1\n" and its parts, each as
  * u32be length and bytes. */

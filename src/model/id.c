@@ -53,44 +53,46 @@ static uint8_t *put_part(uint8_t *at, struct span part)
 
 /* What every line's id begins with. A call to libcrypto costs as much as hashing a hundred
  * bytes, so a line of ordinary length is put together first. */
-static void add_line(struct hasher *h, struct span app, struct span instance, struct span message,
-		     const uint8_t time_be[8])
+static void add_line(struct hasher *h, const struct id_parts *line)
 {
-	uint8_t bytes[ID_SHORT_BYTES];
+	const size_t numbers_len = 3 * 4 + 8; /* three lengths and the time */
+	uint8_t bytes[ID_SHORT_BYTES], time[8];
 	uint8_t *at = bytes;
 
-	if (line_domain.len + app.len + instance.len + message.len + 20 <= sizeof(bytes)) {
+	put_u64_be(time, (uint64_t)line->occurred_ns);
+	if (line_domain.len + line->app.len + line->instance.len + line->message.len +
+		    numbers_len <=
+	    sizeof(bytes)) {
 		at = put_bytes(at, line_domain);
-		at = put_part(at, app);
-		at = put_part(at, instance);
-		at = put_part(at, message);
-		at = put_bytes(at, span_of(time_be, 8));
+		at = put_part(at, line->app);
+		at = put_part(at, line->instance);
+		at = put_part(at, line->message);
+		at = put_bytes(at, span_of(time, sizeof(time)));
 		hasher_add(h, bytes, (size_t)(at - bytes));
 		return;
 	}
 	hasher_add(h, line_domain.data, line_domain.len);
-	add_part(h, app);
-	add_part(h, instance);
-	add_part(h, message);
-	hasher_add(h, time_be, 8);
+	add_part(h, line->app);
+	add_part(h, line->instance);
+	add_part(h, line->message);
+	hasher_add(h, time, sizeof(time));
 }
 
-enum err_kind id_line(struct hasher *h, struct span app, struct span instance, struct span message,
-		      int64_t occurred_ns, const struct id_extra *extra, struct id *ret,
+enum err_kind id_line(struct hasher *h, const struct id_parts *line, struct id *ret,
 		      struct err *err)
 {
-	uint8_t number[8];
+	const struct id_extra *extra = line->extra;
+	uint8_t ordinal[8];
 	enum err_kind rc = hasher_begin(h, err);
 
 	if (rc)
 		return rc;
-	put_u64_be(number, (uint64_t)occurred_ns);
-	add_line(h, app, instance, message, number);
+	add_line(h, line);
 	if (extra) {
+		put_u64_be(ordinal, extra->ordinal);
 		add_part(h, extra->source);
 		add_part(h, extra->raw);
-		put_u64_be(number, extra->ordinal);
-		hasher_add(h, number, sizeof(number));
+		hasher_add(h, ordinal, sizeof(ordinal));
 	}
 	return finish(h, ret, err);
 }

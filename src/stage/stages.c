@@ -65,9 +65,15 @@ static enum err_kind make_id(struct stages *s, const struct raw *raw, struct rec
 	struct id_extra extra = {
 		.source = span_text(source_name(r->source)), .raw = text, .ordinal = raw->ordinal};
 	bool own_time = r->exact_time && r->decoded;
+	struct id_parts line = {
+		.app = r->app,
+		.instance = r->machine_id,
+		.message = text,
+		.occurred_ns = r->claimed_ns,
+		.extra = own_time ? NULL : &extra,
+	};
 
-	return id_line(s->hasher, r->app, r->machine_id, text, r->claimed_ns,
-		       own_time ? NULL : &extra, &r->id, err);
+	return id_line(s->hasher, &line, &r->id, err);
 }
 
 /* The SHA-256 of text in hex, in the arena. */

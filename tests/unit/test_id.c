@@ -33,7 +33,9 @@ static struct id line_id(struct span app, struct span instance, struct span mess
 	struct id id;
 	struct err err;
 
-	assert_int_equal(id_line(hasher, app, instance, message, ns, extra, &id, &err), ERR_NONE);
+	const struct id_parts line = {app, instance, message, ns, extra};
+
+	assert_int_equal(id_line(hasher, &line, &id, &err), ERR_NONE);
 	return id;
 }
 
