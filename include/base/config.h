@@ -91,7 +91,10 @@ struct config_report {
 /* Fills both wholly. env is a list of NAME=value, ended by NULL. */
 void config_read(struct config *ret, struct config_report *ret_report, char *const *env);
 
-/* Adds a CONFIG_BAD for every option that one of these flags needs and that is not set. */
+/*
+ * Adds a CONFIG_BAD for every option that one of these flags needs and that is
+ * not set, and a CONFIG_WARNING for the admin's URL where it is not needed.
+ */
 void config_require(const struct config *c, unsigned for_flags, struct config_report *report);
 
 /* Overwrites the secrets in the environment's own memory, then takes their names away. */

@@ -332,6 +332,22 @@ static void check_spool(struct doctor *d)
 
 /* ---- all of it ---- */
 
+/* False: nothing else can be tried. */
+static bool check_config(struct doctor *d, struct config *ret)
+{
+	struct config_report report;
+
+	config_read(ret, &report, environ);
+	config_require(ret, CONFIG_FOR_NATS | CONFIG_FOR_STORE, &report);
+	config_wipe(environ);
+	for (size_t i = 0; i < report.count; i++)
+		tell(d, report.findings[i].kind == CONFIG_WARNING ? WARN : FAIL,
+		     "configuration: %s", report.findings[i].text);
+	if (report.count == 0)
+		tell(d, OK, "configuration: `flytrail config` shows it");
+	return report.bad_count + report.unknown_count == 0;
+}
+
 int cmd_doctor(int argc, char **argv)
 {
 	struct config config;
@@ -339,15 +355,8 @@ int cmd_doctor(int argc, char **argv)
 
 	if (!cmd_takes_no_arguments(argc, argv))
 		return CMD_USAGE;
-	if (cmd_read_config(&config, CONFIG_FOR_NATS | CONFIG_FOR_STORE) != CMD_OK) {
-		tell(&d, FAIL, "configuration: see above; nothing else was tried");
+	if (!check_config(&d, &config))
 		return CMD_USAGE;
-	}
-	tell(&d, OK, "configuration: `flytrail config` shows it");
-	if (config.admin_database_url[0] != '\0')
-		tell(&d, WARN,
-		     "configuration: FLYTRAIL_ADMIN_DATABASE_URL is set; give it to "
-		     "`flytrail migrate` alone");
 	check_nats(&d);
 	check_postgres(&d);
 	check_spool(&d);

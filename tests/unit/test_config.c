@@ -278,6 +278,16 @@ static void what_is_needed_and_missing_is_told_once(void **state)
 	assert_false(found(CONFIG_BAD, "FLYTRAIL_ADMIN_DATABASE_URL"));
 }
 
+static void the_admins_address_is_for_migrate_alone(void **state)
+{
+	(void)state;
+	READ("FLYTRAIL_ADMIN_DATABASE_URL=postgres://a@127.0.0.1/x");
+	config_require(&c, CONFIG_FOR_MIGRATE, &report);
+	assert_int_equal(report.count, 0);
+	config_require(&c, CONFIG_FOR_NATS, &report);
+	assert_true(found(CONFIG_WARNING, "FLYTRAIL_ADMIN_DATABASE_URL: "));
+}
+
 #define MARK "MADE-UP-SECRET"
 
 static void no_finding_and_no_shown_secret_holds_a_value(void **state)
@@ -403,6 +413,7 @@ int main(void)
 		cmocka_unit_test(all_that_is_wrong_is_told_at_once),
 		cmocka_unit_test(more_findings_than_are_kept_are_counted),
 		cmocka_unit_test(what_is_needed_and_missing_is_told_once),
+		cmocka_unit_test(the_admins_address_is_for_migrate_alone),
 		cmocka_unit_test(no_finding_and_no_shown_secret_holds_a_value),
 		cmocka_unit_test(a_secret_that_is_not_set_shows_as_empty),
 		cmocka_unit_test(every_text_fits_at_its_longest),
