@@ -84,7 +84,12 @@ static void add_record(struct driver *d, int64_t ns, enum line_class class, enum
 	r->attr_count = 0;
 	if (class != CLASS_app_log)
 		record_attr_number(r, SPAN("exit_code"), 1);
-	must(id_line(d->hasher, r->app, r->machine_id, message, ns, NULL, &r->id, &d->err),
+	must(id_line(d->hasher,
+		     &(struct id_parts){.app = r->app,
+					.instance = r->machine_id,
+					.message = message,
+					.occurred_ns = ns},
+		     &r->id, &d->err),
 	     &d->err);
 	buf_reset(&d->payload);
 	record_encode(r, &d->payload);
