@@ -23,8 +23,13 @@
 
 enum { HEALTH_BODY_BYTES_MAX = 8 * 1024 };
 
-/* Appends the body to out; true: green. out's buf_check() tells whether there was memory. */
-NODISCARD bool health_ready(struct status *status, struct buf *out);
-NODISCARD bool health_health(struct status *status, struct buf *out);
+/*
+ * Appends the body to out; true: green. out's buf_check() tells whether there
+ * was memory. spool is NULL while there is none.
+ */
+NODISCARD bool health_ready(struct status *status, const struct spool_stats *spool,
+			    struct buf *out);
+NODISCARD bool health_health(struct status *status, const struct spool_stats *spool,
+			     struct buf *out);
 
 #endif

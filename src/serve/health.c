@@ -14,19 +14,17 @@ struct check {
 	const char *advice; /* when it is not ok */
 };
 
-static void check_spool(struct check *c, struct status *status, bool room_too)
+static void check_spool(struct check *c, const struct spool_stats *spool, bool room_too)
 {
-	struct spool_stats stats;
-
 	c->name = "spool";
-	if (!status_spool(status, &stats)) {
+	if (spool == NULL) {
 		(void)snprintf(c->value, sizeof(c->value), "not open");
 		c->advice = "see flytrail's log for why; `flytrail doctor` checks the folder";
 		return;
 	}
-	c->ok = !room_too || !stats.full;
+	c->ok = !room_too || !spool->full;
 	(void)snprintf(c->value, sizeof(c->value), "%s: %" PRIu64 " of %" PRIu64 " bytes",
-		       stats.full ? "full" : "open", stats.bytes, stats.max_bytes);
+		       spool->full ? "full" : "open", spool->bytes, spool->max_bytes);
 	c->advice = "bring Postgres back, or give the spool a larger volume: no line is taken "
 		    "while it is full";
 }
@@ -84,21 +82,21 @@ static bool write_body(struct buf *out, const struct check *checks, size_t count
 	return ok;
 }
 
-bool health_ready(struct status *status, struct buf *out)
+bool health_ready(struct status *status, const struct spool_stats *spool, struct buf *out)
 {
 	struct check checks[CHECKS_MAX] = {0};
 
-	check_spool(&checks[0], status, false);
+	check_spool(&checks[0], spool, false);
 	check_source(&checks[1], status, true);
 	return write_body(out, checks, 2);
 }
 
-bool health_health(struct status *status, struct buf *out)
+bool health_health(struct status *status, const struct spool_stats *spool, struct buf *out)
 {
 	struct check checks[CHECKS_MAX] = {0};
 
 	check_source(&checks[0], status, false);
-	check_spool(&checks[1], status, true);
+	check_spool(&checks[1], spool, true);
 	check_store(&checks[2], status);
 	return write_body(out, checks, CHECKS_MAX);
 }

@@ -19,7 +19,7 @@ struct http {
 
 static const struct {
 	const char *path;
-	bool (*check)(struct status *, struct buf *);
+	bool (*check)(struct status *, const struct spool_stats *, struct buf *);
 } pages[] = {
 	{"/ready", health_ready},
 	{"/health", health_health},
@@ -47,14 +47,18 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned code, 
 
 static unsigned fill(struct http *h, const char *path, const char *method, struct buf *body)
 {
+	struct spool_stats stats;
+	const struct spool_stats *spool = status_spool(h->status, &stats) ? &stats : NULL;
+
 	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
 		buf_str(body, "{\"error\":\"only GET and HEAD\"}\n");
 		return MHD_HTTP_METHOD_NOT_ALLOWED;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(pages); i++)
 		if (strcmp(path, pages[i].path) == 0)
-			return pages[i].check(h->status, body) ? MHD_HTTP_OK
-							       : MHD_HTTP_SERVICE_UNAVAILABLE;
+			return pages[i].check(h->status, spool, body)
+				       ? MHD_HTTP_OK
+				       : MHD_HTTP_SERVICE_UNAVAILABLE;
 	buf_str(body, "{\"error\":\"there are /ready and /health\"}\n");
 	return MHD_HTTP_NOT_FOUND;
 }
