@@ -321,7 +321,7 @@ static void walk_window(struct spool_reader *r, struct spool_batch *b, const str
 	uint64_t bad = w->bad;
 	size_t keep = start;
 	struct walk_found found;
-	bool more = false, taken = true;
+	bool more = false, taken = true, ended = false;
 
 	w->last_seq = p->last_seq;
 	w->bytes = b->bytes.data + start;
@@ -329,7 +329,7 @@ static void walk_window(struct spool_reader *r, struct spool_batch *b, const str
 	w->base = r->offset;
 	w->pos = 0;
 	r->need = 0;
-	while (taken && !more) {
+	while (taken && !more && !ended) { /* behind the end of a sealed segment is nothing */
 		size_t delivered = b->count;
 
 		switch (walk_next(w, &found)) {
@@ -339,7 +339,10 @@ static void walk_window(struct spool_reader *r, struct spool_batch *b, const str
 			if (b->count > delivered)
 				keep = start + w->pos;
 			break;
-		case WALK_COMMIT: r->committed = true; break;
+		case WALK_COMMIT:
+			r->committed = true;
+			ended = p->sealed && w->next_seq > p->last_seq;
+			break;
 		case WALK_MISSING: lose(r, found.first_seq, found.last_seq); break;
 		case WALK_MORE:
 			more = true;

@@ -15,6 +15,7 @@ static _Atomic bool persistent_fault;
 static _Atomic unsigned failing_call;
 static _Atomic unsigned calls;
 static _Atomic int64_t clock_step_ns;
+static const struct fault_disk *disk;
 
 void fault_arm(unsigned nth, bool persistent)
 {
@@ -59,6 +60,11 @@ void fault_everywhere(void (*body)(void *), void *arg)
 	}
 }
 
+void fault_set_disk(const struct fault_disk *d)
+{
+	disk = d;
+}
+
 void fault_step_clock(int64_t ns)
 {
 	clock_step_ns += ns;
@@ -91,19 +97,35 @@ static bool fails(int number)
 WRAPPED(void *, malloc, (size_t len), (len), ENOMEM, NULL)
 WRAPPED(void *, calloc, (size_t count, size_t len), (count, len), ENOMEM, NULL)
 WRAPPED(void *, realloc, (void *old, size_t len), (old, len), ENOMEM, NULL)
-WRAPPED(ssize_t, pwrite, (int fd, const void *bytes, size_t len, off_t at), (fd, bytes, len, at),
-	ENOSPC, -1)
 WRAPPED(ssize_t, pread, (int fd, void *bytes, size_t len, off_t at), (fd, bytes, len, at), EIO, -1)
-WRAPPED(int, fdatasync, (int fd), (fd), EIO, -1)
-WRAPPED(int, fsync, (int fd), (fd), EIO, -1)
 WRAPPED(int, fstat, (int fd, struct stat *st), (fd, st), EIO, -1)
 WRAPPED(int, ftruncate, (int fd, off_t len), (fd, len), EIO, -1)
-WRAPPED(int, posix_fallocate, (int fd, off_t at, off_t len), (fd, at, len), ENOSPC, ENOSPC)
-WRAPPED(int, rename, (const char *from, const char *to), (from, to), EIO, -1)
 WRAPPED(int, unlink, (const char *path), (path), EIO, -1)
 WRAPPED(int, mkdir, (const char *path, mode_t mode), (path, mode), EIO, -1)
 WRAPPED(int, statvfs, (const char *path, struct statvfs *vfs), (path, vfs), EIO, -1)
 WRAPPED(ssize_t, getrandom, (void *bytes, size_t len, unsigned flags), (bytes, len, flags), EIO, -1)
+
+/* The same, with a test's disk between. */
+#define WRAPPED_DISK(type, name, parameters, arguments, number, failed)                     \
+	type __real_##name parameters;                                                      \
+	type __wrap_##name parameters;                                                      \
+	type fault_real_##name parameters                                                   \
+	{                                                                                   \
+		return __real_##name arguments;                                             \
+	}                                                                                   \
+	type __wrap_##name parameters                                                       \
+	{                                                                                   \
+		if (fails(number))                                                          \
+			return failed;                                                      \
+		return disk && disk->name ? disk->name arguments : __real_##name arguments; \
+	}
+
+WRAPPED_DISK(ssize_t, pwrite, (int fd, const void *bytes, size_t len, off_t at),
+	     (fd, bytes, len, at), ENOSPC, -1)
+WRAPPED_DISK(int, fdatasync, (int fd), (fd), EIO, -1)
+WRAPPED_DISK(int, fsync, (int fd), (fd), EIO, -1)
+WRAPPED_DISK(int, posix_fallocate, (int fd, off_t at, off_t len), (fd, at, len), ENOSPC, ENOSPC)
+WRAPPED_DISK(int, rename, (const char *from, const char *to), (from, to), EIO, -1)
 
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 void fault_arm(unsigned nth, bool persistent); /* nth from 1; 0 counts only */
 unsigned fault_disarm(void);                   /* returns the calls seen */
@@ -25,6 +26,25 @@ void fault_resume(void);
 
 /* Runs body() under every fault; body asserts what must hold on success and on failure. */
 void fault_everywhere(void (*body)(void *), void *arg);
+
+/*
+ * A disk of the test's own under our code's writes; an empty slot is the real
+ * call. It reaches the real disk through the fault_real_ functions.
+ */
+struct fault_disk {
+	ssize_t (*pwrite)(int fd, const void *bytes, size_t len, off_t at);
+	int (*fdatasync)(int fd);
+	int (*fsync)(int fd);
+	int (*posix_fallocate)(int fd, off_t at, off_t len);
+	int (*rename)(const char *from, const char *to);
+};
+
+void fault_set_disk(const struct fault_disk *disk); /* NULL: the real one again */
+ssize_t fault_real_pwrite(int fd, const void *bytes, size_t len, off_t at);
+int fault_real_fdatasync(int fd);
+int fault_real_fsync(int fd);
+int fault_real_posix_fallocate(int fd, off_t at, off_t len);
+int fault_real_rename(const char *from, const char *to);
 
 /* Puts both clocks forward, for this process. */
 void fault_step_clock(int64_t ns);
