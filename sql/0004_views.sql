@@ -1,0 +1,742 @@
+-- oldest: 3
+-- The stories that people ask for, told from facts.
+--
+-- What only a sequence tells (the same machine version started twice is a restart, a new one a
+-- deploy) is told by an anchor fact that looks back at the facts before it on its machine, by the
+-- index (machine_id, class, action, occurred_at DESC). So a filter on time or application reaches
+-- the partitions, and late lines or a second replica change nothing but the answer.
+--
+-- Lines are lost on the way, and none of them is relied on alone: a start or an end is the first
+-- of several signs of it.
+
+SELECT set_config('role', current_setting('flytrail.owner_role'), true);
+
+-- How machines show that they start and end. A sign comes once a start, or once an end; together
+-- they come within a minute.
+CREATE VIEW flytrail.machine_sign_kinds AS
+SELECT * FROM (VALUES
+	('start', 'operations', 'boot', 'boot.firecracker'),
+	('start', 'operations', 'boot', 'boot.init'),
+	('start', 'operations', 'boot', 'boot.command'),
+	('start', 'operations', 'boot', 'boot.machine_started'),
+	('start', 'operations', 'volume', 'volume.mounted'),
+	('start', 'operations', 'autoscale', 'autoscale.started'),
+	('start', 'operations', 'autoscale', 'autoscale.reachable'),
+	('start', 'security', 'deploy', 'deploy.machine_started'),
+	('end', 'operations', 'exit', 'exit.main_child'),
+	('end', 'operations', 'exit', 'exit.cleanup'),
+	('end', 'operations', 'exit', 'exit.vm'),
+	('end', 'operations', 'exit', 'exit.vm_abrupt'),
+	('end', 'operations', 'exit', 'exit.vm_suspended'),
+	('end', 'operations', 'exit', 'exit.kernel_panic'),
+	('end', 'operations', 'restart', 'restart.scheduled'),
+	('end', 'operations', 'restart', 'restart.suppressed'),
+	('end', 'operations', 'restart', 'restart.gave_up'),
+	('end', 'operations', 'autoscale', 'autoscale.stopping'),
+	('end', 'operations', 'autoscale', 'autoscale.suspending'),
+	('end', 'operations', 'volume', 'volume.unmounted')
+) AS kinds (sign, retention_class, class, action);
+COMMENT ON VIEW flytrail.machine_sign_kinds IS 'the events that are signs of a machine''s start or end; for the views that tell stories of them';
+COMMENT ON COLUMN flytrail.machine_sign_kinds.sign IS 'start or end';
+COMMENT ON COLUMN flytrail.machine_sign_kinds.retention_class IS 'where such events are';
+COMMENT ON COLUMN flytrail.machine_sign_kinds.class IS 'of the event';
+COMMENT ON COLUMN flytrail.machine_sign_kinds.action IS 'of the event';
+
+-- Attributes of guest lines are whatever a program printed: a cast may not fail on them.
+CREATE FUNCTION flytrail.as_number(value text) RETURNS numeric
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN CASE WHEN value ~ '^-?[0-9]{1,9}([.][0-9]{1,9})?$' THEN value::numeric END;
+COMMENT ON FUNCTION flytrail.as_number(text) IS 'the number, or null where the text is none';
+CREATE FUNCTION flytrail.without_ansi(value text) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN regexp_replace(value, '\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\^_])', '', 'g');
+COMMENT ON FUNCTION flytrail.without_ansi(text) IS 'the text without colours and other terminal sequences';
+
+CREATE VIEW flytrail.machine_starts AS
+SELECT
+	e.event_id, e.occurred_at, e.seq, e.org, e.app, e.region, e.machine_id,
+	CASE
+		WHEN told.deploy THEN 'deploy'
+		WHEN boot.version = before.version THEN 'again'
+		WHEN boot.version <> before.version THEN 'deploy'
+		WHEN image.occurred_at > coalesce(previous.occurred_at, '-infinity') THEN 'deploy'
+		WHEN coalesce(previous.occurred_at, ended.occurred_at) IS NULL THEN 'first seen'
+		ELSE 'again'
+	END AS kind,
+	boot.version AS machine_version,
+	previous.occurred_at AS previous_start_at,
+	ended.occurred_at AS ended_at,
+	image.occurred_at AS image_at,
+	CASE WHEN e.trust = 'platform' OR told.platform THEN 'platform' ELSE e.trust END AS trust
+FROM flytrail.events e
+LEFT JOIN LATERAL (
+	SELECT sign.occurred_at, sign.seq
+	FROM flytrail.machine_sign_kinds k CROSS JOIN LATERAL (
+		SELECT s.occurred_at, s.seq FROM flytrail.events s
+		WHERE s.retention_class = k.retention_class AND s.machine_id = e.machine_id
+			AND s.class = k.class AND s.action = k.action
+			AND s.occurred_at <= e.occurred_at AND (s.occurred_at, s.seq) < (e.occurred_at, e.seq)
+		ORDER BY s.occurred_at DESC, s.seq DESC LIMIT 1
+	) AS sign
+	WHERE k.sign = 'start'
+	ORDER BY sign.occurred_at DESC, sign.seq DESC LIMIT 1
+) AS previous ON true
+LEFT JOIN LATERAL (
+	SELECT sign.occurred_at, sign.seq
+	FROM flytrail.machine_sign_kinds k CROSS JOIN LATERAL (
+		SELECT s.occurred_at, s.seq FROM flytrail.events s
+		WHERE s.retention_class = k.retention_class AND s.machine_id = e.machine_id
+			AND s.class = k.class AND s.action = k.action
+			AND s.occurred_at <= e.occurred_at AND (s.occurred_at, s.seq) < (e.occurred_at, e.seq)
+		ORDER BY s.occurred_at DESC, s.seq DESC LIMIT 1
+	) AS sign
+	WHERE k.sign = 'end'
+	ORDER BY sign.occurred_at DESC, sign.seq DESC LIMIT 1
+) AS ended ON true
+-- The version that boots: on this line or one soon after.
+LEFT JOIN LATERAL (
+	SELECT f.correlation_id AS version FROM flytrail.events f
+	WHERE f.retention_class = 'operations' AND f.machine_id = e.machine_id
+		AND f.class = 'boot' AND f.action = 'boot.firecracker'
+		AND f.occurred_at >= e.occurred_at AND f.occurred_at < e.occurred_at + interval '1 minute'
+	ORDER BY f.occurred_at LIMIT 1
+) AS boot ON true
+LEFT JOIN LATERAL (
+	SELECT f.correlation_id AS version FROM flytrail.events f
+	WHERE f.retention_class = 'operations' AND f.machine_id = e.machine_id
+		AND f.class = 'boot' AND f.action = 'boot.firecracker'
+		AND f.occurred_at <= e.occurred_at AND (f.occurred_at, f.seq) < (e.occurred_at, e.seq)
+	ORDER BY f.occurred_at DESC, f.seq DESC LIMIT 1
+) AS before ON true
+LEFT JOIN LATERAL (
+	SELECT sign.occurred_at
+	FROM unnest(ARRAY['deploy.image_pulling', 'deploy.image_unpacking', 'deploy.image_prepared']) AS k (action)
+	CROSS JOIN LATERAL (
+		SELECT i.occurred_at FROM flytrail.events i
+		WHERE i.retention_class = 'security' AND i.machine_id = e.machine_id
+			AND i.class = 'deploy' AND i.action = k.action
+			AND i.occurred_at <= e.occurred_at AND (i.occurred_at, i.seq) < (e.occurred_at, e.seq)
+		ORDER BY i.occurred_at DESC LIMIT 1
+	) AS sign
+	ORDER BY sign.occurred_at DESC LIMIT 1
+) AS image ON true
+-- What the runner and the proxy say of it when it is up.
+CROSS JOIN LATERAL (
+	SELECT
+		EXISTS (
+			SELECT FROM flytrail.events d
+			WHERE d.retention_class = 'security' AND d.machine_id = e.machine_id
+				AND d.class = 'deploy' AND d.action = 'deploy.machine_started'
+				AND d.occurred_at >= e.occurred_at AND d.occurred_at < e.occurred_at + interval '1 minute'
+		) AS deploy,
+		EXISTS (
+			SELECT FROM flytrail.events d
+			WHERE d.retention_class = 'operations' AND d.machine_id = e.machine_id
+				AND d.class = 'boot' AND d.action = 'boot.machine_started'
+				AND d.occurred_at >= e.occurred_at AND d.occurred_at < e.occurred_at + interval '1 minute'
+		) OR EXISTS (
+			SELECT FROM flytrail.events d
+			WHERE d.retention_class = 'operations' AND d.machine_id = e.machine_id
+				AND d.class = 'autoscale' AND d.action = 'autoscale.started'
+				AND d.occurred_at >= e.occurred_at AND d.occurred_at < e.occurred_at + interval '1 minute'
+		) AS platform
+) AS told
+WHERE e.retention_class = 'operations' AND e.class IN ('boot', 'volume', 'autoscale')
+	AND e.action IN ('boot.firecracker', 'boot.init', 'boot.command', 'boot.machine_started',
+		'volume.mounted', 'autoscale.started', 'autoscale.reachable')
+	-- The first sign of this start: none other since the last end, ...
+	AND NOT coalesce(
+		(previous.occurred_at, previous.seq) > (coalesce(ended.occurred_at, '-infinity'), coalesce(ended.seq, 0))
+		AND previous.occurred_at > e.occurred_at
+			- CASE e.action WHEN 'autoscale.reachable' THEN interval '10 minutes' ELSE interval '1 minute' END,
+		false)
+	-- ... nor in the time that a report says it took, for a machine may end before that is printed.
+	AND NOT coalesce(
+		e.action IN ('boot.machine_started', 'autoscale.started', 'autoscale.reachable')
+		AND previous.occurred_at >= e.occurred_at - interval '1 second'
+			- least(coalesce(flytrail.as_number(e.attributes ->> 'seconds'), 0), 600) * interval '1 second',
+		false);
+COMMENT ON VIEW flytrail.machine_starts IS 'every start of a machine that the lines show, once; restarts and deploys are made of it';
+COMMENT ON COLUMN flytrail.machine_starts.event_id IS 'the first sign of the start';
+COMMENT ON COLUMN flytrail.machine_starts.occurred_at IS 'of the first sign';
+COMMENT ON COLUMN flytrail.machine_starts.seq IS 'of the first sign: orders what has the same time';
+COMMENT ON COLUMN flytrail.machine_starts.org IS 'slug of the organisation';
+COMMENT ON COLUMN flytrail.machine_starts.app IS 'the application';
+COMMENT ON COLUMN flytrail.machine_starts.region IS 'Fly''s code of the region';
+COMMENT ON COLUMN flytrail.machine_starts.machine_id IS 'the machine';
+COMMENT ON COLUMN flytrail.machine_starts.kind IS 'deploy: a version that had not run on it. again: a restart. first seen: nothing is known of it before';
+COMMENT ON COLUMN flytrail.machine_starts.machine_version IS 'that Firecracker names; null where that line is missing';
+COMMENT ON COLUMN flytrail.machine_starts.previous_start_at IS 'the newest sign of an earlier start';
+COMMENT ON COLUMN flytrail.machine_starts.ended_at IS 'the newest sign of an end before it';
+COMMENT ON COLUMN flytrail.machine_starts.image_at IS 'the newest line about an image before it';
+COMMENT ON COLUMN flytrail.machine_starts.trust IS 'platform where the runner or the proxy says that it started; else guest';
+
+CREATE VIEW flytrail.restarts AS
+SELECT
+	m.occurred_at, m.app, m.region, m.machine_id,
+	story.cause,
+	CASE story.cause WHEN 'autostart' THEN 'fly proxy'
+		WHEN 'requested' THEN 'unknown' WHEN 'unknown' THEN 'unknown' ELSE 'fly runner' END AS requested_by,
+	CASE story.cause WHEN 'autostart' THEN 'proxy'
+		WHEN 'requested' THEN 'unknown' WHEN 'unknown' THEN 'unknown' ELSE 'flyd' END AS actor_type,
+	child.exit_code, child.signal, died.of_memory AS oom_killed,
+	CASE WHEN story.cause IN ('oom', 'kernel_panic', 'signal', 'exit', 'vm_abrupt') THEN ends.restart_count END AS restart_count,
+	m.trust
+FROM flytrail.machine_starts m
+CROSS JOIN LATERAL (
+	SELECT coalesce(m.previous_start_at, m.occurred_at - interval '1 day') AS since
+) AS life
+LEFT JOIN LATERAL (
+	SELECT c.occurred_at, flytrail.as_number(c.attributes ->> 'exit_code')::integer AS exit_code, c.attributes ->> 'signal' AS signal
+	FROM flytrail.events c
+	WHERE c.retention_class = 'operations' AND c.machine_id = m.machine_id
+		AND c.class = 'exit' AND c.action = 'exit.main_child'
+		AND c.occurred_at >= life.since AND c.occurred_at <= m.occurred_at
+	ORDER BY c.occurred_at DESC, c.seq DESC LIMIT 1
+) AS child ON true
+CROSS JOIN LATERAL (
+	SELECT
+		EXISTS (
+			SELECT FROM flytrail.events o
+			WHERE o.retention_class = 'operations' AND o.machine_id = m.machine_id
+				AND o.class = 'oom' AND o.action IN ('oom.killed', 'oom.main_child')
+				AND o.occurred_at >= greatest(life.since, coalesce(m.ended_at, m.occurred_at) - interval '1 minute')
+				AND o.occurred_at <= m.occurred_at
+		) AS of_memory,
+		EXISTS (
+			SELECT FROM flytrail.events p
+			WHERE p.retention_class = 'operations' AND p.machine_id = m.machine_id
+				AND p.class = 'exit' AND p.action = 'exit.kernel_panic'
+				AND p.occurred_at >= life.since AND p.occurred_at <= m.occurred_at
+		) AS of_panic,
+		EXISTS (
+			SELECT FROM flytrail.events p
+			WHERE p.retention_class = 'operations' AND p.machine_id = m.machine_id
+				AND p.class = 'exit' AND p.action = 'exit.vm_abrupt'
+				AND p.occurred_at >= life.since AND p.occurred_at <= m.occurred_at
+		) AS abruptly,
+		EXISTS (
+			SELECT FROM flytrail.events p
+			WHERE p.retention_class = 'operations' AND p.machine_id = m.machine_id
+				AND p.class = 'exit' AND p.action = 'exit.signal_sent'
+				AND p.occurred_at >= life.since AND p.occurred_at <= m.occurred_at
+		) AS when_asked,
+		EXISTS (
+			SELECT FROM flytrail.events p
+			WHERE p.retention_class = 'operations' AND p.machine_id = m.machine_id
+				AND p.class = 'autoscale' AND p.action IN ('autoscale.stopping', 'autoscale.suspending')
+				AND p.occurred_at >= life.since AND p.occurred_at <= m.occurred_at
+		) AS by_autostop,
+		EXISTS (
+			SELECT FROM flytrail.events p
+			WHERE p.retention_class = 'operations' AND p.machine_id = m.machine_id
+				AND p.class = 'restart' AND p.action IN ('restart.suppressed', 'restart.gave_up')
+				AND p.occurred_at >= life.since AND p.occurred_at <= m.occurred_at
+		) AS for_good
+) AS died
+CROSS JOIN LATERAL (
+	SELECT EXISTS (
+		SELECT FROM flytrail.events p
+		WHERE p.retention_class = 'operations' AND p.machine_id = m.machine_id
+			AND p.class = 'autoscale'
+			AND p.action IN ('autoscale.starting', 'autoscale.started', 'autoscale.reachable')
+			AND p.occurred_at >= greatest(life.since, coalesce(m.ended_at, m.occurred_at - interval '1 minute'))
+			AND p.occurred_at <= m.occurred_at + interval '1 minute'
+	) AS by_proxy
+) AS woken
+-- How often it has ended by itself in the last hour, since somebody or something else started it.
+CROSS JOIN LATERAL (
+	SELECT count(*) FILTER (WHERE x.action = 'exit.main_child') AS children, count(*) FILTER (WHERE x.action = 'exit.vm') AS machines
+	FROM flytrail.events x
+	WHERE x.retention_class = 'operations' AND x.machine_id = m.machine_id
+		AND x.class = 'exit' AND x.action IN ('exit.main_child', 'exit.vm')
+		AND x.occurred_at <= m.occurred_at
+		AND x.occurred_at > greatest(m.occurred_at - interval '1 hour', (
+			SELECT max(n.occurred_at) FROM flytrail.events n
+			WHERE n.retention_class = 'operations' AND n.machine_id = m.machine_id
+				AND n.class = 'autoscale' AND n.action IN ('autoscale.starting', 'autoscale.stopping', 'autoscale.suspending')
+				AND n.occurred_at > m.occurred_at - interval '1 hour' AND n.occurred_at <= m.occurred_at
+		), (
+			SELECT max(n.occurred_at) FROM flytrail.events n
+			WHERE n.retention_class = 'security' AND n.machine_id = m.machine_id
+				AND n.class = 'deploy' AND n.action IN ('deploy.image_pulling', 'deploy.image_prepared')
+				AND n.occurred_at > m.occurred_at - interval '1 hour' AND n.occurred_at <= m.occurred_at
+		))
+) AS counted
+CROSS JOIN LATERAL (SELECT greatest(counted.children, counted.machines, 1)::integer AS restart_count) AS ends
+CROSS JOIN LATERAL (
+	SELECT CASE
+		WHEN died.by_autostop OR (woken.by_proxy AND (died.for_good OR child.occurred_at IS NULL
+			OR child.occurred_at < m.occurred_at - interval '10 seconds')) THEN 'autostart'
+		WHEN died.of_memory THEN 'oom'
+		WHEN died.of_panic THEN 'kernel_panic'
+		WHEN died.when_asked THEN 'requested'
+		WHEN child.signal IS NOT NULL THEN 'signal'
+		WHEN child.exit_code IS NOT NULL THEN 'exit'
+		WHEN died.abruptly THEN 'vm_abrupt'
+		WHEN woken.by_proxy THEN 'autostart'
+		ELSE 'unknown'
+	END AS cause
+) AS story
+WHERE m.kind = 'again';
+COMMENT ON VIEW flytrail.restarts IS 'machines that started again with the version they had; what did not start again is in exits';
+COMMENT ON COLUMN flytrail.restarts.occurred_at IS 'when the first sign of the new start was printed';
+COMMENT ON COLUMN flytrail.restarts.app IS 'the application';
+COMMENT ON COLUMN flytrail.restarts.region IS 'Fly''s code of the region';
+COMMENT ON COLUMN flytrail.restarts.machine_id IS 'the machine';
+COMMENT ON COLUMN flytrail.restarts.cause IS 'oom, kernel_panic, signal, exit, vm_abrupt: it had ended so by itself. autostart: the proxy had stopped it or started it. requested: init was told to end it, and no line says by whom. unknown: no line says why';
+COMMENT ON COLUMN flytrail.restarts.requested_by IS 'fly runner (its restart policy), fly proxy, or unknown';
+COMMENT ON COLUMN flytrail.restarts.actor_type IS 'flyd, proxy or unknown';
+COMMENT ON COLUMN flytrail.restarts.exit_code IS 'of the main process, where a line says it';
+COMMENT ON COLUMN flytrail.restarts.signal IS 'that ended the main process, where a line says it';
+COMMENT ON COLUMN flytrail.restarts.oom_killed IS 'the kernel killed a process for want of memory within the minute before the end';
+COMMENT ON COLUMN flytrail.restarts.restart_count IS 'how often it has ended by itself in the last hour since it was deployed, stopped or started by others; null for other causes';
+COMMENT ON COLUMN flytrail.restarts.trust IS 'platform where the runner or the proxy says that it started; the cause may still be the guest''s word';
+
+CREATE VIEW flytrail.exits AS
+SELECT
+	e.event_id, e.occurred_at, e.app, e.region, e.machine_id,
+	child.exit_code, child.signal, died.of_memory AS oom_killed,
+	CASE
+		WHEN decision.action = 'restart.gave_up' THEN 'gave_up'
+		WHEN decision.action = 'restart.suppressed' THEN 'not_restarted'
+		WHEN died.by_autostop THEN 'stopped'
+		WHEN died.by_deploy THEN 'replaced'
+		WHEN next_start.occurred_at IS NOT NULL THEN 'restarted'
+		WHEN died.when_asked THEN 'stopped'
+		ELSE 'unknown'
+	END AS outcome,
+	CASE
+		WHEN decision.action IS NOT NULL THEN coalesce(decision.summary, flytrail.without_ansi(decision.message))
+		WHEN died.by_autostop THEN 'the proxy stopped it for want of load'
+		WHEN died.by_deploy THEN 'a new version was put in its place'
+		WHEN next_start.occurred_at IS NOT NULL THEN 'it started again within 5 minutes'
+		WHEN died.when_asked THEN 'init was told to end it; no line says by whom'
+		ELSE 'unknown: no line says what became of it'
+	END AS reason,
+	e.trust
+FROM flytrail.events e
+LEFT JOIN LATERAL (
+	SELECT sign.occurred_at, sign.seq
+	FROM flytrail.machine_sign_kinds k CROSS JOIN LATERAL (
+		SELECT s.occurred_at, s.seq FROM flytrail.events s
+		WHERE s.retention_class = k.retention_class AND s.machine_id = e.machine_id
+			AND s.class = k.class AND s.action = k.action
+			AND s.occurred_at > e.occurred_at - interval '1 minute'
+			AND s.occurred_at <= e.occurred_at AND (s.occurred_at, s.seq) < (e.occurred_at, e.seq)
+		ORDER BY s.occurred_at DESC, s.seq DESC LIMIT 1
+	) AS sign
+	WHERE k.sign = 'start'
+	ORDER BY sign.occurred_at DESC, sign.seq DESC LIMIT 1
+) AS started ON true
+LEFT JOIN LATERAL (
+	SELECT sign.occurred_at
+	FROM flytrail.machine_sign_kinds k CROSS JOIN LATERAL (
+		SELECT s.occurred_at FROM flytrail.events s
+		WHERE s.retention_class = k.retention_class AND s.machine_id = e.machine_id
+			AND s.class = k.class AND s.action = k.action
+			AND s.occurred_at < e.occurred_at + interval '5 minutes'
+			AND s.occurred_at >= e.occurred_at AND (s.occurred_at, s.seq) > (e.occurred_at, e.seq)
+		ORDER BY s.occurred_at LIMIT 1
+	) AS sign
+	WHERE k.sign = 'start'
+	ORDER BY sign.occurred_at LIMIT 1
+) AS next_start ON true
+CROSS JOIN LATERAL (
+	SELECT greatest(started.occurred_at, e.occurred_at - interval '1 minute') AS from_time,
+		least(next_start.occurred_at, e.occurred_at + interval '1 minute') AS to_time
+) AS span
+LEFT JOIN LATERAL (
+	SELECT flytrail.as_number(c.attributes ->> 'exit_code')::integer AS exit_code, c.attributes ->> 'signal' AS signal
+	FROM flytrail.events c
+	WHERE c.retention_class = 'operations' AND c.machine_id = e.machine_id
+		AND c.class = 'exit' AND c.action = 'exit.main_child'
+		AND c.occurred_at >= e.occurred_at AND c.occurred_at <= span.to_time
+	ORDER BY c.occurred_at, c.seq LIMIT 1
+) AS child ON true
+LEFT JOIN LATERAL (
+	SELECT r.action, r.summary, r.message FROM flytrail.events r
+	WHERE r.retention_class = 'operations' AND r.machine_id = e.machine_id
+		AND r.class = 'restart' AND r.action IN ('restart.gave_up', 'restart.suppressed')
+		AND r.occurred_at >= e.occurred_at AND r.occurred_at <= span.to_time
+	ORDER BY r.occurred_at, r.seq LIMIT 1
+) AS decision ON true
+CROSS JOIN LATERAL (
+	SELECT
+		EXISTS (
+			SELECT FROM flytrail.events o
+			WHERE o.retention_class = 'operations' AND o.machine_id = e.machine_id
+				AND o.class = 'oom' AND o.action IN ('oom.killed', 'oom.main_child')
+				AND o.occurred_at >= span.from_time AND o.occurred_at <= span.to_time
+		) AS of_memory,
+		EXISTS (
+			SELECT FROM flytrail.events p
+			WHERE p.retention_class = 'operations' AND p.machine_id = e.machine_id
+				AND p.class = 'autoscale' AND p.action IN ('autoscale.stopping', 'autoscale.suspending')
+				AND p.occurred_at >= span.from_time - interval '4 minutes' AND p.occurred_at <= e.occurred_at
+		) AS by_autostop,
+		EXISTS (
+			SELECT FROM flytrail.events p
+			WHERE p.retention_class = 'security' AND p.machine_id = e.machine_id
+				AND p.class = 'deploy' AND p.action IN ('deploy.image_pulling', 'deploy.image_prepared')
+				AND p.occurred_at >= greatest(started.occurred_at, e.occurred_at - interval '5 minutes')
+				AND p.occurred_at <= e.occurred_at
+		) AS by_deploy,
+		EXISTS (
+			SELECT FROM flytrail.events p
+			WHERE p.retention_class = 'operations' AND p.machine_id = e.machine_id
+				AND p.class = 'exit' AND p.action = 'exit.signal_sent'
+				AND p.occurred_at >= span.from_time - interval '4 minutes' AND p.occurred_at <= e.occurred_at
+		) AS when_asked
+) AS died
+WHERE e.retention_class = 'operations' AND e.class IN ('exit', 'restart')
+	AND e.action IN ('exit.main_child', 'exit.vm', 'exit.vm_abrupt', 'exit.vm_suspended',
+		'exit.kernel_panic', 'restart.gave_up', 'restart.suppressed')
+	-- The first sign of this end.
+	AND NOT EXISTS (
+		SELECT FROM flytrail.events s
+		WHERE s.retention_class = 'operations' AND s.machine_id = e.machine_id
+			AND s.class IN ('exit', 'restart')
+			AND s.action IN ('exit.main_child', 'exit.vm', 'exit.vm_abrupt', 'exit.vm_suspended',
+				'exit.kernel_panic', 'restart.gave_up', 'restart.suppressed')
+			AND s.occurred_at > e.occurred_at - interval '1 minute'
+			AND s.occurred_at <= e.occurred_at AND (s.occurred_at, s.seq) < (e.occurred_at, e.seq)
+			AND (started.occurred_at IS NULL
+				OR (s.occurred_at, s.seq) > (started.occurred_at, started.seq))
+	);
+COMMENT ON VIEW flytrail.exits IS 'every end of a machine or of its main process that the lines show, once, and what became of it';
+COMMENT ON COLUMN flytrail.exits.event_id IS 'the first sign of the end';
+COMMENT ON COLUMN flytrail.exits.occurred_at IS 'of the first sign';
+COMMENT ON COLUMN flytrail.exits.app IS 'the application';
+COMMENT ON COLUMN flytrail.exits.region IS 'Fly''s code of the region';
+COMMENT ON COLUMN flytrail.exits.machine_id IS 'the machine';
+COMMENT ON COLUMN flytrail.exits.exit_code IS 'of the main process, where a line says it';
+COMMENT ON COLUMN flytrail.exits.signal IS 'that ended the main process, where a line says it';
+COMMENT ON COLUMN flytrail.exits.oom_killed IS 'the kernel killed a process for want of memory within a minute of the end';
+COMMENT ON COLUMN flytrail.exits.outcome IS 'restarted, stopped (by the proxy, or on request), replaced (by a new version), not_restarted (by its policy), gave_up (too many restarts) or unknown';
+COMMENT ON COLUMN flytrail.exits.reason IS 'why that outcome, for people';
+COMMENT ON COLUMN flytrail.exits.trust IS 'of the first sign';
+
+CREATE VIEW flytrail.deploys AS
+SELECT
+	done.app, 'unknown'::text AS release,
+	'unknown'::text AS actor, 'unknown'::text AS actor_type,
+	'no log line says who deployed'::text AS actor_reason,
+	coalesce(prepared.image, 'unknown') AS image, prepared.image_digest,
+	'unknown'::text AS reason,
+	coalesce(begun.occurred_at, done.started_at) AS started_at,
+	done.finished_at, done.outcome,
+	ARRAY[done.machine_id] AS machines,
+	done.trust, done.summary,
+	coalesce(done.machine_version, fire.version) AS machine_version,
+	done.seconds, done.region, done.event_id
+FROM (
+	-- The runner says that it is done.
+	SELECT d.event_id, d.app, d.region, d.machine_id, d.outcome, d.trust, d.action,
+		coalesce(d.summary, flytrail.without_ansi(d.message)) AS summary,
+		NULL::text AS machine_version,
+		flytrail.as_number(d.attributes ->> 'seconds') AS seconds,
+		d.occurred_at - coalesce(flytrail.as_number(d.attributes ->> 'seconds'), 0) * interval '1 second' AS started_at,
+		d.occurred_at AS finished_at
+	FROM flytrail.events d
+	WHERE d.retention_class = 'security' AND d.class = 'deploy'
+		AND d.action IN ('deploy.machine_started', 'deploy.machine_left_stopped')
+	UNION ALL
+	-- It does not, but the machine started after its image had been prepared.
+	SELECT i.event_id, i.app, i.region, i.machine_id, 'success', start.trust, i.action,
+		'The machine started after an image had been prepared for it', NULL, NULL,
+		i.occurred_at, start.occurred_at
+	FROM flytrail.events i
+	CROSS JOIN LATERAL (
+		SELECT sign.occurred_at, sign.trust
+		FROM flytrail.machine_sign_kinds k CROSS JOIN LATERAL (
+			SELECT s.occurred_at, s.trust FROM flytrail.events s
+			WHERE s.retention_class = k.retention_class AND s.machine_id = i.machine_id
+				AND s.class = k.class AND s.action = k.action
+				AND s.occurred_at < i.occurred_at + interval '1 hour'
+				AND s.occurred_at >= i.occurred_at AND (s.occurred_at, s.seq) > (i.occurred_at, i.seq)
+			ORDER BY s.occurred_at LIMIT 1
+		) AS sign
+		WHERE k.sign = 'start'
+		ORDER BY sign.occurred_at, sign.trust DESC LIMIT 1
+	) AS start
+	WHERE i.retention_class = 'security' AND i.class = 'deploy'
+		AND i.action IN ('deploy.image_pulling', 'deploy.image_unpacking', 'deploy.image_prepared')
+		AND NOT EXISTS (
+			SELECT FROM flytrail.events d
+			WHERE d.retention_class = 'security' AND d.machine_id = i.machine_id AND d.class = 'deploy'
+				AND d.action IN ('deploy.image_pulling', 'deploy.image_unpacking', 'deploy.image_prepared',
+					'deploy.machine_started', 'deploy.machine_left_stopped')
+				AND d.occurred_at >= i.occurred_at AND (d.occurred_at, d.seq) > (i.occurred_at, i.seq)
+				AND d.occurred_at < start.occurred_at + interval '1 minute'
+		)
+	UNION ALL
+	-- Nor does a line name an image, but Firecracker runs another version than before.
+	SELECT f.event_id, f.app, f.region, f.machine_id, 'success', f.trust, f.action,
+		'The machine started with another version than before', f.correlation_id, NULL,
+		f.occurred_at, f.occurred_at
+	FROM flytrail.events f
+	CROSS JOIN LATERAL (
+		SELECT p.correlation_id AS version FROM flytrail.events p
+		WHERE p.retention_class = 'operations' AND p.machine_id = f.machine_id
+			AND p.class = 'boot' AND p.action = 'boot.firecracker'
+			AND p.occurred_at <= f.occurred_at AND (p.occurred_at, p.seq) < (f.occurred_at, f.seq)
+		ORDER BY p.occurred_at DESC, p.seq DESC LIMIT 1
+	) AS before
+	WHERE f.retention_class = 'operations' AND f.class = 'boot' AND f.action = 'boot.firecracker'
+		AND f.correlation_id <> before.version
+		AND NOT EXISTS (
+			SELECT FROM flytrail.events d
+			WHERE d.retention_class = 'security' AND d.machine_id = f.machine_id AND d.class = 'deploy'
+				AND d.action IN ('deploy.image_pulling', 'deploy.image_unpacking', 'deploy.image_prepared',
+					'deploy.machine_started', 'deploy.machine_left_stopped')
+				AND d.occurred_at > f.occurred_at - interval '1 hour'
+				AND d.occurred_at < f.occurred_at + interval '1 minute'
+		)
+) AS done
+-- The image: of the newest line that names one, after the deploy before.
+LEFT JOIN LATERAL (
+	SELECT max(d.occurred_at) AS finished_at FROM flytrail.events d
+	WHERE d.retention_class = 'security' AND d.machine_id = done.machine_id AND d.class = 'deploy'
+		AND d.action IN ('deploy.machine_started', 'deploy.machine_left_stopped')
+		AND d.occurred_at < done.finished_at AND d.occurred_at > done.finished_at - interval '1 hour'
+) AS earlier ON true
+LEFT JOIN LATERAL (
+	SELECT i.occurred_at, i.attributes ->> 'image' AS image,
+		coalesce(i.attributes ->> 'digest', i.attributes ->> 'image_digest') AS image_digest
+	FROM flytrail.events i
+	WHERE i.retention_class = 'security' AND i.machine_id = done.machine_id AND i.class = 'deploy'
+		AND i.action IN ('deploy.image_prepared', 'deploy.image_pulling') AND i.attributes ? 'image'
+		AND i.occurred_at <= done.finished_at
+		AND i.occurred_at >= greatest(earlier.finished_at, done.finished_at - interval '1 hour')
+	ORDER BY i.occurred_at DESC, i.seq DESC LIMIT 1
+) AS prepared ON true
+-- Where the image was fetched, the deploy began with that.
+LEFT JOIN LATERAL (
+	SELECT min(i.occurred_at) AS occurred_at FROM flytrail.events i
+	WHERE i.retention_class = 'security' AND i.machine_id = done.machine_id AND i.class = 'deploy'
+		AND i.action IN ('deploy.image_pulling', 'deploy.image_unpacking', 'deploy.image_prepared')
+		AND i.occurred_at <= done.finished_at
+		AND i.occurred_at >= greatest(earlier.finished_at, done.finished_at - interval '1 hour')
+) AS begun ON true
+LEFT JOIN LATERAL (
+	SELECT f.correlation_id AS version FROM flytrail.events f
+	WHERE f.retention_class = 'operations' AND f.machine_id = done.machine_id
+		AND f.class = 'boot' AND f.action = 'boot.firecracker'
+		AND f.occurred_at >= coalesce(begun.occurred_at, done.started_at)
+		AND f.occurred_at < done.finished_at + interval '5 seconds'
+		AND done.action <> 'deploy.machine_left_stopped'
+	ORDER BY f.occurred_at DESC LIMIT 1
+) AS fire ON true;
+COMMENT ON VIEW flytrail.deploys IS 'each time that a machine got a version, as the lines show it; machines holds that one machine';
+COMMENT ON COLUMN flytrail.deploys.app IS 'the application';
+COMMENT ON COLUMN flytrail.deploys.release IS 'the release''s number; unknown, because no log line names it';
+COMMENT ON COLUMN flytrail.deploys.actor IS 'who deployed; unknown: see actor_reason';
+COMMENT ON COLUMN flytrail.deploys.actor_type IS 'user, token or unknown';
+COMMENT ON COLUMN flytrail.deploys.actor_reason IS 'why the actor is unknown';
+COMMENT ON COLUMN flytrail.deploys.image IS 'as the runner names it; unknown where no line within the hour does';
+COMMENT ON COLUMN flytrail.deploys.image_digest IS 'of the image, where its name has one';
+COMMENT ON COLUMN flytrail.deploys.reason IS 'why there was a deploy; unknown, because no log line says it';
+COMMENT ON COLUMN flytrail.deploys.started_at IS 'the first line about the image, or when the runner''s count of seconds began';
+COMMENT ON COLUMN flytrail.deploys.finished_at IS 'when the machine ran the version, or was left stopped with it';
+COMMENT ON COLUMN flytrail.deploys.outcome IS 'success: the machine has the version. Whether it works is told by health checks and exits';
+COMMENT ON COLUMN flytrail.deploys.machines IS 'the machines that got the version: one a row';
+COMMENT ON COLUMN flytrail.deploys.trust IS 'platform: the runner says it. guest: only lines from inside the machine show that it started';
+COMMENT ON COLUMN flytrail.deploys.summary IS 'one sentence for people';
+COMMENT ON COLUMN flytrail.deploys.machine_version IS 'that Firecracker names; null where that line is missing or the machine was left stopped';
+COMMENT ON COLUMN flytrail.deploys.seconds IS 'that it took, as the runner counts; null where it does not say';
+COMMENT ON COLUMN flytrail.deploys.region IS 'Fly''s code of the region';
+COMMENT ON COLUMN flytrail.deploys.event_id IS 'the event that the row stands on';
+
+CREATE VIEW flytrail.ssh_sessions AS
+SELECT
+	e.event_id, e.occurred_at AS opened_at, e.app, e.region, e.machine_id, e.actor, e.actor_type,
+	CASE e.attributes ->> 'verified' WHEN 'true' THEN true WHEN 'false' THEN false END AS verified,
+	e.trust,
+	CASE
+		WHEN e.trust = 'api' THEN 'api'
+		WHEN certificate.event_id IS NOT NULL OR EXISTS (
+			SELECT FROM flytrail.confirmations c
+			WHERE c.event_id = e.event_id AND c.occurred_at = e.occurred_at) THEN 'confirmed'
+		ELSE 'claimed'
+	END AS assurance,
+	certificate.event_id AS certificate_event,
+	'unknown: Fly prints nothing when a session ends'::text AS closed_reason
+FROM flytrail.events e
+LEFT JOIN LATERAL (
+	SELECT c.event_id FROM flytrail.events c
+	WHERE c.retention_class = 'security' AND c.class = 'access' AND c.action = 'access.certificate_issued'
+		AND c.actor = e.actor AND c.actor <> 'unknown'
+		AND c.occurred_at <= e.occurred_at AND c.occurred_at > e.occurred_at - interval '1 day'
+	ORDER BY c.occurred_at DESC LIMIT 1
+) AS certificate ON true
+WHERE e.retention_class = 'security' AND e.class = 'ssh_session' AND e.action = 'ssh_session.opened';
+COMMENT ON VIEW flytrail.ssh_sessions IS 'SSH sessions that were opened, one a row';
+COMMENT ON COLUMN flytrail.ssh_sessions.event_id IS 'the line that says so';
+COMMENT ON COLUMN flytrail.ssh_sessions.opened_at IS 'when it was printed';
+COMMENT ON COLUMN flytrail.ssh_sessions.app IS 'the application';
+COMMENT ON COLUMN flytrail.ssh_sessions.region IS 'Fly''s code of the region';
+COMMENT ON COLUMN flytrail.ssh_sessions.machine_id IS 'the machine';
+COMMENT ON COLUMN flytrail.ssh_sessions.actor IS 'whose certificate it was, in lower case';
+COMMENT ON COLUMN flytrail.ssh_sessions.actor_type IS 'user, token or unknown';
+COMMENT ON COLUMN flytrail.ssh_sessions.verified IS 'as the SSH server in the machine says';
+COMMENT ON COLUMN flytrail.ssh_sessions.trust IS 'guest: the line comes from inside the machine, where the application could print it as well';
+COMMENT ON COLUMN flytrail.ssh_sessions.assurance IS 'claimed: the log stream alone says it. confirmed: Fly''s second copy has it, or Fly issued a certificate to the actor in the day before. api: Fly''s control plane says it';
+COMMENT ON COLUMN flytrail.ssh_sessions.certificate_event IS 'the event of that certificate; null: none is known';
+COMMENT ON COLUMN flytrail.ssh_sessions.closed_reason IS 'what ended it: never known from log lines';
+
+CREATE VIEW flytrail.secret_changes AS
+SELECT
+	e.occurred_at AS changed_at, e.not_after, e.app, e.target AS secret_name,
+	split_part(e.action, '.', 2) AS change,
+	e.actor, e.actor_type, e.actor_reason,
+	deployed.occurred_at AS deployed_at, deployed.correlation_id AS release, e.trust
+FROM flytrail.events e
+LEFT JOIN LATERAL (
+	SELECT d.occurred_at, d.correlation_id FROM flytrail.events d
+	WHERE d.retention_class = 'security' AND d.class = 'secret_change' AND d.action = 'secret_change.deployed'
+		AND d.app = e.app AND d.occurred_at >= e.occurred_at
+	ORDER BY d.occurred_at LIMIT 1
+) AS deployed ON true
+WHERE e.retention_class = 'security' AND e.class = 'secret_change' AND e.action <> 'secret_change.deployed';
+COMMENT ON VIEW flytrail.secret_changes IS 'secrets that were set, updated or unset. No log line ever says so: rows come from Fly''s API alone';
+COMMENT ON COLUMN flytrail.secret_changes.changed_at IS 'when, or the last time at which it had not changed yet';
+COMMENT ON COLUMN flytrail.secret_changes.not_after IS 'the first time at which it had changed; null: changed_at is exact';
+COMMENT ON COLUMN flytrail.secret_changes.app IS 'the application';
+COMMENT ON COLUMN flytrail.secret_changes.secret_name IS 'its name; values are never known';
+COMMENT ON COLUMN flytrail.secret_changes.change IS 'set, updated or unset';
+COMMENT ON COLUMN flytrail.secret_changes.actor IS 'who changed it; unknown: see actor_reason';
+COMMENT ON COLUMN flytrail.secret_changes.actor_type IS 'user, token or unknown';
+COMMENT ON COLUMN flytrail.secret_changes.actor_reason IS 'why the actor is unknown';
+COMMENT ON COLUMN flytrail.secret_changes.deployed_at IS 'when machines were given the secrets next; null: not yet';
+COMMENT ON COLUMN flytrail.secret_changes.release IS 'the release that gave them';
+COMMENT ON COLUMN flytrail.secret_changes.trust IS 'api';
+
+CREATE VIEW flytrail.access_changes AS
+SELECT
+	e.event_id, e.occurred_at AS changed_at, e.not_after, split_part(e.action, '.', 2) AS change,
+	e.target_type, e.target, e.actor, e.actor_type, e.actor_reason, e.origin, e.outcome, e.trust,
+	coalesce(e.summary, flytrail.without_ansi(e.message)) AS summary
+FROM flytrail.events e
+WHERE e.retention_class = 'security' AND e.class = 'access';
+COMMENT ON VIEW flytrail.access_changes IS 'who and what can reach the organisation: members, tokens, peers, certificates; from Fly''s API';
+COMMENT ON COLUMN flytrail.access_changes.event_id IS 'the event';
+COMMENT ON COLUMN flytrail.access_changes.changed_at IS 'when, or the last time at which it had not changed yet';
+COMMENT ON COLUMN flytrail.access_changes.not_after IS 'the first time at which it had changed; null: changed_at is exact';
+COMMENT ON COLUMN flytrail.access_changes.change IS 'member_added, token_revoked, ...';
+COMMENT ON COLUMN flytrail.access_changes.target_type IS 'what kind of thing was changed';
+COMMENT ON COLUMN flytrail.access_changes.target IS 'which one';
+COMMENT ON COLUMN flytrail.access_changes.actor IS 'who changed it; unknown: see actor_reason';
+COMMENT ON COLUMN flytrail.access_changes.actor_type IS 'user, token or unknown';
+COMMENT ON COLUMN flytrail.access_changes.actor_reason IS 'why the actor is unknown';
+COMMENT ON COLUMN flytrail.access_changes.origin IS 'from where';
+COMMENT ON COLUMN flytrail.access_changes.outcome IS 'success, failure or unknown';
+COMMENT ON COLUMN flytrail.access_changes.trust IS 'api';
+COMMENT ON COLUMN flytrail.access_changes.summary IS 'one sentence for people';
+
+CREATE VIEW flytrail.gaps AS
+SELECT
+	e.correlation_id AS gap_id,
+	e.attributes ->> 'app' AS app,
+	coalesce((e.attributes ->> 'gap_start')::timestamptz, e.occurred_at) AS gap_start,
+	coalesce((newest.attributes ->> 'gap_end')::timestamptz, (e.attributes ->> 'gap_end')::timestamptz) AS gap_end,
+	coalesce(e.attributes ->> 'reason', 'unknown') AS reason,
+	CASE newest.action WHEN 'trail.gap_closed' THEN coalesce(newest.attributes ->> 'state', 'closed') ELSE 'open' END AS state,
+	coalesce(flytrail.as_number(newest.attributes ->> 'lines_recovered'), 0)::bigint AS lines_recovered,
+	coalesce(e.machine_id, e.stream::text) AS noticed_by,
+	coalesce(newest.occurred_at, e.observed_at) AS state_since,
+	coalesce(flytrail.as_number(newest.attributes ->> 'lines_lost'), flytrail.as_number(e.attributes ->> 'lines_lost'))::bigint AS lines_lost
+FROM flytrail.events e
+LEFT JOIN LATERAL (
+	SELECT n.action, n.occurred_at, n.attributes FROM flytrail.events n
+	WHERE n.retention_class = 'security' AND n.class = 'trail'
+		AND n.action IN ('trail.gap_progress', 'trail.gap_closed')
+		AND n.correlation_id = e.correlation_id
+	ORDER BY n.action = 'trail.gap_closed' DESC, n.occurred_at DESC, n.seq DESC LIMIT 1
+) AS newest ON true
+WHERE e.retention_class = 'security' AND e.class = 'trail' AND e.action = 'trail.gap_opened';
+COMMENT ON VIEW flytrail.gaps IS 'times for which lines may be missing, and what became of them';
+COMMENT ON COLUMN flytrail.gaps.gap_id IS 'names the gap in its events (correlation_id)';
+COMMENT ON COLUMN flytrail.gaps.app IS 'the application; null: all of them';
+COMMENT ON COLUMN flytrail.gaps.gap_start IS 'from when lines may be missing';
+COMMENT ON COLUMN flytrail.gaps.gap_end IS 'until when; null: not over, or not known';
+COMMENT ON COLUMN flytrail.gaps.reason IS 'start, disconnect, slow_consumer, spool_full, spool_damaged or store_rewound';
+COMMENT ON COLUMN flytrail.gaps.state IS 'open: nobody has looked for the lines. Otherwise what became of them';
+COMMENT ON COLUMN flytrail.gaps.lines_recovered IS 'lines that were found elsewhere afterwards';
+COMMENT ON COLUMN flytrail.gaps.noticed_by IS 'the machine of flytrail that noticed it, or its spool';
+COMMENT ON COLUMN flytrail.gaps.state_since IS 'when it came into that state';
+COMMENT ON COLUMN flytrail.gaps.lines_lost IS 'how many lines, where that is known';
+
+CREATE VIEW flytrail.timeline AS
+SELECT
+	e.occurred_at, e.not_after, e.class, e.action, e.app, e.region, e.machine_id,
+	e.actor, e.actor_type, e.outcome, e.severity, e.trust,
+	CASE
+		WHEN e.trust IN ('api', 'self') THEN e.trust
+		WHEN EXISTS (
+			SELECT FROM flytrail.confirmations c
+			WHERE c.event_id = e.event_id AND c.occurred_at = e.occurred_at) THEN 'confirmed'
+		ELSE 'claimed'
+	END AS assurance,
+	coalesce(e.summary, flytrail.without_ansi(e.message)) AS summary,
+	flytrail.without_ansi(e.message) AS message,
+	e.attributes, e.target_type, e.target, e.correlation_id, e.org, e.event_id
+FROM flytrail.events e
+WHERE e.action <> 'trail.gap_progress';
+COMMENT ON VIEW flytrail.timeline IS 'everything that happened, gaps and what concerns the whole organisation included';
+COMMENT ON COLUMN flytrail.timeline.occurred_at IS 'when; of a gap: from when lines may be missing';
+COMMENT ON COLUMN flytrail.timeline.not_after IS 'where the time is not exact: the first time at which it had happened';
+COMMENT ON COLUMN flytrail.timeline.class IS 'deploy, secret_change, restart, ssh_session, exit, oom, health_check, autoscale, boot, volume, cert, proxy_error, platform, access or trail';
+COMMENT ON COLUMN flytrail.timeline.action IS 'the class in detail';
+COMMENT ON COLUMN flytrail.timeline.app IS 'the application; null: the whole organisation; of a trail row: flytrail''s own';
+COMMENT ON COLUMN flytrail.timeline.region IS 'Fly''s code of the region';
+COMMENT ON COLUMN flytrail.timeline.machine_id IS 'the machine';
+COMMENT ON COLUMN flytrail.timeline.actor IS 'who did it; unknown where nothing says it';
+COMMENT ON COLUMN flytrail.timeline.actor_type IS 'user, token, flyd, proxy, flytrail or unknown';
+COMMENT ON COLUMN flytrail.timeline.outcome IS 'success, failure or unknown';
+COMMENT ON COLUMN flytrail.timeline.severity IS 'OCSF severity_id: 1 informational, 2 low, 3 medium, 4 high, 5 critical, 6 fatal, 0 unknown';
+COMMENT ON COLUMN flytrail.timeline.trust IS 'platform: written outside the machine. guest: inside, where the application could write it too. api: Fly''s control plane. self: flytrail';
+COMMENT ON COLUMN flytrail.timeline.assurance IS 'claimed: the log stream alone says it. confirmed: Fly''s second copy has it too. api, self: as trust';
+COMMENT ON COLUMN flytrail.timeline.summary IS 'one sentence for people';
+COMMENT ON COLUMN flytrail.timeline.message IS 'the line itself, without colours; null where there was none';
+COMMENT ON COLUMN flytrail.timeline.attributes IS 'what was read out of it';
+COMMENT ON COLUMN flytrail.timeline.target_type IS 'what kind of thing it was done to';
+COMMENT ON COLUMN flytrail.timeline.target IS 'the name of the thing it was done to';
+COMMENT ON COLUMN flytrail.timeline.correlation_id IS 'what ties facts together: machine version, gap id, ...';
+COMMENT ON COLUMN flytrail.timeline.org IS 'slug of the organisation';
+COMMENT ON COLUMN flytrail.timeline.event_id IS 'the event; a line has the same id in lines';
+
+CREATE VIEW flytrail.lines AS
+SELECT
+	l.occurred_at, l.occurred_ns, l.app, l.region, l.machine_id, l.provider, l.level, l.class, l.action,
+	flytrail.without_ansi(l.message) AS text,
+	l.message, l.raw, l.attributes, l.observed_at, l.source, l.org, l.host, l.id, l.stream, l.seq
+FROM flytrail.log_lines l;
+COMMENT ON VIEW flytrail.lines IS 'every log line, the applications'' own included';
+COMMENT ON COLUMN flytrail.lines.text IS 'the message without colours and other terminal sequences';
+DO $$
+DECLARE
+	described record;
+BEGIN
+	-- All other columns are the table's, and are explained there.
+	FOR described IN
+		SELECT t.attname, col_description(t.attrelid, t.attnum) AS words
+		FROM pg_attribute t
+		WHERE t.attrelid = 'flytrail.log_lines'::regclass AND t.attnum > 0
+	LOOP
+		EXECUTE format('COMMENT ON COLUMN flytrail.lines.%I IS %L', described.attname, described.words);
+	END LOOP;
+END
+$$;
+
+DO $$
+DECLARE
+	reader_role CONSTANT name := current_setting('flytrail.reader_role');
+	line_reader_role CONSTANT name := current_setting('flytrail.line_reader_role');
+BEGIN
+	EXECUTE format('GRANT SELECT ON flytrail.ssh_sessions, flytrail.deploys, flytrail.secret_changes,
+		flytrail.restarts, flytrail.exits, flytrail.access_changes, flytrail.timeline, flytrail.gaps,
+		flytrail.machine_starts TO %I, %I', reader_role, line_reader_role);
+	EXECUTE format('GRANT SELECT ON flytrail.lines TO %I', line_reader_role);
+END
+$$;
