@@ -430,6 +430,10 @@ static bool leave(struct run *r, struct worker *w, _Atomic bool *done)
 /* False: something hangs in a library and is left behind. */
 static bool drain(struct run *r)
 {
+	if (r->deadline_ns == INT64_MAX)
+		log_info(draining, LOG_TEXT("until", "all is stored"));
+	else
+		log_info(draining, LOG_NUMBER("seconds_max", r->o->config->drain_seconds));
 	life_advance(&r->life, LIFE_DRAINING);
 	atomic_store(&r->intake.close, true);
 	if (r->source_worker.running)

@@ -1,0 +1,240 @@
+"""`flytrail run`, end to end: NATS or files in, rows in Postgres out, each line once."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import flytrail  # noqa: E402
+import lab  # noqa: E402
+
+MANY = 200000
+
+
+def fly_line(app, message, provider="app", timestamp="2026-05-03T22:14:18.000000001Z"):
+    return json.dumps({
+        "event": {"provider": provider},
+        "fly": {"app": {"instance": "0e286551c30586", "name": app}, "region": "ams"},
+        "host": "0ad1", "log": {"level": "info"}, "message": message, "timestamp": timestamp,
+    }, separators=(",", ":"))
+
+
+class Run(unittest.TestCase):
+    def setUp(self):
+        self.world = self.enterContext(flytrail.World())
+
+    def test_every_line_of_200_000_is_a_row(self):
+        ft = self.world.flytrail().start()
+        self.world.publish(MANY)
+        self.world.await_rows(MANY)
+        self.assertEqual(ft.stop(), 0)
+        self.assertEqual([n for n, _ in self.world.numbers()], list(range(MANY)))
+        self.assertEqual(self.world.gaps(), [])
+        facts = self.world.pg.psql("SELECT action FROM flytrail.events ORDER BY seq")
+        self.assertEqual(facts, [["trail.started"], ["trail.stopped"]])
+        self.assertEqual(ft.events("stopped")[0]["left_in_spool"], 0)
+
+    def test_sigterm_under_load_loses_nothing_that_came(self):
+        ft = self.world.flytrail().start()
+        publisher = self.world.publisher("--count", 10**7, "--rate", 30000)
+        self.addCleanup(publisher.wait)
+        self.addCleanup(publisher.kill)
+        self.world.await_rows(20000)
+        self.assertEqual(ft.stop(), 0)
+        got = [n for n, _ in self.world.numbers()]
+        self.assertEqual(got, list(range(len(got))))
+        self.assertEqual(ft.events("stopped")[0]["left_in_spool"], 0)
+
+    def test_a_second_sigterm_ends_the_drain_and_the_spool_keeps_the_rest(self):
+        ft = self.world.flytrail().start()
+        self.world.pg.stop()
+        self.world.publish(5000)
+        lab.wait_for(lambda: ft.events("store_retry"), what="a retry")
+        ft.signal(signal.SIGTERM)
+        ft.await_event("draining")
+        time.sleep(0.5)
+        self.assertIsNone(ft.process.poll())
+        ft.signal(signal.SIGTERM)
+        self.assertEqual(ft.process.wait(timeout=10), 0)
+        self.assertGreaterEqual(ft.events("stopped")[0]["left_in_spool"], 5000)
+        self.world.pg.restart()
+        ft.start()
+        self.world.await_rows(5000)
+        self.assertEqual([n for n, _ in self.world.numbers()], list(range(5000)))
+
+    def test_a_hung_postgres_does_not_hold_up_the_end(self):
+        ft = self.world.flytrail(FLYTRAIL_DRAIN_SECONDS="1").start()
+        self.world.pg.pause()
+        self.world.publish(1000)
+        time.sleep(1.5)
+        ft.signal(signal.SIGTERM)
+        self.assertEqual(ft.process.wait(timeout=15), 0)
+        self.world.pg.resume()
+        ft.start()
+        self.world.await_rows(1000)
+        self.assertEqual([n for n, _ in self.world.numbers()], list(range(1000)))
+
+    def test_a_restart_is_a_gap_and_a_first_start_is_none(self):
+        ft = self.world.flytrail().start()
+        self.world.publish(100)
+        self.world.await_rows(100)
+        ft.stop()
+        stopped = time.time()
+        self.world.publish(100, first=100)
+        ft.start()
+        connected = time.time()
+        self.world.publish(100, first=200)
+        self.world.await_rows(200)
+        ft.stop()
+        self.assertEqual(self.world.check_every_line_is_a_row_or_in_a_gap(300), 100)
+        gap, = self.world.gaps()
+        self.assertEqual(gap["reason"], "start")
+        self.assertLess(gap["start"], stopped - 9)
+        self.assertGreater(gap["start"], stopped - 20)
+        self.assertLess(abs(gap["end"] - connected - 10), 5)
+
+    def test_two_replicas_make_every_line_one_row_and_either_may_die(self):
+        first, second = self.world.flytrail().start(), self.world.flytrail().start()
+        publisher = self.world.publisher("--count", 60000, "--rate", 15000)
+        time.sleep(1.5)
+        first.kill()
+        self.assertEqual(publisher.wait(timeout=60), 0)
+        self.world.await_rows(60000)
+        first.start()
+        second.stop()
+        first.stop()
+        self.assertEqual([n for n, _ in self.world.numbers()], list(range(60000)))
+        streams = self.world.pg.psql("SELECT count(*) FROM flytrail.streams")
+        self.assertEqual(streams, [["2"]])
+
+    def test_a_queue_group_shares_the_lines(self):
+        pair = [self.world.flytrail(FLYTRAIL_QUEUE="trail").start() for _ in range(2)]
+        self.world.publish(20000)
+        self.world.await_rows(20000)
+        for ft in pair:
+            ft.stop()
+        self.assertEqual([n for n, _ in self.world.numbers()], list(range(20000)))
+        stored = [ft.events("stopped")[0]["lines_stored"] for ft in pair]
+        self.assertEqual(sum(stored), 20000)
+        self.assertGreater(min(stored), 5000)
+
+    def test_its_own_lines_come_back_and_are_answered_with_silence(self):
+        ft = self.world.flytrail().start()
+        self.world.publish_lines(["not json at all", fly_line("web", "hello")])
+        self.world.await_rows(2)
+        fed = 0
+        before = len(ft.log_lines())
+        for turn in range(5):
+            with open(ft.log_path, encoding="utf-8") as log:
+                own = log.read().splitlines()
+            own += ['{"level":"error","event":"store_parked","error":"feedback"}',
+                    "machine exited with exit code 0, not restarting"]
+            lines = [fly_line("flytrail", text, "runner", f"2026-05-03T22:{turn:02}:18.{n:09}Z")
+                     for n, text in enumerate(own * 20)]
+            self.world.publish_lines(lines)
+            fed += len(lines)
+            self.world.await_rows(fed, "app = 'flytrail'")
+        self.assertEqual(len(ft.log_lines()), before)
+        ft.stop()
+        self.assertEqual(self.world.count("app = 'flytrail' AND class <> 'app_log'"), 0)
+        events = self.world.pg.psql(
+            "SELECT count(*) FROM flytrail.events WHERE app = 'flytrail' AND class <> 'trail'")
+        self.assertEqual(events, [["0"]])
+
+    def test_lines_of_any_content_are_rows(self):
+        ft = self.world.flytrail().start()
+        lines = ["{", "[" * 10000, '{"message":"\\ud800 \\u0000"}', "\x1b[31mred",
+                 '{"message":1}', '{"message":"a","message":"b"}',
+                 fly_line("web", "", timestamp="1970-01-01T00:00:00Z"),
+                 fly_line("web", "x", timestamp="2262-04-11T23:47:16.854775807Z"),
+                 fly_line("web", "y" * (2 * 1024 * 1024))]
+        self.world.publish_lines(lines)
+        self.world.await_rows(len(lines))
+        self.world.publish(10)
+        self.world.await_rows(10, "message LIKE 'numbered%'")
+        self.assertEqual(ft.stop(), 0)
+        self.assertEqual(self.world.count(), len(lines) + 10)
+        long, = self.world.pg.psql("SELECT length(message), attributes->>'message_bytes' "
+                                   "FROM flytrail.log_lines WHERE message LIKE 'yyy%'")
+        self.assertEqual(long, ["1048576", "2097152"])
+        self.assertEqual(ft.events("dead_letter"), [])
+
+
+class Files(unittest.TestCase):
+    def setUp(self):
+        self.world = self.enterContext(flytrail.World())
+        self.path = os.path.join(self.world.folder, "input")
+
+    def run_on(self, text, *arguments, stdin=False, **env):
+        with open(self.path, "w", encoding="utf-8") as out:
+            out.write(text)
+        with open(self.path, encoding="utf-8") as lines:
+            return subprocess.run(
+                [flytrail.BINARY, "run", *arguments, *(["-"] if stdin else [self.path])],
+                env={"FLYTRAIL_DATABASE_URL": self.world.pg.url("flytrail_writer"),
+                     "FLYTRAIL_SPOOL_MAX_BYTES": "64MiB",
+                     "FLYTRAIL_SPOOL_DIR": f"{self.world.folder}/spool", **env},
+                stdin=lines if stdin else subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=60, check=False)
+
+    def lines(self, count):
+        return "".join(fly_line("web", f"line {n}",
+                                timestamp=f"2026-05-03T22:14:18.{n:09}Z") + "\n"
+                       for n in range(count))
+
+    def test_a_file_ends_by_itself_and_twice_is_once(self):
+        for stored in (5000, 0):
+            done = self.run_on(self.lines(5000))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            stopped = json.loads(done.stderr.splitlines()[-1])
+            self.assertEqual(stopped["lines_stored"], stored)
+            self.assertEqual(self.world.count(), 5000)
+        self.assertEqual(stopped["duplicates"], 5000)
+        self.assertEqual(self.world.gaps(), [])
+
+    def test_a_file_larger_than_the_spool_waits_for_postgres_and_is_no_gap(self):
+        text = "".join(fly_line("web", f"line {n} " + "z" * 1000,
+                                timestamp=f"2026-05-03T22:14:18.{n:09}Z") + "\n"
+                       for n in range(120000))
+        done = self.run_on(text)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.world.count(), 120000)
+        self.assertEqual(self.world.gaps(), [])
+
+    def test_stdin_is_read_and_app_names_the_lines_that_name_none(self):
+        done = self.run_on("2026-05-03T22:14:18Z app[0e286551c30586] ams [info]hello\n",
+                           "--app", "web-9", stdin=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        rows = self.world.pg.psql("SELECT app, machine_id, message FROM flytrail.log_lines")
+        self.assertEqual(rows, [["web-9", "0e286551c30586", "hello"]])
+
+    def test_a_store_that_needs_an_operator_ends_it_with_a_sentence(self):
+        self.world.pg.psql("DROP SCHEMA flytrail CASCADE")
+        done = self.run_on(self.lines(10))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("migrate", done.stderr)
+
+    def test_a_file_that_is_not_there_is_named(self):
+        done = self.run_on("", "/nonexistent/lines")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("/nonexistent/lines", done.stderr)
+
+    def test_bad_values_are_all_listed_and_secrets_are_not(self):
+        done = subprocess.run(
+            [flytrail.BINARY, "run"], capture_output=True, text=True, timeout=10, check=False,
+            env={"ORG": "a b", "ACCESS_TOKEN": 'planted"token', "FLYTRAIL_DRAIN_SECONDS": "x",
+                 "NATS_URL": "nats://u:planted@127.0.0.1:4222", "FLYTRAIL_NO_SUCH": "planted"})
+        self.assertEqual(done.returncode, 2)
+        for name in ("ORG", "ACCESS_TOKEN", "FLYTRAIL_DRAIN_SECONDS", "NATS_URL",
+                     "FLYTRAIL_NO_SUCH", "FLYTRAIL_DATABASE_URL"):
+            self.assertIn(name, done.stderr)
+        self.assertNotIn("planted", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

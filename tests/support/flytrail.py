@@ -1,0 +1,225 @@
+"""`flytrail run` as a child of the test, and what tests ask about the trail it keeps.
+
+    with flytrail.World() as world:             # Postgres, migrated, and nats-server
+        with world.flytrail() as ft:
+            world.publish(1000)
+            ft.stop()
+        world.check_every_line_is_a_row_or_in_a_gap(1000)
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+import lab
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BINARY = os.path.join(ROOT, "build", "flytrail")
+NATSPUB = os.path.join(ROOT, "build", "tests", "support", "natspub")
+STOP_SECONDS = 60
+
+
+class Flytrail:
+    """One `flytrail run` with a spool of its own; start() again is a restart on that spool."""
+
+    def __init__(self, env, folder, arguments=()):
+        self.folder = folder
+        self.arguments = arguments
+        self.port = lab.free_port()
+        self.env = {
+            "FLYTRAIL_SPOOL_DIR": os.path.join(folder, "spool"),
+            "FLYTRAIL_SPOOL_MAX_BYTES": "1GiB",
+            "FLYTRAIL_DRAIN_SECONDS": "20",
+            "FLYTRAIL_LISTEN": f"127.0.0.1:{self.port}",
+            **env,
+        }
+        self.process = None
+        self.log_path = os.path.join(folder, "log")
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.kill()
+
+    def start(self, wait=True):
+        self.log_start = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen([BINARY, "run", *self.arguments], env=self.env,
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        if wait:
+            self.await_event("source_connected")
+            self.await_event("store_connected")
+        return self
+
+    def log_lines(self):
+        """The log since the last start, as objects."""
+        with open(self.log_path, "rb") as log:
+            log.seek(self.log_start)
+            text = log.read().decode()
+        return [json.loads(line) for line in text.splitlines(keepends=True)
+                if line.endswith("\n") and line.startswith("{")]
+
+    def events(self, name):
+        return [line for line in self.log_lines() if line["event"] == name]
+
+    def await_event(self, name, timeout=30):
+        def seen_or_dead():
+            if self.events(name):
+                return True
+            if self.process.poll() is not None:
+                raise AssertionError(f"flytrail ended: {self.log_lines()[-5:]}")
+            return False
+
+        lab.wait_for(seen_or_dead, timeout, f"log event {name}")
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def stop(self):
+        """SIGTERM; returns the exit status."""
+        self.signal(signal.SIGTERM)
+        return self.process.wait(timeout=STOP_SECONDS)
+
+    def kill(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def health(self, path="/health"):
+        """The status and the checks by name; (0, {}) when nobody answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as got:
+                status, body = got.status, got.read()
+        except urllib.error.HTTPError as error:
+            status, body = error.code, error.read()
+        except OSError:
+            return 0, {}
+        return status, {check["name"]: check for check in json.loads(body)["checks"]}
+
+    def memory_peak_bytes(self):
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
+            for line in status:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+        raise AssertionError("no VmHWM")
+
+
+class World:
+    """A Postgres with flytrail's schema, a nats-server, and folders for flytrails."""
+
+    def __init__(self, nats_options=None, pg_options=None, migrated=True):
+        self.pg = lab.Postgres(**(pg_options or {}))
+        self.nats = lab.Nats(**(nats_options or {}))
+        self.migrated = migrated
+        self.folder = tempfile.mkdtemp(prefix="flytrail-world-")
+        self.flytrails = []
+
+    def __enter__(self):
+        self.pg.start()
+        self.nats.start()
+        if self.migrated:
+            self.migrate()
+        return self
+
+    def __exit__(self, *_):
+        for ft in self.flytrails:
+            ft.kill()
+        self.nats.close()
+        self.pg.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def migrate(self):
+        subprocess.run([BINARY, "migrate"], check=True, capture_output=True,
+                       env={"FLYTRAIL_ADMIN_DATABASE_URL": self.pg.url()})
+
+    def env(self):
+        return {
+            "ORG": self.nats.ORG[0],
+            "ACCESS_TOKEN": f"FlyV1 {self.nats.ORG[1]}",
+            "NATS_URL": self.nats.url,
+            "FLYTRAIL_DATABASE_URL": self.pg.url("flytrail_writer"),
+            "FLY_APP_NAME": "flytrail",
+        }
+
+    def flytrail(self, arguments=(), **env):
+        name = f"ft{len(self.flytrails)}"
+        folder = os.path.join(self.folder, name)
+        os.makedirs(folder)
+        ft = Flytrail({**self.env(), "FLY_MACHINE_ID": name, **env}, folder, arguments)
+        self.flytrails.append(ft)
+        return ft
+
+    def publisher(self, *arguments):
+        """natspub as a child; its lines are numbered from 0 unless --first says otherwise."""
+        return subprocess.Popen([NATSPUB, self.nats.url, *self.nats.FLY, *map(str, arguments)],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def publish(self, count, first=0, rate=50000, tag="numbered"):
+        done = self.publisher("--count", count, "--first", first, "--rate", rate, "--tag", tag)
+        if done.wait(timeout=120) != 0:
+            raise AssertionError("natspub failed")
+
+    def publish_lines(self, lines):
+        path = os.path.join(self.folder, "lines")
+        with open(path, "w", encoding="utf-8") as out:
+            out.writelines(line + "\n" for line in lines)
+        if self.publisher("--file", path).wait(timeout=60) != 0:
+            raise AssertionError("natspub failed")
+
+    def count(self, where="true"):
+        return int(self.pg.psql(f"SELECT count(*) FROM flytrail.log_lines WHERE {where}")[0][0])
+
+    def await_rows(self, count, where="true", timeout=60):
+        lab.wait_for(lambda: self.count(where) >= count, timeout, f"{count} rows")
+
+    def numbers(self, tag="numbered"):
+        """(number, seconds since 1970) of each numbered line, by number."""
+        rows = self.pg.psql(
+            f"SELECT substring(message FROM '^{tag} line ([0-9]+) ')::bigint AS n, "
+            "extract(epoch FROM occurred_at) FROM flytrail.log_lines "
+            f"WHERE message LIKE '{tag} line %' ORDER BY n")
+        return [(int(n), float(at)) for n, at in rows]
+
+    def gaps(self):
+        """Each gap once: reason, start and end in seconds (None: open), lines_lost."""
+        rows = self.pg.psql("""
+            SELECT (array_agg(attributes->>'reason'))[1],
+                   min(extract(epoch FROM (attributes->>'gap_start')::timestamptz)),
+                   (array_agg(extract(epoch FROM (attributes->>'gap_end')::timestamptz)
+                              ORDER BY stream, seq DESC))[1],
+                   max((attributes->>'lines_lost')::bigint)
+              FROM flytrail.events WHERE action LIKE 'trail.gap%'
+             GROUP BY correlation_id ORDER BY 2""")
+        return [{"reason": reason, "start": float(start), "end": end and float(end),
+                 "lost": lost and int(lost)} for reason, start, end, lost in rows]
+
+    def missing_runs(self, count, tag="numbered"):
+        """(how many, time of the line before, time of the line after) of each hole."""
+        got = self.numbers(tag)
+        if len({n for n, _ in got}) != len(got):
+            raise AssertionError("a line is there twice")
+        runs, before, expected = [], 0.0, 0
+        for n, at in got + [(count, time.time())]:
+            if n > expected:
+                runs.append((n - expected, before, at))
+            before, expected = at, n + 1
+        return runs
+
+    def check_every_line_is_a_row_or_in_a_gap(self, count, tag="numbered"):
+        """Returns how many lines are missing; each hole lies wholly in some gap."""
+        gaps = self.gaps()
+        lost = 0
+        for size, before, after in self.missing_runs(count, tag):
+            lost += size
+            if not any(gap["start"] <= before and (gap["end"] is None or after <= gap["end"])
+                       for gap in gaps):
+                raise AssertionError(f"{size} lines are missing between {before:.3f} and "
+                                     f"{after:.3f}, and no gap says so: {gaps}")
+        return lost
