@@ -146,10 +146,8 @@ static void add_digest(struct record *r, const struct field *image)
 static void add_attributes(struct arena *arena, struct record *r, const struct line *line,
 			   const struct fields *fields)
 {
-	for (size_t i = 0; i < fields->count; i++) {
-		if (!span_is(fields->list[i].name, "actor"))
-			add_field(arena, r, &fields->list[i]);
-	}
+	for (size_t i = 0; i < fields->count; i++)
+		add_field(arena, r, &fields->list[i]);
 	add_digest(r, fields_get(fields, "image"));
 	if (line->form == LINE_FIRECRACKER)
 		record_attr_text(r, SPAN("machine_version"), line->version);
@@ -308,7 +306,7 @@ static struct finding make_finding(struct arena *arena, const struct record *r,
 		.correlation_id = line->version,
 	};
 
-	set_actor(arena, &f, r->action, fields_get(fields, "actor"));
+	set_actor(arena, &f, r->action, fields_get(fields, "email"));
 	set_target(&f, r, fields);
 	if (*rule->summary != '\0')
 		f.summary = make_summary(arena, rule->summary, line, fields);

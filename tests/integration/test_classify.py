@@ -63,7 +63,7 @@ class Classify(unittest.TestCase):
         _, lines, _ = classify(stdin=nats(
             "2026/03/07 15:20:03 INFO New SSH session email=user1@example.com verified=true"))
         self.assertEqual((lines[0]["class"], lines[0]["trust"]), ("ssh_session", "guest"))
-        self.assertEqual(lines[0]["attributes"], {"verified": True})
+        self.assertEqual(lines[0]["attributes"], {"email": "user1@example.com", "verified": True})
 
     def test_it_redacts(self):
         _, lines, _ = classify(stdin=nats("postgres://u:hunter2@db.example.com/x"))

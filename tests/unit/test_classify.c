@@ -300,6 +300,7 @@ static void a_session_names_who_opened_it(void **state)
 	assert_int_equal(r.class, CLASS_ssh_session);
 	assert_span(r.finding.actor, "user1@example.com");
 	assert_int_equal(r.finding.actor_type, ACTOR_USER);
+	assert_text(&r, "email", "User1@Example.com");
 	assert_span(r.finding.target_type, "machine");
 	assert_span(r.finding.target, "0e286551c30586");
 	assert_span(r.finding.outcome, "success");
