@@ -65,7 +65,7 @@ void gap_track_new_subscription(struct gap_track *t);
 /* dropped_total is the library's count for the present subscription. */
 void gap_track_dropped(struct gap_track *t, uint64_t dropped_total, int64_t now_ns);
 
-/* Puts into the batch what is not reported yet. */
-void gap_track_report(struct gap_track *t, struct batch *batch, int64_t now_ns);
+/* Puts into the batch what is not reported yet; last: also what would wait for its turn. */
+void gap_track_report(struct gap_track *t, struct batch *batch, int64_t now_ns, bool last);
 
 #endif

@@ -6,7 +6,7 @@
  * implement it; run/ calls it from one thread of its own for each source.
  *
  * Ownership: the caller owns the batch and passes it in, empty.
- * Threads:   one thread calls read and close; connected may be called by any.
+ * Threads:   one thread calls read, last_gaps and close; connected may be called by any.
  */
 
 #include "model/batch.h"
@@ -29,6 +29,8 @@ struct source_ops {
 	 * ever and says so as a gap. ERR_CONFIG: an operator must act.
 	 */
 	enum err_kind (*read)(void *ctx, struct batch *batch, struct err *err);
+	/* Before close: the gaps that are not told yet. NULL: a source that has none. */
+	void (*last_gaps)(void *ctx, struct batch *batch);
 	/* True while lines can come. *ret_why says why not, in a constant text. */
 	bool (*connected)(void *ctx, const char **ret_why);
 	/* Ends it; frees ctx. */

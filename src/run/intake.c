@@ -38,6 +38,17 @@ static void count_received(struct intake *in, const struct batch *batch)
 	}
 }
 
+static void pass_on(struct intake *in, struct batch *batch)
+{
+	count_received(in, batch);
+	if (batch->count > 0 || batch->gap_count > 0) {
+		REQUIRE(queue_put(in->filled, batch));
+	} else {
+		batch_reset(batch);
+		REQUIRE(queue_put(in->pool, batch));
+	}
+}
+
 /* False: the source has ended. */
 static bool read_once(struct intake *in, struct err *err)
 {
@@ -48,20 +59,27 @@ static bool read_once(struct intake *in, struct err *err)
 	if (!batch)
 		return true;
 	rc = in->source.ops->read(in->source.ctx, batch, err);
-	count_received(in, batch);
 	last = batch->last;
-	if (batch->count > 0 || batch->gap_count > 0) {
-		REQUIRE(queue_put(in->filled, batch));
-	} else {
-		batch_reset(batch);
-		REQUIRE(queue_put(in->pool, batch));
-	}
+	pass_on(in, batch);
 	if (rc) {
 		log_error(source_failed, LOG_TEXT("source", in->source.ops->name),
 			  LOG_TEXT("error", err->text));
 		life_fail(in->life, err);
 	}
 	return rc == ERR_NONE && !last;
+}
+
+/* No batch is free when the spool is full: then the gap of that is on record already. */
+static void tell_last_gaps(struct intake *in)
+{
+	struct batch *batch = NULL;
+
+	if (in->source.ops->last_gaps)
+		batch = queue_get(in->pool, POOL_WAIT_MS * NS_PER_MS);
+	if (!batch)
+		return;
+	in->source.ops->last_gaps(in->source.ctx, batch);
+	pass_on(in, batch);
 }
 
 void intake_run(struct intake *in)
@@ -75,6 +93,7 @@ void intake_run(struct intake *in)
 		tell_connection(in, &connected, first);
 		first = false;
 	}
+	tell_last_gaps(in);
 	queue_close(in->filled);
 	atomic_store(&in->life->input_ended, true);
 	atomic_store(&in->life->source_done, true);

@@ -91,14 +91,14 @@ void gap_track_dropped(struct gap_track *t, uint64_t dropped_total, int64_t now_
 	t->drops_dirty = true;
 }
 
-void gap_track_report(struct gap_track *t, struct batch *batch, int64_t now_ns)
+void gap_track_report(struct gap_track *t, struct batch *batch, int64_t now_ns, bool last)
 {
 	if (t->outage_dirty) {
 		(void)batch_add_gap(batch, &t->outage);
 		t->outage.known = true;
 		t->outage_dirty = false;
 	}
-	if (t->drops_dirty && now_ns - t->drops_reported_ns >= GAP_DROPS_REPORT_NS) {
+	if (t->drops_dirty && (last || now_ns - t->drops_reported_ns >= GAP_DROPS_REPORT_NS)) {
 		(void)batch_add_gap(batch, &t->drops);
 		t->drops.known = true;
 		t->drops_dirty = false;

@@ -325,8 +325,18 @@ static enum err_kind nats_read(void *ctx, struct batch *batch, struct err *err)
 		rc = take_lines(n, batch, err);
 		look_at_drops(n);
 	}
-	gap_track_report(&n->gaps, batch, time_now_ns());
+	gap_track_report(&n->gaps, batch, time_now_ns(), false);
 	return rc;
+}
+
+static void nats_last_gaps(void *ctx, struct batch *batch)
+{
+	struct nats *n = ctx;
+
+	batch->source = SOURCE_NATS;
+	if (n->sub)
+		look_at_drops(n);
+	gap_track_report(&n->gaps, batch, time_now_ns(), true);
 }
 
 static bool nats_connected(void *ctx, const char **ret_why)
@@ -366,6 +376,7 @@ static const struct source_ops nats_ops = {
 	.name = "nats",
 	.live = true,
 	.read = nats_read,
+	.last_gaps = nats_last_gaps,
 	.connected = nats_connected,
 	.close = nats_close,
 };

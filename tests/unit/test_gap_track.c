@@ -31,7 +31,7 @@ static int free_batch(void **state)
 static const struct gap *report(struct gap_track *t, int64_t now_ns)
 {
 	batch_reset(batch);
-	gap_track_report(t, batch, now_ns);
+	gap_track_report(t, batch, now_ns, false);
 	assert_true(batch->gap_count <= 1);
 	return batch->gap_count == 1 ? &batch->gaps[0] : NULL;
 }
@@ -227,6 +227,21 @@ static void drops_that_go_on_are_told_now_and_then_as_one_gap(void **state)
 	assert_null(report(&t, T0 + S(40)));
 }
 
+static void the_last_report_does_not_wait_for_its_turn(void **state)
+{
+	struct gap_track t = connected();
+
+	(void)state;
+	gap_track_dropped(&t, 5, T0 + S(1));
+	(void)report(&t, T0 + S(1));
+	gap_track_dropped(&t, 9, T0 + S(2));
+	assert_null(report(&t, T0 + S(2)));
+	batch_reset(batch);
+	gap_track_report(&t, batch, T0 + S(2), true);
+	assert_int_equal(batch->gap_count, 1);
+	assert_int_equal(batch->gaps[0].lines_lost, 9);
+}
+
 static void a_new_subscription_counts_its_drops_from_zero(void **state)
 {
 	struct gap_track t = connected();
@@ -261,6 +276,7 @@ int main(void)
 		cmocka_unit_test(a_disconnect_soon_after_the_start_is_a_gap_of_its_own),
 		cmocka_unit_test(drops_are_a_gap_with_their_count),
 		cmocka_unit_test(drops_that_go_on_are_told_now_and_then_as_one_gap),
+		cmocka_unit_test(the_last_report_does_not_wait_for_its_turn),
 		cmocka_unit_test(a_new_subscription_counts_its_drops_from_zero),
 	};
 

@@ -1,0 +1,152 @@
+"""The log stream fails: whatever is missing lies in a gap on record, with its reason and times."""
+
+import os
+import signal
+import sys
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import flytrail  # noqa: E402
+import lab  # noqa: E402
+
+
+class NatsFaults(unittest.TestCase):
+    def start(self, **nats_options):
+        self.world = self.enterContext(flytrail.World(nats_options=nats_options))
+        return self.world.flytrail().start()
+
+    def gaps(self, reason):
+        return [gap for gap in self.world.gaps() if gap["reason"] == reason]
+
+    def await_gap(self, reason, closed, timeout=60):
+        def found():
+            return [gap for gap in self.gaps(reason) if not closed or gap["end"] is not None]
+
+        return lab.wait_for(found, timeout, f"a gap {reason}")[0]
+
+    def change_password(self, password):
+        """As an operator would: a new configuration, and a signal."""
+        path = os.path.join(self.world.nats.folder, "nats.conf")
+        with open(path, encoding="utf-8") as conf:
+            text = conf.read()
+        with open(path, "w", encoding="utf-8") as conf:
+            conf.write(text.replace(f"password: {self.password}", f"password: {password}"))
+        self.password = password
+        self.world.nats.process.send_signal(signal.SIGHUP)
+
+    def test_a_server_that_dies_is_a_gap_open_at_once_and_closed_later(self):
+        self.start()
+        self.world.publish(1000)
+        self.world.await_rows(1000)
+        died = time.time()
+        self.world.nats.crash()
+        gap = self.await_gap("disconnect", closed=False)
+        self.assertIsNone(gap["end"])
+        self.assertLess(gap["start"], died - 9)
+        self.assertGreater(gap["start"], died - 20)
+        self.world.nats.restart()
+        gap = self.await_gap("disconnect", closed=True)
+        self.assertLess(abs(gap["end"] - time.time() - 10), 5)
+        self.world.publish(1000, first=1000)
+        self.world.await_rows(2000)
+        self.assertEqual(len(self.world.gaps()), 1)
+        self.assertEqual(self.world.check_every_line_is_a_row_or_in_a_gap(2000), 0)
+
+    def test_a_server_that_hangs_is_noticed_and_is_a_gap(self):
+        ft = self.start()
+        self.world.publish(1000)
+        self.world.await_rows(1000)
+        hung = time.time()
+        self.world.nats.pause()
+        lab.wait_for(lambda: not ft.health()[1]["source"]["ok"], 10, "a red source")
+        gap = self.await_gap("disconnect", closed=False)
+        self.assertLess(gap["start"], hung - 9)
+        self.assertGreater(gap["start"], hung - 20)
+        self.world.nats.resume()
+        self.await_gap("disconnect", closed=True)
+        self.world.publish(1000, first=1000)
+        self.world.await_rows(2000)
+        self.assertEqual(ft.health()[0], 200)
+
+    def test_a_flytrail_that_stood_still_is_cut_off_and_says_so(self):
+        ft = self.start(max_pending="5MB", write_deadline="1s")
+        publisher = self.world.publisher("--count", 300000, "--rate", 60000)
+        self.world.await_rows(10000)
+        ft.signal(signal.SIGSTOP)
+        time.sleep(3)
+        ft.signal(signal.SIGCONT)
+        self.assertEqual(publisher.wait(timeout=60), 0)
+        self.await_gap("disconnect", closed=True)
+        self.world.publish(1000, first=300000)
+        self.world.await_rows(1000, "message ~ '^numbered line 300[0-9]{3} '")
+        lost = self.world.check_every_line_is_a_row_or_in_a_gap(301000)
+        self.assertGreater(lost, 0)
+
+    def test_what_the_library_drops_is_counted_to_the_line(self):
+        ft = self.start()
+        count = 600000
+        ft.signal(signal.SIGSTOP)  # the kernel's buffers and the server's fill; nothing is cut yet
+        publisher = self.world.publisher("--count", count)
+        time.sleep(1)
+        ft.signal(signal.SIGCONT)
+        self.assertEqual(publisher.wait(timeout=60), 0)
+        self.world.publish(1, first=count)
+        self.world.await_rows(1, f"message LIKE 'numbered line {count} %'")
+        ft.stop()
+        lost = self.world.check_every_line_is_a_row_or_in_a_gap(count + 1)
+        told = sum(gap["lost"] or 0 for gap in self.gaps("slow_consumer"))
+        self.assertEqual(told, lost)
+
+    def test_a_wrong_token_is_tried_until_it_is_right(self):
+        self.world = self.enterContext(flytrail.World())
+        ft = self.world.flytrail(ACCESS_TOKEN="FlyV1 other").start(wait=False)
+        ft.await_event("source_disconnected")
+        self.assertIn("ORG and ACCESS_TOKEN", ft.events("source_disconnected")[0]["error"])
+        self.assertNotIn("other", str(ft.log_lines()))
+        self.assertEqual(ft.health("/ready")[0], 200)
+        self.assertEqual(ft.health("/health")[0], 503)
+        self.password = self.world.nats.ORG[1]
+        self.change_password("other")
+        ft.await_event("source_connected")
+        self.world.publish(100)
+        self.world.await_rows(100)
+        # Coverage does not begin while nothing could come.
+        gap = self.await_gap("start", closed=True)
+        self.assertGreater(gap["end"] - gap["start"], 9)
+
+    def test_a_token_that_is_withdrawn_while_running_is_tried_again_for_ever(self):
+        ft = self.start()
+        self.password = self.world.nats.ORG[1]
+        self.change_password("withdrawn")
+        self.await_gap("disconnect", closed=False)
+        lab.wait_for(lambda: "ORG and ACCESS_TOKEN" in ft.health()[1]["source"]["value"],
+                     what="the reason in /health")
+        time.sleep(3)
+        self.change_password(self.world.nats.ORG[1])
+        self.await_gap("disconnect", closed=True)
+        self.world.publish(100)
+        self.world.await_rows(100)
+
+    def test_a_subject_that_may_not_be_read_is_said(self):
+        self.world = self.enterContext(flytrail.World())
+        ft = self.world.flytrail(SUBJECT="metrics.>").start(wait=False)
+        ft.await_event("source_disconnected")
+        self.assertIn("SUBJECT", ft.events("source_disconnected")[0]["error"])
+        self.assertEqual(ft.events("source_connected"), [])
+
+    def test_a_server_that_comes_later_is_awaited(self):
+        self.world = self.enterContext(flytrail.World())
+        self.world.nats.crash()
+        ft = self.world.flytrail().start(wait=False)
+        ft.await_event("source_disconnected")
+        self.assertIn("NATS_URL", ft.events("source_disconnected")[0]["error"])
+        self.world.nats.restart()
+        ft.await_event("source_connected")
+        self.world.publish(100)
+        self.world.await_rows(100)
+
+
+if __name__ == "__main__":
+    unittest.main()
