@@ -147,7 +147,7 @@ class Demo:
         self.run("createdb", f"{self.bin}/createdb", "-h", self.folder, "-U", "postgres",
                  "flytrail")
 
-    def start_nats(self):
+    def configure_nats(self):
         path = os.path.join(self.folder, "nats.conf")
         self.run("tee", "tee", path, text=f"""
 listen: "127.0.0.1:{self.nats_port}"
@@ -155,6 +155,10 @@ authorization {{ users = [
   {{ user: fly, password: "{self.password}" }},
   {{ user: {ORG}, password: "{self.password}", permissions: {{ publish: {{ deny: ">" }} }} }} ] }}
 """)
+        return path
+
+    def start_nats(self):
+        path = self.configure_nats()
         program = shutil.which("nats-server") or "/usr/sbin/nats-server"
         server = self.start("nats-server", program, "-c", path)
 
@@ -163,6 +167,7 @@ authorization {{ users = [
                 return probe.connect_ex(("127.0.0.1", self.nats_port)) == 0
 
         self.await_child("nats-server", server, accepts, "nats-server to start")
+        return server
 
     def migrate(self):
         self.run("flytrail migrate", FLYTRAIL, "migrate",
@@ -189,24 +194,32 @@ authorization {{ users = [
 
     # The stream.
 
-    def publish(self):
+    def publish(self, lines):
         """NATS's text protocol, as much of it as publishing needs."""
-        count = 0
         with socket.create_connection(("127.0.0.1", self.nats_port), timeout=10) as wire, \
                 wire.makefile("rwb") as stream:
             if not stream.readline().startswith(b"INFO "):
                 raise DemoError("what listens on the nats-server's port does not speak NATS")
             stream.write(b'CONNECT {"verbose":false,"pedantic":false,"user":"fly","pass":"%s"}\r\n'
                          % self.password.encode())
-            for subject, line in incident.lines():
+            for subject, line in lines:
                 stream.write(b"PUB %s %d\r\n%s\r\n" % (subject, len(line), line))
-                count += 1
             stream.write(b"PING\r\n")
             stream.flush()
             answer = stream.readline()
             if answer != b"PONG\r\n":
                 raise DemoError(f"nats-server did not take the stream: {answer!r}")
-        return count
+
+    def await_rows(self, count):
+        wait_for(lambda: self.rows() >= count, f"{count} rows in Postgres")
+
+    def cut_stream(self, nats):
+        """The log stream goes away, and comes back: what a gap is made of."""
+        nats.kill()
+        nats.wait()
+        wait_for(lambda: not self.health(), "flytrail to notice that the stream is gone")
+        self.start_nats()
+        wait_for(self.health, "flytrail to come back to the stream")
 
     def rows(self):
         return int(self.psql("postgres", "SELECT count(*) FROM flytrail.log_lines", "-A", "-t"))
@@ -237,15 +250,20 @@ authorization {{ users = [
         self.make_folder()
         say(f"1/5 a private Postgres and nats-server, in {self.folder}")
         self.start_postgres()
-        self.start_nats()
+        nats = self.start_nats()
         say("2/5 flytrail migrate")
         self.migrate()
         say("3/5 flytrail run")
         self.start_flytrail()
         say("4/5 the log stream of an organisation, as Fly would publish it")
-        count = self.publish()
-        wait_for(lambda: self.rows() >= count, f"{count} rows in Postgres")
-        return count
+        lines = list(incident.lines())
+        half = len(lines) // 2
+        self.publish(lines[:half])
+        self.await_rows(half)
+        self.cut_stream(nats)
+        self.publish(lines[half:])
+        self.await_rows(len(lines))
+        return len(lines)
 
     def tell(self):
         begin = time.monotonic()

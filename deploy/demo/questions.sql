@@ -1,13 +1,13 @@
 -- What happened to shop-worker? The timeline has what Fly's parts said, not what the app printed.
-SELECT to_char(occurred_at, 'HH24:MI:SS') AS at, action, left(actor, 24) AS actor,
-       left(summary, 44) AS summary
+SELECT to_char(occurred_at, 'HH24:MI:SS') AS at, action, left(summary, 60) AS summary
 FROM flytrail.timeline
 WHERE app = 'shop-worker' AND class IN ('ssh_session', 'restart', 'exit', 'oom', 'deploy')
-  AND action NOT IN ('exit.cleanup', 'exit.vm', 'exit.unmount_failed')
+  AND action NOT IN ('exit.cleanup', 'exit.vm', 'exit.unmount_failed', 'deploy.image_pulling')
 ORDER BY occurred_at;
 
 -- Who opened an SSH session, and how far can that be believed?
-SELECT to_char(opened_at, 'HH24:MI:SS') AS opened, app, region, machine_id, actor, verified, trust
+SELECT to_char(opened_at, 'HH24:MI:SS') AS opened, app, region, machine_id, actor, verified,
+       trust
 FROM flytrail.ssh_sessions
 ORDER BY opened_at;
 
@@ -24,7 +24,7 @@ SELECT to_char(occurred_at, 'HH24:MI:SS') AS at, app, machine_id, cause, exit_co
 FROM flytrail.restarts
 ORDER BY occurred_at;
 
--- Since when does flytrail vouch for the record, and what may be missing?
+-- What may be missing? The demo cut the stream once, to show this.
 SELECT to_char(gap_start, 'HH24:MI:SS') AS gap_start, to_char(gap_end, 'HH24:MI:SS') AS gap_end,
        reason, state
 FROM flytrail.gaps

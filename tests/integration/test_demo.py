@@ -71,7 +71,7 @@ class Demo(unittest.TestCase):
         restarts = answers[4]
         self.assertEqual(restarts.count("shop-worker"), 5, restarts)
         self.assertEqual(restarts.count("billing-api"), 1, restarts)
-        self.assertIn("start", answers[5])
+        self.assertIn("disconnect", answers[5])
         self.assertFalse(os.path.exists(out.split("\n")[0].split()[-1]))
 
     def stop_it(self, number, after):

@@ -61,7 +61,7 @@ class Questions(unittest.TestCase):
             "What did one person do?": "ssh_session.opened",
             "Which machines gave up, and stay stopped until somebody acts?": "5683970eae6308",
             "Which applications print secrets?": "shop-worker",
-            "What may be missing?": "start",
+            "What may be missing?": "disconnect",
         }.items():
             with self.subTest(title):
                 self.assertIn(expected, "\n".join(self.ask("flytrail_line_reader",
