@@ -42,6 +42,23 @@ COMMENT ON COLUMN flytrail.machine_sign_kinds.retention_class IS 'where such eve
 COMMENT ON COLUMN flytrail.machine_sign_kinds.class IS 'of the event';
 COMMENT ON COLUMN flytrail.machine_sign_kinds.action IS 'of the event';
 
+-- The same lists as conditions: for looks at a minute or two, which they make one scan.
+CREATE FUNCTION flytrail.is_start(class text, action text) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN (class = 'boot' AND action IN ('boot.firecracker', 'boot.init', 'boot.command', 'boot.machine_started'))
+		OR (class = 'volume' AND action = 'volume.mounted')
+		OR (class = 'autoscale' AND action IN ('autoscale.started', 'autoscale.reachable'))
+		OR (class = 'deploy' AND action = 'deploy.machine_started');
+COMMENT ON FUNCTION flytrail.is_start(text, text) IS 'whether such an event is a sign of a machine''s start';
+CREATE FUNCTION flytrail.is_end(class text, action text) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN (class = 'exit' AND action IN ('exit.main_child', 'exit.cleanup', 'exit.vm', 'exit.vm_abrupt',
+			'exit.vm_suspended', 'exit.kernel_panic'))
+		OR (class = 'restart' AND action IN ('restart.scheduled', 'restart.suppressed', 'restart.gave_up'))
+		OR (class = 'autoscale' AND action IN ('autoscale.stopping', 'autoscale.suspending'))
+		OR (class = 'volume' AND action = 'volume.unmounted');
+COMMENT ON FUNCTION flytrail.is_end(text, text) IS 'whether such an event is a sign of a machine''s end';
+
 -- Attributes of guest lines are whatever a program printed: a cast may not fail on them.
 CREATE FUNCTION flytrail.as_number(value text) RETURNS numeric
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -66,34 +83,55 @@ SELECT
 	boot.version AS machine_version,
 	previous.occurred_at AS previous_start_at,
 	ended.occurred_at AS ended_at,
-	image.occurred_at AS image_at,
 	CASE WHEN e.trust = 'platform' OR told.platform THEN 'platform' ELSE e.trust END AS trust
 FROM flytrail.events e
+-- The newest sign of a start that may be this same one.
 LEFT JOIN LATERAL (
-	SELECT sign.occurred_at, sign.seq
-	FROM flytrail.machine_sign_kinds k CROSS JOIN LATERAL (
-		SELECT s.occurred_at, s.seq FROM flytrail.events s
-		WHERE s.retention_class = k.retention_class AND s.machine_id = e.machine_id
-			AND s.class = k.class AND s.action = k.action
-			AND s.occurred_at <= e.occurred_at AND (s.occurred_at, s.seq) < (e.occurred_at, e.seq)
-		ORDER BY s.occurred_at DESC, s.seq DESC LIMIT 1
-	) AS sign
-	WHERE k.sign = 'start'
-	ORDER BY sign.occurred_at DESC, sign.seq DESC LIMIT 1
+	SELECT s.occurred_at, s.seq FROM flytrail.events s
+	WHERE s.machine_id = e.machine_id AND flytrail.is_start(s.class, s.action)
+		AND s.occurred_at > e.occurred_at - CASE e.action
+			WHEN 'autoscale.reachable' THEN interval '10 minutes' ELSE interval '1 minute' END
+		AND s.occurred_at <= e.occurred_at AND (s.occurred_at, s.seq) < (e.occurred_at, e.seq)
+	ORDER BY s.occurred_at DESC, s.seq DESC LIMIT 1
+) AS near ON true
+-- The newest sign of an earlier start. This month's partitions are asked first: most have it.
+LEFT JOIN LATERAL (
+	SELECT recent.occurred_at FROM (
+		SELECT sign.occurred_at
+		FROM flytrail.machine_sign_kinds k CROSS JOIN LATERAL (
+			SELECT s.occurred_at FROM flytrail.events s
+			WHERE s.retention_class = k.retention_class AND s.machine_id = e.machine_id
+				AND s.class = k.class AND s.action = k.action
+				AND s.occurred_at > e.occurred_at - interval '30 days'
+				AND s.occurred_at <= e.occurred_at AND (s.occurred_at, s.seq) < (e.occurred_at, e.seq)
+			ORDER BY s.occurred_at DESC LIMIT 1
+		) AS sign
+		WHERE k.sign = 'start'
+		ORDER BY sign.occurred_at DESC LIMIT 1
+	) AS recent
+	UNION ALL
+	SELECT older.occurred_at FROM (
+		SELECT sign.occurred_at
+		FROM flytrail.machine_sign_kinds k CROSS JOIN LATERAL (
+			SELECT s.occurred_at FROM flytrail.events s
+			WHERE s.retention_class = k.retention_class AND s.machine_id = e.machine_id
+				AND s.class = k.class AND s.action = k.action
+				AND s.occurred_at <= e.occurred_at - interval '30 days'
+			ORDER BY s.occurred_at DESC LIMIT 1
+		) AS sign
+		WHERE k.sign = 'start'
+		ORDER BY sign.occurred_at DESC LIMIT 1
+	) AS older
+	LIMIT 1
 ) AS previous ON true
 LEFT JOIN LATERAL (
-	SELECT sign.occurred_at, sign.seq
-	FROM flytrail.machine_sign_kinds k CROSS JOIN LATERAL (
-		SELECT s.occurred_at, s.seq FROM flytrail.events s
-		WHERE s.retention_class = k.retention_class AND s.machine_id = e.machine_id
-			AND s.class = k.class AND s.action = k.action
-			AND s.occurred_at <= e.occurred_at AND (s.occurred_at, s.seq) < (e.occurred_at, e.seq)
-		ORDER BY s.occurred_at DESC, s.seq DESC LIMIT 1
-	) AS sign
-	WHERE k.sign = 'end'
-	ORDER BY sign.occurred_at DESC, sign.seq DESC LIMIT 1
+	SELECT s.occurred_at FROM flytrail.events s
+	WHERE s.retention_class = 'operations' AND s.machine_id = e.machine_id AND flytrail.is_end(s.class, s.action)
+		AND s.occurred_at >= coalesce(previous.occurred_at, '-infinity')
+		AND s.occurred_at <= e.occurred_at AND (s.occurred_at, s.seq) < (e.occurred_at, e.seq)
+	ORDER BY s.occurred_at DESC LIMIT 1
 ) AS ended ON true
--- The version that boots: on this line or one soon after.
+-- The version that boots: on this line or one soon after; and the one before it.
 LEFT JOIN LATERAL (
 	SELECT f.correlation_id AS version FROM flytrail.events f
 	WHERE f.retention_class = 'operations' AND f.machine_id = e.machine_id
@@ -107,18 +145,14 @@ LEFT JOIN LATERAL (
 		AND f.class = 'boot' AND f.action = 'boot.firecracker'
 		AND f.occurred_at <= e.occurred_at AND (f.occurred_at, f.seq) < (e.occurred_at, e.seq)
 	ORDER BY f.occurred_at DESC, f.seq DESC LIMIT 1
-) AS before ON true
+) AS before ON boot.version IS NOT NULL
 LEFT JOIN LATERAL (
-	SELECT sign.occurred_at
-	FROM unnest(ARRAY['deploy.image_pulling', 'deploy.image_unpacking', 'deploy.image_prepared']) AS k (action)
-	CROSS JOIN LATERAL (
-		SELECT i.occurred_at FROM flytrail.events i
-		WHERE i.retention_class = 'security' AND i.machine_id = e.machine_id
-			AND i.class = 'deploy' AND i.action = k.action
-			AND i.occurred_at <= e.occurred_at AND (i.occurred_at, i.seq) < (e.occurred_at, e.seq)
-		ORDER BY i.occurred_at DESC LIMIT 1
-	) AS sign
-	ORDER BY sign.occurred_at DESC LIMIT 1
+	SELECT i.occurred_at FROM flytrail.events i
+	WHERE i.retention_class = 'security' AND i.machine_id = e.machine_id AND i.class = 'deploy'
+		AND i.action IN ('deploy.image_pulling', 'deploy.image_unpacking', 'deploy.image_prepared')
+		AND i.occurred_at >= coalesce(previous.occurred_at, '-infinity')
+		AND i.occurred_at <= e.occurred_at AND (i.occurred_at, i.seq) < (e.occurred_at, e.seq)
+	ORDER BY i.occurred_at DESC LIMIT 1
 ) AS image ON true
 -- What the runner and the proxy say of it when it is up.
 CROSS JOIN LATERAL (
@@ -132,30 +166,26 @@ CROSS JOIN LATERAL (
 		EXISTS (
 			SELECT FROM flytrail.events d
 			WHERE d.retention_class = 'operations' AND d.machine_id = e.machine_id
-				AND d.class = 'boot' AND d.action = 'boot.machine_started'
-				AND d.occurred_at >= e.occurred_at AND d.occurred_at < e.occurred_at + interval '1 minute'
-		) OR EXISTS (
-			SELECT FROM flytrail.events d
-			WHERE d.retention_class = 'operations' AND d.machine_id = e.machine_id
-				AND d.class = 'autoscale' AND d.action = 'autoscale.started'
+				AND ((d.class = 'boot' AND d.action = 'boot.machine_started')
+					OR (d.class = 'autoscale' AND d.action = 'autoscale.started'))
 				AND d.occurred_at >= e.occurred_at AND d.occurred_at < e.occurred_at + interval '1 minute'
 		) AS platform
 ) AS told
 WHERE e.retention_class = 'operations' AND e.class IN ('boot', 'volume', 'autoscale')
 	AND e.action IN ('boot.firecracker', 'boot.init', 'boot.command', 'boot.machine_started',
 		'volume.mounted', 'autoscale.started', 'autoscale.reachable')
-	-- The first sign of this start: none other since the last end, ...
-	AND NOT coalesce(
-		(previous.occurred_at, previous.seq) > (coalesce(ended.occurred_at, '-infinity'), coalesce(ended.seq, 0))
-		AND previous.occurred_at > e.occurred_at
-			- CASE e.action WHEN 'autoscale.reachable' THEN interval '10 minutes' ELSE interval '1 minute' END,
-		false)
-	-- ... nor in the time that a report says it took, for a machine may end before that is printed.
-	AND NOT coalesce(
+	-- The first sign of this start: none is near, or the machine has ended since, ...
+	AND (near.occurred_at IS NULL OR EXISTS (
+		SELECT FROM flytrail.events s
+		WHERE s.retention_class = 'operations' AND s.machine_id = e.machine_id AND flytrail.is_end(s.class, s.action)
+			AND s.occurred_at >= near.occurred_at AND (s.occurred_at, s.seq) > (near.occurred_at, near.seq)
+			AND s.occurred_at <= e.occurred_at AND (s.occurred_at, s.seq) < (e.occurred_at, e.seq)))
+	-- ... and none is in the time that a report says it took: machines may end before it is printed.
+	AND NOT (
 		e.action IN ('boot.machine_started', 'autoscale.started', 'autoscale.reachable')
-		AND previous.occurred_at >= e.occurred_at - interval '1 second'
-			- least(coalesce(flytrail.as_number(e.attributes ->> 'seconds'), 0), 600) * interval '1 second',
-		false);
+		AND near.occurred_at IS NOT NULL
+		AND near.occurred_at >= e.occurred_at - interval '1 second'
+			- coalesce(flytrail.as_number(e.attributes ->> 'seconds'), 0) * interval '1 second');
 COMMENT ON VIEW flytrail.machine_starts IS 'every start of a machine that the lines show, once; restarts and deploys are made of it';
 COMMENT ON COLUMN flytrail.machine_starts.event_id IS 'the first sign of the start';
 COMMENT ON COLUMN flytrail.machine_starts.occurred_at IS 'of the first sign';
@@ -168,7 +198,6 @@ COMMENT ON COLUMN flytrail.machine_starts.kind IS 'deploy: a version that had no
 COMMENT ON COLUMN flytrail.machine_starts.machine_version IS 'that Firecracker names; null where that line is missing';
 COMMENT ON COLUMN flytrail.machine_starts.previous_start_at IS 'the newest sign of an earlier start';
 COMMENT ON COLUMN flytrail.machine_starts.ended_at IS 'the newest sign of an end before it';
-COMMENT ON COLUMN flytrail.machine_starts.image_at IS 'the newest line about an image before it';
 COMMENT ON COLUMN flytrail.machine_starts.trust IS 'platform where the runner or the proxy says that it started; else guest';
 
 CREATE VIEW flytrail.restarts AS
@@ -293,6 +322,12 @@ COMMENT ON COLUMN flytrail.restarts.oom_killed IS 'the kernel killed a process f
 COMMENT ON COLUMN flytrail.restarts.restart_count IS 'how often it has ended by itself in the last hour since it was deployed, stopped or started by others; null for other causes';
 COMMENT ON COLUMN flytrail.restarts.trust IS 'platform where the runner or the proxy says that it started; the cause may still be the guest''s word';
 
+CREATE FUNCTION flytrail.end_step(action text) RETURNS integer
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN CASE action WHEN 'exit.main_child' THEN 1 WHEN 'exit.kernel_panic' THEN 2
+		WHEN 'exit.vm' THEN 3 WHEN 'exit.vm_abrupt' THEN 3 WHEN 'exit.vm_suspended' THEN 3 ELSE 4 END;
+COMMENT ON FUNCTION flytrail.end_step(text) IS 'where an action stands in the order in which a machine ends';
+
 CREATE VIEW flytrail.exits AS
 SELECT
 	e.event_id, e.occurred_at, e.app, e.region, e.machine_id,
@@ -392,17 +427,22 @@ CROSS JOIN LATERAL (
 WHERE e.retention_class = 'operations' AND e.class IN ('exit', 'restart')
 	AND e.action IN ('exit.main_child', 'exit.vm', 'exit.vm_abrupt', 'exit.vm_suspended',
 		'exit.kernel_panic', 'restart.gave_up', 'restart.suppressed')
-	-- The first sign of this end.
+	-- The first sign of this end: one end's come in the order of their steps, so a step that is not
+	-- further than the one before it belongs to another end, whose start was lost.
 	AND NOT EXISTS (
-		SELECT FROM flytrail.events s
-		WHERE s.retention_class = 'operations' AND s.machine_id = e.machine_id
-			AND s.class IN ('exit', 'restart')
-			AND s.action IN ('exit.main_child', 'exit.vm', 'exit.vm_abrupt', 'exit.vm_suspended',
-				'exit.kernel_panic', 'restart.gave_up', 'restart.suppressed')
-			AND s.occurred_at > e.occurred_at - interval '1 minute'
-			AND s.occurred_at <= e.occurred_at AND (s.occurred_at, s.seq) < (e.occurred_at, e.seq)
-			AND (started.occurred_at IS NULL
-				OR (s.occurred_at, s.seq) > (started.occurred_at, started.seq))
+		SELECT FROM (
+			SELECT s.action FROM flytrail.events s
+			WHERE s.retention_class = 'operations' AND s.machine_id = e.machine_id
+				AND s.class IN ('exit', 'restart')
+				AND s.action IN ('exit.main_child', 'exit.vm', 'exit.vm_abrupt', 'exit.vm_suspended',
+					'exit.kernel_panic', 'restart.gave_up', 'restart.suppressed')
+				AND s.occurred_at > e.occurred_at - interval '1 minute'
+				AND s.occurred_at <= e.occurred_at AND (s.occurred_at, s.seq) < (e.occurred_at, e.seq)
+				AND (started.occurred_at IS NULL
+					OR (s.occurred_at, s.seq) > (started.occurred_at, started.seq))
+			ORDER BY s.occurred_at DESC, s.seq DESC LIMIT 1
+		) AS newest
+		WHERE flytrail.end_step(newest.action) < flytrail.end_step(e.action)
 	);
 COMMENT ON VIEW flytrail.exits IS 'every end of a machine or of its main process that the lines show, once, and what became of it';
 COMMENT ON COLUMN flytrail.exits.event_id IS 'the first sign of the end';
@@ -424,42 +464,62 @@ SELECT
 	'no log line says who deployed'::text AS actor_reason,
 	coalesce(prepared.image, 'unknown') AS image, prepared.image_digest,
 	'unknown'::text AS reason,
-	coalesce(begun.occurred_at, done.started_at) AS started_at,
-	done.finished_at, done.outcome,
+	done.started_at, done.finished_at, done.outcome,
 	ARRAY[done.machine_id] AS machines,
 	done.trust, done.summary,
-	coalesce(done.machine_version, fire.version) AS machine_version,
+	fire.version AS machine_version,
 	done.seconds, done.region, done.event_id
 FROM (
-	-- The runner says that it is done.
+	-- The runner says that it is done. It began with the first line about the image.
 	SELECT d.event_id, d.app, d.region, d.machine_id, d.outcome, d.trust, d.action,
 		coalesce(d.summary, flytrail.without_ansi(d.message)) AS summary,
-		NULL::text AS machine_version,
 		flytrail.as_number(d.attributes ->> 'seconds') AS seconds,
-		d.occurred_at - coalesce(flytrail.as_number(d.attributes ->> 'seconds'), 0) * interval '1 second' AS started_at,
+		coalesce(begun.occurred_at, d.occurred_at
+			- coalesce(flytrail.as_number(d.attributes ->> 'seconds'), 0) * interval '1 second') AS started_at,
 		d.occurred_at AS finished_at
 	FROM flytrail.events d
+	LEFT JOIN LATERAL (
+		SELECT max(p.occurred_at) AS occurred_at FROM flytrail.events p
+		WHERE p.retention_class = 'security' AND p.machine_id = d.machine_id AND p.class = 'deploy'
+			AND p.action IN ('deploy.machine_started', 'deploy.machine_left_stopped')
+			AND p.occurred_at > d.occurred_at - interval '1 hour'
+			AND p.occurred_at <= d.occurred_at AND (p.occurred_at, p.seq) < (d.occurred_at, d.seq)
+	) AS earlier ON true
+	LEFT JOIN LATERAL (
+		SELECT min(i.occurred_at) AS occurred_at FROM flytrail.events i
+		WHERE i.retention_class = 'security' AND i.machine_id = d.machine_id AND i.class = 'deploy'
+			AND i.action IN ('deploy.image_pulling', 'deploy.image_unpacking', 'deploy.image_prepared')
+			AND i.occurred_at <= d.occurred_at
+			AND i.occurred_at >= greatest(earlier.occurred_at, d.occurred_at - interval '1 hour')
+	) AS begun ON true
 	WHERE d.retention_class = 'security' AND d.class = 'deploy'
 		AND d.action IN ('deploy.machine_started', 'deploy.machine_left_stopped')
 	UNION ALL
 	-- It does not, but the machine started after its image had been prepared.
-	SELECT i.event_id, i.app, i.region, i.machine_id, 'success', start.trust, i.action,
-		'The machine started after an image had been prepared for it', NULL, NULL,
-		i.occurred_at, start.occurred_at
+	SELECT i.event_id, i.app, i.region, i.machine_id, 'success', told.trust, i.action,
+		'The machine started after an image had been prepared for it', NULL,
+		coalesce(begun.occurred_at, i.occurred_at), start.occurred_at
 	FROM flytrail.events i
 	CROSS JOIN LATERAL (
-		SELECT sign.occurred_at, sign.trust
-		FROM flytrail.machine_sign_kinds k CROSS JOIN LATERAL (
-			SELECT s.occurred_at, s.trust FROM flytrail.events s
-			WHERE s.retention_class = k.retention_class AND s.machine_id = i.machine_id
-				AND s.class = k.class AND s.action = k.action
-				AND s.occurred_at < i.occurred_at + interval '1 hour'
-				AND s.occurred_at >= i.occurred_at AND (s.occurred_at, s.seq) > (i.occurred_at, i.seq)
-			ORDER BY s.occurred_at LIMIT 1
-		) AS sign
-		WHERE k.sign = 'start'
-		ORDER BY sign.occurred_at, sign.trust DESC LIMIT 1
+		SELECT s.occurred_at FROM flytrail.events s
+		WHERE s.machine_id = i.machine_id AND flytrail.is_start(s.class, s.action)
+			AND s.occurred_at < i.occurred_at + interval '1 hour'
+			AND s.occurred_at >= i.occurred_at AND (s.occurred_at, s.seq) > (i.occurred_at, i.seq)
+		ORDER BY s.occurred_at, s.seq LIMIT 1
 	) AS start
+	CROSS JOIN LATERAL (
+		SELECT CASE WHEN EXISTS (
+			SELECT FROM flytrail.events s
+			WHERE s.machine_id = i.machine_id AND flytrail.is_start(s.class, s.action) AND s.trust = 'platform'
+				AND s.occurred_at >= start.occurred_at AND s.occurred_at < start.occurred_at + interval '1 minute'
+		) THEN 'platform' ELSE 'guest' END AS trust
+	) AS told
+	LEFT JOIN LATERAL (
+		SELECT min(p.occurred_at) AS occurred_at FROM flytrail.events p
+		WHERE p.retention_class = 'security' AND p.machine_id = i.machine_id AND p.class = 'deploy'
+			AND p.action IN ('deploy.image_pulling', 'deploy.image_unpacking')
+			AND p.occurred_at <= i.occurred_at AND p.occurred_at > i.occurred_at - interval '10 minutes'
+	) AS begun ON true
 	WHERE i.retention_class = 'security' AND i.class = 'deploy'
 		AND i.action IN ('deploy.image_pulling', 'deploy.image_unpacking', 'deploy.image_prepared')
 		AND NOT EXISTS (
@@ -473,7 +533,7 @@ FROM (
 	UNION ALL
 	-- Nor does a line name an image, but Firecracker runs another version than before.
 	SELECT f.event_id, f.app, f.region, f.machine_id, 'success', f.trust, f.action,
-		'The machine started with another version than before', f.correlation_id, NULL,
+		'The machine started with another version than before', NULL,
 		f.occurred_at, f.occurred_at
 	FROM flytrail.events f
 	CROSS JOIN LATERAL (
@@ -494,37 +554,20 @@ FROM (
 				AND d.occurred_at < f.occurred_at + interval '1 minute'
 		)
 ) AS done
--- The image: of the newest line that names one, after the deploy before.
+-- The newest line that names an image, since the deploy began.
 LEFT JOIN LATERAL (
-	SELECT max(d.occurred_at) AS finished_at FROM flytrail.events d
-	WHERE d.retention_class = 'security' AND d.machine_id = done.machine_id AND d.class = 'deploy'
-		AND d.action IN ('deploy.machine_started', 'deploy.machine_left_stopped')
-		AND d.occurred_at < done.finished_at AND d.occurred_at > done.finished_at - interval '1 hour'
-) AS earlier ON true
-LEFT JOIN LATERAL (
-	SELECT i.occurred_at, i.attributes ->> 'image' AS image,
-		coalesce(i.attributes ->> 'digest', i.attributes ->> 'image_digest') AS image_digest
+	SELECT i.attributes ->> 'image' AS image, i.attributes ->> 'digest' AS image_digest
 	FROM flytrail.events i
 	WHERE i.retention_class = 'security' AND i.machine_id = done.machine_id AND i.class = 'deploy'
 		AND i.action IN ('deploy.image_prepared', 'deploy.image_pulling') AND i.attributes ? 'image'
-		AND i.occurred_at <= done.finished_at
-		AND i.occurred_at >= greatest(earlier.finished_at, done.finished_at - interval '1 hour')
+		AND i.occurred_at >= done.started_at AND i.occurred_at <= done.finished_at
 	ORDER BY i.occurred_at DESC, i.seq DESC LIMIT 1
 ) AS prepared ON true
--- Where the image was fetched, the deploy began with that.
-LEFT JOIN LATERAL (
-	SELECT min(i.occurred_at) AS occurred_at FROM flytrail.events i
-	WHERE i.retention_class = 'security' AND i.machine_id = done.machine_id AND i.class = 'deploy'
-		AND i.action IN ('deploy.image_pulling', 'deploy.image_unpacking', 'deploy.image_prepared')
-		AND i.occurred_at <= done.finished_at
-		AND i.occurred_at >= greatest(earlier.finished_at, done.finished_at - interval '1 hour')
-) AS begun ON true
 LEFT JOIN LATERAL (
 	SELECT f.correlation_id AS version FROM flytrail.events f
 	WHERE f.retention_class = 'operations' AND f.machine_id = done.machine_id
 		AND f.class = 'boot' AND f.action = 'boot.firecracker'
-		AND f.occurred_at >= coalesce(begun.occurred_at, done.started_at)
-		AND f.occurred_at < done.finished_at + interval '5 seconds'
+		AND f.occurred_at >= done.started_at AND f.occurred_at < done.finished_at + interval '5 seconds'
 		AND done.action <> 'deploy.machine_left_stopped'
 	ORDER BY f.occurred_at DESC LIMIT 1
 ) AS fire ON true;
