@@ -243,7 +243,8 @@ authorization {{ users = [
             call = "sudo " + call
         say(f"\nAll of it still runs. Ask on, in another terminal:\n\n    {call}\n\n"
             "and begin with \\dv flytrail.* to see the views.\n")
-        input("Press Enter to end the demo and remove everything. ")
+        print("Press Enter to end the demo and remove everything. ", end="", flush=True)
+        sys.stdin.readline()  # or the end of input
 
     def prepare(self):
         """Everything up to the rows being there; returns how many lines were published."""
