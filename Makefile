@@ -99,13 +99,13 @@ $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(LIB)
 # Built as `make fuzz` and `make check` do, with libFuzzer's sanitizers.
 fuzz-targets: $(FUZZ)
 
-# Every test there is. pkg-config is asked by the second make, when the packages are there.
 # An incident in an organisation that does not exist, on private servers, told by SQL.
 demo:
 	@$(PACKAGES_FOR) demo
 	@$(MAKE) --no-print-directory all
 	@python3 deploy/demo/demo.py
 
+# Every test there is. pkg-config is asked by the second make, when the packages are there.
 check:
 	@$(PACKAGES_FOR) check
 	@$(MAKE) --no-print-directory check-all
