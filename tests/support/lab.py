@@ -66,6 +66,15 @@ def children(pid):
     return found
 
 
+def is_gone(pid):
+    """Ended, though perhaps not reaped by whoever has to."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 def send_signal(pids, number):
     for pid in pids:
         try:
@@ -120,8 +129,10 @@ class Server:
     def crash(self):
         """SIGKILL, to all of it; returns when it is gone."""
         if self.is_running():
-            send_signal(self.family(), signal.SIGKILL)
+            family = self.family()
+            send_signal(family, signal.SIGKILL)
             self.process.wait()
+            wait_for(lambda: all(map(is_gone, family)), 10, "the killed processes to be gone")
 
     def pause(self):
         """A hung server: it accepts connections, by the kernel, and answers nothing."""
