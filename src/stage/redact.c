@@ -1,5 +1,6 @@
 #include "stage/redact.h"
 
+#include "base/utf8.h"
 #include "stage/hits.h"
 #include "stage/pem.h"
 #include "stage/plain.h"
@@ -53,8 +54,10 @@ static const struct {
 };
 
 enum {
-	MATCH_LIMIT = 2 * 1000 * 1000, /* of PCRE2, an attempt; our expressions hardly backtrack */
-	HEAP_LIMIT_KIB = 16 * 1024,    /* of PCRE2's interpreter, where there is no JIT */
+	/* Of PCRE2, an attempt: ours take a few steps a byte, and never go back far. */
+	MATCH_STEPS_MIN = 10000,
+	MATCH_STEPS_A_BYTE = 8,
+	HEAP_LIMIT_KIB = 16 * 1024, /* of PCRE2's interpreter, where there is no JIT */
 	JIT_STACK_BYTES_FIRST = 32 * 1024,
 	JIT_STACK_BYTES_MAX = 512 * 1024,
 	PLAIN_BYTES_MAX = 3 * RAW_BYTES_MAX, /* a line of bytes that all became U+FFFD */
@@ -88,7 +91,9 @@ struct redactor {
 
 static enum err_kind compile(struct redactor *r, size_t i, struct err *err)
 {
-	uint32_t options = PCRE2_ANCHORED | PCRE2_NEVER_UTF;
+	/* A start optimisation looks far ahead for a byte that a match needs: slow at many places.
+	 */
+	uint32_t options = PCRE2_ANCHORED | PCRE2_NEVER_UTF | PCRE2_NO_START_OPTIMIZE;
 	PCRE2_SIZE at;
 	int code;
 
@@ -114,7 +119,6 @@ static enum err_kind set_up_matching(struct redactor *r, struct err *err)
 	r->match_context = pcre2_match_context_create(NULL);
 	if (!r->match || !r->match_context)
 		return err_set(err, ERR_FATAL, "out of memory for the search for secrets");
-	(void)pcre2_set_match_limit(r->match_context, MATCH_LIMIT);
 	(void)pcre2_set_heap_limit(r->match_context, HEAP_LIMIT_KIB);
 	r->jit_stack = pcre2_jit_stack_create(JIT_STACK_BYTES_FIRST, JIT_STACK_BYTES_MAX, NULL);
 	if (r->jit_stack)
@@ -212,6 +216,13 @@ static bool try_pattern(struct redactor *r, size_t pattern, struct span text, si
 	return true;
 }
 
+static void begin_search(struct redactor *r, size_t len)
+{
+	memset(r->done, 0, sizeof(r->done));
+	(void)pcre2_set_match_limit(r->match_context,
+				    (uint32_t)(MATCH_STEPS_MIN + MATCH_STEPS_A_BYTE * len));
+}
+
 /* Adds the hits in one form of a text. False: a limit was hit. */
 static bool search(struct redactor *r, struct span text)
 {
@@ -220,7 +231,7 @@ static bool search(struct redactor *r, struct span text)
 
 	while (prefilter_find(&r->prefilter, text, &place)) {
 		if (first)
-			memset(r->done, 0, sizeof(r->done));
+			begin_search(r, text.len);
 		first = false;
 		if (place.word->owner == PATTERN_pem)
 			r->begins_pem = true;
@@ -312,17 +323,6 @@ struct span redact_text(struct redactor *r, struct arena *arena, struct span tex
 	return text;
 }
 
-/* The text without what is beyond max, cut where a character begins. */
-static struct span cut_text(struct span text, size_t max)
-{
-	if (text.len <= max)
-		return text;
-	text.len = max;
-	while (text.len > 0 && ((uint8_t)text.data[text.len] & 0xc0) == 0x80)
-		text.len--;
-	return text;
-}
-
 /*
  * A field comes cut to its limit, and the cut may have gone through a secret,
  * which then looks like none. Its last word is taken out unread.
@@ -345,7 +345,7 @@ static void redact_field(struct redactor *r, struct arena *arena, struct span *f
 	bool cut = cut_piece(*field, &piece);
 
 	*field =
-		cut_text(redact_one(r, arena, *field, cut ? &piece : NULL), RECORD_FIELD_BYTES_MAX);
+		utf8_cut(redact_one(r, arena, *field, cut ? &piece : NULL), RECORD_FIELD_BYTES_MAX);
 }
 
 /* The message, and raw, with what continues a private key of earlier lines. */

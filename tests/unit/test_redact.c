@@ -1,0 +1,380 @@
+/* No secret of tests/data/secrets.txt survives in a text, and what is none stays. */
+
+#include "stage/redact.h"
+
+#include "secrets.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { ARENA_BYTES_MAX = 64 * 1024 * 1024, LINE_BYTES_MAX = 8192 };
+
+static struct redactor *redactor;
+static struct arena arena;
+
+static int set_up(void **state)
+{
+	struct err err;
+
+	(void)state;
+	arena_init(&arena, ARENA_BYTES_MAX);
+	return redactor_new(&redactor, &err) ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	redactor_free(redactor);
+	arena_release(&arena);
+	return 0;
+}
+
+static bool holds(struct span text, const char *part)
+{
+	return text.len > 0 && memmem(text.data, text.len, part, strlen(part)) != NULL;
+}
+
+/* Redacts, checks that a second time changes nothing, and counts into *ret_count. */
+static struct span redacted(struct span text, unsigned *ret_count)
+{
+	unsigned again;
+	struct span once = redact_text(redactor, &arena, text, ret_count);
+	struct span twice = redact_text(redactor, &arena, once, &again);
+
+	if (!span_equal(once, twice))
+		fail_msg("twice is not once: %.*s: %.*s", (int)once.len, once.data, (int)twice.len,
+			 twice.data);
+	assert_int_equal(again, 0);
+	return once;
+}
+
+static void assert_gone(const struct secret *s, struct span text)
+{
+	char marker[64];
+	unsigned count;
+	struct span out = redacted(text, &count);
+
+	(void)snprintf(marker, sizeof(marker), "[REDACTED:%.*s]", (int)s->kind.len, s->kind.data);
+	if (secret_is_in(s->secret, out) || !holds(out, marker) || count == 0)
+		fail_msg("%.*s: %.*s: %.*s", (int)s->kind.len, s->kind.data, (int)text.len,
+			 text.data, (int)out.len, out.data);
+	arena_reset(&arena);
+}
+
+static void assert_becomes(const char *text, const char *expected)
+{
+	struct span out = redacted(span_text(text), NULL);
+
+	if (!span_is(out, expected))
+		fail_msg("%s: became %.*s, not %s", text, (int)out.len, out.data, expected);
+	arena_reset(&arena);
+}
+
+static void every_sample_is_redacted_under_its_kind(void **state)
+{
+	size_t count;
+	const struct secret *secrets = secrets_load(&count);
+
+	(void)state;
+	for (size_t i = 0; i < count; i++)
+		assert_gone(&secrets[i], secrets[i].text);
+}
+
+static void nothing_that_stands_around_a_secret_saves_it(void **state)
+{
+	static const struct span around[] = {
+		{" ", 1},   {",", 1},       {")", 1},          {"]", 1},        {">", 1},
+		{"}", 1},   {"&", 1},       {".", 1},          {";", 1},        {":", 1},
+		{"|", 1},   {"'", 1},       {"\"", 1},         {"`", 1},        {"\\\"", 2},
+		{"\\n", 2}, {"\n", 1},      {"\t", 1},         {"\xc3\xa4", 2}, {"\xe2\x80\xa6", 3},
+		{"\0", 1},  {"\x1b[0m", 4}, {"\\u001b[0m", 9}, {"\xff", 1},     {"<", 1},
+		{"...", 3}, {"$", 1},       {"#", 1},
+	};
+	size_t count;
+	const struct secret *secrets = secrets_load(&count);
+	char line[LINE_BYTES_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < count; i++) {
+		for (size_t j = 0; j < ARRAY_LEN(around) * ARRAY_LEN(around); j++) {
+			struct span before = around[j / ARRAY_LEN(around)];
+			struct span after = around[j % ARRAY_LEN(around)];
+			const struct span *text = &secrets[i].text;
+
+			memcpy(line, before.data, before.len);
+			memcpy(line + before.len, text->data, text->len);
+			memcpy(line + before.len + text->len, after.data, after.len);
+			assert_gone(&secrets[i], span_of(line, before.len + text->len + after.len));
+		}
+	}
+}
+
+static void a_secret_is_found_far_inside_a_text(void **state)
+{
+	size_t count;
+	const struct secret *secrets = secrets_load(&count);
+	char line[LINE_BYTES_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < count; i++) {
+		size_t at = i * 31 % 4000 + 1;
+		size_t len = at + secrets[i].text.len;
+
+		memset(line, ' ', sizeof(line));
+		memcpy(line + at, secrets[i].text.data, secrets[i].text.len);
+		assert_gone(&secrets[i], span_of(line, len));
+		assert_gone(&secrets[i], span_of(line, sizeof(line)));
+	}
+}
+
+/* Writes text as it stands in JSON; every n-th character as a \u escape, slashes escaped. */
+static size_t write_escaped(char *to, struct span text, size_t nth)
+{
+	char *start = to;
+
+	for (size_t i = 0; i < text.len; i++) {
+		char c = text.data[i];
+
+		if (nth && i % nth == nth - 1)
+			to += sprintf(to, "\\u%04x", (unsigned)(uint8_t)c);
+		else if (c == '"' || c == '\\' || c == '/')
+			to += sprintf(to, "\\%c", c);
+		else
+			*to++ = c;
+	}
+	return (size_t)(to - start);
+}
+
+static void escapes_of_an_undecoded_line_hide_nothing(void **state)
+{
+	size_t count;
+	const struct secret *secrets = secrets_load(&count);
+	char line[LINE_BYTES_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < count; i++) {
+		for (size_t nth = 0; nth < 8; nth++) {
+			size_t len = (size_t)sprintf(line, "{\"message\":\"");
+
+			len += write_escaped(line + len, secrets[i].text, nth);
+			len += (size_t)sprintf(line + len, "\",\"fly\":{\"app\"");
+			assert_gone(&secrets[i], span_of(line, len));
+		}
+	}
+}
+
+static void colours_inside_a_secret_hide_nothing(void **state)
+{
+	static const char *const colours[] = {"\x1b[33m", "\x1b[0m", "\x1b[1;38;5;208m",
+					      "\\u001b[2m"};
+	size_t count;
+	const struct secret *secrets = secrets_load(&count);
+	char line[LINE_BYTES_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < count; i++) {
+		struct span text = secrets[i].text;
+
+		for (size_t at = 0; at <= text.len; at++) {
+			const char *colour = colours[at % ARRAY_LEN(colours)];
+			size_t len = strlen(colour);
+
+			/* Within an escape it is no colour but other bytes. */
+			if (at > 0 && text.data[at - 1] == '\\')
+				continue;
+			memcpy(line, text.data, at);
+			memcpy(line + at, colour, len);
+			memcpy(line + at + len, text.data + at, text.len - at);
+			assert_gone(&secrets[i], span_of(line, text.len + len));
+		}
+	}
+}
+
+static void only_the_secret_is_taken_out(void **state)
+{
+	static const char *const cases[][2] = {
+		{"a fm2_EXAMPLEexample0EXAMPLE, b", "a [REDACTED:fly_token], b"},
+		{"[fm2_EXAMPLEexample0EXAMPLE,fm1a_EXAMPLEexample0EXAMPLE]",
+		 "[[REDACTED:fly_token]]"},
+		{"postgres://u:p:w@d@h/db?m=a@b",
+		 "postgres://u:[REDACTED:url_password]@h/db?m=a@b"},
+		{"two redis://:a@h and redis://:b@i",
+		 "two redis://:[REDACTED:url_password]@h and redis://:[REDACTED:url_password]@i"},
+		{"https://u:pa/ss@h/x", "https://u:[REDACTED:url_password]@h/x"},
+		{"\"postgres:\\/\\/u:p\\/w@h\"", "\"postgres:\\/\\/u:[REDACTED:url_password]@h\""},
+		{"?token=a1&page=2", "?token=[REDACTED:token]&page=2"},
+		{"?a=1&amp;password=x&amp;b=2", "?a=1&amp;password=[REDACTED:password]&amp;b=2"},
+		{"password=a,b c", "password=[REDACTED:password] c"},
+		{"password=a, user=b", "password=[REDACTED:password], user=b"},
+		{"(password=a)", "(password=[REDACTED:password])"},
+		{"{password: \"a b\", x: 1}", "{password: \"[REDACTED:password]\", x: 1}"},
+		{"{\"password\":\"a\\\\\",\"x\":1}",
+		 "{\"password\":\"[REDACTED:password]\",\"x\":1}"},
+		{"{\"m\":\"{\\\"token\\\":\\\"a\\\\\\\"b\\\",\\\"x\\\":1}\"}",
+		 "{\"m\":\"{\\\"token\\\":\\\"[REDACTED:token]\\\",\\\"x\\\":1}\"}"},
+		{"%{password: \"x\", \"token\" => \"y\"}",
+		 "%{password: \"[REDACTED:password]\", \"token\" => \"[REDACTED:token]\"}"},
+		{"{\"authorization\", \"Bearer x\"}",
+		 "{\"authorization\", \"[REDACTED:authorization]\"}"},
+		{"-H 'Authorization: Basic eA==' https://h",
+		 "-H 'Authorization: [REDACTED:authorization]' https://h"},
+		{"{\"set-cookie\":[\"a=b\",\"c=d\"],\"x\":1}",
+		 "{\"set-cookie\":[REDACTED:cookie],\"x\":1}"},
+		{"Authorization: Bearer eyJEXAMPLE01.eyJEXAMPLE02.x",
+		 "Authorization: [REDACTED:jwt]"},
+		{"\"pass\\u0077ord\":\"a\\\"b\",", "\"pass\\u0077ord\":\"[REDACTED:password]\","},
+		{"k -----BEGIN RSA PRIVATE KEY-----\\nEXAMPLE\\n-----END RSA PRIVATE KEY----- l",
+		 "k [REDACTED:pem_private_key] l"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_becomes(cases[i][0], cases[i][1]);
+}
+
+static void what_is_no_secret_stays(void **state)
+{
+	static const char *const lines[] = {
+		"token=",
+		"password= next",
+		"token: ",
+		"?token=&page=2",
+		"{token=,user=bob}",
+		"invalid token: expected a string",
+		"Unexpected token: foo",
+		"unexpected token '<'",
+		"{\"token\":null,\"password\":\"\",\"secret\":false}",
+		"password: null, token: nil",
+		"\"redacted\":{\"password\":1,\"token\":2}",
+		"password=****",
+		"password=xxxxx",
+		"max_tokens=4096 tokens=12 tokenizer=bpe",
+		"if (token == other)",
+		"12 pass, 3 fail",
+		"tests: pass=12 fail=0",
+		"Health check on port 8080 is now passing.",
+		"TokenManager initialized: 1 pools with 125 tokens",
+		"monkey=1 keyboard: 2 primary key: id",
+		"http://127.0.0.1:8080/a@b",
+		"https://example.com/@me",
+		"GET http://[::1]:80/x?m=a@b",
+		"https://example.com/a:b",
+		"ssh://git@example.com/x",
+		"bob@example.com: hello",
+		"task-550e8400-e29b-41d4-a716-446655440000",
+		"disk-0e286551c30586aaaaaaaa",
+		"sk-button-primary-and-so-on-wide",
+		"FO1_EXAMPLEEXAMPLEEXAMPLEEXAMPLEEXAMPLE",
+		"INFO1_some_long_name_of_a_constant_thing",
+		"info1_some_name_of_a_thing",
+		"PWD=/app HOME=/root",
+		"npm_config_registry=https://example.com",
+		"npm_lifecycle_event=start",
+		"eyJpZCI6MTIzNDU2Nzg5fQ== cursor",
+		"sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822c",
+		"Authorization Violation",
+		"authorization failed for user 7",
+		"cookie policy accepted",
+		"[\"authorization\",\"content-type\"]",
+		"bearer of bad news: nothing",
+		"Bearer authentication",
+		"-----BEGIN CERTIFICATE-----\\nEXAMPLE\\n-----END CERTIFICATE-----",
+		"lease currently held by 3f2b1c9e-1d2c-5a3b-8c4d-0123456789ab@tokens.fly.io",
+		"secrets: 3 staged",
+		"secret_name=DATABASE_URL",
+		"password authentication failed for user \"x\"",
+		"[REDACTED:jwt] and [REDACTED:url_password]: odd",
+		"AKIA is a prefix",
+		"xox and xapp",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+		assert_becomes(lines[i], lines[i]);
+}
+
+static void nothing_in_real_lines_is_taken_for_a_secret(void **state)
+{
+	static const char *const files[] = {
+		"tests/data/log-lines.jsonl", "tests/data/captures/01.txt",
+		"tests/data/captures/02.txt", "tests/data/captures/03.txt",
+		"tests/data/captures/04.txt", "tests/data/captures/05.txt",
+		"tests/data/captures/06.txt", "tests/data/captures/07.txt",
+		"tests/data/captures/08.txt", "tests/data/captures/09.txt",
+		"tests/data/captures/10.txt", "tests/data/captures/11.txt",
+		"tests/data/captures/12.txt",
+	};
+	size_t lines = 0;
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t len;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		FILE *f = fopen(files[i], "rb");
+
+		if (!f)
+			fail_msg("%s: not there; unit tests are run from the repository's root",
+				 files[i]);
+		while ((len = getline(&line, &cap, f)) > 0) {
+			struct span text = span_of(line, (size_t)len);
+			unsigned count;
+
+			(void)redact_text(redactor, &arena, text, &count);
+			if (count > 0)
+				fail_msg("%s: %s", files[i], line);
+			lines++;
+		}
+		assert_int_equal(fclose(f), 0);
+	}
+	free(line);
+	assert_true(lines > 400);
+}
+
+static void an_unredacted_text_is_the_callers_own(void **state)
+{
+	struct span text = SPAN("GET /feed 200");
+	unsigned count = 7;
+
+	(void)state;
+	assert_ptr_equal(redact_text(redactor, &arena, text, &count).data, text.data);
+	assert_int_equal(count, 0);
+	text = (struct span){NULL, 0};
+	assert_null(redact_text(redactor, &arena, text, &count).data);
+}
+
+static void without_memory_the_whole_text_goes(void **state)
+{
+	struct arena small;
+	char line[200];
+
+	(void)state;
+	arena_init(&small, 64);
+	memset(line, ' ', sizeof(line));
+	memcpy(line + 100, "password=EXAMPLE", 16);
+	assert_true(span_is(redact_text(redactor, &small, span_of(line, sizeof(line)), NULL),
+			    "[REDACTED:unchecked]"));
+	arena_release(&small);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_sample_is_redacted_under_its_kind),
+		cmocka_unit_test(nothing_that_stands_around_a_secret_saves_it),
+		cmocka_unit_test(a_secret_is_found_far_inside_a_text),
+		cmocka_unit_test(escapes_of_an_undecoded_line_hide_nothing),
+		cmocka_unit_test(colours_inside_a_secret_hide_nothing),
+		cmocka_unit_test(only_the_secret_is_taken_out),
+		cmocka_unit_test(what_is_no_secret_stays),
+		cmocka_unit_test(nothing_in_real_lines_is_taken_for_a_secret),
+		cmocka_unit_test(an_unredacted_text_is_the_callers_own),
+		cmocka_unit_test(without_memory_the_whole_text_goes),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
