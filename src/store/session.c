@@ -126,7 +126,8 @@ static enum err_kind connect_failed(struct session *s, struct err *err)
 
 /*
  * libpq's words about a connection string that it cannot read quote it, password and all; so do
- * those about a host name that has half a password in it, because of an @ that was not escaped.
+ * those about a host or a port that has half a password in it, because of an @ or a : or a / that
+ * was not escaped.
  */
 static enum err_kind check_url(const struct session_options *o, int *ret_hosts, struct err *err)
 {
@@ -135,6 +136,8 @@ static enum err_kind check_url(const struct session_options *o, int *ret_hosts, 
 	int hosts = 1;
 
 	for (const PQconninfoOption *p = parsed; p && p->keyword; p++) {
+		if (p->val && strcmp(p->keyword, "port") == 0)
+			good = good && p->val[strspn(p->val, "0123456789,")] == '\0';
 		if (!p->val || strcmp(p->keyword, "host") != 0)
 			continue;
 		good = good && !strchr(p->val, '@');
