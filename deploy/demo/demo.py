@@ -98,12 +98,21 @@ class Demo:
         return child
 
     def run(self, name, *words, text=None, **env):
-        done = subprocess.run(
-            self.command(*words), input=text, capture_output=True, text=True, check=False,
-            cwd=self.folder, env=self.environment(**env), timeout=WAIT_SECONDS)
-        if done.returncode != 0:
-            raise DemoError(f"{name} failed:\n{done.stdout}{done.stderr}")
-        return done.stdout
+        child = subprocess.Popen(
+            self.command(*words), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, cwd=self.folder, env=self.environment(**env),
+            start_new_session=True)
+        try:
+            out, errors = child.communicate(text, timeout=WAIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise DemoError(f"{name} did not end within {WAIT_SECONDS} s") from None
+        finally:
+            if child.poll() is None:  # also on Ctrl-C: whatever it has started goes with it
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+        if child.returncode != 0:
+            raise DemoError(f"{name} failed:\n{out}{errors}")
+        return out
 
     def tail(self, name):
         with open(self.log_path(name), encoding="utf-8", errors="replace") as log:
@@ -286,7 +295,9 @@ authorization {{ users = [
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
-        if self.folder:
+        # A process that was killed with its parent may still be on its way out.
+        deadline = time.monotonic() + WAIT_SECONDS
+        while self.folder and os.path.exists(self.folder) and time.monotonic() < deadline:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -31,7 +31,8 @@ int cmd_help(int argc, char **argv);
  * For commands that a person calls: reads the configuration, takes the secrets
  * out of the environment, and prints what is wrong on stderr, all at once, a
  * line each. Returns the report's verdict: CMD_OK, or CMD_USAGE for bad values
- * and unknown names. (`run` logs its findings, and lets unknown names pass.)
+ * and unknown names. (`doctor` tells its findings as lines of its own; `run`
+ * logs them, and lets unknown names pass.)
  */
 NODISCARD int cmd_read_config(struct config *ret, unsigned for_flags);
 

@@ -40,7 +40,7 @@ class Http(unittest.TestCase):
                        env={"FLYTRAIL_ADMIN_DATABASE_URL": cls.pg.url()})
         cls.port = lab.free_port()
         url = cls.pg.url("flytrail_writer").replace("@", f":{SECRETS[1]}@")
-        env = {"ORG": cls.nats.ORG[0], "ACCESS_TOKEN": cls.nats.ORG[1],
+        cls.env = env = {"ORG": cls.nats.ORG[0], "ACCESS_TOKEN": cls.nats.ORG[1],
                "NATS_URL": cls.nats.url, "FLYTRAIL_SPOOL_DIR": f"{cls.folder}/spool",
                "FLYTRAIL_SPOOL_MAX_BYTES": "64MiB", "FLYTRAIL_DRAIN_SECONDS": "2",
                "FLYTRAIL_DATABASE_URL": url,
@@ -145,6 +145,14 @@ class Http(unittest.TestCase):
         finally:
             self.nats.restart()
         lab.wait_for(lambda: self.status("/health") == 200, timeout=90, what="a green /health")
+
+    def test_doctor_disturbs_nothing(self):
+        before = sorted(os.listdir(f"{self.folder}/spool"))
+        done = subprocess.run([FLYTRAIL, "doctor"], env=self.env, capture_output=True, text=True,
+                              timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(sorted(os.listdir(f"{self.folder}/spool")), before)
+        self.assertEqual(self.ask("/health")[0], 200)
 
     def test_the_environment_holds_no_secret_any_more(self):
         with open(f"/proc/{self.run_.pid}/environ", "rb") as file:
