@@ -20,17 +20,17 @@ static enum err_kind make_partitions(const struct housekeeper_options *o, struct
 	return rc;
 }
 
-void housekeeper_run(const struct housekeeper_options *o)
+void housekeeper_run(const struct housekeeper_options *options)
 {
 	struct err err;
 
-	while (life_state(o->life) == LIFE_RUNNING) {
+	while (life_state(options->life) == LIFE_RUNNING) {
 		int64_t wait_s = HOUSEKEEPER_SECONDS;
 
-		if (make_partitions(o, &err)) {
+		if (make_partitions(options, &err)) {
 			log_warn(partition_failed, LOG_TEXT("error", err.text));
 			wait_s = HOUSEKEEPER_RETRY_SECONDS;
 		}
-		life_wait(o->life, wait_s * NS_PER_S);
+		life_wait(options->life, wait_s * NS_PER_S);
 	}
 }

@@ -20,7 +20,7 @@ import urllib.request
 import lab
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BINARY = os.path.join(ROOT, "build", "flytrail")
+BINARY = os.environ.get("FLYTRAIL_BINARY", os.path.join(ROOT, "build", "flytrail"))
 NATSPUB = os.path.join(ROOT, "build", "tests", "support", "natspub")
 STOP_SECONDS = 60
 
