@@ -40,12 +40,18 @@ NODISCARD enum err_kind segment_prepare(const char *folder, int *ret_fd, struct 
 /* Gives `next`, written and synced, its name. */
 NODISCARD enum err_kind segment_publish(const char *folder, uint64_t first_seq, struct err *err);
 
+/* Where segments lie, and whose they have to be. */
+struct segment_home {
+	const char *folder;
+	const struct spool_stream *stream;
+};
+
 /*
  * Opens a segment and reads its header. ERR_CORRUPT: the header fails its
  * check. ERR_CONFIG: it is another stream's, or of another version.
  */
-NODISCARD enum err_kind segment_open(const char *folder, uint64_t first_seq, enum file_mode mode,
-				     const struct spool_stream *stream, int *ret_fd,
+NODISCARD enum err_kind segment_open(const struct segment_home *home, uint64_t first_seq,
+				     enum file_mode mode, int *ret_fd,
 				     struct segment_header *ret_header, struct err *err);
 
 /* The header alone, whatever its stream. */

@@ -48,19 +48,24 @@ void store_free(struct store *s); /* NULL is fine */
 NODISCARD enum err_kind store_connect(struct store *s, uint64_t *ret_cursor_seq, struct err *err);
 
 struct store_result {
-	uint64_t lines;      /* rows written */
+	uint64_t lines; /* rows written */
 	uint64_t events;
 	uint64_t duplicates; /* rows that were there already */
 };
 
-/*
- * Writes frames [first, first + count) of the batch and moves the cursor from
- * after_seq to the last one's seq. While Postgres works on it, meanwhile(arg)
- * is called once, to read the next batch; it may be NULL.
- */
-NODISCARD enum err_kind store_write(struct store *s, const struct spool_batch *batch, size_t first,
-				    size_t count, uint64_t after_seq, void (*meanwhile)(void *),
-				    void *arg, struct store_result *ret, struct err *err);
+/* Frames [first, first + count) of a batch. */
+struct store_job {
+	const struct spool_batch *batch;
+	size_t first, count;
+	uint64_t after_seq; /* where the cursor has to be */
+	/* Called once, with arg, while Postgres works: to read the next batch. May be NULL. */
+	void (*meanwhile)(void *arg);
+	void *arg;
+};
+
+/* Writes the frames and moves the cursor from after_seq to the last one's seq. */
+NODISCARD enum err_kind store_write(struct store *s, const struct store_job *wanted,
+				    struct store_result *ret, struct err *err);
 
 /* The cursor alone, past a record that went to the dead letters. */
 NODISCARD enum err_kind store_skip(struct store *s, uint64_t after_seq, uint64_t seq,

@@ -166,13 +166,20 @@ static enum err_kind write_batch(struct consumer *c, struct err *err)
 	size_t first = 0, count = batch->count;
 
 	while (first < batch->count) {
+		const struct store_job job = {
+			.batch = batch,
+			.first = first,
+			.count = count,
+			.after_seq = c->cursor,
+			.meanwhile = read_meanwhile,
+			.arg = c,
+		};
 		struct store_result result = {0};
 		struct err buried_err;
 		enum err_kind rc;
 
 		/* The other batch is filled further at each turn, until it is full. */
-		rc = store_write(c->store, batch, first, count, c->cursor, read_meanwhile, c,
-				 &result, err);
+		rc = store_write(c->store, &job, &result, err);
 		if (rc == ERR_REJECT && count > 1) {
 			count /= 2;
 			continue;

@@ -47,10 +47,12 @@ static bool starts_object(struct span line)
 /* The first byte of a line inside of an object; column counts from 0. */
 static bool may_stand_inside(char c, size_t column)
 {
+	static const char value_starts[] = "{[-0123456789tfn";
+
 	if (c == '"' || c == '}' || c == ']')
 		return true;
 	/* Printers indent; at the margin another line begins. */
-	return column > 0 && memchr("{[-0123456789tfn", c, 16);
+	return column > 0 && memchr(value_starts, c, sizeof(value_starts) - 1);
 }
 
 enum look { LOOK_ON, LOOK_END_AFTER, LOOK_END_BEFORE_LINE };

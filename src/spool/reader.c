@@ -252,11 +252,12 @@ static void lose_rest(struct spool_reader *r, const struct place *p)
 static enum err_kind enter(struct spool_reader *r, const struct place *p, struct err *err)
 {
 	struct spool *s = r->spool;
+	const struct segment_home home = {s->folder, &s->stream};
 	struct segment_header h = {0};
 	enum err_kind rc = ERR_CORRUPT;
 
 	if (p->segment != 0)
-		rc = segment_open(s->folder, p->segment, FILE_READ, &s->stream, &r->fd, &h, err);
+		rc = segment_open(&home, p->segment, FILE_READ, &r->fd, &h, err);
 	if (rc == ERR_RETRY && r->tries++ >= READ_TRIES)
 		rc = ERR_CORRUPT;
 	if (rc == ERR_CORRUPT || rc == ERR_CONFIG) {

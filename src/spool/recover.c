@@ -284,12 +284,12 @@ static enum err_kind check_headers(struct spool *s, struct err *err)
 	size_t idx = 0;
 
 	while (idx < s->segment_count) {
+		const struct segment_home home = {s->folder, &s->stream};
 		struct segment_header h = {0};
 		enum err_kind rc;
 		int fd = -1;
 
-		rc = segment_open(s->folder, s->segments[idx].first_seq, FILE_READ, &s->stream, &fd,
-				  &h, err);
+		rc = segment_open(&home, s->segments[idx].first_seq, FILE_READ, &fd, &h, err);
 		file_close(&fd);
 		if (rc == ERR_CORRUPT)
 			rc = set_aside(s, idx, err);
@@ -428,13 +428,14 @@ static enum err_kind repair(struct spool *s, const struct survey *v, uint8_t *by
 static enum err_kind recover_newest(struct spool *s, bool *ret_lost, struct err *err)
 {
 	uint64_t first_seq = s->segments[s->segment_count - 1].first_seq;
+	const struct segment_home home = {s->folder, &s->stream};
 	struct segment_header h = {0};
 	uint8_t *bytes = NULL;
 	struct survey v;
 	size_t len = 0;
 	enum err_kind rc;
 
-	rc = segment_open(s->folder, first_seq, FILE_WRITE, &s->stream, &s->tail_fd, &h, err);
+	rc = segment_open(&home, first_seq, FILE_WRITE, &s->tail_fd, &h, err);
 	if (!rc)
 		rc = read_segment(s->tail_fd, &bytes, &len, err);
 	if (rc)

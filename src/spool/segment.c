@@ -99,11 +99,11 @@ enum err_kind segment_read_header(int fd, uint64_t first_seq, struct segment_hea
 	return ERR_NONE;
 }
 
-enum err_kind segment_open(const char *folder, uint64_t first_seq, enum file_mode mode,
-			   const struct spool_stream *stream, int *ret_fd,
-			   struct segment_header *ret_header, struct err *err)
+enum err_kind segment_open(const struct segment_home *home, uint64_t first_seq, enum file_mode mode,
+			   int *ret_fd, struct segment_header *ret_header, struct err *err)
 {
-	struct segment_path path = segment_path(folder, first_seq);
+	struct segment_path path = segment_path(home->folder, first_seq);
+	const struct spool_stream *stream = home->stream;
 	struct segment_header h;
 	enum err_kind rc;
 	int fd = -1;

@@ -4,7 +4,7 @@
 #include "base/utf8.h"
 #include "stage/draft.h"
 
-static const int64_t ns_per_day = 24 * 3600 * NS_PER_S;
+static const int64_t ns_per_day = 24 * NS_PER_S * 3600;
 
 enum { SUBJECT_PARTS = 4 }; /* logs.<app>.<region>.<machine> */
 

@@ -149,11 +149,9 @@ static size_t protect_one(struct span s, char *out, size_t *written)
 	size_t len = 1;
 	uint32_t code;
 
-	if (s.data[0] == '\0') {
-		*written += put_stand_in(out, STAND_IN_NUL);
-	} else if ((unsigned char)s.data[0] == STAND_IN) {
+	if ((unsigned char)s.data[0] == STAND_IN) {
 		*written += put_stand_in(out, STAND_IN_FF);
-	} else if (escape_read(s, &len, &code) && code == 0) {
+	} else if (s.data[0] == '\0' || (escape_read(s, &len, &code) && code == 0)) {
 		*written += put_stand_in(out, STAND_IN_NUL);
 	} else if (len > 1 && is_half(code)) {
 		*written += utf8_write(code, out);

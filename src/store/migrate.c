@@ -134,7 +134,7 @@ enum err_kind migrate(const struct migrate_options *options, int *ret_applied, s
 		.answer_seconds = ANSWER_SECONDS,
 	};
 	struct session *s = NULL;
-	int version, oldest, applied = 0;
+	int version = 0, oldest = 0, applied = 0;
 	enum err_kind rc;
 
 	rc = session_open(&s, &connection, err);

@@ -356,7 +356,7 @@ static enum err_kind move_cursor(struct store *s, uint64_t after_seq, uint64_t s
 		       values[0], values[2]);
 }
 
-/* What store_write was asked for. */
+/* What store_write was asked for, and what came of it. */
 struct job {
 	struct copy_context context;
 	uint64_t after_seq, last_seq;
@@ -511,24 +511,23 @@ static enum err_kind write_batch(struct store *s, struct job *job, struct err *e
 	return err_set(err, ERR_RETRY, "a batch did not go in after %d attempts", ATTEMPTS_MAX);
 }
 
-enum err_kind store_write(struct store *s, const struct spool_batch *batch, size_t first,
-			  size_t count, uint64_t after_seq, void (*meanwhile)(void *), void *arg,
-			  struct store_result *ret, struct err *err)
+enum err_kind store_write(struct store *s, const struct store_job *wanted, struct store_result *ret,
+			  struct err *err)
 {
 	struct job job = {
-		.context = {.batch = batch, .stream = s->stream.uuid},
-		.after_seq = after_seq,
-		.meanwhile = {.call = meanwhile, .arg = arg},
+		.context = {.batch = wanted->batch, .stream = s->stream.uuid},
+		.after_seq = wanted->after_seq,
+		.meanwhile = {.call = wanted->meanwhile, .arg = wanted->arg},
 	};
 	enum err_kind rc;
 
-	REQUIRE(count > 0);
+	REQUIRE(wanted->count > 0);
 	if (!s->session)
 		return err_set(err, ERR_RETRY, "not connected to Postgres");
-	rc = copy_plan_fill(&s->plan, batch, first, count, err);
+	rc = copy_plan_fill(&s->plan, wanted->batch, wanted->first, wanted->count, err);
 	if (rc)
 		return rc;
-	job.last_seq = batch->frames[first + count - 1].seq;
+	job.last_seq = wanted->batch->frames[wanted->first + wanted->count - 1].seq;
 	rc = write_batch(s, &job, err);
 	if (rc == ERR_RETRY || rc == ERR_FATAL || rc == ERR_CONFIG)
 		disconnect(s);

@@ -189,16 +189,21 @@ static int64_t cpu_ns(void)
 
 static void write_batch(struct driver *d, const int64_t numbers[NUMBERS_MAX], int given)
 {
-	size_t first = given > 1 ? (size_t)numbers[1] : 0;
-	size_t count = given > 2 ? (size_t)numbers[2] : d->batch.count;
+	const struct store_job job = {
+		.batch = &d->batch,
+		.first = given > 1 ? (size_t)numbers[1] : 0,
+		.count = given > 2 ? (size_t)numbers[2] : d->batch.count,
+		.after_seq = (uint64_t)numbers[0],
+		.meanwhile = count_call,
+		.arg = d,
+	};
 	int64_t start_ns = time_monotonic_ns(), start_cpu_ns = cpu_ns();
 	struct store_result result = {0};
 	char text[COMMAND_BYTES];
 	enum err_kind rc;
 
 	d->meanwhile_calls = 0;
-	rc = store_write(d->store, &d->batch, first, count, (uint64_t)numbers[0], count_call, d,
-			 &result, &d->err);
+	rc = store_write(d->store, &job, &result, &d->err);
 	(void)snprintf(text, sizeof(text),
 		       " %" PRIu64 " %" PRIu64 " %" PRIu64 " %u %" PRId64 " %" PRId64, result.lines,
 		       result.events, result.duplicates, d->meanwhile_calls,

@@ -51,10 +51,11 @@ static void make_image(struct image *m)
 		struct commit c = {.start = at, .count = group_frames[g]};
 
 		for (size_t i = 0; i < group_frames[g]; i++) {
+			uint64_t now = ++seq;
 			struct frame f = {.kind = FRAME_RECORD,
-					  .seq = ++seq,
-					  .observed_ns = kit_observed_ns(seq),
-					  .payload = kit_payload(seq, PAYLOAD_BYTES)};
+					  .seq = now,
+					  .observed_ns = kit_observed_ns(now),
+					  .payload = kit_payload(now, PAYLOAD_BYTES)};
 
 			frame_encode(&k, &f, m->bytes + at);
 			at += FRAME_BYTES;

@@ -69,13 +69,14 @@ static void nothing_is_written_without_a_connection(void **state)
 {
 	struct store_options options = options_for("postgres://127.0.0.1:1/trail");
 	struct spool_batch batch = {.count = 1};
+	struct store_job job = {.batch = &batch, .count = 1};
 	struct store_result result;
 	struct store *s;
 	struct err err;
 
 	(void)state;
 	assert_int_equal(store_new(&s, &options, &err), ERR_NONE);
-	assert_int_equal(store_write(s, &batch, 0, 1, 0, NULL, NULL, &result, &err), ERR_RETRY);
+	assert_int_equal(store_write(s, &job, &result, &err), ERR_RETRY);
 	assert_int_equal(store_skip(s, 0, 1, &err), ERR_RETRY);
 	assert_int_equal(store_make_partitions(s, &err), ERR_RETRY);
 	store_free(s);
