@@ -33,6 +33,9 @@ void draft_attr_text(struct draft *d, struct span key, struct span text);
 void draft_attr_number(struct draft *d, struct span key, int64_t number);
 void draft_attr_bool(struct draft *d, struct span key, bool value);
 
+/* s as a column other than message holds it: cut, and made valid UTF-8. May set in_raw. */
+struct span draft_field(struct draft *d, struct span s);
+
 /*
  * s as a text that Postgres can hold: s itself where it is valid UTF-8 without
  * NUL, else a copy with U+FFFD for each byte that is not. *changed is set, never

@@ -1,7 +1,6 @@
 #include "stage/decode.h"
 
 #include "base/time.h"
-#include "base/utf8.h"
 #include "stage/draft.h"
 
 static const int64_t ns_per_day = 24 * NS_PER_S * 3600;
@@ -19,18 +18,6 @@ const char *undecoded_name(enum undecoded u)
 
 	REQUIRE(u < UNDECODED_COUNT);
 	return names[u];
-}
-
-/* A field of the line as a column can hold it. */
-static struct span hold_field(struct draft *d, struct span s)
-{
-	if (!s.data)
-		return SPAN("");
-	if (s.len > RECORD_FIELD_BYTES_MAX) {
-		s = utf8_cut(s, RECORD_FIELD_BYTES_MAX);
-		d->in_raw = true;
-	}
-	return draft_hold(d->ctx->arena, s, &d->in_raw);
 }
 
 struct subject {
@@ -79,12 +66,8 @@ static void apply_subject(struct draft *d, struct span text)
 	compare_subject(&d->machine_id, subject.machine_id, &differs, &filled);
 	if (filled)
 		record_attr_bool(d->record, SPAN("from_subject"), true);
-	if (differs) {
-		bool changed = false;
-
-		text = draft_hold(d->ctx->arena, utf8_cut(text, RECORD_FIELD_BYTES_MAX), &changed);
-		record_attr_text(d->record, SPAN("subject_mismatch"), text);
-	}
+	if (differs)
+		record_attr_text(d->record, SPAN("subject_mismatch"), draft_field(d, text));
 }
 
 /* The line's own time, or NULL and why it cannot be taken. */
@@ -122,19 +105,19 @@ static void apply_time(struct draft *d)
 	}
 	record_attr_text(r, SPAN("time"), span_text(refused));
 	if (d->time.data)
-		record_attr_text(r, SPAN("claimed_time"), hold_field(d, d->time));
+		record_attr_text(r, SPAN("claimed_time"), draft_field(d, d->time));
 }
 
 static void apply_fields(struct draft *d)
 {
 	struct record *r = d->record;
 
-	r->app = hold_field(d, d->app);
-	r->region = hold_field(d, d->region);
-	r->machine_id = hold_field(d, d->machine_id);
-	r->host = hold_field(d, d->host);
-	r->provider = hold_field(d, d->provider);
-	r->level = hold_field(d, d->level);
+	r->app = draft_field(d, d->app);
+	r->region = draft_field(d, d->region);
+	r->machine_id = draft_field(d, d->machine_id);
+	r->host = draft_field(d, d->host);
+	r->provider = draft_field(d, d->provider);
+	r->level = draft_field(d, d->level);
 }
 
 static void apply_message(struct draft *d)

@@ -249,7 +249,7 @@ static bool read_field(struct draft *d, struct cursor *c, const struct field *f)
 		draft_attr_text(d, span_text(f->key), text);
 	} else {
 		text = take_while(&at, is_digit, 9);
-		if (text.len == 0)
+		if (text.len == 0 || (at.left.len > 0 && at.left.data[0] != ' '))
 			return false;
 		for (size_t i = 0; i < text.len; i++)
 			number = number * 10 + (text.data[i] - '0');

@@ -83,6 +83,22 @@ struct span draft_hold(struct arena *arena, struct span s, bool *changed)
 	return span_of(out, at);
 }
 
+static struct span cut(struct draft *d, struct span s)
+{
+	if (s.len <= RECORD_FIELD_BYTES_MAX)
+		return s;
+	d->in_raw = true;
+	return utf8_cut(s, RECORD_FIELD_BYTES_MAX);
+}
+
+struct span draft_field(struct draft *d, struct span s)
+{
+	if (!s.data)
+		return SPAN("");
+	/* Before, so that little is copied; after, because what is replaced grows. */
+	return cut(d, draft_hold(d->ctx->arena, cut(d, s), &d->in_raw));
+}
+
 static struct span own_key_aside(struct arena *arena, struct span key)
 {
 	static const struct span prefix = {"line.", 5};
@@ -116,7 +132,7 @@ static struct span take_key(struct draft *d, struct span key)
 	if (key.len <= RECORD_FIELD_BYTES_MAX && d->record->attr_count < DECODE_FIELDS_MAX) {
 		key = draft_hold(d->ctx->arena, key, &d->in_raw);
 		key = own_key_aside(d->ctx->arena, key);
-		if (key.data && !has_key(d->record, key))
+		if (key.data && key.len <= RECORD_FIELD_BYTES_MAX && !has_key(d->record, key))
 			return key;
 	}
 	d->in_raw = true;
@@ -126,13 +142,8 @@ static struct span take_key(struct draft *d, struct span key)
 void draft_attr_text(struct draft *d, struct span key, struct span text)
 {
 	key = take_key(d, key);
-	if (!key.data)
-		return;
-	if (text.len > RECORD_FIELD_BYTES_MAX) {
-		text = utf8_cut(text, RECORD_FIELD_BYTES_MAX);
-		d->in_raw = true;
-	}
-	record_attr_text(d->record, key, draft_hold(d->ctx->arena, text, &d->in_raw));
+	if (key.data)
+		record_attr_text(d->record, key, draft_field(d, text));
 }
 
 void draft_attr_number(struct draft *d, struct span key, int64_t number)
