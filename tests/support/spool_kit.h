@@ -11,13 +11,12 @@
 enum {
 	KIT_READ_MAX = 4096,
 	KIT_DAMAGES_MAX = 64,
-	KIT_SEED_BYTES_MIN = 4,
 };
 
 /* observed_ns of the frame with this number. */
 int64_t kit_observed_ns(uint64_t seq);
 
-/* The payload of the frame with this number: len bytes, lent until the next call by this thread. */
+/* The payload of the frame with this number: len bytes, lent until the next call. One thread. */
 struct span kit_payload(uint64_t seq, size_t len);
 
 struct spool *kit_open(const char *folder); /* keep time one hour, 64 MiB */
