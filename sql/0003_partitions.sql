@@ -38,7 +38,7 @@ DECLARE
 	first_at CONSTANT timestamptz := date_trunc(CASE WHEN is_daily THEN 'day' ELSE 'month' END, at);
 	end_at CONSTANT timestamptz := first_at + CASE WHEN is_daily THEN interval '1 day' ELSE interval '1 month' END;
 	child CONSTANT name := parent || to_char(first_at, CASE WHEN is_daily THEN '_YYYYMMDD' ELSE '_YYYYMM' END);
-	parent_id CONSTANT regclass := to_regclass(format('flytrail.%I', parent));
+	parent_id CONSTANT regclass := to_regclass('flytrail.' || parent);
 	privilege record;
 BEGIN
 	IF parent IS NULL OR at IS NULL THEN
@@ -50,19 +50,19 @@ BEGIN
 			MESSAGE = 'ensure_partition: the time is out of the range that partitions are made for';
 	END IF;
 	IF EXISTS (SELECT FROM pg_inherits WHERE inhparent = parent_id
-		AND inhrelid = to_regclass(format('flytrail.%I', child))) THEN
+		AND inhrelid = to_regclass('flytrail.' || child)) THEN
 		RETURN false;
 	END IF;
 	PERFORM pg_advisory_xact_lock(hashtextextended('flytrail.partition', 0));
 	IF EXISTS (SELECT FROM pg_inherits WHERE inhparent = parent_id
-		AND inhrelid = to_regclass(format('flytrail.%I', child))) THEN
+		AND inhrelid = to_regclass('flytrail.' || child)) THEN
 		RETURN false;
 	END IF;
 	EXECUTE format('CREATE TABLE flytrail.%I (LIKE flytrail.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS
 		INCLUDING INDEXES INCLUDING STORAGE INCLUDING COMPRESSION,
 		CONSTRAINT bounds CHECK (occurred_at >= %L AND occurred_at < %L %s))',
 		child, parent, first_at, end_at, CASE WHEN is_daily THEN '' ELSE format('AND retention_class = %L', kind) END);
-	PERFORM flytrail.make_append_only(to_regclass(format('flytrail.%I', child)));
+	PERFORM flytrail.make_append_only(to_regclass('flytrail.' || child));
 	FOR privilege IN
 		SELECT a.privilege_type, r.rolname FROM pg_class c, aclexplode(c.relacl) a, pg_roles r
 		WHERE c.oid = parent_id AND r.oid = a.grantee AND a.grantee <> c.relowner

@@ -51,8 +51,12 @@ static enum err_kind read_version(struct session *s, int *ret_version, int *ret_
 	bool there;
 	enum err_kind rc;
 
-	rc = session_ask(s, "SELECT to_regclass('flytrail.schema_version') IS NOT NULL", NULL, 0,
-			 &row, err);
+	/* Not by to_regclass(): after a wait for the lock that still knows of no such table. */
+	rc = session_ask(s,
+			 "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c "
+			 "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+			 "WHERE n.nspname = 'flytrail' AND c.relname = 'schema_version')",
+			 NULL, 0, &row, err);
 	if (rc)
 		return rc;
 	there = PQgetvalue(row, 0, 0)[0] == 't';
