@@ -76,55 +76,54 @@ bool escape_read(struct span s, size_t *ret_len, uint32_t *ret_code)
 	return true;
 }
 
-/* The quote from at on, skipping what is escaped. */
-static bool escaped_text_end(struct span s, size_t at, size_t *ret_len)
+/* The next c in text from at on; len where there is none. */
+static size_t find(const char *text, size_t at, size_t len, char c)
 {
-	while (at < s.len && s.data[at] != '"') {
-		size_t len = 1;
-		uint32_t code;
+	const char *hit = at < len ? memchr(text + at, c, len - at) : NULL;
 
-		if (s.data[at] == '\\' && !escape_read(span_after(s, at), &len, &code))
-			return false;
-		at += len;
-	}
-	*ret_len = at;
-	return at < s.len;
+	return hit ? (size_t)(hit - text) : len;
 }
 
 bool escape_text_end(struct span s, size_t *ret_len, bool *ret_has_escapes)
 {
-	const char *quote = s.len > 0 ? memchr(s.data, '"', s.len) : NULL;
-	const char *escape;
+	size_t quote = find(s.data, 0, s.len, '"');
+	size_t at = find(s.data, 0, quote, '\\');
+	bool has_escapes = at < quote;
 
-	if (!quote)
+	while (at < quote) {
+		size_t len;
+		uint32_t code;
+
+		if (!escape_read(span_after(s, at), &len, &code))
+			return false;
+		if (at + len > quote) /* it was the quote that is escaped */
+			quote = find(s.data, at + len, s.len, '"');
+		at = find(s.data, at + len, quote, '\\');
+	}
+	if (quote == s.len)
 		return false;
-	escape = memchr(s.data, '\\', (size_t)(quote - s.data));
-	*ret_has_escapes = escape != NULL;
-	if (escape)
-		return escaped_text_end(s, (size_t)(escape - s.data), ret_len);
-	*ret_len = (size_t)(quote - s.data);
+	*ret_len = quote;
+	*ret_has_escapes = has_escapes;
 	return true;
 }
 
 size_t escape_undo(char *text, size_t len)
 {
-	const char *first = len > 0 ? memchr(text, '\\', len) : NULL;
-	size_t at = first ? (size_t)(first - text) : len;
+	size_t at = find(text, 0, len, '\\');
 	size_t out = at;
 
 	while (at < len) {
-		size_t escape_len;
+		size_t escape_len, next;
 		uint32_t code;
-		bool good;
+		bool good = escape_read(span_of(text + at, len - at), &escape_len, &code);
 
-		if (text[at] != '\\') {
-			text[out++] = text[at++];
-			continue;
-		}
-		good = escape_read(span_of(text + at, len - at), &escape_len, &code);
 		REQUIRE(good);
 		out += utf8_write(code, text + out);
 		at += escape_len;
+		next = find(text, at, len, '\\');
+		memmove(text + out, text + at, next - at);
+		out += next - at;
+		at = next;
 	}
 	return out;
 }

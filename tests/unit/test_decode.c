@@ -1,6 +1,7 @@
 #include "one_line.h"
 
 #include "base/time.h"
+#include "fault.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -591,6 +592,33 @@ static void without_memory_the_line_is_kept_as_it_came(void **state)
 	assert_plain(r);
 }
 
+static void decode_under_faults(void *arg)
+{
+	const struct span *text = arg;
+	const struct record *r;
+
+	arena_release(&line.arena);
+	arena_init(&line.arena, 1024 * 1024);
+	r = one_line(&line, RAW_NATS_JSON, *text);
+	if (r->decoded) {
+		assert_bytes(r->raw, SPAN("a\0b"));
+		assert_span(r->app, "web-1");
+	} else {
+		assert_undecoded(r, "no_memory");
+		assert_bytes(r->message, *text);
+	}
+}
+
+static void no_memory_fault_leaks_or_loses_the_line(void **state)
+{
+	struct span text = LOOSE("a\\u0000b", TIME);
+
+	(void)state;
+	one_line_put(&line, RAW_NATS_JSON, SPAN(""),
+		     text); /* the batch's memory is not the matter */
+	fault_everywhere(decode_under_faults, &text);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -621,6 +649,7 @@ int main(void)
 		TEST(an_object_of_fly_logs_json_is_read),
 		TEST(fields_of_meta_have_the_names_of_the_stream),
 		TEST(without_memory_the_line_is_kept_as_it_came),
+		TEST(no_memory_fault_leaks_or_loses_the_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
