@@ -99,6 +99,39 @@ static void no_fault_leaks_or_crashes(void **state)
 	fault_everywhere(work_under_faults, NULL);
 }
 
+/* Bit by bit, as the standard says it. */
+static uint32_t crc32_plainly(uint32_t crc, const uint8_t *p, size_t len)
+{
+	crc = ~crc;
+	for (size_t i = 0; i < len; i++) {
+		crc ^= p[i];
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? UINT32_C(0xedb88320) : 0);
+	}
+	return ~crc;
+}
+
+static void crc32_is_the_same_for_every_length_and_alignment(void **state)
+{
+	enum { LEN_MAX = 700, OFFSETS = 17 };
+	uint8_t bytes[LEN_MAX + OFFSETS];
+	uint32_t n = 1;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++) {
+		n = n * 1664525 + 1013904223;
+		bytes[i] = (uint8_t)(n >> 24);
+	}
+	for (size_t len = 0; len <= LEN_MAX; len++) {
+		const uint8_t *p = bytes + len % OFFSETS;
+
+		assert_int_equal(gzip_crc32(0, p, len), crc32_plainly(0, p, len));
+		assert_int_equal(gzip_crc32(n, p, len), crc32_plainly(n, p, len));
+		assert_int_equal(gzip_crc32(gzip_crc32(n, p, len / 3), p + len / 3, len - len / 3),
+				 crc32_plainly(n, p, len));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -106,6 +139,7 @@ int main(void)
 		cmocka_unit_test(pieces_make_the_digest_of_the_whole),
 		cmocka_unit_test(random_bytes_differ),
 		cmocka_unit_test(crc32_is_gzips),
+		cmocka_unit_test(crc32_is_the_same_for_every_length_and_alignment),
 		cmocka_unit_test(no_fault_leaks_or_crashes),
 	};
 
