@@ -66,6 +66,7 @@ enum err_kind committer_start(struct committer **ret, const struct committer_opt
 		free(c);
 		return err_set(err, ERR_FATAL, "cannot start the committer's thread");
 	}
+	(void)pthread_setname_np(c->thread, "committer");
 	*ret = c;
 	return ERR_NONE;
 }

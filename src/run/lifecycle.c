@@ -134,7 +134,9 @@ static void *house_main(void *arg)
 	return NULL;
 }
 
-static enum err_kind start(struct worker *w, void *(*body)(void *), struct run *r, struct err *err)
+/* name is what tools show: at most 15 characters. */
+static enum err_kind start(struct run *r, struct worker *w, const char *name, void *(*body)(void *),
+			   struct err *err)
 {
 	int rc = pthread_create(&w->thread, NULL, body, r);
 
@@ -142,6 +144,7 @@ static enum err_kind start(struct worker *w, void *(*body)(void *), struct run *
 		errno = rc;
 		return err_errno(err, ERR_FATAL, "no thread could be made");
 	}
+	(void)pthread_setname_np(w->thread, name);
 	w->running = true;
 	return ERR_NONE;
 }
@@ -309,13 +312,13 @@ static enum err_kind start_all(struct run *r, struct err *err)
 		return rc;
 	life_advance(&r->life, LIFE_RUNNING);
 	post_fact(r, ACTION_trail_started);
-	rc = start(&r->pipeline_worker, pipeline_main, r, err);
+	rc = start(r, &r->pipeline_worker, "pipeline", pipeline_main, err);
 	if (rc == ERR_NONE)
-		rc = start(&r->source_worker, source_main, r, err);
+		rc = start(r, &r->source_worker, "source", source_main, err);
 	if (rc == ERR_NONE)
-		rc = start(&r->store_worker, store_main, r, err);
+		rc = start(r, &r->store_worker, "store", store_main, err);
 	if (rc == ERR_NONE)
-		rc = start(&r->house_worker, house_main, r, err);
+		rc = start(r, &r->house_worker, "house", house_main, err);
 	return rc;
 }
 

@@ -29,7 +29,9 @@ struct nats {
 	natsOptions *options;
 	natsConnection *nc;
 	natsSubscription *sub;
-	natsMsg *held; /* a line that the last batch had no room for */
+	natsMsg *held;                     /* a line that the last batch had no room for */
+	natsMsg *taken[BATCH_RECORDS_MAX]; /* copied into the present batch */
+	size_t taken_count;
 	struct hasher *hasher;
 	struct gap_track gaps;
 	uint64_t ordinal;
@@ -247,7 +249,7 @@ static enum err_kind add_held(struct nats *n, struct batch *batch, bool *ret_add
 	raw->full_len = whole.len;
 	if (whole.len > line.len)
 		rc = hasher_digest(n->hasher, whole, raw->full_sha256, err);
-	natsMsg_Destroy(n->held);
+	n->taken[n->taken_count++] = n->held;
 	n->held = NULL;
 	return rc;
 }
@@ -278,6 +280,16 @@ static bool next_line(struct nats *n, const struct batch *batch, int64_t gather_
 			return false;
 		nats_Sleep(BREATH_MS);
 	}
+}
+
+/*
+ * The library has a thread that frees messages, and wakes it for each one it is
+ * given while that sleeps. Given all of a batch at once, it sleeps once.
+ */
+static void give_back(struct nats *n)
+{
+	while (n->taken_count > 0)
+		natsMsg_Destroy(n->taken[--n->taken_count]);
 }
 
 static enum err_kind take_lines(struct nats *n, struct batch *batch, struct err *err)
@@ -323,6 +335,7 @@ static enum err_kind nats_read(void *ctx, struct batch *batch, struct err *err)
 		look_at_connection(n);
 	if (n->sub) {
 		rc = take_lines(n, batch, err);
+		give_back(n);
 		look_at_drops(n);
 	}
 	gap_track_report(&n->gaps, batch, time_now_ns(), false);
