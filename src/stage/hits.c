@@ -35,25 +35,31 @@ static bool is_name(char c)
 	return (c >= 'a' && c <= 'z') || c == '_';
 }
 
+/* How long the marker at the head of the text is; 0: there is none. */
+static size_t marker_len(struct span at)
+{
+	for (size_t i = 0; i < SECRET_KIND_COUNT; i++) {
+		if (span_starts(at, markers[i]))
+			return markers[i].len;
+	}
+	return 0;
+}
+
 bool secret_in_marker(struct span text, size_t pos)
 {
 	size_t start = pos;
 
 	while (start > 0 && pos - start < MARKER_NAME_BYTES_MAX && is_name(text.data[start - 1]))
 		start--;
-	return start >= marker_head.len &&
-	       memcmp(text.data + start - marker_head.len, marker_head.data, marker_head.len) == 0;
+	if (start < marker_head.len)
+		return false;
+	start -= marker_head.len;
+	return pos < start + marker_len(span_after(text, start));
 }
 
 static bool is_marker(struct span text, const struct hit *hit)
 {
-	struct span at = span_after(text, hit->start);
-
-	for (size_t i = 0; i < SECRET_KIND_COUNT; i++) {
-		if (span_starts(at, markers[i]))
-			return hit->end - hit->start <= markers[i].len;
-	}
-	return false;
+	return hit->end - hit->start <= marker_len(span_after(text, hit->start));
 }
 
 void hits_init(struct hits *h)

@@ -2,7 +2,7 @@
 
 enum {
 	ESC = 0x1b,
-	SEQUENCE_BYTES_MAX = 64, /* of a terminal sequence; a longer one is taken for text */
+	SEQUENCE_CHARS_MAX = 64, /* of a terminal sequence; a longer one is taken for text */
 };
 
 /* A piece of text and the bytes that it stands for. */
@@ -30,21 +30,6 @@ static int hex_digit(char c)
 	return -1;
 }
 
-/* How long the rest of a terminal sequence is, from its `[` on; 0: it is none. */
-static size_t sequence_len(struct span s)
-{
-	size_t len = 1;
-
-	if (s.len < 2 || s.data[0] != '[')
-		return 0;
-	while (len < s.len && len < SEQUENCE_BYTES_MAX && s.data[len] >= 0x20 &&
-	       s.data[len] <= 0x3f)
-		len++;
-	if (len >= s.len || s.data[len] < 0x40 || s.data[len] > 0x7e)
-		return 0;
-	return len + 1;
-}
-
 /* One escape behind its backslashes: its length, or 0; *ret_byte is what it stands for. */
 static size_t escape_len(struct span s, char *ret_byte)
 {
@@ -68,7 +53,7 @@ static size_t escape_len(struct span s, char *ret_byte)
 		case 'n': *ret_byte = '\n'; return 1;
 		case 'r': *ret_byte = '\r'; return 1;
 		case 't': *ret_byte = '\t'; return 1;
-		case 'e': *ret_byte = ESC; return sequence_len(span_after(s, 1)) ? 1 : 0;
+		case 'e': *ret_byte = ESC; return s.len > 1 && s.data[1] == '[' ? 1 : 0;
 		default: return 0;
 		}
 	}
@@ -78,12 +63,6 @@ static size_t escape_len(struct span s, char *ret_byte)
 		return 0;
 	*ret_byte = (char)(high * 16 + low);
 	return digits_at + 2;
-}
-
-/* ESC and what follows; an ESC that begins no sequence goes by itself. */
-static struct element terminal_element(struct span behind_esc, size_t esc_len)
-{
-	return (struct element){.len = esc_len + sequence_len(behind_esc)};
 }
 
 /* A run of backslashes and what it escapes; the whole run, so that it is walked once. */
@@ -100,8 +79,6 @@ static struct element backslash_element(struct span s)
 	if (escape == 0)
 		return (struct element){.len = run, .plain_len = run, .verbatim = true};
 	e.len = run + escape;
-	if (byte == ESC)
-		return terminal_element(span_after(s, e.len), e.len);
 	e.plain[0] = byte;
 	/* An escaped quote stays one, so that it does not close the text around it. */
 	if (byte == '"') {
@@ -112,13 +89,40 @@ static struct element backslash_element(struct span s)
 	return e;
 }
 
-static struct element element_at(struct span s)
+static struct element escape_element(struct span s)
 {
 	if (s.data[0] == '\\')
 		return backslash_element(s);
-	if (s.data[0] == ESC)
-		return terminal_element(span_after(s, 1), 1);
-	return (struct element){.len = 1, .plain_len = 1, .verbatim = true};
+	return (struct element){.len = 1, .plain_len = 1, .plain = {s.data[0]}};
+}
+
+/* How long the rest of a terminal sequence is, from its `[` on; 0: it is none. */
+static size_t sequence_len(struct span s)
+{
+	size_t pos = 0;
+
+	for (size_t count = 0; pos < s.len && count < SEQUENCE_CHARS_MAX; count++) {
+		struct element e = escape_element(span_after(s, pos));
+
+		if (e.verbatim || e.plain_len != 1 || (count == 0 && e.plain[0] != '['))
+			return 0;
+		pos += e.len;
+		if (count > 0 && (e.plain[0] < 0x20 || e.plain[0] > 0x3f))
+			return e.plain[0] >= 0x40 && e.plain[0] <= 0x7e ? pos : 0;
+	}
+	return 0;
+}
+
+static struct element element_at(struct span s)
+{
+	struct element e = escape_element(s);
+
+	/* ESC goes with the sequence that it begins; one that begins none goes by itself. */
+	if (!e.verbatim && e.plain[0] == ESC) {
+		e.len += sequence_len(span_after(s, e.len));
+		e.plain_len = 0;
+	}
+	return e;
 }
 
 void plain_write(struct span text, struct buf *out)

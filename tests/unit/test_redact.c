@@ -2,6 +2,7 @@
 
 #include "stage/redact.h"
 
+#include "fault.h"
 #include "secrets.h"
 
 #include <setjmp.h>
@@ -361,6 +362,35 @@ static void without_memory_the_whole_text_goes(void **state)
 	arena_release(&small);
 }
 
+static void redact_under_memory_faults(void *arg)
+{
+	static const char line[] =
+		"x password=\\u0045XAMPLEsecret \x1b[0m fm2_EXAMPLEexample0EXAMPLE";
+	struct redactor *r = NULL;
+	struct arena a;
+	struct err err;
+
+	(void)arg;
+	arena_init(&a, 1024 * 1024);
+	if (redactor_new(&r, &err)) {
+		assert_int_equal(err.kind, ERR_FATAL);
+	} else {
+		struct span out = redact_text(r, &a, span_text(line), NULL);
+
+		assert_false(secret_is_in(SPAN("EXAMPLEsecret"), out));
+		assert_false(secret_is_in(SPAN("fm2_EXAMPLEexample0EXAMPLE"), out));
+		assert_true(holds(out, "[REDACTED:"));
+	}
+	redactor_free(r);
+	arena_release(&a);
+}
+
+static void no_memory_fault_leaks_a_secret(void **state)
+{
+	(void)state;
+	fault_everywhere(redact_under_memory_faults, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -374,6 +404,7 @@ int main(void)
 		cmocka_unit_test(nothing_in_real_lines_is_taken_for_a_secret),
 		cmocka_unit_test(an_unredacted_text_is_the_callers_own),
 		cmocka_unit_test(without_memory_the_whole_text_goes),
+		cmocka_unit_test(no_memory_fault_leaks_a_secret),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

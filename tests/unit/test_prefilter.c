@@ -1,0 +1,86 @@
+/* Every word is found wherever it stands, and nothing else is. */
+
+#include "stage/prefilter.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static const struct prefilter_word words[] = {
+	{{"key", 3}, true, 0}, {{"keyring", 7}, true, 1}, {{"eyJ", 3}, false, 2},
+	{{"://", 3}, true, 3}, {{"://", 3}, true, 4},     {{"authorization", 13}, true, 5},
+};
+
+static struct prefilter prefilter;
+
+static int set_up(void **state)
+{
+	(void)state;
+	prefilter_init(&prefilter, words, ARRAY_LEN(words));
+	return 0;
+}
+
+/* What is found in a text, as "owner@pos" one after another. */
+static void assert_found(const char *text, const char *expected)
+{
+	struct prefilter_place place = {0};
+	char found[128] = "";
+	size_t len = 0;
+
+	while (prefilter_find(&prefilter, span_text(text), &place)) {
+		found[len++] = (char)('0' + place.word->owner);
+		found[len++] = '@';
+		found[len++] = (char)('a' + place.pos);
+		assert_true(len < sizeof(found) - 3);
+	}
+	assert_string_equal(found, expected);
+}
+
+static void words_are_found_at_every_place(void **state)
+{
+	(void)state;
+	assert_found("key", "0@a");
+	assert_found("a key", "0@c");
+	assert_found("a keykey b", "0@c0@f");
+	assert_found("x eyJ", "2@c");
+}
+
+static void case_matters_only_where_it_should(void **state)
+{
+	(void)state;
+	assert_found("KEY kEy", "0@a0@e");
+	assert_found("EYJ eyj", "");
+	assert_found("AUTHORIZATION", "5@a");
+}
+
+static void all_words_at_one_place_are_found(void **state)
+{
+	(void)state;
+	assert_found("://", "3@a4@a");
+	assert_found("keyring", "0@a1@a");
+}
+
+static void what_only_begins_like_a_word_is_none(void **state)
+{
+	(void)state;
+	assert_found("", "");
+	assert_found("k", "");
+	assert_found("ke", "");
+	assert_found("authorizatio", "");
+	assert_found(":/ /:/", "");
+	/* '_' and DEL fold together, as the two cases of a letter do. */
+	assert_found(":\x0f/", "");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(words_are_found_at_every_place),
+		cmocka_unit_test(case_matters_only_where_it_should),
+		cmocka_unit_test(all_words_at_one_place_are_found),
+		cmocka_unit_test(what_only_begins_like_a_word_is_none),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, NULL);
+}
