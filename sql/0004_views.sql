@@ -64,6 +64,11 @@ CREATE FUNCTION flytrail.as_number(value text) RETURNS numeric
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN CASE WHEN value ~ '^-?[0-9]{1,9}([.][0-9]{1,9})?$' THEN value::numeric END;
 COMMENT ON FUNCTION flytrail.as_number(text) IS 'the number, or null where the text is none';
+CREATE FUNCTION flytrail.reported_time(action text, attributes jsonb) RETURNS interval
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN CASE WHEN action IN ('boot.machine_started', 'autoscale.started', 'autoscale.reachable')
+		THEN coalesce(flytrail.as_number(attributes ->> 'seconds'), 0) ELSE 0 END * interval '1 second';
+COMMENT ON FUNCTION flytrail.reported_time(text, jsonb) IS 'how long before the line a start began, where the line reports one';
 CREATE FUNCTION flytrail.without_ansi(value text) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN regexp_replace(value, '\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\^_])', '', 'g');
@@ -87,19 +92,20 @@ SELECT
 FROM flytrail.events e
 -- The newest sign of a start that may be this same one.
 LEFT JOIN LATERAL (
-	SELECT s.occurred_at, s.seq FROM flytrail.events s
+	SELECT s.occurred_at, s.seq, s.action FROM flytrail.events s
 	WHERE s.machine_id = e.machine_id AND flytrail.is_start(s.class, s.action)
 		AND s.occurred_at > e.occurred_at - CASE e.action
 			WHEN 'autoscale.reachable' THEN interval '10 minutes' ELSE interval '1 minute' END
 		AND s.occurred_at <= e.occurred_at AND (s.occurred_at, s.seq) < (e.occurred_at, e.seq)
 	ORDER BY s.occurred_at DESC, s.seq DESC LIMIT 1
 ) AS near ON true
--- The newest sign of an earlier start. This month's partitions are asked first: most have it.
+-- The newest sign of an earlier start, as of when that start began: a machine may end before it is
+-- reported. This month's partitions are asked first: most have it.
 LEFT JOIN LATERAL (
-	SELECT recent.occurred_at FROM (
-		SELECT sign.occurred_at
+	SELECT recent.occurred_at - recent.reported AS occurred_at FROM (
+		SELECT sign.occurred_at, sign.reported
 		FROM flytrail.machine_sign_kinds k CROSS JOIN LATERAL (
-			SELECT s.occurred_at FROM flytrail.events s
+			SELECT s.occurred_at, flytrail.reported_time(s.action, s.attributes) AS reported FROM flytrail.events s
 			WHERE s.retention_class = k.retention_class AND s.machine_id = e.machine_id
 				AND s.class = k.class AND s.action = k.action
 				AND s.occurred_at > e.occurred_at - interval '30 days'
@@ -174,18 +180,22 @@ CROSS JOIN LATERAL (
 WHERE e.retention_class = 'operations' AND e.class IN ('boot', 'volume', 'autoscale')
 	AND e.action IN ('boot.firecracker', 'boot.init', 'boot.command', 'boot.machine_started',
 		'volume.mounted', 'autoscale.started', 'autoscale.reachable')
-	-- The first sign of this start: none is near, or the machine has ended since, ...
-	AND (near.occurred_at IS NULL OR EXISTS (
+	-- The first sign of this start: none is near, or that one comes later in a start than this one
+	-- or is the same again (only volumes may be several), or the machine has ended since, ...
+	AND (near.occurred_at IS NULL
+		OR (near.action = e.action AND e.action <> 'volume.mounted')
+		OR (e.action = 'boot.firecracker')
+		OR (e.action = 'boot.init' AND near.action <> 'boot.firecracker')
+		OR EXISTS (
 		SELECT FROM flytrail.events s
 		WHERE s.retention_class = 'operations' AND s.machine_id = e.machine_id AND flytrail.is_end(s.class, s.action)
 			AND s.occurred_at >= near.occurred_at AND (s.occurred_at, s.seq) > (near.occurred_at, near.seq)
 			AND s.occurred_at <= e.occurred_at AND (s.occurred_at, s.seq) < (e.occurred_at, e.seq)))
-	-- ... and none is in the time that a report says it took: machines may end before it is printed.
+	-- ... and, of a report, none is in the time that it says the start took.
 	AND NOT (
 		e.action IN ('boot.machine_started', 'autoscale.started', 'autoscale.reachable')
 		AND near.occurred_at IS NOT NULL
-		AND near.occurred_at >= e.occurred_at - interval '1 second'
-			- coalesce(flytrail.as_number(e.attributes ->> 'seconds'), 0) * interval '1 second');
+		AND near.occurred_at >= e.occurred_at - interval '1 second' - flytrail.reported_time(e.action, e.attributes));
 COMMENT ON VIEW flytrail.machine_starts IS 'every start of a machine that the lines show, once; restarts and deploys are made of it';
 COMMENT ON COLUMN flytrail.machine_starts.event_id IS 'the first sign of the start';
 COMMENT ON COLUMN flytrail.machine_starts.occurred_at IS 'of the first sign';
@@ -196,7 +206,7 @@ COMMENT ON COLUMN flytrail.machine_starts.region IS 'Fly''s code of the region';
 COMMENT ON COLUMN flytrail.machine_starts.machine_id IS 'the machine';
 COMMENT ON COLUMN flytrail.machine_starts.kind IS 'deploy: a version that had not run on it. again: a restart. first seen: nothing is known of it before';
 COMMENT ON COLUMN flytrail.machine_starts.machine_version IS 'that Firecracker names; null where that line is missing';
-COMMENT ON COLUMN flytrail.machine_starts.previous_start_at IS 'the newest sign of an earlier start';
+COMMENT ON COLUMN flytrail.machine_starts.previous_start_at IS 'when the newest sign of an earlier start says that it began';
 COMMENT ON COLUMN flytrail.machine_starts.ended_at IS 'the newest sign of an end before it';
 COMMENT ON COLUMN flytrail.machine_starts.trust IS 'platform where the runner or the proxy says that it started; else guest';
 
