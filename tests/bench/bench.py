@@ -122,9 +122,9 @@ class Bench:
         env = {"PATH": os.environ["PATH"],
                "FLYTRAIL_ADMIN_DATABASE_URL": self.postgres.url()}
         subprocess.run([self.binary, "migrate"], env=env, check=True, capture_output=True)
-        self.postgres.psql("select flytrail.ensure_partition('log_lines', at), "
-                           "flytrail.ensure_partition('events', at) "
-                           "from unnest(array[now() - interval '2 hours', now()]) at; checkpoint")
+        self.postgres.psql("select flytrail.ensure_partition(kind, at) "
+                           "from unnest(array['log_lines', 'security', 'operations']) kind, "
+                           "unnest(array[now() - interval '2 hours', now()]) at; checkpoint")
 
     def stored(self):
         return int(self.postgres.psql("select count(*) from flytrail.log_lines")[0][0])
