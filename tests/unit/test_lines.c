@@ -442,7 +442,9 @@ static void stdin_hands_over_what_it_has_and_waits_no_longer(void **state)
 	assert_true(time_monotonic_ns() - started_ns < 20 * SOURCE_WAIT_MS * NS_PER_MS);
 
 	assert_int_equal(write(in.writer, "{\n    \"a\": 1\n}\none\ntw", 21), 21);
+	started_ns = time_monotonic_ns();
 	assert_int_equal(source.ops->read(source.ctx, batch, &err), ERR_NONE);
+	assert_true(time_monotonic_ns() - started_ns < 10 * SOURCE_WAIT_MS * NS_PER_MS);
 	assert_int_equal(batch->count, 2);
 	assert_false(batch->last);
 	assert_true(source.ops->connected(source.ctx, &why));
