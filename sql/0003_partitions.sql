@@ -54,8 +54,9 @@ BEGIN
 		RETURN false;
 	END IF;
 	PERFORM pg_advisory_xact_lock(hashtextextended('flytrail.partition', 0));
-	IF EXISTS (SELECT FROM pg_inherits WHERE inhparent = parent_id
-		AND inhrelid = to_regclass('flytrail.' || child)) THEN
+	-- By name from the table, not by to_regclass(): that may still remember that there was none.
+	IF EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+		WHERE i.inhparent = parent_id AND c.relname = child) THEN
 		RETURN false;
 	END IF;
 	EXECUTE format('CREATE TABLE flytrail.%I (LIKE flytrail.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS

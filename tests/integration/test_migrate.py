@@ -263,6 +263,27 @@ class Roles(Server):
         answers = [p.communicate(timeout=60) for p in several]
         self.assertEqual(sorted(answer[0].strip() for answer in answers), ["f"] * 7 + ["t"], answers)
 
+    def test_who_waited_for_a_partition_sees_it(self):
+        psql = [f"{lab.PG_BIN}/psql", "-X", "-q", "-A", "-t", self.pg.url("flytrail_writer")]
+        make = "SELECT flytrail.ensure_partition('security', now() - interval '{} days');\n"
+        maker, waiter = (subprocess.Popen(psql, text=True, stdin=subprocess.PIPE,
+                                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                         for _ in range(2))
+        # A session that has made some before asks its caches, which hear of others' work late.
+        waiter.stdin.write(make.format(300) + make.format(400))
+        waiter.stdin.flush()
+        self.assertEqual(waiter.stdout.readline() + waiter.stdout.readline(), "t\nt\n")
+        maker.stdin.write("BEGIN;\n" + make.format(200))
+        maker.stdin.flush()
+        self.assertEqual(maker.stdout.readline(), "t\n")
+        waiter.stdin.write(make.format(200))
+        waiter.stdin.flush()
+        lab.wait_for(lambda: self.pg.psql(
+            "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"),
+            what="the second to wait for the first")
+        maker.communicate("COMMIT;\n", timeout=10)
+        self.assertEqual(waiter.communicate(timeout=10), ("f\n", ""))
+
     def test_making_a_partition_waits_for_no_reader(self):
         reader = subprocess.Popen(
             [f"{lab.PG_BIN}/psql", "-X", "-q", "-A", "-t", self.pg.url()], text=True,
