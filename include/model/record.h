@@ -85,6 +85,7 @@ struct record {
 	/* Between decode and id; not encoded. */
 	bool exact_time;    /* the line has a time of its own, to the millisecond or finer */
 	bool decoded;       /* false: message is the line as it came */
+	bool raw_is_line;   /* raw has the whole line, and not only what message could not hold */
 	int64_t claimed_ns; /* the line's own time, also where occurred_ns is observed_ns */
 };
 

@@ -132,6 +132,7 @@ static void apply_message(struct draft *d)
 		r->raw = came;
 	if (d->in_raw && !is_line) {
 		r->raw = d->line;
+		r->raw_is_line = true;
 		record_attr_bool(r, SPAN("fields_in_raw"), true);
 	}
 }
@@ -179,6 +180,7 @@ void decode(const struct decode_context *ctx, struct batch *batch, const struct 
 	memset(ret, 0, offsetof(struct record, attrs)); /* attrs mean nothing past attr_count */
 	ret->attr_count = 0;
 	ret->exact_time = false;
+	ret->raw_is_line = false;
 	ret->observed_ns = raw->received_ns;
 	ret->source = batch->source;
 	ret->org = ctx->org;

@@ -4,9 +4,9 @@
 
 /* Keys that decode() or a later stage gives itself: a line may not forge them. */
 static const char *const own_keys[] = {
-	"undecoded",        "time",           "claimed_time",       "fields_in_raw", "wrong_type",
-	"subject_mismatch", "from_subject",   "line_bytes",         "line_sha256",   "redacted",
-	"message_bytes",    "message_sha256", "attributes_dropped",
+	"undecoded",        "time",           "claimed_time", "fields_in_raw", "wrong_type",
+	"subject_mismatch", "from_subject",   "line_bytes",   "line_sha256",   "redacted",
+	"message_bytes",    "message_sha256", "raw_bytes",    "raw_sha256",    "attributes_dropped",
 };
 
 static bool is_fine(struct span s)

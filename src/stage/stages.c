@@ -61,7 +61,8 @@ void stages_begin_batch(struct stages *s)
 static enum err_kind make_id(struct stages *s, const struct raw *raw, struct record *r,
 			     struct err *err)
 {
-	struct span text = r->raw.data ? r->raw : r->message;
+	/* Fly's copies of a line may differ in more than the message. */
+	struct span text = r->raw.data && !r->raw_is_line ? r->raw : r->message;
 	struct id_extra extra = {
 		.source = span_text(source_name(r->source)), .raw = text, .ordinal = raw->ordinal};
 	bool own_time = r->exact_time && r->decoded;

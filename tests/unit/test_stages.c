@@ -72,6 +72,24 @@ static void the_designs_test_vector_has_its_id(void **state)
 	close_fixture(f);
 }
 
+static void fields_beside_the_message_are_not_in_the_id(void **state)
+{
+	struct fixture *f = open_fixture("");
+	char line[4096], text[ID_TEXT_BYTES];
+	size_t len = sizeof(nats_line) - 2; /* without its last brace */
+
+	(void)state;
+	memcpy(line, nats_line, len);
+	memcpy(line + len, ",\"url\":\"", 8);
+	memset(line + len + 8, 'u', 2000); /* longer than a field: raw has the whole line */
+	memcpy(line + len + 2008, "\"}", 2);
+	take(f, span_of(line, len + 2010));
+	assert_non_null(f->record.raw.data);
+	assert_true(f->record.raw_is_line);
+	assert_string_equal(id_format(&f->record.id, text), "4718f5dc-5f98-830a-888b-c53ebf1e1bf5");
+	close_fixture(f);
+}
+
 static void a_line_of_flytrails_own_is_never_an_event(void **state)
 {
 	struct fixture *f = open_fixture("web-1");
@@ -132,6 +150,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_designs_test_vector_has_its_id),
+		cmocka_unit_test(fields_beside_the_message_are_not_in_the_id),
 		cmocka_unit_test(a_line_of_flytrails_own_is_never_an_event),
 		cmocka_unit_test(a_secret_is_gone_before_the_id_is_made),
 		cmocka_unit_test(a_long_message_is_cut_and_its_whole_told),
