@@ -57,6 +57,7 @@ struct copy_plan {
 	size_t event_count;
 	uint64_t duplicates; /* rows whose key was in the batch already */
 	size_t rows_max;
+	struct record scratch; /* what a payload is decoded into: too large to be cleared each time */
 };
 
 NODISCARD enum err_kind copy_plan_init(struct copy_plan *p, size_t rows_max, struct err *err);
@@ -69,6 +70,7 @@ NODISCARD enum err_kind copy_plan_fill(struct copy_plan *p, const struct spool_b
 /* What all rows of a batch have in common. */
 struct copy_context {
 	const struct spool_batch *batch;
+	struct copy_plan *plan; /* lends its scratch */
 	struct id stream;
 };
 

@@ -75,15 +75,15 @@ static struct copy_key *add_key(struct copy_key *keys, size_t *count, const stru
 static enum err_kind add_line(struct copy_plan *p, struct span payload, size_t frame_idx,
 			      struct err *err)
 {
-	struct record record;
-	enum err_kind rc = record_decode(payload, &record, err);
+	struct record *r = &p->scratch;
+	enum err_kind rc = record_decode(payload, r, err);
 
 	if (rc)
 		return rc;
-	(void)add_key(p->lines, &p->line_count, &record.id, record.occurred_ns, frame_idx);
-	if (record.class != CLASS_app_log)
-		add_key(p->events, &p->event_count, &record.id, record.occurred_ns, frame_idx)
-			->is_security = is_security(record.class);
+	(void)add_key(p->lines, &p->line_count, &r->id, r->occurred_ns, frame_idx);
+	if (r->class != CLASS_app_log)
+		add_key(p->events, &p->event_count, &r->id, r->occurred_ns, frame_idx)
+			->is_security = is_security(r->class);
 	return ERR_NONE;
 }
 
@@ -270,51 +270,51 @@ static size_t line_bound(const struct record *r)
 enum err_kind copy_put_line(const struct copy_context *c, const struct copy_key *key,
 			    struct buf *out, struct err *err)
 {
-	struct record r;
+	struct record *r = &c->plan->scratch;
 	enum err_kind rc;
 	uint8_t *room, *at;
 	size_t start;
 
-	rc = record_decode(spool_batch_payload(c->batch, key->frame_idx), &r, err);
+	rc = record_decode(spool_batch_payload(c->batch, key->frame_idx), r, err);
 	if (rc)
 		return rc;
-	room = begin_row(out, line_bound(&r), &start, err, &rc);
+	room = begin_row(out, line_bound(r), &start, err, &rc);
 	if (rc)
 		return rc;
 	at = put_count(room, LINE_FIELDS);
-	at = put_id(at, &r.id);
+	at = put_id(at, &r->id);
 	at = put_time(at, key->occurred_us);
-	at = put_i16(at, ns_past_us(r.occurred_ns));
-	at = put_time(at, us_of(r.observed_ns));
-	at = put_name(at, source_name(r.source));
-	at = put_text(at, r.org);
-	at = put_text(at, r.app);
-	at = put_text(at, r.region);
-	at = put_text(at, r.machine_id);
-	at = put_text(at, r.host);
-	at = put_text(at, r.provider);
-	at = put_text(at, r.level);
-	at = put_name(at, class_name(r.class));
-	at = put_name(at, action_name(r.action));
-	at = put_bytes(at, r.message);
-	at = r.raw.data ? put_bytes(at, r.raw) : put_null(at);
-	at = put_jsonb(at, r.attributes);
+	at = put_i16(at, ns_past_us(r->occurred_ns));
+	at = put_time(at, us_of(r->observed_ns));
+	at = put_name(at, source_name(r->source));
+	at = put_text(at, r->org);
+	at = put_text(at, r->app);
+	at = put_text(at, r->region);
+	at = put_text(at, r->machine_id);
+	at = put_text(at, r->host);
+	at = put_text(at, r->provider);
+	at = put_text(at, r->level);
+	at = put_name(at, class_name(r->class));
+	at = put_name(at, action_name(r->action));
+	at = put_bytes(at, r->message);
+	at = r->raw.data ? put_bytes(at, r->raw) : put_null(at);
+	at = put_jsonb(at, r->attributes);
 	at = put_id(at, &c->stream);
 	at = put_i64(at, (int64_t)c->batch->frames[key->frame_idx].seq);
 	buf_cut(out, start + (size_t)(at - room));
 	return ERR_NONE;
 }
 
-static enum err_kind event_of(struct span payload, struct event *ret, struct err *err)
+static enum err_kind event_of(struct span payload, struct record *scratch, struct event *ret,
+			      struct err *err)
 {
-	struct record record;
 	enum err_kind rc;
 
 	if (payload_kind(payload) == PAYLOAD_EVENT)
 		return event_decode(payload, ret, err);
-	rc = record_decode(payload, &record, err);
+	rc = record_decode(payload, scratch, err);
 	if (!rc)
-		event_from_record(&record, ret);
+		event_from_record(scratch, ret);
 	return rc;
 }
 
@@ -352,7 +352,7 @@ enum err_kind copy_put_event(const struct copy_context *c, const struct copy_key
 	uint8_t *room, *at;
 	size_t start;
 
-	rc = event_of(spool_batch_payload(c->batch, key->frame_idx), &e, err);
+	rc = event_of(spool_batch_payload(c->batch, key->frame_idx), &c->plan->scratch, &e, err);
 	if (rc)
 		return rc;
 	room = begin_row(out, event_bound(&e), &start, err, &rc);

@@ -152,7 +152,7 @@ static void a_line_is_these_bytes(void **state)
 		};
 	struct spool_batch b;
 	struct copy_plan plan;
-	struct copy_context context = {.batch = &b, .stream = stream};
+	struct copy_context context = {.batch = &b, .plan = &plan, .stream = stream};
 	struct buf out;
 	struct err err;
 
@@ -191,7 +191,7 @@ static struct kit *kit_new(void)
 	begin_batch(&k->batch);
 	buf_init(&k->out, COPY_ROW_BYTES_MAX);
 	must(copy_plan_init(&k->plan, ROWS_MAX, &k->err), &k->err);
-	k->context = (struct copy_context){.batch = &k->batch, .stream = stream};
+	k->context = (struct copy_context){.batch = &k->batch, .plan = &k->plan, .stream = stream};
 	return k;
 }
 
@@ -462,8 +462,8 @@ static void the_largest_line_fits(void **state)
 static void plan_under_memory_faults(void *arg)
 {
 	struct spool_batch *b = arg;
-	struct copy_context context = {.batch = b, .stream = stream};
 	struct copy_plan plan;
+	struct copy_context context = {.batch = b, .plan = &plan, .stream = stream};
 	struct buf out;
 	struct err err;
 	enum err_kind rc;
