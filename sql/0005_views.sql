@@ -228,7 +228,10 @@ SELECT
 	e.correlation_id AS gap_id,
 	e.attributes ->> 'app' AS app,
 	coalesce((e.attributes ->> 'gap_start')::timestamptz, e.occurred_at) AS gap_start,
-	coalesce((newest.attributes ->> 'gap_end')::timestamptz, (e.attributes ->> 'gap_end')::timestamptz) AS gap_end,
+	CASE newest.action
+		WHEN 'trail.gap_progress' THEN (newest.attributes ->> 'gap_end')::timestamptz -- null: it goes on again
+		ELSE coalesce((newest.attributes ->> 'gap_end')::timestamptz, (e.attributes ->> 'gap_end')::timestamptz)
+	END AS gap_end,
 	coalesce(e.attributes ->> 'reason', 'unknown') AS reason,
 	CASE newest.action WHEN 'trail.gap_closed' THEN coalesce(newest.attributes ->> 'state', 'closed') ELSE 'open' END AS state,
 	coalesce(flytrail.as_number(newest.attributes ->> 'lines_recovered'), 0)::bigint AS lines_recovered,

@@ -22,6 +22,6 @@ struct housekeeper_options {
 };
 
 /* Until life is DRAINING. */
-void housekeeper_run(const struct housekeeper_options *o);
+void housekeeper_run(const struct housekeeper_options *options);
 
 #endif

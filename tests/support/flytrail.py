@@ -188,7 +188,7 @@ class World:
         return [(int(n), float(at)) for n, at in rows]
 
     def gaps(self):
-        """Each gap once: reason, start and end in seconds (None: open), lines_lost."""
+        """Each gap once: reason, start (0: not known) and end in seconds (None: open), lines_lost."""
         rows = self.pg.psql("""
             SELECT (array_agg(attributes->>'reason'))[1],
                    min(extract(epoch FROM (attributes->>'gap_start')::timestamptz)),
@@ -197,7 +197,7 @@ class World:
                    max((attributes->>'lines_lost')::bigint)
               FROM flytrail.events WHERE action LIKE 'trail.gap%'
              GROUP BY correlation_id ORDER BY 2""")
-        return [{"reason": reason, "start": float(start), "end": end and float(end),
+        return [{"reason": reason, "start": float(start or 0), "end": end and float(end),
                  "lost": lost and int(lost)} for reason, start, end, lost in rows]
 
     def missing_runs(self, count, tag="numbered"):
