@@ -14,7 +14,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { IDLE_MS = 3000 };
+enum {
+	FIRST_MS = 60000, /* until the publisher has begun */
+	IDLE_MS = 3000,   /* then it is over */
+};
 
 static double now_seconds(void)
 {
@@ -57,7 +60,8 @@ int main(int argc, char **argv)
 	(void)fflush(stdout);
 	while (count < wanted) {
 		natsMsg *msg = NULL;
-		natsStatus s = natsSubscription_NextMsg(&msg, subscription, count ? IDLE_MS : 60000);
+		int64_t wait_ms = count > 0 ? IDLE_MS : FIRST_MS;
+		natsStatus s = natsSubscription_NextMsg(&msg, subscription, wait_ms);
 
 		if (s != NATS_OK)
 			break;
