@@ -94,7 +94,8 @@ fi
 
 $as_root apt-get -qq update
 # shellcheck disable=SC2086 # a list of names
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $missing
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
+    -o Dpkg::Use-Pty=0 --no-install-recommends install $missing
 
 # Nor is it to come up with the next boot, unless it was here before us.
 if [ -d /run/systemd/system ]; then
