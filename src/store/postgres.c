@@ -515,7 +515,7 @@ enum err_kind store_write(struct store *s, const struct store_job *wanted, struc
 			  struct err *err)
 {
 	struct job job = {
-		.context = {.batch = wanted->batch, .stream = s->stream.uuid},
+		.context = {.batch = wanted->batch, .plan = &s->plan, .stream = s->stream.uuid},
 		.after_seq = wanted->after_seq,
 		.meanwhile = {.call = wanted->meanwhile, .arg = wanted->arg},
 	};
