@@ -5,14 +5,29 @@
  * redact: takes secrets out of a record before anything touches disk.
  *
  * A hit becomes [REDACTED:<kind>]; the attribute `redacted` counts the hits by
- * kind. Patterns consume greedily and have no trailing anchor, so that what
- * follows a secret (a comma, a bracket, a colour) cannot save it. A match
- * limit hit redacts the whole text. PEM private keys are followed across the
- * lines of one batch and machine.
+ * kind. The kinds stand in redact_kinds.def, what they look like in
+ * redact_patterns.def. Patterns consume greedily and have no trailing anchor,
+ * so that what follows a secret (a comma, a bracket, a colour) cannot save it.
+ * A text is searched as it is and in its plain form (stage/plain.h), and again
+ * until nothing more is found: twice is once. A match limit hit, or too many
+ * hits, redacts the whole text. PEM private keys are followed across the lines
+ * of one batch and machine (stage/pem.h).
+ *
+ * An attribute whose name says that it holds a secret loses its value. JSON
+ * with a hole in it becomes text. A field that the decoder cut at its limit
+ * loses its last word, because the cut may have gone through a secret.
+ *
+ * Not seen: a secret without a known form or a telling name; a bare value
+ * behind its first space or quote; a password that holds "://", or that begins
+ * with digits and a slash in an http URL, where it reads as a port; the last,
+ * short line of a key whose other lines came in the batch before; a secret in
+ * percent or base64 encoding.
  *
  * Ownership: the redactor owns its compiled patterns; new texts live in the
- *            caller's arena. PCRE2 is met here alone.
+ *            caller's arena, unchanged ones stay where they are.
  * Threads:   a redactor belongs to one thread.
+ * Limits:    an attempt takes a bounded number of steps a byte, and no byte is
+ *            walked over again and again: a line of 1 MiB takes tens of ms.
  * Errors:    ERR_FATAL, when made, if a pattern does not compile or memory is
  *            out. Redacting itself never fails: a text that cannot be
  *            redacted (no memory, match limit) becomes [REDACTED:unchecked].

@@ -125,6 +125,18 @@ static struct element element_at(struct span s)
 	return e;
 }
 
+/* As element_at(), but takes all that stands for itself in one. */
+static struct element run_at(struct span s)
+{
+	size_t len = 0;
+
+	while (len < s.len && s.data[len] != '\\' && s.data[len] != ESC)
+		len++;
+	if (len == 0)
+		return element_at(s);
+	return (struct element){.len = len, .plain_len = len, .verbatim = true};
+}
+
 void plain_write(struct span text, struct buf *out)
 {
 	size_t len = out->len;
@@ -133,7 +145,7 @@ void plain_write(struct span text, struct buf *out)
 	if (!to)
 		return;
 	for (size_t pos = 0; pos < text.len;) {
-		struct element e = element_at(span_after(text, pos));
+		struct element e = run_at(span_after(text, pos));
 
 		memcpy(to, e.verbatim ? text.data + pos : e.plain, e.plain_len);
 		to += e.plain_len;

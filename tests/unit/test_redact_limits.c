@@ -244,16 +244,15 @@ static void lines_made_to_be_slow_are_searched(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(slow_pieces); i++) {
 		struct span piece = span_text(slow_pieces[i]);
-		struct span line = span_of(m->line, LINE_BYTES);
+		size_t len = without_jit ? LINE_BYTES / 4 : LINE_BYTES;
 
-		for (size_t at = 0; at < LINE_BYTES; at++)
+		for (size_t at = 0; at < len; at++)
 			m->line[at] = piece.data[at % piece.len];
-		assert_bounded(m, line, piece);
-		/* Once with what such a run may be waiting for, at its end. */
-		memcpy(m->line + LINE_BYTES - 4, "@a.b", 4);
-		assert_bounded(m, line, piece);
+		assert_bounded(m, span_of(m->line, len), piece);
+		/* Again with what such a run may be waiting for, before it and behind it. */
 		memcpy(m->line, "password=\"eyJ://a:", 18);
-		assert_bounded(m, line, piece);
+		memcpy(m->line + len - 4, "@a.b", 4);
+		assert_bounded(m, span_of(m->line, len), piece);
 	}
 }
 
