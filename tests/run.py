@@ -36,7 +36,7 @@ CRASH_SECONDS = 480
 TIDY_FILES_AT_ONCE = 5
 # Unit tests whose module has threads: these run under ThreadSanitizer as well.
 THREADED = re.compile(r"^test_(lock|queue|log|spool|pipeline|committer|consumer|run|status|nats"
-                      r"|source|http|health|lifecycle|lines)")
+                      r"|source|http|health|life|lines)")
 
 BUILDS = {
     "release": {},

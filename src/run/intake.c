@@ -90,7 +90,8 @@ void intake_run(struct intake *in)
 	while (more && !atomic_load(&in->close)) {
 		more = read_once(in, &err);
 		atomic_store(&in->status->source_started, true);
-		tell_connection(in, &connected, first);
+		if (more)
+			tell_connection(in, &connected, first);
 		first = false;
 	}
 	tell_last_gaps(in);
