@@ -130,6 +130,9 @@ static void fill_under_faults(void *arg)
 
 		assert_int_equal(b->count, raw ? count + 1 : count);
 	}
+	fault_pause(); /* memory is back: so is the batch */
+	assert_non_null(batch_add(b, SPAN("subject"), span_of(line, sizeof(line))));
+	fault_resume();
 	for (size_t i = 0; i < b->count; i++) {
 		struct span got = batch_line(b, &b->raws[i]);
 
