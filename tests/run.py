@@ -35,8 +35,8 @@ INTEGRATION_SECONDS = 240
 CRASH_SECONDS = 480
 TIDY_FILES_AT_ONCE = 5
 # Unit tests whose module has threads: these run under ThreadSanitizer as well.
-THREADED = re.compile(r"^test_(lock|queue|log|spool|pipeline|committer|consumer|run|status|nats"
-                      r"|source|http|health|life|lines)")
+THREADED = re.compile(r"^test_(lock|queue|log|spool(?!_crash)|pipeline|committer|consumer|run|status"
+                      r"|nats|source|http|health|life|lines)")
 
 BUILDS = {
     "release": {},

@@ -208,12 +208,18 @@ static enum err_kind find_stream(struct spool *s, struct err *err)
 
 static enum err_kind read_segment(int fd, uint8_t **ret, size_t *ret_len, struct err *err)
 {
-	uint8_t *bytes = malloc(SPOOL_SEGMENT_BYTES);
-	enum err_kind rc;
+	uint8_t *bytes;
+	uint64_t len;
+	enum err_kind rc = file_size(fd, &len, err);
 
+	if (rc)
+		return rc;
+	if (len > SPOOL_SEGMENT_BYTES)
+		len = SPOOL_SEGMENT_BYTES;
+	bytes = malloc(len > 0 ? (size_t)len : 1);
 	if (!bytes)
 		return err_set(err, ERR_FATAL, "no memory to read a segment");
-	rc = file_read_at(fd, bytes, SPOOL_SEGMENT_BYTES, 0, ret_len, err);
+	rc = file_read_at(fd, bytes, (size_t)len, 0, ret_len, err);
 	if (rc) {
 		free(bytes);
 		return rc;

@@ -216,7 +216,7 @@ enum err_kind session_open(struct session **ret, const struct session_options *o
 {
 	struct session *s = NULL;
 	enum err_kind rc;
-	int hosts;
+	int hosts = 1;
 
 	rc = check_url(options, &hosts, err);
 	if (rc)

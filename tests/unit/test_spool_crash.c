@@ -1,7 +1,7 @@
 /*
  * What a crash may do to the spool: power cuts that drop or tear whatever was
- * not synced, faults of every call, and all threads at once. The kill -9 of a
- * real process is in tests/crash/.
+ * not synced, and faults of every call. The kill -9 of a real process is in
+ * tests/crash/.
  */
 
 #include "fault.h"
@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -444,194 +443,12 @@ static void no_fault_while_damage_is_handled_leaks_or_crashes(void **state)
 	fault_set_disk(NULL);
 }
 
-/* ---- all threads at once ---- */
-
-enum { THREADS_FRAMES = 60000, THREADS_READERS = 2, WAIT_S = 30 };
-
-struct race {
-	struct spool *s;
-	struct spool_reader *readers[THREADS_READERS];
-};
-
-struct race_reader {
-	struct race *race;
-	size_t idx;
-};
-
-static void *commit_until_done(void *arg)
-{
-	struct race *race = arg;
-	struct err err = {0};
-	bool done = false;
-
-	while (!done)
-		assert_int_equal(spool_commit(race->s, NS_PER_S, &done, &err), ERR_NONE);
-	return NULL;
-}
-
-static void *read_until_last(void *arg)
-{
-	const struct race_reader *me = arg;
-	struct spool_reader *r = me->race->readers[me->idx];
-	struct spool_damage lost;
-	struct spool_batch b;
-	struct err err = {0};
-	uint64_t seq = 0;
-	bool went_back = false;
-
-	assert_int_equal(spool_batch_init(&b, 500, MIB, &err), ERR_NONE);
-	while (seq < THREADS_FRAMES) {
-		spool_batch_reset(&b);
-		assert_int_equal(spool_reader_read(r, &b, WAIT_S * NS_PER_S, NS_PER_MS, &err),
-				 ERR_NONE);
-		assert_int_equal(b.damage.first_seq, 0);
-		for (size_t i = 0; i < b.count; i++)
-			assert_true(b.frames[i].seq == ++seq);
-		if (seq > THREADS_FRAMES / 2 && !went_back) {
-			went_back = true;
-			seq -= 100;
-			assert_int_equal(spool_reader_seek(r, seq, &lost, &err), ERR_NONE);
-			assert_int_equal(lost.first_seq, 0);
-		} else {
-			spool_reader_pass(r, seq);
-		}
-	}
-	spool_batch_release(&b);
-	return NULL;
-}
-
-static void appender_committer_and_readers_run_at_once(void **state)
-{
-	struct spool_options options = {.max_bytes = 64 * MIB, .keep_ns = 0};
-	struct race race = {0};
-	struct race_reader readers[THREADS_READERS];
-	pthread_t committer, threads[THREADS_READERS];
-	struct scratch dir;
-	struct err err = {0};
-
-	(void)state;
-	scratch_make(&dir);
-	options.folder = dir.path;
-	assert_int_equal(spool_open(&race.s, &options, &err), ERR_NONE);
-	for (size_t i = 0; i < THREADS_READERS; i++) {
-		readers[i] = (struct race_reader){&race, i};
-		assert_int_equal(spool_reader_new(&race.readers[i], race.s, "r", 0, &err),
-				 ERR_NONE);
-		assert_int_equal(pthread_create(&threads[i], NULL, read_until_last, &readers[i]),
-				 0);
-	}
-	assert_int_equal(pthread_create(&committer, NULL, commit_until_done, &race), 0);
-	for (uint64_t seq = 1; seq <= THREADS_FRAMES; seq++) {
-		enum err_kind rc = ERR_FULL;
-
-		while (rc == ERR_FULL) {
-			rc = spool_append(race.s, kit_payload(seq, seq % 1500 + 1), 1,
-					  SPOOL_ORDINARY, &err);
-			if (rc == ERR_FULL)
-				(void)spool_wait_room(race.s, NS_PER_S);
-		}
-		assert_int_equal(rc, ERR_NONE);
-	}
-	spool_end_appends(race.s);
-	assert_int_equal(pthread_join(committer, NULL), 0);
-	for (size_t i = 0; i < THREADS_READERS; i++) {
-		assert_int_equal(pthread_join(threads[i], NULL), 0);
-		spool_reader_free(race.readers[i]);
-	}
-	spool_close(race.s);
-	scratch_remove(&dir);
-}
-
-static void a_record_is_accepted_though_nothing_follows_it(void **state)
-{
-	struct race race = {0};
-	struct spool_batch b;
-	struct scratch dir;
-	struct err err = {0};
-	pthread_t committer;
-	int64_t before_ns;
-
-	(void)state;
-	scratch_make(&dir);
-	race.s = kit_open(dir.path);
-	assert_int_equal(spool_reader_new(&race.readers[0], race.s, "r", 0, &err), ERR_NONE);
-	assert_int_equal(spool_batch_init(&b, 10, MIB, &err), ERR_NONE);
-	assert_int_equal(pthread_create(&committer, NULL, commit_until_done, &race), 0);
-	before_ns = time_monotonic_ns();
-	kit_append(race.s, 1, 100);
-	assert_int_equal(spool_reader_read(race.readers[0], &b, WAIT_S * NS_PER_S, 0, &err),
-			 ERR_NONE);
-	assert_int_equal(b.count, 1);
-	/* A wide bound: what is meant is "not at the next flush, or at the end". */
-	assert_true(time_monotonic_ns() - before_ns < WAIT_S * NS_PER_S / 2);
-	spool_end_appends(race.s);
-	assert_int_equal(pthread_join(committer, NULL), 0);
-	spool_reader_free(race.readers[0]);
-	spool_batch_release(&b);
-	spool_close(race.s);
-	scratch_remove(&dir);
-}
-
-static void *wake_soon(void *arg)
-{
-	struct race *race = arg;
-
-	for (int i = 0; i < 1000; i++)
-		spool_wake(race->s);
-	return NULL;
-}
-
-static void *wait_for_ever(void *arg)
-{
-	struct race *race = arg;
-	struct spool_batch b;
-	struct err err = {0};
-
-	assert_int_equal(spool_batch_init(&b, 10, MIB, &err), ERR_NONE);
-	assert_int_equal(spool_reader_read(race->readers[0], &b, 3600 * NS_PER_S, 0, &err),
-			 ERR_NONE);
-	assert_int_equal(b.count, 0);
-	spool_batch_release(&b);
-	return NULL;
-}
-
-static void a_wake_ends_the_waits(void **state)
-{
-	struct race race = {0};
-	pthread_t waiter, waker;
-	struct scratch dir;
-	struct timespec until;
-	struct err err = {0};
-	int joined = ETIMEDOUT;
-
-	(void)state;
-	scratch_make(&dir);
-	race.s = kit_open(dir.path);
-	assert_int_equal(spool_reader_new(&race.readers[0], race.s, "r", 0, &err), ERR_NONE);
-	assert_int_equal(pthread_create(&waiter, NULL, wait_for_ever, &race), 0);
-	/* A wake that comes before the wait has begun ends nothing, so they come until it does. */
-	for (int i = 0; i < 1000 && joined == ETIMEDOUT; i++) {
-		assert_int_equal(pthread_create(&waker, NULL, wake_soon, &race), 0);
-		assert_int_equal(pthread_join(waker, NULL), 0);
-		assert_int_equal(clock_gettime(CLOCK_REALTIME, &until), 0);
-		until.tv_sec += 1;
-		joined = pthread_timedjoin_np(waiter, NULL, &until);
-	}
-	assert_int_equal(joined, 0);
-	spool_reader_free(race.readers[0]);
-	spool_close(race.s);
-	scratch_remove(&dir);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_power_cut_loses_nothing_that_was_accepted),
 		cmocka_unit_test(no_fault_of_any_call_loses_what_was_accepted),
 		cmocka_unit_test(no_fault_while_damage_is_handled_leaks_or_crashes),
-		cmocka_unit_test(appender_committer_and_readers_run_at_once),
-		cmocka_unit_test(a_record_is_accepted_though_nothing_follows_it),
-		cmocka_unit_test(a_wake_ends_the_waits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
