@@ -12,6 +12,9 @@
  * goes by binary COPY; after a duplicate key (23505) it goes through a staging
  * table with ON CONFLICT DO NOTHING, and so do the next STORE_STAGED_BATCHES.
  *
+ * A pooler between has to keep sessions (PgBouncer's session mode): the staging
+ * tables and the settings of a connection live as long as it does.
+ *
  * Ownership: the store owns its connection; libpq is met in store/ alone.
  * Threads:   one thread.
  * Limits:    a batch of STORE_BATCH_ROWS or STORE_BATCH_BYTES_MAX; every wait on
