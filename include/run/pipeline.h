@@ -10,7 +10,8 @@
  * It is the only appender, so it fetches other threads' facts from the trail's
  * mailbox, too. When the spool is full it waits for room with the batch in its
  * hands; the pool of batches runs empty, and that stops the source. A live
- * source loses lines by that, so it is a gap on record.
+ * source loses lines by that, so it is a gap on record, GAP_MARGIN_NS wider on
+ * both sides; a spool that is full again within that margin is one gap, not two.
  *
  * Ownership: the caller owns the handle and all that the options name.
  * Threads:   one calls pipeline_run(), or a test the other functions.
@@ -25,9 +26,6 @@
 #include "run/status.h"
 #include "run/trail.h"
 #include "spool/spool.h"
-
-/* A spool that is full again so soon after it had room is one gap, not two. */
-#define PIPELINE_SETTLE_NS (10 * NS_PER_S)
 
 struct pipeline;
 

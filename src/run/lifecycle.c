@@ -23,7 +23,8 @@
 
 enum {
 	PROGRESS_MS = 500,
-	SPOOL_SHARE_PERCENT = 70, /* of the volume, where no size is configured */
+	LINE_WAITED_SECONDS_MAX = 3600, /* an older line is of a program with a wrong clock */
+	SPOOL_SHARE_PERCENT = 70,       /* of the volume, where no size is configured */
 	HOST_BYTES = 256,
 };
 
@@ -187,7 +188,19 @@ static enum err_kind open_spool(struct run *r, struct err *err)
 	return rc;
 }
 
-/* When the newest record was observed; 0 for a spool that never accepted anything. */
+/*
+ * A line that had waited (for room in the spool, in a machine that was
+ * suspended) is as old as it says, and so may be those behind it.
+ */
+static int64_t line_time(const struct record *r)
+{
+	int64_t age_ns = r->observed_ns - r->occurred_ns;
+
+	return age_ns > 0 && age_ns < LINE_WAITED_SECONDS_MAX * NS_PER_S ? r->occurred_ns
+									 : r->observed_ns;
+}
+
+/* When the newest record came; 0 for a spool that never accepted anything. */
 static enum err_kind find_last_accepted(struct run *r, int64_t *ret_ns, struct err *err)
 {
 	struct spool_reader *reader = NULL;
@@ -220,7 +233,7 @@ static enum err_kind find_last_accepted(struct run *r, int64_t *ret_ns, struct e
 
 		if (payload_kind(payload) == PAYLOAD_LINE &&
 		    record_decode(payload, record, &ignored) == ERR_NONE)
-			*ret_ns = record->observed_ns;
+			*ret_ns = line_time(record);
 		if (payload_kind(payload) == PAYLOAD_EVENT &&
 		    event_decode(payload, &event, &ignored) == ERR_NONE)
 			*ret_ns = event.observed_ns;

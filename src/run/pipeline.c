@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "source/gap_track.h"
 #include "stage/stages.h"
 
 #include <stdlib.h>
@@ -104,7 +105,8 @@ static void note_full(struct pipeline *p)
 		  LOG_TEXT("source", p->o.live ? "lines are being lost" : "reading waits"));
 	if (!p->o.live || p->full_open)
 		return;
-	p->full = (struct gap){.reason = GAP_spool_full, .start_ns = now_ns, .end_ns = INT64_MAX};
+	p->full = (struct gap){
+		.reason = GAP_spool_full, .start_ns = now_ns - GAP_MARGIN_NS, .end_ns = INT64_MAX};
 	p->full_open = true;
 	post_gap(p, &p->full);
 	p->full.known = true;
@@ -115,7 +117,7 @@ static void note_room(struct pipeline *p)
 	if (!p->full_now)
 		return;
 	p->full_now = false;
-	p->full.end_ns = time_now_ns();
+	p->full.end_ns = time_now_ns() + GAP_MARGIN_NS;
 	atomic_store(&p->o.status->intake_stopped, false);
 	log_info(spool_room, LOG_TEXT("source", "goes on"));
 }
@@ -125,7 +127,7 @@ static void settle_full(struct pipeline *p, bool at_once)
 {
 	if (!p->full_open || p->full_now)
 		return;
-	if (!at_once && time_now_ns() - p->full.end_ns < PIPELINE_SETTLE_NS)
+	if (!at_once && time_now_ns() < p->full.end_ns)
 		return;
 	post_gap(p, &p->full);
 	p->full_open = false;
