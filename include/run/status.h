@@ -9,7 +9,8 @@
  * exact, and together they may be some microseconds apart.
  *
  * Ownership: cmd/run.c owns it, for longer than any thread lives.
- * Threads:   atomics for any thread; texts under the lock `status`.
+ * Threads:   atomics for any thread; the rest under the lock `status`, which is held while
+ *            the spool is asked, so that nobody closes it meanwhile.
  */
 
 #include "base/err.h"
@@ -51,11 +52,9 @@ struct status {
 	_Atomic uint64_t stored_seq; /* the cursor */
 	_Atomic int64_t last_stored_ns;
 
-	/* set once by the lifecycle, when the spool is open; NULL before and after */
-	_Atomic(struct spool *) spool;
-
 	/* guarded by lock */
 	struct lock lock;
+	struct spool *spool;              /* NULL: not open */
 	char store_error[ERR_TEXT_BYTES]; /* of the last failure; empty while WORKING */
 };
 
@@ -68,6 +67,9 @@ void status_set_store(struct status *s, enum store_state state, const char *erro
 enum store_state status_store(struct status *s, char text[ERR_TEXT_BYTES]);
 
 const char *store_state_name(enum store_state state); /* "starting", "working", ... */
+
+/* The lifecycle's, when the spool is open, and with NULL before it is closed. */
+void status_set_spool(struct status *s, struct spool *spool);
 
 /* False while there is no spool. */
 bool status_spool(struct status *s, struct spool_stats *ret);

@@ -184,7 +184,7 @@ static enum err_kind open_spool(struct run *r, struct err *err)
 	if (rc == ERR_NONE)
 		rc = spool_open(&r->spool, &options, err);
 	if (rc == ERR_NONE)
-		atomic_store(&r->o->status->spool, r->spool);
+		status_set_spool(r->o->status, r->spool);
 	return rc;
 }
 
@@ -493,7 +493,7 @@ static void release(struct run *r)
 	free_queue(r->intake.filled);
 	free_queue(r->intake.pool);
 	trail_free(r->trail);
-	atomic_store(&r->o->status->spool, NULL);
+	status_set_spool(r->o->status, NULL);
 	if (r->spool)
 		spool_close(r->spool);
 	if (r->signal_fd >= 0)

@@ -45,12 +45,21 @@ const char *store_state_name(enum store_state state)
 	return "unknown";
 }
 
+void status_set_spool(struct status *s, struct spool *spool)
+{
+	lock_take(&s->lock);
+	s->spool = spool;
+	lock_drop(&s->lock);
+}
+
 bool status_spool(struct status *s, struct spool_stats *ret)
 {
-	struct spool *spool = atomic_load(&s->spool);
+	bool open;
 
-	if (!spool)
-		return false;
-	spool_stats(spool, ret);
-	return true;
+	lock_take(&s->lock);
+	open = s->spool != NULL;
+	if (open)
+		spool_stats(s->spool, ret);
+	lock_drop(&s->lock);
+	return open;
 }
