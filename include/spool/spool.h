@@ -6,10 +6,9 @@
  * checksummed, segmented log on disk. What a commit has synced is accepted;
  * from there on no crash of this program or of what it delivers to loses it.
  *
- *	pipeline thread    spool_append() ... spool_append()             into one of two blocks
- *	committer thread   spool_commit()                                write, sync, publish the
- *end consumer threads   spool_reader_read(), spool_reader_pass()      what is accepted, at their
- *pace
+ *	pipeline thread    spool_append() ...                       into one of two blocks
+ *	committer thread   spool_commit()                           write, sync, publish the end
+ *	consumer threads   spool_reader_read(), spool_reader_pass() what is accepted
  *
  * Sequence numbers count frames from 1 and never repeat within a stream; a
  * stream is (uuid, epoch). A reader's position is the last sequence it has
@@ -79,7 +78,7 @@ struct spool_stats {
 
 NODISCARD enum err_kind spool_open(struct spool **ret, const struct spool_options *options,
 				   struct err *err);
-void spool_close(struct spool *s); /* commits nothing: see spool_drain */
+void spool_close(struct spool *s); /* commits nothing: what is not accepted is lost */
 struct spool_stream spool_stream(const struct spool *s);
 void spool_stats(struct spool *s, struct spool_stats *ret);
 

@@ -37,7 +37,10 @@ static void note_passed(struct spool *s, int64_t now_ns)
 	}
 }
 
-/* Drops the oldest segment if all passed it before_ns or earlier. The newest always stays. */
+/*
+ * Drops the oldest segment if all passed it before_ns or earlier. The newest always stays, and so
+ * does what a consumer has gone back to since note_passed().
+ */
 static enum err_kind drop_oldest(struct spool *s, int64_t before_ns, bool *ret_dropped,
 				 struct err *err)
 {
@@ -46,7 +49,7 @@ static enum err_kind drop_oldest(struct spool *s, int64_t before_ns, bool *ret_d
 
 	lock_take(&s->lock);
 	if (s->segment_count > 1 && s->segments[0].passed_ns != 0 &&
-	    s->segments[0].passed_ns <= before_ns) {
+	    s->segments[0].passed_ns <= before_ns && is_passed(s, 0)) {
 		oldest = s->segments[0];
 		s->segment_count--;
 		memmove(s->segments, s->segments + 1, s->segment_count * sizeof(*s->segments));
