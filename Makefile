@@ -50,7 +50,8 @@ LIB = $(BUILD)/libflytrail.a
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 # Programs that tests, bench and demo run; the rest of tests/support is linked into unit tests.
-TOOLS := $(BUILD)/tests/support/natspub $(BUILD)/tests/support/store_driver
+TOOLS := $(BUILD)/tests/support/natspub $(BUILD)/tests/support/store_driver \
+	$(BUILD)/tests/crash/spool_writer
 SUPPORT := $(filter-out $(TOOLS:%=%.o),$(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/support/*.c))))
 SQL := $(sort $(wildcard sql/*.sql))
 
@@ -80,6 +81,10 @@ $(BUILD)/gen/migrations.inc: $(SQL) sql/embed.py
 $(BUILD)/src/store/migrate.o: $(BUILD)/gen/migrations.inc
 
 $(BUILD)/tests/support/%.o: tests/support/%.c
+	@mkdir -p $(@D)
+	$(call SAY,CC) $(CC) $(CFLAGS_ALL) -c -o $@ $<
+
+$(BUILD)/tests/crash/%.o: tests/crash/%.c
 	@mkdir -p $(@D)
 	$(call SAY,CC) $(CC) $(CFLAGS_ALL) -c -o $@ $<
 

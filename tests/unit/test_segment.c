@@ -186,6 +186,35 @@ static uint64_t committed_within(size_t len)
 	return seq;
 }
 
+static size_t end_of_commits(size_t len)
+{
+	size_t at = SEGMENT_HEADER_BYTES, end = at;
+
+	for (size_t g = 0; g < GROUP_COUNT; g++) {
+		at += group_frames[g] * FRAME_BYTES + COMMIT_FRAME_BYTES;
+		if (at <= len)
+			end = at;
+	}
+	return end;
+}
+
+/* A torn tail that is only ignored could come back behind a shorter group. */
+static void check_zero_from(const struct scratch *dir, size_t from)
+{
+	static const uint8_t zero[USED_BYTES];
+	struct segment_path path = segment_path(dir->path, 1);
+	uint8_t bytes[USED_BYTES];
+	struct err err = {0};
+	size_t got = 0;
+	int fd = -1;
+
+	assert_int_equal(file_open(&fd, path.text, FILE_READ, &err), ERR_NONE);
+	assert_int_equal(file_read_at(fd, bytes, sizeof(bytes), from, &got, &err), ERR_NONE);
+	assert_int_equal(got, sizeof(bytes));
+	assert_memory_equal(bytes, zero, sizeof(bytes));
+	file_close(&fd);
+}
+
 /* file_len: what a crash leaves is cut short, or has zeros where nothing was written yet. */
 static void check_prefix(const struct scratch *dir, const struct image *m, size_t len,
 			 size_t file_len)
@@ -201,6 +230,8 @@ static void check_prefix(const struct scratch *dir, const struct image *m, size_
 	spool_stats(s, &st);
 	if (!kit_is_range(&r, 1, whole, 0, 0) || r.damage_count != 0)
 		fail_msg("%zu bytes: %zu read, %zu damages", len, r.count, r.damage_count);
+	check_zero_from(dir, end_of_commits(len));
+	assert_true((st.torn_bytes > 0) == (len > end_of_commits(len)));
 	kit_append(s, 2, PAYLOAD_BYTES); /* the torn numbers were never accepted: used again */
 	kit_commit(s);
 	spool_close(s);
