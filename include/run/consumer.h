@@ -15,6 +15,10 @@
  *	            since an operator may mend it; where input is finite, the end
  *	ERR_FATAL   the end of the process
  *
+ * A cursor beyond what this spool ever was is ERR_CONFIG for good, also after a
+ * restart (the file store-foreign in the spool's folder remembers it): the volume
+ * is a copy, and its numbers are no longer the ones that Postgres means.
+ *
  * Ownership: the caller owns the handle and what the options name.
  * Threads:   consumer_run() is one thread's; consumer_free() when it has ended.
  * Limits:    two batches, each STORE_BATCH_ROWS or STORE_BATCH_BYTES_MAX.

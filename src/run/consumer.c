@@ -1,11 +1,19 @@
 #include "run/consumer.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "sink/dead_letter.h"
 #include "store/postgres.h"
 
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+/* Lies in the spool's folder when Postgres was seen to have records that are not of it. */
+#define FOREIGN_NAME "store-foreign"
 
 enum { IDLE_MS = 200, SETTLE_MS = 20 }; /* a read waits so long for a first record */
 
@@ -19,9 +27,28 @@ struct consumer {
 	bool damage_told[2]; /* of each batch */
 	unsigned now;        /* the batch that is written next; the other one is read meanwhile */
 	uint64_t cursor;
+	uint64_t sure_seq;   /* up to here Postgres may have it of us: it was here at the start, or
+				was stored since */
+	uint64_t tried_seq;  /* where the newest write wanted the cursor; its answer may be lost */
+	bool foreign;        /* Postgres has been further: see check_cursor() */
 	unsigned failures;   /* in a row */
 	struct err read_err; /* of the read that went on while Postgres worked */
 };
+
+/* What is accepted before the consumer is there may have been stored by a process before. */
+static enum err_kind find_sure(struct consumer *c, struct err *err)
+{
+	struct spool_stats stats;
+	char path[PATH_MAX];
+	int len = snprintf(path, sizeof(path), "%s/" FOREIGN_NAME, c->o.folder);
+
+	if (len < 0 || (size_t)len >= sizeof(path))
+		return err_set(err, ERR_CONFIG, "the path of the spool's folder is too long");
+	spool_stats(c->o.spool, &stats);
+	c->sure_seq = stats.accepted_seq;
+	c->foreign = access(path, F_OK) == 0;
+	return ERR_NONE;
+}
 
 enum err_kind consumer_new(struct consumer **ret, const struct consumer_options *options,
 			   struct err *err)
@@ -35,6 +62,7 @@ enum err_kind consumer_new(struct consumer **ret, const struct consumer_options 
 	if (!c)
 		return err_set(err, ERR_FATAL, "out of memory for the store's consumer");
 	c->o = *options;
+	rc = find_sure(c, err);
 	for (size_t i = 0; i < ARRAY_LEN(c->batches) && rc == ERR_NONE; i++)
 		rc = spool_batch_init(&c->batches[i], STORE_BATCH_ROWS, STORE_BATCH_BYTES_MAX, err);
 	if (rc == ERR_NONE)
@@ -80,6 +108,14 @@ static void tell_damage(struct consumer *c, enum gap_reason reason, const struct
 	trail_post_damage(c->o.trail, reason, d);
 }
 
+static void note_cursor(struct consumer *c, uint64_t cursor)
+{
+	c->cursor = cursor;
+	if (c->sure_seq < cursor)
+		c->sure_seq = cursor;
+	atomic_store(&c->o.status->stored_seq, cursor);
+}
+
 /* To where Postgres says it is: what was written after that, it has forgotten. */
 static enum err_kind go_to_cursor(struct consumer *c, struct err *err)
 {
@@ -95,6 +131,31 @@ static enum err_kind go_to_cursor(struct consumer *c, struct err *err)
 	return rc;
 }
 
+/*
+ * Postgres cannot be further than this spool ever was, unless the volume is an older copy or
+ * another machine writes one. Then what is accepted here gets numbers that Postgres takes for
+ * stored ones, so nothing is stored by them: not when they have come past Postgres's, and not
+ * after a restart, for which a file remembers it.
+ */
+static enum err_kind check_cursor(struct consumer *c, struct err *err)
+{
+	static const char text[] =
+		"Postgres had records of this stream that are not of this spool\n";
+	struct err aside;
+
+	if (!c->foreign && (c->cursor <= c->sure_seq || c->cursor == c->tried_seq))
+		return ERR_NONE;
+	(void)err_set(err, ERR_CONFIG,
+		      "Postgres is at record %" PRIu64 " of a spool that this one is a copy of: "
+		      "this volume was copied or restored; stop the other machine that has it, or "
+		      "give this one an empty FLYTRAIL_SPOOL_DIR",
+		      c->cursor);
+	if (!c->foreign && file_replace(c->o.folder, FOREIGN_NAME, text, sizeof(text) - 1, &aside))
+		(void)err_wrap(err, "%s; and", aside.text);
+	c->foreign = true;
+	return ERR_CONFIG;
+}
+
 static enum err_kind connect_store(struct consumer *c, struct err *err)
 {
 	enum err_kind rc;
@@ -103,12 +164,13 @@ static enum err_kind connect_store(struct consumer *c, struct err *err)
 		forget_batch(c, i);
 	c->read_err.kind = ERR_NONE;
 	rc = store_connect(c->store, &c->cursor, err);
+	if (rc == ERR_NONE)
+		rc = check_cursor(c, err);
+	if (rc == ERR_NONE)
+		rc = go_to_cursor(c, err);
 	if (rc)
 		return rc;
-	rc = go_to_cursor(c, err);
-	if (rc)
-		return rc;
-	atomic_store(&c->o.status->stored_seq, c->cursor);
+	note_cursor(c, c->cursor);
 	status_set_store(c->o.status, STORE_WORKING, "");
 	log_info(store_connected, LOG_NUMBER("cursor", c->cursor));
 	return ERR_NONE;
@@ -131,7 +193,6 @@ static void count_stored(struct consumer *c, const struct store_result *result)
 	atomic_fetch_add(&s->lines_stored, result->lines);
 	atomic_fetch_add(&s->events_stored, result->events);
 	atomic_fetch_add(&s->duplicates, result->duplicates);
-	atomic_store(&s->stored_seq, c->cursor);
 	atomic_store(&s->last_stored_ns, time_now_ns());
 }
 
@@ -178,6 +239,7 @@ static enum err_kind write_batch(struct consumer *c, struct err *err)
 		struct err buried_err;
 		enum err_kind rc;
 
+		c->tried_seq = batch->frames[first + count - 1].seq;
 		/* The other batch is filled further at each turn, until it is full. */
 		rc = store_write(c->store, &job, &result, err);
 		if (rc == ERR_REJECT && count > 1) {
@@ -191,7 +253,7 @@ static enum err_kind write_batch(struct consumer *c, struct err *err)
 		if (rc)
 			return rc;
 		first += count;
-		c->cursor = batch->frames[first - 1].seq;
+		note_cursor(c, batch->frames[first - 1].seq);
 		count = batch->count - first;
 		count_stored(c, &result);
 		spool_reader_pass(c->reader, c->cursor);

@@ -349,10 +349,10 @@ static enum err_kind move_cursor(struct store *s, uint64_t after_seq, uint64_t s
 	PQclear(result);
 	if (moved)
 		return ERR_NONE;
-	return err_set(err, ERR_CONFIG,
-		       "Postgres has another position for spool %s than %s: another machine writes "
-		       "the same spool, from a copied or restored volume; stop that one, or give "
-		       "this one an empty FLYTRAIL_SPOOL_DIR",
+	/* A commit whose answer was lost, or another machine's: the new cursor tells which. */
+	return err_set(err, ERR_RETRY,
+		       "Postgres has another position for spool %s than %s: connecting again to "
+		       "read it",
 		       values[0], values[2]);
 }
 

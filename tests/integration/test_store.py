@@ -246,9 +246,9 @@ class Refused(StoreCase):
         for d in (first, second):
             d.tell("lines", 5, self.now, 1000)
         self.assertEqual(first.write(0), (5, 0, 0, 1))
-        self.assertRegex(second.write(0), f"^config Postgres has another position for spool {STREAM}")
+        self.assertRegex(second.write(0), f"^retry Postgres has another position for spool {STREAM}")
         self.assertRegex(second.write(0), "^retry not connected")
-        self.assertRegex(first.ask("skip", 3, 5), "^config Postgres has another position")
+        self.assertRegex(first.ask("skip", 3, 5), "^retry Postgres has another position")
         self.assertEqual(self.cursor(), 5)
         self.assertEqual(self.count("log_lines"), 5)
 
