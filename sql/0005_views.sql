@@ -227,11 +227,11 @@ CREATE VIEW flytrail.gaps AS
 SELECT
 	e.correlation_id AS gap_id,
 	e.attributes ->> 'app' AS app,
-	coalesce((e.attributes ->> 'gap_start')::timestamptz, e.occurred_at) AS gap_start,
-	CASE newest.action
+	coalesce((e.attributes ->> 'gap_start')::timestamptz, '-infinity') AS gap_start,
+	coalesce(CASE newest.action
 		WHEN 'trail.gap_progress' THEN (newest.attributes ->> 'gap_end')::timestamptz -- null: it goes on again
 		ELSE coalesce((newest.attributes ->> 'gap_end')::timestamptz, (e.attributes ->> 'gap_end')::timestamptz)
-	END AS gap_end,
+	END, later.gap_end) AS gap_end,
 	coalesce(e.attributes ->> 'reason', 'unknown') AS reason,
 	CASE newest.action WHEN 'trail.gap_closed' THEN coalesce(newest.attributes ->> 'state', 'closed') ELSE 'open' END AS state,
 	coalesce(flytrail.as_number(newest.attributes ->> 'lines_recovered'), 0)::bigint AS lines_recovered,
@@ -246,11 +246,20 @@ LEFT JOIN LATERAL (
 		AND n.correlation_id = e.correlation_id
 	ORDER BY n.action = 'trail.gap_closed' DESC, n.occurred_at DESC, n.seq DESC LIMIT 1
 ) AS newest ON true
+-- Who crashes in a gap never tells its end. The gap of the next start of this spool goes on from
+-- there until lines came again.
+LEFT JOIN LATERAL (
+	SELECT min((s.attributes ->> 'gap_end')::timestamptz) AS gap_end FROM flytrail.events s
+	WHERE s.retention_class = 'security' AND s.class = 'trail'
+		AND s.action IN ('trail.gap_opened', 'trail.gap_progress') AND s.attributes ->> 'reason' = 'start'
+		AND s.stream = e.stream AND s.seq > e.seq
+		AND s.occurred_at > e.occurred_at - interval '1 day' -- it begins seconds before what was accepted last
+) AS later ON e.attributes ->> 'reason' IN ('start', 'disconnect', 'spool_full')
 WHERE e.retention_class = 'security' AND e.class = 'trail' AND e.action = 'trail.gap_opened';
 COMMENT ON VIEW flytrail.gaps IS 'times for which lines may be missing, and what became of them';
 COMMENT ON COLUMN flytrail.gaps.gap_id IS 'names the gap in its events (correlation_id)';
 COMMENT ON COLUMN flytrail.gaps.app IS 'the application; null: all of them';
-COMMENT ON COLUMN flytrail.gaps.gap_start IS 'from when lines may be missing';
+COMMENT ON COLUMN flytrail.gaps.gap_start IS 'from when lines may be missing; -infinity: not known';
 COMMENT ON COLUMN flytrail.gaps.gap_end IS 'until when; null: not over, or not known';
 COMMENT ON COLUMN flytrail.gaps.reason IS 'start, disconnect, slow_consumer, spool_full, spool_damaged or store_rewound';
 COMMENT ON COLUMN flytrail.gaps.state IS 'open: nobody has looked for the lines. Otherwise what became of them';

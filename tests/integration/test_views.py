@@ -311,6 +311,38 @@ class Others(Database):
                   correlation_id=self.machine, trust="self")
         self.assertEqual(see()[0][4:6], ["filled", "7"])
 
+    def gap_ends(self, *gaps, stream="10000000-0000-4000-8000-000000000000"):
+        """Tells (gap, reason, seconds to its end or None); returns the ends that the view has."""
+        for second, (gap, reason, end) in enumerate(gaps):
+            fact = {"gap_start": f"2026-05-03T21:00:{second:02}Z", "reason": reason}
+            if end is not None:
+                fact["gap_end"] = f"2026-05-03T21:00:{end:02}Z"
+            self.tell([(second, "trail.gap_opened", fact)], correlation_id=gap, trust="self", stream=stream)
+        return [end and int(end[-5:-3]) for _, end in self.pg.psql(
+            "SELECT gap_id, gap_end FROM flytrail.gaps "
+            f"WHERE gap_id LIKE '{self.machine}%' ORDER BY 1", "flytrail_reader")]
+
+    def test_a_gap_that_was_open_at_a_crash_ends_with_the_next_starts(self):
+        m = self.machine
+        self.assertEqual(self.gap_ends((f"{m}-1", "disconnect", None), (f"{m}-2", "spool_full", None),
+                                       (f"{m}-3", "start", None), (f"{m}-4", "start", 30),
+                                       (f"{m}-5", "slow_consumer", 40), (f"{m}-6", "start", 50),
+                                       (f"{m}-7", "disconnect", None)),
+                         [30, 30, 30, 30, 40, 50, None])
+
+    def test_a_gap_of_another_spool_ends_no_gap(self):
+        m = self.machine
+        self.gap_ends((f"{m}-1", "disconnect", None), stream="20000000-0000-4000-8000-000000000000")
+        self.assertEqual(self.gap_ends((f"{m}-2", "start", 30), stream="30000000-0000-4000-8000-000000000000"),
+                         [None, 30])
+
+    def test_a_gap_whose_start_is_not_known_may_have_begun_at_any_time(self):
+        self.tell([(0, "trail.gap_opened", {"reason": "store_rewound", "gap_end": "2026-05-03T21:00:05Z"})],
+                  correlation_id=self.machine, trust="self")
+        self.assertEqual(self.pg.psql("SELECT gap_start, gap_end FROM flytrail.gaps "
+                                      f"WHERE gap_id = '{self.machine}'", "flytrail_reader"),
+                         [["-infinity", "2026-05-03 21:00:05+00"]])
+
     def test_the_timeline_has_everything_without_colours(self):
         self.tell([(0, "trail.gap_opened"), (1, "trail.gap_progress"), (2, "exit.vm"), (3, "deploy.image_pulling")])
         self.assertEqual([row[1:] for row in self.see("timeline", "occurred_at, action, summary")],
