@@ -13,6 +13,8 @@
  *	            dead letters, and a fact says so
  *	ERR_CONFIG  parked: said once a minute, tried again every CONSUMER_PARKED_MS,
  *	            since an operator may mend it; where input is finite, the end
+ *	ERR_CORRUPT damage that is met when the input has ended: the end of the process, since
+ *	            nothing may be stored past it before it is on record
  *	ERR_FATAL   the end of the process
  *
  * A cursor beyond what this spool ever was is ERR_CONFIG for good, also after a

@@ -275,6 +275,10 @@ static enum err_kind fill_batch(struct consumer *c, struct err *err)
 	}
 	rc = spool_reader_read(c->reader, batch, IDLE_MS * NS_PER_MS, gather_ns, err);
 	if (rc == ERR_NONE && batch->damage.first_seq > 0 && !c->damage_told[c->now]) {
+		if (ending) /* past the damage would be past what is on record */
+			return err_set(err, ERR_CORRUPT,
+				       "bytes of the spool fail their check, and nothing takes the "
+				       "record of that any more: the next start does, and goes on");
 		tell_damage(c, GAP_spool_damaged, &batch->damage);
 		c->damage_told[c->now] = true;
 	}
@@ -362,7 +366,7 @@ void consumer_run(struct consumer *c)
 
 		if (rc == ERR_NONE)
 			break;
-		if (rc == ERR_FATAL) {
+		if (rc == ERR_FATAL || rc == ERR_CORRUPT) {
 			life_fail(c->o.life, &err);
 			break;
 		}

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -92,7 +93,8 @@ class Recovery(unittest.TestCase):
         self.assertEqual(self.world.count("message LIKE 'numbered %'"), 10)
         self.assertEqual(self.world.pg.psql("SELECT cursor_seq FROM flytrail.streams"), [["500"]])
 
-    def test_damage_in_the_spool_is_a_gap_and_the_rest_is_stored(self):
+    def damaged(self):
+        """A flytrail that was killed with damage in the middle of what Postgres, stopped, has not got."""
         ft = self.world.flytrail().start()
         self.world.publish(1000)
         self.world.await_rows(1000)
@@ -102,8 +104,27 @@ class Recovery(unittest.TestCase):
         ft.kill()
         first = min(glob.glob(os.path.join(ft.folder, "spool", "*.seg")))
         with open(first, "r+b") as segment:
-            segment.seek(2 * 1024 * 1024)  # in the middle of what Postgres has not got
+            segment.seek(2 * 1024 * 1024)
             segment.write(b"\xa5" * 4096)
+        return ft
+
+    def test_damage_that_is_met_at_the_end_is_left_for_the_next_start(self):
+        ft = self.damaged()
+        ft.start(wait=False)
+        ft.await_event("store_retry")
+        ft.signal(signal.SIGTERM)
+        ft.await_event("draining")
+        self.world.pg.restart()
+        self.assertEqual(ft.process.wait(timeout=30), 1)
+        self.assertEqual(self.world.gaps(), [])
+        ft.start()
+        gap = self.gap("spool_damaged")
+        lab.wait_for(lambda: self.world.count("message LIKE 'numbered %'") == 31000 - gap["lost"],
+                     what="the rest")
+        self.assertEqual(ft.stop(), 0)
+
+    def test_damage_in_the_spool_is_a_gap_and_the_rest_is_stored(self):
+        ft = self.damaged()
         self.world.pg.restart()
         ft.start()
         gap = self.gap("spool_damaged")
