@@ -1,12 +1,8 @@
 #include "model/ndjson.h"
 
+#include "base/base64.h"
 #include "base/json.h"
 #include "base/time.h"
-
-static const char base64_digits[] =
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-enum { BASE64_GROUP_BYTES = 3, BASE64_GROUP_DIGITS = 4 };
 
 static void write_text(struct buf *out, const char *key, struct span text)
 {
@@ -24,32 +20,13 @@ static void write_time(struct buf *out, const char *key, int64_t ns)
 	write_text(out, key, span_text(ns == RECORD_NO_TIME ? "" : time_format(ns, text)));
 }
 
-/* Three bytes, or what is left of them, as four digits. */
-static void write_base64_group(struct buf *out, struct span s)
-{
-	uint32_t bits = 0;
-
-	for (size_t i = 0; i < BASE64_GROUP_BYTES; i++)
-		bits = bits << 8 | (i < s.len ? (uint8_t)s.data[i] : 0);
-	for (size_t i = 0; i < BASE64_GROUP_DIGITS; i++) {
-		uint32_t digit = bits >> (18 - 6 * i) & 63;
-
-		buf_u8(out, i <= s.len ? (uint8_t)base64_digits[digit] : '=');
-	}
-}
-
 static void write_raw(struct buf *out, struct span raw)
 {
 	if (raw.data == NULL)
 		return;
 	json_write_key(out, "raw");
 	buf_u8(out, '"');
-	while (raw.len > 0) {
-		size_t n = raw.len < BASE64_GROUP_BYTES ? raw.len : BASE64_GROUP_BYTES;
-
-		write_base64_group(out, span_of(raw.data, n));
-		raw = span_after(raw, n);
-	}
+	base64_write(out, raw);
 	buf_u8(out, '"');
 }
 

@@ -1,5 +1,6 @@
 #include "sink/dead_letter.h"
 
+#include "base/base64.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/time.h"
@@ -12,12 +13,10 @@
 
 enum {
 	SCAN_CHUNK_BYTES = 64 * 1024,
-	BASE64_IN = 3,
-	BASE64_OUT = 4,
 	REASON_BYTES_MAX = ERR_TEXT_BYTES,
 	/* A payload in base64, and what stands around it with every byte escaped. */
-	LINE_BYTES_MAX = RECORD_PAYLOAD_BYTES_MAX / BASE64_IN * BASE64_OUT +
-			 6 * (REASON_BYTES_MAX + PATH_MAX) + 512,
+	LINE_BYTES_MAX =
+		BASE64_BYTES(RECORD_PAYLOAD_BYTES_MAX) + 6 * (REASON_BYTES_MAX + PATH_MAX) + 512,
 };
 
 struct dead_letters {
@@ -104,23 +103,6 @@ void dead_letters_close(struct dead_letters *d)
 	free(d);
 }
 
-static void write_base64(struct buf *out, struct span bytes)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	uint8_t *to = buf_extend(out, (bytes.len + BASE64_IN - 1) / BASE64_IN * BASE64_OUT);
-
-	for (size_t at = 0; to && at < bytes.len; at += BASE64_IN) {
-		size_t n = bytes.len - at < BASE64_IN ? bytes.len - at : BASE64_IN;
-		uint32_t v = 0;
-
-		for (size_t i = 0; i < BASE64_IN; i++)
-			v = v << 8 | (i < n ? (uint8_t)bytes.data[at + i] : 0);
-		for (size_t i = 0; i < BASE64_OUT; i++)
-			*to++ = i > n ? '=' : (uint8_t)digits[v >> (18 - 6 * i) & 63];
-	}
-}
-
 static void write_line(struct buf *out, const struct dead_letters *d, uint64_t seq,
 		       struct span payload, const char *reason)
 {
@@ -132,7 +114,7 @@ static void write_line(struct buf *out, const struct dead_letters *d, uint64_t s
 		id_format(&d->stream.uuid, stream_text), d->stream.epoch, seq);
 	json_write_text(out, span_of(reason, strnlen(reason, REASON_BYTES_MAX)));
 	buf_str(out, ",\"payload\":\"");
-	write_base64(out, payload);
+	base64_write(out, payload);
 	buf_str(out, "\"}\n");
 }
 
@@ -143,8 +125,8 @@ static enum err_kind append_line(struct dead_letters *d, const struct buf *line,
 
 	if (d->len + line->len > DEAD_LETTER_FILE_BYTES_MAX)
 		return err_set(err, ERR_FULL,
-			       "the dead letters of %s have reached %d MiB: look at them and move "
-			       "the file away",
+			       "the dead letters of %s have reached %d MiB: look at them, move the "
+			       "file away and start again",
 			       d->sink, DEAD_LETTER_FILE_BYTES_MAX >> 20);
 	rc = file_write_at(d->fd, line->data, line->len, d->len, err);
 	if (!rc)

@@ -1,0 +1,18 @@
+#ifndef BASE_BASE64_H
+#define BASE_BASE64_H
+
+/*
+ * base64: bytes as text, in the alphabet and with the padding of RFC 4648, 4.
+ *
+ * Threads: pure functions.
+ */
+
+#include "base/buf.h"
+#include "base/span.h"
+
+#define BASE64_BYTES(len) (((len) + 2) / 3 * 4) /* of len bytes as text */
+
+/* Appends to out, whose buf_check() tells. */
+void base64_write(struct buf *out, struct span bytes);
+
+#endif
