@@ -9,6 +9,7 @@ that made it. Called by root, Postgres runs as the user postgres.
         pg.crash(); pg.restart()
 """
 
+import json
 import os
 import pwd
 import random
@@ -284,3 +285,19 @@ authorization {{ users = [
     def url(self):
         """Without credentials: those are FLY and ORG."""
         return f"nats://127.0.0.1:{self.port}"
+
+    def publish(self, messages):
+        """Publishes (subject, bytes) pairs as Fly, whatever the bytes are; the server has taken
+        them all when this returns."""
+        login = json.dumps({"user": self.FLY[0], "pass": self.FLY[1], "verbose": False})
+        out = [f"CONNECT {login}\r\n".encode()]
+        for subject, payload in messages:
+            out += [f"PUB {subject} {len(payload)}\r\n".encode(), payload, b"\r\n"]
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+            connection.sendall(b"".join(out) + b"PING\r\n")
+            answer = b""
+            while b"PONG\r\n" not in answer:
+                got = connection.recv(65536)
+                answer += got
+                if not got or b"-ERR" in answer:
+                    raise LabError(answer.decode(errors="replace"))
