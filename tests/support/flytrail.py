@@ -120,6 +120,7 @@ class World:
         self.migrated = migrated
         self.folder = tempfile.mkdtemp(prefix="flytrail-world-")
         self.flytrails = []
+        self.published_until = {}  # by tag: no line of publish() is younger
 
     def __enter__(self):
         self.pg.start()
@@ -158,6 +159,8 @@ class World:
 
     def publisher(self, *arguments):
         """natspub as a child; its lines are numbered from 0 unless --first says otherwise."""
+        tag = arguments[arguments.index("--tag") + 1] if "--tag" in arguments else "numbered"
+        self.published_until.pop(tag, None)
         return subprocess.Popen([NATSPUB, self.nats.url, *self.nats.FLY, *map(str, arguments)],
                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
@@ -165,6 +168,7 @@ class World:
         done = self.publisher("--count", count, "--first", first, "--rate", rate, "--tag", tag)
         if done.wait(timeout=120) != 0:
             raise AssertionError("natspub failed")
+        self.published_until[tag] = time.time()
 
     def publish_lines(self, lines):
         path = os.path.join(self.folder, "lines")
@@ -206,7 +210,7 @@ class World:
         if len({n for n, _ in got}) != len(got):
             raise AssertionError("a line is there twice")
         runs, before, expected = [], 0.0, 0
-        for n, at in got + [(count, time.time())]:
+        for n, at in got + [(count, self.published_until.get(tag, time.time()))]:
             if n > expected:
                 runs.append((n - expected, before, at))
             before, expected = at, n + 1
