@@ -57,7 +57,7 @@ struct copy_plan {
 	size_t event_count;
 	uint64_t duplicates; /* rows whose key was in the batch already */
 	size_t rows_max;
-	struct record scratch; /* what a payload is decoded into: too large to be cleared each time */
+	struct record scratch; /* what a payload is decoded into: too large to be cleared often */
 };
 
 NODISCARD enum err_kind copy_plan_init(struct copy_plan *p, size_t rows_max, struct err *err);
