@@ -9,6 +9,9 @@
  * that can be neither base64 nor a PEM header. Blocks that hold no private key
  * (certificates, public keys) are followed too, only to be left alone.
  *
+ * A line that names no machine may be a further line of any machine's message,
+ * as `fly logs` prints them: with a private key open, its base64 is taken out.
+ *
  * A block whose beginning was in an earlier batch is not known. Therefore a
  * line of nothing but 64, 70 or 76 base64 characters (what openssl, ssh-keygen
  * and MIME print) is taken for a piece of a private key wherever no public
@@ -23,7 +26,7 @@
 #include "base/span.h"
 #include "base/util.h"
 
-enum { PEM_BLOCKS_MAX = 64 };
+enum { PEM_BLOCKS_MAX = 64, PEM_NO_MACHINE = 0 };
 
 struct pem_block {
 	uint64_t machine;

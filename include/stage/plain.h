@@ -4,11 +4,12 @@
 /*
  * plain: a text as it reads, without colours and with its escapes undone.
  *
- * A secret may be hidden from a search by a colour in its middle, or by the
- * escapes of a line that was not decoded ("fm2\u005f...", "postgres:\/\/").
+ * A secret may be hidden from a search by a colour or a NUL in its middle, or by
+ * the escapes of a line that was not decoded ("fm2\u005f...", "postgres:\/\/").
  * The plain form is searched as well, and what is found there is led back to
  * the bytes of the text it came from.
  *
+ * NUL and U+FFFD, which stands for it in a message, are left out.
  * Undone are terminal sequences that begin with ESC [, written as they are or
  * as \u001b, \x1b, \033, \e; \u00XX and \xXX below 128; \/ \n \r \t. A run of
  * backslashes counts as one, because escapes nest. \" stays.

@@ -25,6 +25,8 @@ static uint64_t mix(uint64_t hash, struct span s)
 
 uint64_t pem_machine(struct span app, struct span machine_id)
 {
+	if (machine_id.len == 0)
+		return PEM_NO_MACHINE;
 	return mix(mix(UINT64_C(0xcbf29ce484222325), app), machine_id);
 }
 
@@ -140,6 +142,23 @@ static size_t mark_end(struct span line, size_t pos)
 	return pos + end_mark.len + (len < name.len ? len + dashes.len : 0);
 }
 
+static bool any_secret(const struct pem *p)
+{
+	for (size_t i = 0; i < p->count; i++) {
+		if (p->blocks[i].secret)
+			return true;
+	}
+	return p->overflown;
+}
+
+/* A line whose machine has no open block, but which may be of one. */
+static size_t continue_any(const struct pem *p, uint64_t machine, struct span line)
+{
+	bool expected = machine == PEM_NO_MACHINE ? any_secret(p) : p->overflown;
+
+	return expected && line.len >= SHORT_BASE64_BYTES && may_be_inside(line) ? line.len : 0;
+}
+
 size_t pem_continue(struct pem *p, uint64_t machine, struct span line)
 {
 	struct pem_block *block = find(p, machine);
@@ -150,9 +169,7 @@ size_t pem_continue(struct pem *p, uint64_t machine, struct span line)
 		return line.len;
 	}
 	if (!block)
-		return p->overflown && line.len >= SHORT_BASE64_BYTES && may_be_inside(line)
-			       ? line.len
-			       : 0;
+		return continue_any(p, machine, line);
 	end = find_mark(line, end_mark);
 	if (end == line.len && may_be_inside(line))
 		return block->secret ? line.len : 0;

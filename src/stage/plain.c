@@ -2,6 +2,7 @@
 
 enum {
 	ESC = 0x1b,
+	REPLACEMENT_HEAD = 0xef, /* the first byte of U+FFFD */
 	SEQUENCE_CHARS_MAX = 64, /* of a terminal sequence; a longer one is taken for text */
 };
 
@@ -13,10 +14,13 @@ struct element {
 	char plain[2];
 };
 
+static const struct span replacement = {"\xef\xbf\xbd", 3};
+
 bool plain_differs(struct span text)
 {
 	return text.len > 0 &&
-	       (memchr(text.data, '\\', text.len) || memchr(text.data, ESC, text.len));
+	       (memchr(text.data, '\\', text.len) || memchr(text.data, ESC, text.len) ||
+		memchr(text.data, '\0', text.len) || memchr(text.data, REPLACEMENT_HEAD, text.len));
 }
 
 static int hex_digit(char c)
@@ -117,6 +121,10 @@ static struct element element_at(struct span s)
 {
 	struct element e = escape_element(s);
 
+	if (span_starts(s, replacement))
+		return (struct element){.len = replacement.len};
+	if (!e.verbatim && e.plain[0] == '\0')
+		e.plain_len = 0;
 	/* ESC goes with the sequence that it begins; one that begins none goes by itself. */
 	if (!e.verbatim && e.plain[0] == ESC) {
 		e.len += sequence_len(span_after(s, e.len));
@@ -125,12 +133,17 @@ static struct element element_at(struct span s)
 	return e;
 }
 
+static bool may_be_special(char c)
+{
+	return c == '\\' || c == ESC || c == '\0' || (unsigned char)c == REPLACEMENT_HEAD;
+}
+
 /* As element_at(), but takes all that stands for itself in one. */
 static struct element run_at(struct span s)
 {
 	size_t len = 0;
 
-	while (len < s.len && s.data[len] != '\\' && s.data[len] != ESC)
+	while (len < s.len && !may_be_special(s.data[len]))
 		len++;
 	if (len == 0)
 		return element_at(s);

@@ -348,6 +348,21 @@ static void redact_field(struct redactor *r, struct arena *arena, struct span *f
 		utf8_cut(redact_one(r, arena, *field, cut ? &piece : NULL), RECORD_FIELD_BYTES_MAX);
 }
 
+/*
+ * raw says what message does and may say more. Where less is found in it, bytes
+ * that are no text stand in the middle of a secret, and it goes as a whole.
+ */
+static void redact_raw(struct redactor *r, struct arena *arena, struct record *record)
+{
+	unsigned in_message = count_all(r);
+
+	record->raw = redact_one(r, arena, record->raw, NULL);
+	if (!record->raw.data || count_all(r) - in_message >= in_message)
+		return;
+	record->raw = secret_marker(SECRET_unchecked);
+	r->counts[SECRET_unchecked]++;
+}
+
 /* The message, and raw, with what continues a private key of earlier lines. */
 static void redact_message(struct redactor *r, struct arena *arena, struct record *record)
 {
@@ -365,7 +380,7 @@ static void redact_message(struct redactor *r, struct arena *arena, struct recor
 		record->raw = secret_marker(SECRET_pem_private_key);
 		return;
 	}
-	record->raw = redact_one(r, arena, record->raw, NULL);
+	redact_raw(r, arena, record);
 }
 
 /* Whether a name alone says that its value is a secret: SECRET_KIND_COUNT if not. */

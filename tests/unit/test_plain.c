@@ -30,6 +30,26 @@ static void colours_are_left_out(void **state)
 	assert_plain("a\\u001b\\u005b0mb", "ab");
 }
 
+static void what_stands_for_nothing_is_left_out(void **state)
+{
+	struct span nul = {"a\0b", 3};
+	struct buf out;
+
+	(void)state;
+	assert_plain("a\xef\xbf\xbd"
+		     "b\xef\xbf\xbd",
+		     "ab");
+	assert_plain("\xef\xbf\xbc", "\xef\xbf\xbc");
+	assert_plain("\xef\xbf", "\xef\xbf");
+	assert_plain("a\\u0000b\\x00c", "abc");
+	buf_init(&out, PLAIN_BYTES_MAX);
+	plain_write(nul, &out);
+	assert_true(span_is(span_of(out.data, out.len), "ab"));
+	buf_release(&out);
+	assert_true(plain_differs(nul));
+	assert_true(plain_differs(SPAN("\xef\xbf\xbd")));
+}
+
 static void what_begins_no_sequence_stays(void **state)
 {
 	(void)state;
@@ -104,6 +124,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(colours_are_left_out),
+		cmocka_unit_test(what_stands_for_nothing_is_left_out),
 		cmocka_unit_test(what_begins_no_sequence_stays),
 		cmocka_unit_test(escapes_are_undone),
 		cmocka_unit_test(a_quote_stays_escaped),

@@ -322,6 +322,41 @@ static void raw_goes_with_a_line_of_a_key(void **state)
 	assert_text(record.raw, KEY);
 }
 
+static void a_secret_with_a_hole_in_its_middle_is_gone_from_raw_too(void **state)
+{
+	static const char *const holes[] = {"\xff", "\xed\xa0\x80"};
+
+	for (size_t i = 0; i < ARRAY_LEN(holes); i++) {
+		char raw[64];
+		int len = snprintf(raw, sizeof(raw), "a fm2_EXAMPLEexamp%sle0EXAMPLE b", holes[i]);
+
+		(void)begin(state);
+		record.message = SPAN("a fm2_EXAMPLEexamp\xef\xbf\xbdle0EXAMPLE b");
+		record.raw = span_of(raw, (size_t)len);
+		redact(redactor, &arena, &record);
+		assert_text(record.message, "a " GONE " b");
+		assert_text(record.raw, "[REDACTED:unchecked]");
+		assert_text(counts(), "{\"fly_token\":1,\"unchecked\":1}");
+	}
+	(void)begin(state);
+	record.message = SPAN("a\xef\xbf\xbd " TOKEN " b");
+	record.raw = SPAN("a\xff " TOKEN " b");
+	redact(redactor, &arena, &record);
+	assert_text(record.raw, "a\xff " GONE " b");
+}
+
+static void a_line_without_machine_may_go_on_with_any_key(void **state)
+{
+	(void)state;
+	(void)line_of("m1", "-----BEGIN PRIVATE KEY-----");
+	assert_text(line_of("", "EXAMPLEexample00EXAMPLE=="), KEY);
+	assert_text(line_of("", "a line of words"), "a line of words");
+	assert_text(line_of("m2", "EXAMPLEexample00EXAMPLE=="), "EXAMPLEexample00EXAMPLE==");
+	assert_text(line_of("m1", "EXAMPLE"), KEY);
+	(void)line_of("m1", "-----END PRIVATE KEY-----");
+	assert_text(line_of("", "EXAMPLEexample00EXAMPLE=="), "EXAMPLEexample00EXAMPLE==");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -345,6 +380,9 @@ int main(void)
 		cmocka_unit_test_setup(a_key_in_one_line_opens_nothing, begin),
 		cmocka_unit_test_setup(more_open_keys_than_can_be_followed_hide_more, begin),
 		cmocka_unit_test_setup(raw_goes_with_a_line_of_a_key, begin),
+		cmocka_unit_test_setup(a_secret_with_a_hole_in_its_middle_is_gone_from_raw_too,
+				       begin),
+		cmocka_unit_test_setup(a_line_without_machine_may_go_on_with_any_key, begin),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
