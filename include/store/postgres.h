@@ -70,6 +70,12 @@ struct store_job {
 NODISCARD enum err_kind store_write(struct store *s, const struct store_job *wanted,
 				    struct store_result *ret, struct err *err);
 
+/*
+ * For meanwhile: does what store_write() of the whole of next would begin with, so that Postgres
+ * need not wait for it. next may not be emptied before it is written or the store connected anew.
+ */
+void store_plan(struct store *s, const struct spool_batch *next);
+
 /* The cursor alone, past a record that went to the dead letters. */
 NODISCARD enum err_kind store_skip(struct store *s, uint64_t after_seq, uint64_t seq,
 				   struct err *err);

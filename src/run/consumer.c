@@ -176,14 +176,17 @@ static enum err_kind connect_store(struct consumer *c, struct err *err)
 	return ERR_NONE;
 }
 
-/* While Postgres works on one batch the next is read, as far as it is there. */
+/* While Postgres works on one batch the next is read, as far as it is there, and planned. */
 static void read_meanwhile(void *arg)
 {
 	struct consumer *c = arg;
 	struct spool_batch *next = &c->batches[1 - c->now];
 
-	if (spool_reader_read(c->reader, next, 0, 0, &c->read_err) == ERR_NONE)
-		c->read_err.kind = ERR_NONE;
+	if (spool_reader_read(c->reader, next, 0, 0, &c->read_err))
+		return;
+	c->read_err.kind = ERR_NONE;
+	if (next->full)
+		store_plan(c->store, next);
 }
 
 static void count_stored(struct consumer *c, const struct store_result *result)
@@ -267,13 +270,14 @@ static enum err_kind fill_batch(struct consumer *c, struct err *err)
 	struct spool_batch *batch = &c->batches[c->now];
 	bool ending = atomic_load(&c->o.life->intake_done) || atomic_load(&c->o.life->input_ended);
 	int64_t gather_ns = (ending ? SETTLE_MS : CONSUMER_GATHER_MS) * NS_PER_MS;
+	int64_t idle_ns = (ending ? SETTLE_MS : IDLE_MS) * NS_PER_MS;
 	enum err_kind rc;
 
 	if (c->read_err.kind) {
 		*err = c->read_err;
 		return err->kind;
 	}
-	rc = spool_reader_read(c->reader, batch, IDLE_MS * NS_PER_MS, gather_ns, err);
+	rc = spool_reader_read(c->reader, batch, idle_ns, gather_ns, err);
 	if (rc == ERR_NONE && batch->damage.first_seq > 0 && !c->damage_told[c->now]) {
 		if (ending) /* past the damage would be past what is on record */
 			return err_set(err, ERR_CORRUPT,

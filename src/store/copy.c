@@ -142,6 +142,7 @@ enum err_kind copy_plan_fill(struct copy_plan *p, const struct spool_batch *batc
 
 	REQUIRE(count <= p->rows_max);
 	REQUIRE(first <= batch->count && count <= batch->count - first);
+	p->frame_count = count;
 	p->line_count = 0;
 	p->event_count = 0;
 	for (size_t i = first; i < first + count && !rc; i++) {

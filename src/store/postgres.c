@@ -22,7 +22,10 @@ struct store {
 	char *url, *replica;
 	struct spool_stream stream;
 	struct session *session; /* NULL: to be connected */
-	struct copy_plan plan;   /* of the batch that is being written */
+	struct copy_plan plans[2];
+	struct copy_plan *plan;             /* of the batch that is being written */
+	struct copy_plan *ahead;            /* of the one after it; the other of plans */
+	const struct spool_batch *ahead_of; /* NULL: nothing is planned ahead */
 	struct buf chunk;
 	unsigned staged_left; /* batches that still go through the staging tables */
 	bool has_staging;     /* this connection has the staging tables */
@@ -51,8 +54,10 @@ enum err_kind store_new(struct store **ret, const struct store_options *options,
 	s->replica = copy_text(options->replica);
 	if (!s->url || !s->replica)
 		rc = err_set(err, ERR_FATAL, "out of memory for the store");
-	if (!rc)
-		rc = copy_plan_init(&s->plan, STORE_BATCH_ROWS, err);
+	for (size_t i = 0; i < ARRAY_LEN(s->plans) && !rc; i++)
+		rc = copy_plan_init(&s->plans[i], STORE_BATCH_ROWS, err);
+	s->plan = &s->plans[0];
+	s->ahead = &s->plans[1];
 	if (rc) {
 		store_free(s);
 		return rc;
@@ -66,6 +71,7 @@ static void disconnect(struct store *s)
 	session_close(s->session);
 	s->session = NULL;
 	s->has_staging = false;
+	s->ahead_of = NULL; /* the caller goes back to the cursor, and reads anew */
 }
 
 void store_free(struct store *s)
@@ -73,7 +79,8 @@ void store_free(struct store *s)
 	if (!s)
 		return;
 	disconnect(s);
-	copy_plan_release(&s->plan);
+	for (size_t i = 0; i < ARRAY_LEN(s->plans); i++)
+		copy_plan_release(&s->plans[i]);
 	buf_release(&s->chunk);
 	free(s->url);
 	free(s->replica);
@@ -396,7 +403,7 @@ static enum err_kind write_staged(struct store *s, struct job *job, const struct
 
 static enum err_kind attempt(struct store *s, struct job *job, struct err *err)
 {
-	const struct copy_plan *plan = &s->plan;
+	const struct copy_plan *plan = s->plan;
 	const bool staged = s->staged_left > 0;
 	const struct part lines = {staged ? "pg_temp.staged_lines" : "flytrail.log_lines",
 				   COPY_LINE_COLUMNS, plan->lines, plan->line_count, copy_put_line};
@@ -458,9 +465,9 @@ static enum err_kind ensure_days(struct store *s, const char *kind, const struct
 
 static enum err_kind ensure_partitions(struct store *s, struct err *err)
 {
-	enum err_kind rc = ensure_days(s, "log_lines", s->plan.lines, s->plan.line_count, err);
+	enum err_kind rc = ensure_days(s, "log_lines", s->plan->lines, s->plan->line_count, err);
 
-	return rc ? rc : ensure_days(s, NULL, s->plan.events, s->plan.event_count, err);
+	return rc ? rc : ensure_days(s, NULL, s->plan->events, s->plan->event_count, err);
 }
 
 /* What to do about a failed attempt. */
@@ -511,11 +518,33 @@ static enum err_kind write_batch(struct store *s, struct job *job, struct err *e
 	return err_set(err, ERR_RETRY, "a batch did not go in after %d attempts", ATTEMPTS_MAX);
 }
 
+void store_plan(struct store *s, const struct spool_batch *next)
+{
+	struct err aside; /* store_write() meets it again, and tells */
+	enum err_kind rc = copy_plan_fill(s->ahead, next, 0, next->count, &aside);
+
+	s->ahead_of = rc ? NULL : next;
+}
+
+/* Takes the plan that was made ahead, or makes it now. */
+static enum err_kind take_plan(struct store *s, const struct store_job *wanted, struct err *err)
+{
+	bool is_ahead = s->ahead_of == wanted->batch && wanted->first == 0 &&
+			wanted->count == s->ahead->frame_count;
+	struct copy_plan *plan = s->ahead;
+
+	if (!is_ahead)
+		return copy_plan_fill(s->plan, wanted->batch, wanted->first, wanted->count, err);
+	s->ahead = s->plan;
+	s->plan = plan;
+	s->ahead_of = NULL;
+	return ERR_NONE;
+}
+
 enum err_kind store_write(struct store *s, const struct store_job *wanted, struct store_result *ret,
 			  struct err *err)
 {
 	struct job job = {
-		.context = {.batch = wanted->batch, .plan = &s->plan, .stream = s->stream.uuid},
 		.after_seq = wanted->after_seq,
 		.meanwhile = {.call = wanted->meanwhile, .arg = wanted->arg},
 	};
@@ -524,9 +553,11 @@ enum err_kind store_write(struct store *s, const struct store_job *wanted, struc
 	REQUIRE(wanted->count > 0);
 	if (!s->session)
 		return err_set(err, ERR_RETRY, "not connected to Postgres");
-	rc = copy_plan_fill(&s->plan, wanted->batch, wanted->first, wanted->count, err);
+	rc = take_plan(s, wanted, err);
 	if (rc)
 		return rc;
+	job.context = (struct copy_context){
+		.batch = wanted->batch, .plan = s->plan, .stream = s->stream.uuid};
 	job.last_seq = wanted->batch->frames[wanted->first + wanted->count - 1].seq;
 	rc = write_batch(s, &job, err);
 	if (rc == ERR_RETRY || rc == ERR_FATAL || rc == ERR_CONFIG)
