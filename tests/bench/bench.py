@@ -25,8 +25,9 @@ sys.path.insert(0, os.path.join(HERE, "..", "support"))
 import lab  # noqa: E402
 
 STALL_RATE = 50000
-PUBLISH_SHARE = 0.85  # of the rate of COPY: more than is asked for, and no flood
+PUBLISH_SHARE = 0.75  # of the rate of COPY: more than is asked for, and no flood
 POLL_SECONDS = 0.05
+ASK_SECONDS = 0.5
 WAIT_SECONDS = 300
 QUIET_SECONDS = 1.5  # a cursor that stands still so long has arrived
 
@@ -136,7 +137,8 @@ class Bench:
         return int(self.postgres.psql("select coalesce(max(cursor_seq), 0) from flytrail.streams")[0][0])
 
     def await_delivered(self):
-        """The moment at which the cursor, once it moved, came to rest."""
+        """Waits until the cursor, once it moved, has come to rest. Returns when the last batch
+        began to be committed, on the wall clock: asking more often would be load itself."""
         last, moved = 0, time.monotonic()
         while last == 0 or time.monotonic() - moved < QUIET_SECONDS:
             if time.monotonic() - moved > WAIT_SECONDS:
@@ -144,8 +146,9 @@ class Bench:
             now = self.delivered()
             if now != last:
                 last, moved = now, time.monotonic()
-            time.sleep(POLL_SECONDS)
-        return moved
+            time.sleep(ASK_SECONDS)
+        return float(self.postgres.psql(
+            "select extract(epoch from max(updated_at)) from flytrail.streams")[0][0])
 
     def publish(self, rate=None, count=None):
         """natspub, started: the whole file, or count generated lines."""
@@ -195,7 +198,7 @@ class Bench:
             for process in processes:
                 self.await_connected(process)
             before = cpu_seconds(processes[0].pid)
-            begun = time.monotonic()
+            begun = time.time()
             publisher = self.publish(rate=publish_rate)
             ended = self.await_delivered()
             used = cpu_seconds(processes[0].pid) - before
