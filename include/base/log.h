@@ -11,15 +11,22 @@
  * else returns an err. The event is a constant from base/log_events.def.
  * Never logged: a record's bytes, a connection string, a token, a header.
  *
- * Repeats: the same event is printed at most once in LOG_REPEAT_SECONDS, with
- * the count of those held back in "repeated".
+ * Repeats: the same event with the same "error" is printed at most once in
+ * LOG_REPEAT_SECONDS, with the count of those held back in "repeated"; of one
+ * event LOG_CAUSES_MAX errors at most. An info is printed once more when a warn
+ * or an error was printed since: that trouble is over has to be told.
  * Threads: any; one lock, one write(2) a line.
  * Limits:  LOG_FIELDS_MAX fields, LOG_LINE_BYTES_MAX bytes.
  */
 
 #include "base/err.h"
 
-enum { LOG_REPEAT_SECONDS = 60, LOG_FIELDS_MAX = 12, LOG_LINE_BYTES_MAX = 2048 };
+enum {
+	LOG_REPEAT_SECONDS = 60,
+	LOG_CAUSES_MAX = 4,
+	LOG_FIELDS_MAX = 12,
+	LOG_LINE_BYTES_MAX = 2048
+};
 
 enum log_level { LOG_INFO, LOG_WARN, LOG_ERROR };
 

@@ -18,17 +18,20 @@ struct line {
 	size_t len;
 };
 
-/* When an event was last printed, and how often it was held back since. */
+/* When an event was last printed with a cause, and how often it was held back since. */
 struct repeat {
 	bool printed;
+	uint64_t cause; /* a hash of its error */
 	int64_t printed_ns;
 	uint64_t held_back;
+	uint64_t troubles; /* that had been printed by then */
 };
 
 static struct {
 	struct lock lock;
 	/* guarded by lock */
-	struct repeat repeats[LOG_EVENT_COUNT];
+	struct repeat repeats[LOG_EVENT_COUNT][LOG_CAUSES_MAX];
+	uint64_t troubles; /* warns and errors that were printed */
 } state = {
 	.lock = {.mutex = PTHREAD_MUTEX_INITIALIZER, .rank = LOCK_RANK_log},
 };
@@ -96,18 +99,55 @@ static const char *level_name(enum log_level level)
 	return "error";
 }
 
-/* Whether this one is printed; *ret_repeated: how many were not since the last that was. */
-static bool is_due(enum log_event event, uint64_t *ret_repeated)
+/* FNV-1a, of the field "error"; events without one have one cause. */
+static uint64_t cause_of(const struct log_field *fields, size_t count)
 {
-	struct repeat *r = &state.repeats[event];
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < count; i++) {
+		if (!fields[i].text || strcmp(fields[i].key, "error") != 0)
+			continue;
+		for (const char *c = fields[i].text; *c != '\0'; c++)
+			hash = (hash ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
+	}
+	return hash;
+}
+
+/* The cause's own place, or else the one that was printed longest ago. */
+static struct repeat *find_repeat(enum log_event event, uint64_t cause)
+{
+	struct repeat *oldest = &state.repeats[event][0];
+
+	for (size_t i = 0; i < LOG_CAUSES_MAX; i++) {
+		struct repeat *r = &state.repeats[event][i];
+
+		if (!r->printed || r->cause == cause)
+			return r;
+		if (r->printed_ns < oldest->printed_ns)
+			oldest = r;
+	}
+	return oldest;
+}
+
+/* Whether this one is printed; *ret_repeated: how many were not since the last that was. */
+static bool is_due(enum log_level level, enum log_event event, uint64_t cause,
+		   uint64_t *ret_repeated)
+{
 	int64_t now_ns = time_monotonic_ns();
+	struct repeat *r;
 	bool due;
 
 	lock_take(&state.lock);
-	due = !r->printed || now_ns - r->printed_ns >= LOG_REPEAT_SECONDS * NS_PER_S;
+	r = find_repeat(event, cause);
+	due = !r->printed || now_ns - r->printed_ns >= LOG_REPEAT_SECONDS * NS_PER_S ||
+	      (level == LOG_INFO && r->troubles < state.troubles);
 	if (due) {
 		*ret_repeated = r->held_back;
-		*r = (struct repeat){.printed = true, .printed_ns = now_ns};
+		state.troubles += level != LOG_INFO;
+		*r = (struct repeat){.printed = true,
+				     .cause = cause,
+				     .printed_ns = now_ns,
+				     .troubles = state.troubles};
 	} else {
 		r->held_back++;
 	}
@@ -124,7 +164,7 @@ void log_write(enum log_level level, enum log_event event, const struct log_fiel
 	int len;
 
 	REQUIRE(event < LOG_EVENT_COUNT && count <= LOG_FIELDS_MAX);
-	if (!is_due(event, &repeated))
+	if (!is_due(level, event, cause_of(fields, count), &repeated))
 		return;
 	len = snprintf(line.bytes, sizeof(line.bytes),
 		       "{\"ts\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"",

@@ -4,6 +4,7 @@
 
 enum { POOL_WAIT_MS = 100 };
 
+/* While it is away that is told again and again; the log keeps it to once a minute. */
 static void tell_connection(struct intake *in, bool *connected, bool first)
 {
 	const char *why = NULL;
@@ -11,7 +12,7 @@ static void tell_connection(struct intake *in, bool *connected, bool first)
 
 	atomic_store(&in->status->source_why, now ? NULL : why);
 	atomic_store(&in->status->source_connected, now);
-	if (now == *connected && !first)
+	if (now && *connected && !first)
 		return;
 	*connected = now;
 	if (now)

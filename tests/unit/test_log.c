@@ -134,6 +134,38 @@ static void repeats_are_counted_and_told_later(void **state)
 	json_free(line);
 }
 
+static void each_cause_is_told_within_bounds(void **state)
+{
+	static const char *const causes[] = {"away", "wrong password", "full", "read-only", "more"};
+	struct json *line;
+
+	(void)state;
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < ARRAY_LEN(causes); i++)
+			log_warn(store_retry, LOG_NUMBER("wait_ms", round),
+				 LOG_TEXT("error", causes[i]));
+	}
+	assert_int_equal(count_lines(take_output()), LOG_CAUSES_MAX);
+	fault_step_clock(LOG_REPEAT_SECONDS * NS_PER_S);
+	log_warn(store_retry, LOG_TEXT("error", causes[1]));
+	line = take_line();
+	assert_true(json_number(json_member(line, "repeated")) == 2);
+	json_free(line);
+}
+
+static void that_trouble_is_over_is_always_told(void **state)
+{
+	(void)state;
+	log_info(store_connected, LOG_NUMBER("cursor", 1));
+	log_info(store_connected, LOG_NUMBER("cursor", 2));
+	assert_int_equal(count_lines(take_output()), 1);
+	for (int i = 0; i < 3; i++) {
+		log_warn(store_retry, LOG_TEXT("error", "away"));
+		log_info(store_connected, LOG_NUMBER("cursor", 3));
+	}
+	assert_int_equal(count_lines(take_output()), 2);
+}
+
 static void no_text_is_too_long_for_a_line(void **state)
 {
 	static const char *const pieces[] = {"x",   "\"", "\x01", "\xc3\xa9", "\xf0\x9f\x99\x82",
@@ -215,6 +247,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_line_is_one_json_object, begin_capture,
 						end_capture),
 		cmocka_unit_test_setup_teardown(repeats_are_counted_and_told_later, begin_capture,
+						end_capture),
+		cmocka_unit_test_setup_teardown(each_cause_is_told_within_bounds, begin_capture,
+						end_capture),
+		cmocka_unit_test_setup_teardown(that_trouble_is_over_is_always_told, begin_capture,
 						end_capture),
 		cmocka_unit_test_setup_teardown(no_text_is_too_long_for_a_line, begin_capture,
 						end_capture),
