@@ -355,9 +355,10 @@ static void wait_to_retry(struct consumer *c, const struct err *why)
 static void wait_parked(struct consumer *c, const struct err *why)
 {
 	status_set_store(c->o.status, STORE_PARKED, why->text);
-	log_error(store_parked, LOG_TEXT("error", why->text));
 	if (c->o.finite)
-		life_fail(c->o.life, why);
+		life_fail(c->o.life, why); /* and that is told at the end */
+	else
+		log_error(store_parked, LOG_TEXT("error", why->text));
 	life_wait(c->o.life, CONSUMER_PARKED_MS * NS_PER_MS);
 }
 

@@ -14,8 +14,12 @@ static enum err_kind make_partitions(const struct housekeeper_options *o, struct
 	rc = store_new(&store, &options, err);
 	if (rc == ERR_NONE)
 		rc = store_connect(store, &cursor, err);
-	if (rc == ERR_NONE)
+	/* Why Postgres cannot be reached is told by the consumer. */
+	if (rc == ERR_NONE) {
 		rc = store_make_partitions(store, err);
+		if (rc)
+			log_warn(partition_failed, LOG_TEXT("error", err->text));
+	}
 	store_free(store);
 	return rc;
 }
@@ -27,10 +31,8 @@ void housekeeper_run(const struct housekeeper_options *options)
 	while (life_state(options->life) == LIFE_RUNNING) {
 		int64_t wait_s = HOUSEKEEPER_SECONDS;
 
-		if (make_partitions(options, &err)) {
-			log_warn(partition_failed, LOG_TEXT("error", err.text));
+		if (make_partitions(options, &err))
 			wait_s = HOUSEKEEPER_RETRY_SECONDS;
-		}
 		life_wait(options->life, wait_s * NS_PER_S);
 	}
 }
