@@ -171,7 +171,9 @@ static enum err_kind open_spool(struct run *r, struct err *err)
 	enum err_kind rc;
 
 	rc = file_make_folder(c->spool_dir, err);
-	if (rc == ERR_NONE && options.max_bytes == 0) {
+	if (rc)
+		return err_wrap(err, "FLYTRAIL_SPOOL_DIR");
+	if (options.max_bytes == 0) {
 		rc = file_volume(c->spool_dir, &total, &free_bytes, err);
 		if (rc == ERR_NONE)
 			options.max_bytes = total / 100 * SPOOL_SHARE_PERCENT;

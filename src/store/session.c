@@ -59,7 +59,10 @@ static const char *one_line(const char *words, char text[TEXT_BYTES])
 	for (; *words != '\0' && len + 1 < TEXT_BYTES; words++) {
 		if (*words == '\n' && strncmp(words, "\nLOCATION:", strlen("\nLOCATION:")) == 0)
 			break;
-		text[len++] = *words == '\n' || *words == '\t' ? ' ' : *words;
+		if (*words != '\n' && *words != '\t' && *words != ' ')
+			text[len++] = *words;
+		else if (len > 0 && text[len - 1] != ' ')
+			text[len++] = ' ';
 	}
 	while (len > 0 && text[len - 1] == ' ')
 		len--;
