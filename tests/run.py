@@ -32,10 +32,12 @@ UNIT_SECONDS = 120
 UNIT_SANITIZED_SECONDS = 300
 CHECK_SECONDS = 240
 INTEGRATION_SECONDS = 240
+INTEGRATION_SANITIZED_SECONDS = 400
 CRASH_SECONDS = 480
 TIDY_FILES_AT_ONCE = 5
-# Unit tests whose module has threads: these run under ThreadSanitizer as well.
-THREADED = re.compile(r"^test_(lock|queue|log|spool(?!_crash)|pipeline|committer|consumer|run|status"
+# Unit tests whose module has threads: these run under ThreadSanitizer as well. Not spool_crash:
+# a process that is killed has nothing to say.
+THREADED = re.compile(r"^test_(?!spool_crash)(lock|queue|log|spool(?!_crash)|pipeline|committer|consumer|run|status"
                       r"|nats|source|http|health|life|lines)")
 
 BUILDS = {
@@ -53,6 +55,8 @@ class Step:
 
     def __init__(self, name, command, seconds, needs=(), cases="one", order=50):
         self.name = name
+        self.env = {}
+        self.report = None  # where sanitizers of programs that it starts write
         self.command = command
         self.seconds = seconds
         self.needs = list(needs)
@@ -111,6 +115,24 @@ def python_steps(folder, seconds, order):
         yield Step(f"{folder}/{name[5:]}", command, seconds, ["build/release"], "tap", order)
 
 
+def sanitized_steps():
+    """`flytrail run` from end to end, watched by a sanitizer."""
+    for kind in ("tsan", "asan"):
+        step = Step(f"integration/run ({kind})",
+                    [sys.executable, "tests/support/cases.py", "tests/integration/test_run.py"],
+                    INTEGRATION_SANITIZED_SECONDS, ["build/release", f"build/{kind}"], "tap", 15)
+        step.report = os.path.join(ROOT, build_dir(kind), "report")
+        to_report = f"log_path={step.report}"
+        step.env = {
+            "FLYTRAIL_BINARY": os.path.join(ROOT, build_dir(kind), "flytrail"),
+            "ASAN_OPTIONS": to_report,
+            "UBSAN_OPTIONS": to_report,
+            # A drain that runs out of time leaves threads that wait for Postgres: on purpose.
+            "TSAN_OPTIONS": f"halt_on_error=1:report_thread_leaks=0:{to_report}",
+        }
+        yield step
+
+
 def tidy_steps():
     sources = sorted(glob.glob("src/**/*.c", root_dir=ROOT, recursive=True))
     for at in range(0, len(sources), TIDY_FILES_AT_ONCE):
@@ -137,12 +159,13 @@ def check_steps():
 
 def all_steps():
     yield build_step("release", ["all", "unit"], 0)
-    yield build_step("asan", ["unit"], 1)
-    yield build_step("tsan", ["unit"], 2)
+    yield build_step("asan", ["all", "unit"], 1)
+    yield build_step("tsan", ["all", "unit"], 2)
     yield build_step("fuzz", ["fuzz-targets"], 3)
     yield build_step("clang", ["all", "unit"], 4)
     # The longest first, so that the end is not one worker waiting for the other.
     yield from python_steps("crash", CRASH_SECONDS, order=10)
+    yield from sanitized_steps()
     yield from python_steps("integration", INTEGRATION_SECONDS, order=20)
     yield from unit_steps()
     yield from check_steps()
@@ -184,12 +207,21 @@ def count_tap(step, output, code):
         step.failed += 1
 
 
+def take_reports(step):
+    """What a sanitizer said about a program that the step started, and that may be gone since."""
+    found = ""
+    for path in glob.glob(f"{step.report}.*") if step.report else ():
+        with open(path, encoding="utf-8", errors="replace") as file:
+            found += file.read()
+        os.remove(path)
+    return found
+
+
 def run_command(step, output_file):
     """The exit code, or None when the time was up."""
-    environment = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP",
-                       ASAN_OPTIONS="detect_leaks=1:abort_on_error=0",
-                       UBSAN_OPTIONS="print_stacktrace=1", TSAN_OPTIONS="halt_on_error=1",
-                       PYTHONDONTWRITEBYTECODE="1")
+    environment = {**os.environ, "CMOCKA_MESSAGE_OUTPUT": "TAP", "TSAN_OPTIONS": "halt_on_error=1",
+                   "UBSAN_OPTIONS": "print_stacktrace=1", "PYTHONDONTWRITEBYTECODE": "1",
+                   **step.env}
     with subprocess.Popen(step.command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output_file,
                           stderr=subprocess.STDOUT, env=environment,
                           start_new_session=True) as process:
@@ -230,17 +262,22 @@ class Runner:
             step.failed = 1
             self.finish(step, f"FAIL  {step.name}: not run, {broken[0]} failed")
             return
+        take_reports(step)  # of an earlier run
         start = time.monotonic()
         with tempfile.TemporaryFile() as output_file:
             code = run_command(step, output_file)
             output_file.seek(0)
             output = output_file.read().decode("utf-8", "replace")
+        reports = take_reports(step)
         if step.cases == "tap":
             count_tap(step, output, code)
         elif code == 0:
             step.passed = 1
         else:
             step.failed = 1
+        if reports:
+            step.failed += 1
+            output += reports
         taken = time.monotonic() - start
         counts = f"{step.passed} passed" + (f", {step.failed} FAILED" if step.failed else "")
         text = f"{'FAIL' if step.failed else 'ok':5} {step.name}: {counts} ({taken:.1f} s)"

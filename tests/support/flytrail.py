@@ -23,6 +23,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BINARY = os.environ.get("FLYTRAIL_BINARY", os.path.join(ROOT, "build", "flytrail"))
 NATSPUB = os.path.join(ROOT, "build", "tests", "support", "natspub")
 STOP_SECONDS = 60
+# What tests/run.py tells a binary with sanitizers.
+SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")
 
 
 class Flytrail:
@@ -37,6 +39,7 @@ class Flytrail:
             "FLYTRAIL_SPOOL_MAX_BYTES": "1GiB",
             "FLYTRAIL_DRAIN_SECONDS": "20",
             "FLYTRAIL_LISTEN": f"127.0.0.1:{self.port}",
+            **{name: os.environ[name] for name in SANITIZERS if name in os.environ},
             **env,
         }
         self.process = None
