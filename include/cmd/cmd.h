@@ -39,6 +39,16 @@ NODISCARD int cmd_read_config(struct config *ret, unsigned for_flags);
 /* Prints the findings, a line each: "bad: ...", "unknown: ...", "warning: ...". */
 void cmd_print_report(FILE *out, const struct config_report *report);
 
+/* What `run` and `classify` are told: [--app APP] [FILE...|-], in any order. */
+struct cmd_input {
+	const char **paths; /* lent from argv; free() the array */
+	size_t path_count;
+	const char *app; /* "" where none is named */
+};
+
+/* CMD_OK; or says on stderr what is wrong. ret->paths may be set in any case. */
+NODISCARD int cmd_read_input(struct cmd_input *ret, int argc, char **argv);
+
 /* True when the command got no arguments; else says on stderr that it takes none. */
 NODISCARD bool cmd_takes_no_arguments(int argc, char **argv);
 

@@ -1,5 +1,5 @@
 /*
- * flytrail classify [FILE...] [--app APP]: what each line is, without database or configuration.
+ * flytrail classify [--app APP] [FILE...|-]: what each line is, without database or configuration.
  *
  * The same input gives the same output on any day: a time is taken however old it is, and there is
  * no time of arrival.
@@ -17,9 +17,7 @@
 enum { OUT_BYTES_MAX = 64 * 1024 * 1024, OUT_FLUSH_BYTES = 256 * 1024 };
 
 struct classify_job {
-	const char **paths;
-	size_t path_count;
-	const char *app;
+	struct cmd_input input;
 	struct source source;
 	struct batch *batch;
 	struct stages *stages;
@@ -28,34 +26,37 @@ struct classify_job {
 	bool reader_gone; /* nobody reads our output any more */
 };
 
-static int usage(const char *what, const char *argument)
+static int usage(const char *command, const char *what, const char *argument)
 {
-	(void)fprintf(stderr,
-		      "flytrail: classify: %s%s; it is: flytrail classify [FILE...] [--app APP]\n",
-		      what, argument);
+	(void)fprintf(stderr, "flytrail: %s: %s%s; it is: flytrail %s [--app APP] [FILE...|-]\n",
+		      command, what, argument, command);
 	return CMD_USAGE;
 }
 
-/* Sorts the arguments into job; the paths are lent from argv. */
-static int read_arguments(struct classify_job *job, int argc, char **argv)
+int cmd_read_input(struct cmd_input *ret, int argc, char **argv)
 {
 	bool only_paths = false;
 
+	*ret = (struct cmd_input){.app = "", .paths = calloc((size_t)argc, sizeof(*ret->paths))};
+	if (!ret->paths) {
+		(void)fprintf(stderr, "flytrail: out of memory\n");
+		return CMD_FAILED;
+	}
 	for (int i = 1; i < argc; i++) {
 		const char *a = argv[i];
 
 		if (only_paths || a[0] != '-' || a[1] == '\0')
-			job->paths[job->path_count++] = a;
+			ret->paths[ret->path_count++] = a;
 		else if (strcmp(a, "--") == 0)
 			only_paths = true;
 		else if (strncmp(a, "--app=", 6) == 0)
-			job->app = a + 6;
-		else if (strcmp(a, "--app") == 0 && i + 1 < argc)
-			job->app = argv[++i];
+			ret->app = a + 6;
+		else if (strcmp(a, "--app") != 0)
+			return usage(argv[0], "there is no option ", a);
+		else if (i + 1 < argc)
+			ret->app = argv[++i];
 		else
-			return usage(strcmp(a, "--app") == 0 ? "a name must follow "
-							     : "there is no option ",
-				     a);
+			return usage(argv[0], "a name must follow ", a);
 	}
 	return CMD_OK;
 }
@@ -97,14 +98,14 @@ static enum err_kind classify_batch(struct classify_job *job, struct err *err)
 
 static enum err_kind classify_all(struct classify_job *job, struct err *err)
 {
-	struct stages_options options = {.app = span_text(job->app), .any_time = true};
+	struct stages_options options = {.app = span_text(job->input.app), .any_time = true};
 	bool last = false;
 	enum err_kind rc = stages_new(&job->stages, &options, err);
 
 	if (rc == ERR_NONE)
 		rc = batch_new(&job->batch, err);
 	if (rc == ERR_NONE)
-		rc = lines_open(&job->source, job->paths, job->path_count, err);
+		rc = lines_open(&job->source, job->input.paths, job->input.path_count, err);
 	while (rc == ERR_NONE && !last && !job->reader_gone) {
 		batch_reset(job->batch);
 		rc = job->source.ops->read(job->source.ctx, job->batch, err);
@@ -122,7 +123,7 @@ static void release(struct classify_job *job)
 	batch_free(job->batch);
 	stages_free(job->stages);
 	buf_release(&job->out);
-	free(job->paths);
+	free(job->input.paths);
 	free(job);
 }
 
@@ -130,18 +131,14 @@ int cmd_classify(int argc, char **argv)
 {
 	struct classify_job *job = calloc(1, sizeof(*job));
 	struct err err;
-	int result = CMD_FAILED;
+	int result;
 
-	if (job)
-		job->paths = calloc((size_t)argc, sizeof(*job->paths));
-	if (job == NULL || job->paths == NULL) {
-		free(job);
+	if (!job) {
 		(void)fprintf(stderr, "flytrail: out of memory\n");
 		return CMD_FAILED;
 	}
-	job->app = "";
 	buf_init(&job->out, OUT_BYTES_MAX);
-	result = read_arguments(job, argc, argv);
+	result = cmd_read_input(&job->input, argc, argv);
 	/* So that a reader that goes away is seen as EPIPE. */
 	if (result == CMD_OK && signal(SIGPIPE, SIG_IGN) != SIG_ERR &&
 	    classify_all(job, &err) != ERR_NONE) {

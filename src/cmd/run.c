@@ -7,7 +7,7 @@
 #include "source/nats.h"
 
 #include <inttypes.h>
-#include <string.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { FINDINGS_BYTES = 1536 }; /* of one log line */
@@ -15,9 +15,7 @@ enum { FINDINGS_BYTES = 1536 }; /* of one log line */
 struct run_command {
 	struct config config;
 	struct status status;
-	const char *const *files; /* NULL: the log stream */
-	size_t file_count;
-	const char *app;
+	struct cmd_input input; /* no path: the log stream */
 	bool progress_shown;
 };
 
@@ -44,7 +42,7 @@ static enum err_kind open_lines(void *arg, int64_t last_accepted_ns, struct sour
 	const struct run_command *command = arg;
 
 	(void)last_accepted_ns; /* files keep what they hold: nothing is missed */
-	return lines_open(ret, command->files, command->file_count, err);
+	return lines_open(ret, command->input.paths, command->input.path_count, err);
 }
 
 static void show_progress(void *arg)
@@ -82,42 +80,25 @@ static bool read_config(struct config *c, unsigned for_flags)
 	return report.bad_count == 0;
 }
 
-static bool read_arguments(struct run_command *command, int argc, char **argv)
-{
-	int i = 1;
-
-	if (argc > 2 && strcmp(argv[1], "--app") == 0) {
-		command->app = argv[2];
-		i = 3;
-	}
-	if (i < argc) {
-		command->files = (const char *const *)argv + i;
-		command->file_count = (size_t)(argc - i);
-	}
-	for (; i < argc; i++)
-		if (argv[i][0] == '-' && argv[i][1] != '\0')
-			return false;
-	return command->app[0] == '\0' || command->files;
-}
-
 static int run(struct run_command *command)
 {
+	bool from_files = command->input.path_count > 0;
 	struct run_options options = {
 		.config = &command->config,
 		.status = &command->status,
-		.open_source = command->files ? open_lines : open_nats,
+		.open_source = from_files ? open_lines : open_nats,
 		.arg = command,
-		.app = span_text(command->app),
+		.app = span_text(command->input.app),
 	};
 	struct http *http = NULL;
 	struct err err;
 	int status;
 
-	if (command->files && isatty(STDERR_FILENO))
+	if (from_files && isatty(STDERR_FILENO))
 		options.progress = show_progress;
 	status_init(&command->status);
 	/* Health is asked of a service; a file that is read in may stand beside one. */
-	if (!command->files && http_start(&http, command->config.listen, &command->status, &err)) {
+	if (!from_files && http_start(&http, command->config.listen, &command->status, &err)) {
 		log_error(fatal, LOG_TEXT("error", err.text));
 		status = err.kind == ERR_CONFIG ? CMD_USAGE : CMD_FAILED;
 	} else {
@@ -130,22 +111,33 @@ static int run(struct run_command *command)
 	return status;
 }
 
-int cmd_run(int argc, char **argv)
+/* The arguments are good. */
+static int start(struct run_command *command)
 {
-	struct run_command command = {.app = ""};
+	bool from_files = command->input.path_count > 0;
 	struct err err;
 
-	if (!read_arguments(&command, argc, argv)) {
-		(void)fprintf(stderr, "usage: flytrail run [--app APP] [FILE...|-]\n"
-				      "Without a file it reads the organisation's log stream.\n");
+	if (!from_files && command->input.app[0] != '\0') {
+		(void)fprintf(stderr, "flytrail: run: --app names the application of files, and "
+				      "no file is named; - is stdin\n");
 		return CMD_USAGE;
 	}
 	if (lifecycle_harden(&err)) {
 		log_error(fatal, LOG_TEXT("error", err.text));
 		return CMD_FAILED;
 	}
-	if (!read_config(&command.config,
-			 CONFIG_FOR_STORE | (command.files ? 0u : CONFIG_FOR_NATS)))
+	if (!read_config(&command->config, CONFIG_FOR_STORE | (from_files ? 0u : CONFIG_FOR_NATS)))
 		return CMD_USAGE;
-	return run(&command);
+	return run(command);
+}
+
+int cmd_run(int argc, char **argv)
+{
+	struct run_command command = {.progress_shown = false};
+	int status = cmd_read_input(&command.input, argc, argv);
+
+	if (status == CMD_OK)
+		status = start(&command);
+	free(command.input.paths);
+	return status;
 }

@@ -219,6 +219,16 @@ class Files(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("migrate", done.stderr)
 
+    def test_its_arguments_are_those_of_classify(self):
+        line = "2026-05-03T22:14:18Z app[0e286551c30586] ams [info]hello\n"
+        self.assertEqual(self.run_on(line, "--app=web-1", stdin=True).returncode, 0)
+        self.assertEqual(self.world.count("app = 'web-1'"), 1)
+        for words in (["--app"], ["--app", "web"], ["--bogus"]):
+            done = subprocess.run([flytrail.BINARY, "run", *words], capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 2)
+            self.assertEqual(done.stderr.count("\n"), 1)
+            self.assertIn(words[0], done.stderr)
+
     def test_a_file_that_is_not_there_is_named(self):
         done = self.run_on("", "/nonexistent/lines")
         self.assertNotEqual(done.returncode, 0)
