@@ -285,6 +285,9 @@ class Runner:
             why = f"no end within {step.seconds} s" if code is None else f"exit {code}"
             lines = output.splitlines()[-OUTPUT_LINES_SHOWN:]
             text += "\n" + "\n".join(f"    | {line}" for line in lines) + f"\n    | {why}"
+        elif "(asan)" not in step.name:
+            shown = [line[3:] for line in output.splitlines() if line.startswith("## ")]
+            text += "".join(f"\n    | {line}" for line in shown)
         self.finish(step, text)
 
     def work(self):

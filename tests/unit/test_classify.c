@@ -101,9 +101,10 @@ static void assert_span(struct span s, const char *text)
 		fail_msg("\"%.*s\" is not \"%s\"", (int)s.len, s.data, text);
 }
 
+/* tests/run.py shows lines that begin with ## although all is well. */
 static void print_confusion(size_t (*counts)[CLASS_COUNT])
 {
-	print_message("%-14s %8s %8s  found as\n", "class", "lines", "right");
+	print_message("## %-14s %8s %8s  found as\n", "class", "lines", "right");
 	for (size_t label = 0; label < CLASS_COUNT; label++) {
 		size_t sum = 0;
 
@@ -111,7 +112,7 @@ static void print_confusion(size_t (*counts)[CLASS_COUNT])
 			sum += counts[label][found];
 		if (sum == 0)
 			continue;
-		print_message("%-14s %8zu %8zu ", class_name((enum line_class)label), sum,
+		print_message("## %-14s %8zu %8zu ", class_name((enum line_class)label), sum,
 			      counts[label][label]);
 		for (size_t found = 0; found < CLASS_COUNT; found++) {
 			if (counts[label][found])
