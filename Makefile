@@ -132,8 +132,10 @@ $(BUILD)/tests/bench/%: tests/bench/%.c
 	$(call SAY,CC) $(CC) $(CFLAGS_ALL) $(LINK) -o $@ $< $(LIBS)
 
 # Ratios measured in one run; tests/bench/RESULTS.md keeps what it printed.
-bench: all $(BUILD)/tests/bench/count_nats
-	python3 tests/bench/bench.py $(BUILD)
+bench:
+	@$(PACKAGES_FOR) demo
+	@$(MAKE) --no-print-directory all $(BUILD)/tests/bench/count_nats
+	@python3 tests/bench/bench.py $(BUILD)
 
 format:
 	clang-format-14 -i $$(git ls-files '*.c' '*.h')
