@@ -1,8 +1,10 @@
 """Bad input: each line is a stored row that says what it is, and its neighbours are rows, too.
 
-The same lines come once through NATS and once through a file, into a real Postgres.
+The same lines come once through NATS and once through a file, into a real Postgres, and once
+through `flytrail classify`.
 """
 
+import base64
 import hashlib
 import itertools
 import json
@@ -57,6 +59,7 @@ def whole(name, payload, word, **more):
 
 
 LONG = b"y" * (2 * MIB)
+FAR = {"1970": "1970-01-01T00:00:00Z", "2262": "2262-04-11T23:47:16.854775807Z"}
 MANY_FIELDS = line(more=b"".join(b',"f%d":%d' % (n, n) for n in range(200)))
 ITEMS = [
     whole("no JSON, by NATS", b"Killed", "not_json", ways=["nats"]),
@@ -107,10 +110,10 @@ ITEMS = [
     whole("NUL, as it is", b"a\0b", "not_json", ways=["nats"], message="a\ufffdb", raw=b"a\0b"),
     Item("terminal escapes", line(b'"\\u001b[2J\\u001b]0;owned\\u0007\\u001b[31mred\\u001b[0m"'),
          message="\x1b[2J\x1b]0;owned\x07\x1b[31mred\x1b[0m"),
-    Item("the year 1970", line(timestamp=b'"1970-01-01T00:00:00Z"'),
-         {"time": "out_of_range", "claimed_time": "1970-01-01T00:00:00Z"}, message="hello"),
-    Item("the year 2262", line(timestamp=b'"2262-04-11T23:47:16.854775807Z"'),
-         {"time": "out_of_range", "claimed_time": "2262-04-11T23:47:16.854775807Z"}, message="hello"),
+    Item("the year 1970", line(timestamp=b'"%s"' % FAR["1970"].encode()),
+         {"time": "out_of_range", "claimed_time": FAR["1970"]}, message="hello"),
+    Item("the year 2262", line(timestamp=b'"%s"' % FAR["2262"].encode()),
+         {"time": "out_of_range", "claimed_time": FAR["2262"]}, message="hello"),
     Item("the year 9999", line(timestamp=b'"9999-12-31T23:59:59Z"'),
          {"time": "unreadable", "claimed_time": "9999-12-31T23:59:59Z"}, message="hello"),
     Item("a time that is none", line(timestamp=b'"yesterday"'),
@@ -140,11 +143,14 @@ class BadInput(unittest.TestCase):
     def rows(self):
         sql = ("SELECT message, encode(raw, 'hex'), coalesce(attributes, '{}'), class, app, region, machine_id, "
                "occurred_at, observed_at FROM flytrail.log_lines ORDER BY seq")
-        return [dict(zip(COLUMNS, row)) for row in self.world.pg.psql(sql)]
+        rows = [dict(zip(COLUMNS, row)) for row in self.world.pg.psql(sql)]
+        for row in rows:
+            row["raw"] = row["raw"] and bytes.fromhex(row["raw"])
+            row["attributes"] = json.loads(row["attributes"])
+        return rows
 
-    def check(self, way):
+    def check(self, way, rows):
         items = [item for item in ITEMS if way in item.ways]
-        rows = self.rows()
         self.assertEqual([row["message"] for row in rows[::2]],
                          [f"neighbour {n}" for n in range(len(items) + 1)])
         self.assertEqual(len(rows), 2 * len(items) + 1)
@@ -153,10 +159,8 @@ class BadInput(unittest.TestCase):
                 self.check_item(item, row)
 
     def check_item(self, item, row):
-        attributes = json.loads(row["attributes"])
-        got = {key: attributes.get(key) for key in item.marks}
-        self.assertEqual(got, item.marks, f"all attributes: {row['attributes'][:1000]}")
-        row["raw"] = row["raw"] and bytes.fromhex(row["raw"])
+        got = {key: row["attributes"].get(key) for key in item.marks}
+        self.assertEqual(got, item.marks, f"all attributes: {str(row['attributes'])[:1000]}")
         for column, value in item.columns.items():
             self.assertTrue(row[column] == value, f"{column} is {str(row[column])[:200]!r}")
         self.assertEqual(row["class"], "app_log")
@@ -179,20 +183,38 @@ class BadInput(unittest.TestCase):
         with open(ft.log_path, "rb") as log:
             self.check_silent(log.read())
         self.assertEqual(self.world.gaps(), [])
-        self.check("nats")
+        self.check("nats", self.rows())
 
-    def test_through_a_file(self):
+    def write_file(self):
         path = os.path.join(self.world.folder, "bad-lines")
         with open(path, "wb") as out:
             out.write(neighbour(0) + b"\n")
             for n, item in enumerate(item for item in ITEMS if "file" in item.ways):
                 out.write(item.payload + b"\n" + neighbour(n + 1) + b"\n")
+        return path
+
+    def test_by_classify(self):
+        """Without a time of arrival: a time is taken however far away, or there is none."""
+        done = subprocess.run([flytrail.BINARY, "classify", self.write_file()], capture_output=True, timeout=60,
+                              check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        for row in rows:
+            row["raw"] = base64.b64decode(row["raw"]) if row.get("raw") else None
+            row["attributes"] = row["attributes"] or {}
+            if row["occurred_at"] and row["occurred_at"][:4] in ("1970", "2262"):
+                row["attributes"].update(time="out_of_range", claimed_time=FAR[row["occurred_at"][:4]])
+                row["occurred_at"] = None
+        self.check("file", rows)
+
+    def test_through_a_file(self):
+        path = self.write_file()
         env = {**self.world.env(), "FLYTRAIL_SPOOL_DIR": os.path.join(self.world.folder, "spool"),
                "FLYTRAIL_SPOOL_MAX_BYTES": "256MiB"}
         done = subprocess.run([flytrail.BINARY, "run", path], env=env, capture_output=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.check_silent(done.stderr)
-        self.check("file")
+        self.check("file", self.rows())
 
 
 if __name__ == "__main__":
