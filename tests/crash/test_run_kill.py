@@ -15,7 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import flytrail  # noqa: E402
 
-KILLS = int(os.environ.get("FLYTRAIL_CHECK_KILLS", "60"))
+KILLS = int(os.environ.get("FLYTRAIL_CHECK_KILLS", "200"))
 RATE = 15000
 # A line is accepted this long after it came: 10 ms to gather, 50 ms to commit, a busy machine.
 SLACK_SECONDS = 0.5
