@@ -97,7 +97,7 @@ void intake_run(struct intake *in)
 	}
 	tell_last_gaps(in);
 	queue_close(in->filled);
-	atomic_store(&in->life->input_ended, true);
+	atomic_store(&in->life->input_ended, !more);
 	atomic_store(&in->life->source_done, true);
 	life_wake(in->life);
 }

@@ -516,6 +516,10 @@ static int tell_end(struct run *r)
 	if (life_failure(&r->life, &why)) {
 		log_error(fatal, LOG_TEXT("error", why.text));
 		status = RUN_FAILED;
+	} else if (!r->intake.source.ops->live && !atomic_load(&r->life.input_ended)) {
+		log_warn(input_unread, LOG_TEXT("do", "run it again on the same input: what is "
+						      "stored already is not stored twice"));
+		status = RUN_FAILED;
 	}
 	log_info(stopped,
 		 LOG_NUMBER("left_in_spool",

@@ -213,6 +213,21 @@ class Files(unittest.TestCase):
         rows = self.world.pg.psql("SELECT app, machine_id, message FROM flytrail.log_lines")
         self.assertEqual(rows, [["web-9", "0e286551c30586", "hello"]])
 
+    def test_an_input_that_was_not_read_to_its_end_is_no_success(self):
+        with subprocess.Popen(
+                [flytrail.BINARY, "run", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+                text=True, env={"FLYTRAIL_DATABASE_URL": self.world.pg.url("flytrail_writer"),
+                                "FLYTRAIL_SPOOL_MAX_BYTES": "64MiB",
+                                "FLYTRAIL_SPOOL_DIR": f"{self.world.folder}/spool"}) as run:
+            run.stdin.write(self.lines(10))
+            run.stdin.flush()
+            self.world.await_rows(10)
+            run.terminate()
+            told = run.stderr.read()
+            self.assertEqual(run.wait(30), 1)
+        self.assertIn("input_unread", told)
+        self.assertEqual(self.world.count(), 10)
+
     def test_a_store_that_needs_an_operator_ends_it_with_a_sentence(self):
         self.world.pg.psql("DROP SCHEMA flytrail CASCADE")
         done = self.run_on(self.lines(10))
