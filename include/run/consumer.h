@@ -7,8 +7,8 @@
  *	connect -> go to Postgres's own cursor -> write batch after batch
  *
  * What an error leads to:
- *	ERR_RETRY   wait 1 s, then twice as long, up to CONSUMER_WAIT_MS_MAX, for
- *	            ever; connect again, read the cursor again, rewind to it
+ *	ERR_RETRY   wait as base/backoff.h says, for ever; connect again, read the cursor
+ *	            again, rewind to it
  *	ERR_REJECT  halve the batch until one record is left; that one goes to the
  *	            dead letters, and a fact says so
  *	ERR_CONFIG  parked: said once a minute, tried again every CONSUMER_PARKED_MS,
@@ -32,8 +32,6 @@
 #include "spool/spool.h"
 
 enum {
-	CONSUMER_WAIT_MS_MIN = 1000,
-	CONSUMER_WAIT_MS_MAX = 60 * 1000,
 	CONSUMER_PARKED_MS = 60 * 1000,
 	CONSUMER_GATHER_MS = 1000, /* after a batch's first record, unless it is full before */
 };

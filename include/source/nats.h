@@ -6,8 +6,8 @@
  *
  * The connection is made by the first read, and again for ever: by the library
  * while it can, by this module where the library gives up (it closes for good
- * at the second authorisation error). Between attempts the wait grows from 1 s
- * to NATS_WAIT_MS_MAX, with jitter. What may be missing is told as gaps: see
+ * at the second authorisation error). Between attempts it waits as
+ * base/backoff.h says. What may be missing is told as gaps: see
  * source/gap_track.h.
  *
  * Ownership: nats_open() copies the options.
@@ -19,8 +19,6 @@
 #include "source/source.h"
 
 enum {
-	NATS_WAIT_MS_MIN = 1000,
-	NATS_WAIT_MS_MAX = 60 * 1000,
 	NATS_PING_MS = 10 * 1000, /* a server that says nothing is given up after */
 	NATS_PINGS_OUT = 2,       /* so many of these */
 	NATS_PENDING_BYTES = 8 * 1024 * 1024,
@@ -42,9 +40,6 @@ NODISCARD enum err_kind nats_open(struct source *ret, const struct nats_options 
 
 /* A token as `fly tokens create` prints it, without `FlyV1 ` or `Bearer `. A pure function. */
 struct span nats_bare_token(struct span token);
-
-/* How long to wait before attempt number attempt (from 1), with jitter from random. Pure. */
-int64_t nats_wait_ms(int attempt, uint64_t random);
 
 const char *nats_library_version(void); /* of nats.c */
 

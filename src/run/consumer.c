@@ -1,5 +1,6 @@
 #include "run/consumer.h"
 
+#include "base/backoff.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/time.h"
@@ -328,24 +329,9 @@ static enum err_kind work(struct consumer *c, struct err *err)
 	}
 }
 
-static int64_t wait_ms(unsigned failures)
-{
-	int64_t ms = CONSUMER_WAIT_MS_MIN;
-	struct err ignored;
-	uint32_t random = 0;
-
-	for (unsigned i = 1; i < failures && ms < CONSUMER_WAIT_MS_MAX; i++)
-		ms *= 2;
-	if (ms > CONSUMER_WAIT_MS_MAX)
-		ms = CONSUMER_WAIT_MS_MAX;
-	if (hash_random(&random, sizeof(random), &ignored))
-		random = 0; /* no jitter then */
-	return ms / 2 + (int64_t)(random % (uint64_t)(ms / 2 + 1));
-}
-
 static void wait_to_retry(struct consumer *c, const struct err *why)
 {
-	int64_t ms = wait_ms(++c->failures);
+	int64_t ms = backoff_random_ms(++c->failures);
 
 	status_set_store(c->o.status, STORE_RETRYING, why->text);
 	log_warn(store_retry, LOG_TEXT("error", why->text), LOG_NUMBER("wait_ms", ms));

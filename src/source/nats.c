@@ -1,5 +1,6 @@
 #include "source/nats.h"
 
+#include "base/backoff.h"
 #include "base/time.h"
 #include "source/gap_track.h"
 
@@ -36,7 +37,7 @@ struct nats {
 	struct gap_track gaps;
 	uint64_t ordinal;
 	unsigned losses_seen;
-	int attempt;          /* to connect, since the last success */
+	unsigned attempt;     /* to connect, since the last success */
 	int64_t try_again_ns; /* on the monotonic clock */
 	int64_t asked_ns;     /* on the monotonic clock: the last question to the server */
 	bool confirmed;       /* the server has the subscription */
@@ -58,29 +59,6 @@ static const char WHY_DENIED[] =
 	"the NATS server refuses the subscription: the token may not read SUBJECT";
 static const char WHY_LOST[] = "the connection to the NATS server was lost";
 static const char WHY_SILENT[] = "the NATS server does not answer";
-
-int64_t nats_wait_ms(int attempt, uint64_t random)
-{
-	int64_t wait_ms = NATS_WAIT_MS_MIN;
-
-	for (int i = 1; i < attempt && wait_ms < NATS_WAIT_MS_MAX; i++)
-		wait_ms *= 2;
-	if (wait_ms > NATS_WAIT_MS_MAX)
-		wait_ms = NATS_WAIT_MS_MAX;
-	/* Between half and all of it, so that replicas do not come back in step. */
-	return wait_ms / 2 + (int64_t)(random % (uint64_t)(wait_ms / 2 + 1));
-}
-
-static uint64_t any_number(void)
-{
-	struct err ignored;
-	uint64_t n = 0;
-
-	/* Without randomness the jitter is that of the clock: good enough for a wait. */
-	if (hash_random(&n, sizeof(n), &ignored))
-		n = (uint64_t)time_now_ns() / 1000;
-	return n;
-}
 
 /* The library's callbacks: they run on its threads and only leave a mark. */
 
@@ -105,7 +83,7 @@ static int64_t on_wait(natsConnection *nc, int attempt, void *arg)
 {
 	(void)nc;
 	(void)arg;
-	return nats_wait_ms(attempt, any_number());
+	return backoff_random_ms(attempt > 0 ? (unsigned)attempt : 1);
 }
 
 static void look_at_drops(struct nats *n)
@@ -134,7 +112,7 @@ static void give_up(struct nats *n, const char *why)
 	gap_track_lost(&n->gaps, time_now_ns());
 	atomic_store(&n->why, why);
 	n->attempt++;
-	n->try_again_ns = time_monotonic_ns() + nats_wait_ms(n->attempt, any_number()) * NS_PER_MS;
+	n->try_again_ns = time_monotonic_ns() + backoff_random_ms(n->attempt) * NS_PER_MS;
 }
 
 static const char *why_not_connected(const struct nats *n, natsStatus s)

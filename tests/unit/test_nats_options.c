@@ -97,26 +97,6 @@ static void a_token_loses_its_scheme_and_nothing_else(void **state)
 	assert_bare("  ", "");
 }
 
-static void waits_double_up_to_a_minute_and_differ(void **state)
-{
-	static const int64_t longest_ms[] = {1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
-
-	(void)state;
-	for (int i = 0; i < (int)ARRAY_LEN(longest_ms); i++) {
-		int64_t longest = longest_ms[i];
-
-		assert_int_equal(nats_wait_ms(i + 1, 0), longest / 2);
-		assert_int_equal(nats_wait_ms(i + 1, (uint64_t)longest / 2), longest);
-		for (uint64_t random = 0; random < 3000; random += 7) {
-			int64_t ms = nats_wait_ms(i + 1, random);
-
-			assert_true(ms >= longest / 2 && ms <= longest);
-		}
-	}
-	assert_int_equal(nats_wait_ms(1000000, UINT64_MAX) <= NATS_WAIT_MS_MAX, 1);
-	assert_true(nats_wait_ms(0, 0) > 0);
-}
-
 static void a_server_that_is_away_is_no_error_but_a_gap(void **state)
 {
 	struct nats_options options = good;
@@ -163,7 +143,6 @@ int main(void)
 		cmocka_unit_test(what_the_library_cannot_escape_is_refused),
 		cmocka_unit_test(what_is_missing_is_named),
 		cmocka_unit_test(a_token_loses_its_scheme_and_nothing_else),
-		cmocka_unit_test(waits_double_up_to_a_minute_and_differ),
 		cmocka_unit_test(a_server_that_is_away_is_no_error_but_a_gap),
 		cmocka_unit_test(a_source_that_was_never_read_closes),
 	};
