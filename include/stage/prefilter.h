@@ -6,7 +6,9 @@
  *
  * Nearly every text holds none, so that pass is what redaction costs. At each
  * byte the next three, letters folded, are hashed into a table that fits the
- * first-level cache; only where it says so is a word compared.
+ * first-level cache; only where it says so is a word compared. x86-64 asks a
+ * coarser question first, of 16 places at once: whether the half-bytes of those
+ * three are ones that some word of the same group begins with.
  *
  * Ownership: lends the words.
  * Threads:   constant after init.
@@ -20,6 +22,7 @@ enum {
 	PREFILTER_WORDS_MAX = 255, /* a word's number plus one fits a byte */
 	PREFILTER_WORD_BYTES_MIN = 3,
 	PREFILTER_HASH_BITS = 12,
+	PREFILTER_HALF_BYTES = 16,
 };
 
 struct prefilter_word {
@@ -32,6 +35,10 @@ struct prefilter {
 	const struct prefilter_word *words;
 	uint8_t heads[1 << PREFILTER_HASH_BITS]; /* number of the first word, 0: none */
 	uint8_t next[PREFILTER_WORDS_MAX];       /* chains words of one hash, likewise */
+	/* A bit a group of words: those that have this half-byte in their first, second, third
+	 * byte. */
+	uint8_t low[PREFILTER_WORD_BYTES_MIN][PREFILTER_HALF_BYTES];
+	uint8_t high[PREFILTER_WORD_BYTES_MIN][PREFILTER_HALF_BYTES];
 };
 
 /* Where in a text a word stands; begin with {0}. */

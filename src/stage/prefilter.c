@@ -1,6 +1,8 @@
 #include "stage/prefilter.h"
 
-#include "base/bytes.h"
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 /* Folds both cases of a letter; what else falls together is told apart by compare(). */
 #define FOLD_3_BYTES UINT32_C(0x00dfdfdf)
@@ -17,6 +19,26 @@ static uint32_t three_bytes(const char *s)
 	       (uint32_t)(uint8_t)s[2] << 16;
 }
 
+static void add_half_bytes(struct prefilter *p, size_t place, uint8_t group, unsigned char c)
+{
+	p->low[place][c & 0x0f] |= group;
+	p->high[place][c >> 4] |= group;
+}
+
+/* Words of one group begin with one of few bytes, so that few others look like them. */
+static void add_to_group(struct prefilter *p, const struct prefilter_word *word)
+{
+	uint8_t group = (uint8_t)(1 << (word->text.data[0] & 7));
+
+	for (size_t i = 0; i < PREFILTER_WORD_BYTES_MIN; i++) {
+		unsigned char c = (unsigned char)word->text.data[i];
+
+		add_half_bytes(p, i, group, c);
+		if (word->any_case && c >= 'a' && c <= 'z')
+			add_half_bytes(p, i, group, (unsigned char)(c - ('a' - 'A')));
+	}
+}
+
 void prefilter_init(struct prefilter *p, const struct prefilter_word *words, size_t count)
 {
 	REQUIRE(count <= PREFILTER_WORDS_MAX);
@@ -28,6 +50,7 @@ void prefilter_init(struct prefilter *p, const struct prefilter_word *words, siz
 		head = &p->heads[hash(three_bytes(words[i].text.data))];
 		p->next[i] = *head;
 		*head = (uint8_t)(i + 1);
+		add_to_group(p, &words[i]);
 	}
 }
 
@@ -51,21 +74,84 @@ static bool stands_at(const struct prefilter_word *word, struct span text, size_
 }
 
 /* The first place from pos on where a word may stand, or text.len. */
-static size_t skip_to_candidate(const struct prefilter *p, struct span text, size_t pos)
+static size_t skip_one_by_one(const struct prefilter *p, struct span text, size_t pos)
 {
-	const char *s = text.data;
-
-	/* Four bytes at a time are read, three are used. */
-	for (; pos + 4 <= text.len; pos++) {
-		if (p->heads[hash(get_u32_le((const uint8_t *)s + pos))])
-			return pos;
-	}
-	for (; pos + 3 <= text.len; pos++) {
-		if (p->heads[hash(three_bytes(s + pos))])
+	for (; pos + PREFILTER_WORD_BYTES_MIN <= text.len; pos++) {
+		if (p->heads[hash(three_bytes(text.data + pos))])
 			return pos;
 	}
 	return text.len;
 }
+
+#if defined(__x86_64__)
+
+enum {
+	PLACES = 16, /* looked at in one go */
+	WINDOW_BYTES = PLACES + PREFILTER_WORD_BYTES_MIN - 1,
+};
+
+#define SHUFFLE_TARGET __attribute__((target("ssse3")))
+
+SHUFFLE_TARGET static inline __m128i load(const void *bytes)
+{
+	return _mm_loadu_si128((const __m128i *)bytes);
+}
+
+/* The groups that have a word with these bytes at this place in it. */
+SHUFFLE_TARGET static inline __m128i groups_of(const struct prefilter *p, size_t place, __m128i c)
+{
+	const __m128i half = _mm_set1_epi8(0x0f);
+	__m128i low = _mm_shuffle_epi8(load(p->low[place]), _mm_and_si128(c, half));
+	__m128i high =
+		_mm_shuffle_epi8(load(p->high[place]), _mm_and_si128(_mm_srli_epi16(c, 4), half));
+
+	return _mm_and_si128(low, high);
+}
+
+/* A bit for each of PLACES places at which a word of some group may stand. */
+SHUFFLE_TARGET static inline unsigned places_of(const struct prefilter *p, const char *window)
+{
+	__m128i groups = groups_of(p, 0, load(window));
+
+	for (size_t i = 1; i < PREFILTER_WORD_BYTES_MIN; i++)
+		groups = _mm_and_si128(groups, groups_of(p, i, load(window + i)));
+	return ~(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(groups, _mm_setzero_si128())) & 0xffff;
+}
+
+SHUFFLE_TARGET static size_t skip_by_windows(const struct prefilter *p, struct span text,
+					     size_t pos)
+{
+	while (pos + PREFILTER_WORD_BYTES_MIN <= text.len) {
+		/* The last window reaches back over places that were looked at. */
+		size_t start = pos + WINDOW_BYTES <= text.len ? pos : text.len - WINDOW_BYTES;
+		unsigned places = places_of(p, text.data + start) >> (pos - start);
+
+		for (; places != 0; places &= places - 1) {
+			size_t at = pos + (size_t)__builtin_ctz(places);
+
+			if (p->heads[hash(three_bytes(text.data + at))])
+				return at;
+		}
+		pos = start + PLACES;
+	}
+	return text.len;
+}
+
+static size_t skip_to_candidate(const struct prefilter *p, struct span text, size_t pos)
+{
+	if (text.len >= WINDOW_BYTES && __builtin_cpu_supports("ssse3"))
+		return skip_by_windows(p, text, pos);
+	return skip_one_by_one(p, text, pos);
+}
+
+#else
+
+static size_t skip_to_candidate(const struct prefilter *p, struct span text, size_t pos)
+{
+	return skip_one_by_one(p, text, pos);
+}
+
+#endif
 
 bool prefilter_find(const struct prefilter *p, struct span text, struct prefilter_place *place)
 {

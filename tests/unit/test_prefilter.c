@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -73,6 +74,44 @@ static void what_only_begins_like_a_word_is_none(void **state)
 	assert_found(":\x0f/", "");
 }
 
+/* Long texts are looked at in windows, and the last one reaches back: no place may fall between. */
+static void a_word_is_found_at_every_place_of_every_length(void **state)
+{
+	enum { LEN_MAX = 70 };
+	char text[LEN_MAX];
+
+	(void)state;
+	for (size_t len = 3; len <= LEN_MAX; len++) {
+		for (size_t at = 0; at + 3 <= len; at++) {
+			struct prefilter_place place = {0};
+
+			memset(text, 'e', len); /* what a word begins with, everywhere */
+			memcpy(text + at, "eyJ", 3);
+			assert_true(prefilter_find(&prefilter, span_of(text, len), &place));
+			assert_int_equal(place.pos, at);
+			assert_int_equal(place.word->owner, 2);
+			assert_false(prefilter_find(&prefilter, span_of(text, len), &place));
+		}
+	}
+}
+
+static void no_byte_behind_the_text_is_taken_for_it(void **state)
+{
+	static const char text[] = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxkey";
+
+	(void)state;
+	for (size_t len = 0; len + 1 < sizeof(text); len++) {
+		struct prefilter_place place = {0};
+		/* A copy of its own, whose end a sanitizer knows. */
+		char *copy = malloc(len + 1);
+
+		assert_non_null(copy);
+		memcpy(copy, text, len);
+		assert_false(prefilter_find(&prefilter, span_of(copy, len), &place));
+		free(copy);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -80,6 +119,8 @@ int main(void)
 		cmocka_unit_test(case_matters_only_where_it_should),
 		cmocka_unit_test(all_words_at_one_place_are_found),
 		cmocka_unit_test(what_only_begins_like_a_word_is_none),
+		cmocka_unit_test(a_word_is_found_at_every_place_of_every_length),
+		cmocka_unit_test(no_byte_behind_the_text_is_taken_for_it),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, NULL);
