@@ -17,7 +17,8 @@
 /* Bytes of the character at the start of s: 1 to 4; 0 when there is none. */
 size_t utf8_char(struct span s);
 
-bool utf8_is_valid(struct span s);
+/* Characters alone, and no NUL: what a text of Postgres can hold. */
+bool utf8_is_text(struct span s);
 
 enum { UTF8_CHAR_BYTES_MAX = 4 };
 

@@ -63,17 +63,77 @@ struct codec_reader {
 	bool bad;
 };
 
-struct codec_reader codec_reader(struct span payload);
-uint8_t codec_get_u8(struct codec_reader *r);
-int64_t codec_get_i64(struct codec_reader *r);
-void codec_get_id(struct codec_reader *r, struct id *ret);
+static inline struct codec_reader codec_reader(struct span payload)
+{
+	const uint8_t *at = (const uint8_t *)payload.data;
+
+	return (struct codec_reader){.at = at, .end = payload.len > 0 ? at + payload.len : at};
+}
+
+/* Lends len bytes; NULL, and the reader is bad, where there are not so many. */
+static inline const uint8_t *codec_take(struct codec_reader *r, size_t len)
+{
+	const uint8_t *at = r->at;
+
+	if (r->bad || len > (size_t)(r->end - r->at)) {
+		r->bad = true;
+		return NULL;
+	}
+	r->at += len;
+	return at;
+}
+
+static inline uint8_t codec_get_u8(struct codec_reader *r)
+{
+	const uint8_t *at = codec_take(r, 1);
+
+	return at ? *at : 0;
+}
+
+static inline int64_t codec_get_i64(struct codec_reader *r)
+{
+	const uint8_t *at = codec_take(r, 8);
+
+	return at ? (int64_t)get_u64_le(at) : 0;
+}
+
+static inline void codec_get_id(struct codec_reader *r, struct id *ret)
+{
+	const uint8_t *at = codec_take(r, ID_BYTES);
+
+	if (at)
+		memcpy(ret->bytes, at, ID_BYTES);
+}
 
 /* A byte below count, which is how enums stand in a payload. */
-unsigned codec_get_enum(struct codec_reader *r, unsigned count);
-struct span codec_get_text(struct codec_reader *r);
+static inline unsigned codec_get_enum(struct codec_reader *r, unsigned count)
+{
+	unsigned value = codec_get_u8(r);
+
+	if (value < count)
+		return value;
+	r->bad = true;
+	return 0;
+}
+
+/* A varint that is not of one byte. */
+size_t codec_get_long_varint(struct codec_reader *r);
+
+static inline struct span codec_get_text(struct codec_reader *r)
+{
+	bool is_short = !r->bad && r->at < r->end && *r->at < 0x80;
+	size_t len = is_short ? *r->at++ : codec_get_long_varint(r);
+	const uint8_t *at = codec_take(r, len);
+
+	return at ? span_of(at, len) : SPAN("");
+}
+
 struct span codec_get_attributes(struct codec_reader *r);
 
 /* Nothing was bad, and nothing is left. */
-bool codec_is_done(const struct codec_reader *r);
+static inline bool codec_is_done(const struct codec_reader *r)
+{
+	return !r->bad && r->at == r->end;
+}
 
 #endif

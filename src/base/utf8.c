@@ -35,8 +35,17 @@ size_t utf8_char(struct span s)
 	return len;
 }
 
-/* Bytes at the start of s that are plain ASCII, found eight at a time. */
-static size_t ascii_prefix(struct span s)
+/* Eight bytes, of which none is NUL or past ASCII. */
+static bool is_plain(uint64_t word)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+
+	/* Taking one from each byte sets the high bit of one that was NUL. */
+	return ((word | (word - ones)) & (ones << 7)) == 0;
+}
+
+/* Bytes at the start of s that are ASCII without NUL, found eight at a time. */
+static size_t plain_prefix(struct span s)
 {
 	size_t at = 0;
 
@@ -44,23 +53,23 @@ static size_t ascii_prefix(struct span s)
 		uint64_t word;
 
 		memcpy(&word, s.data + at, sizeof(word));
-		if (word & UINT64_C(0x8080808080808080))
+		if (!is_plain(word))
 			break;
 	}
-	while (at < s.len && (unsigned char)s.data[at] < 0x80)
+	while (at < s.len && s.data[at] > 0)
 		at++;
 	return at;
 }
 
-bool utf8_is_valid(struct span s)
+bool utf8_is_text(struct span s)
 {
 	for (;;) {
 		size_t len;
 
-		s = span_after(s, ascii_prefix(s));
+		s = span_after(s, plain_prefix(s));
 		if (s.len == 0)
 			return true;
-		len = utf8_char(s);
+		len = s.data[0] != '\0' ? utf8_char(s) : 0;
 		if (len == 0)
 			return false;
 		s = span_after(s, len);

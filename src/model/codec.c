@@ -11,59 +11,7 @@ size_t codec_texts_bound(const struct span *texts, size_t count)
 	return bound;
 }
 
-struct codec_reader codec_reader(struct span payload)
-{
-	const uint8_t *at = (const uint8_t *)payload.data;
-
-	return (struct codec_reader){.at = at, .end = payload.len > 0 ? at + payload.len : at};
-}
-
-/* len bytes, or NULL when there are not so many. */
-static const uint8_t *take(struct codec_reader *r, size_t len)
-{
-	const uint8_t *at = r->at;
-
-	if (r->bad || len > (size_t)(r->end - r->at)) {
-		r->bad = true;
-		return NULL;
-	}
-	r->at += len;
-	return at;
-}
-
-uint8_t codec_get_u8(struct codec_reader *r)
-{
-	const uint8_t *at = take(r, 1);
-
-	return at ? *at : 0;
-}
-
-int64_t codec_get_i64(struct codec_reader *r)
-{
-	const uint8_t *at = take(r, 8);
-
-	return at ? (int64_t)get_u64_le(at) : 0;
-}
-
-void codec_get_id(struct codec_reader *r, struct id *ret)
-{
-	const uint8_t *at = take(r, ID_BYTES);
-
-	if (at)
-		memcpy(ret->bytes, at, ID_BYTES);
-}
-
-unsigned codec_get_enum(struct codec_reader *r, unsigned count)
-{
-	unsigned value = codec_get_u8(r);
-
-	if (value < count)
-		return value;
-	r->bad = true;
-	return 0;
-}
-
-static size_t get_varint(struct codec_reader *r)
+size_t codec_get_long_varint(struct codec_reader *r)
 {
 	uint64_t value = 0;
 
@@ -81,26 +29,10 @@ static size_t get_varint(struct codec_reader *r)
 	return 0;
 }
 
-static struct span lend(struct codec_reader *r, size_t len)
-{
-	const uint8_t *at = take(r, len);
-
-	return at ? span_of(at, len) : SPAN("");
-}
-
-struct span codec_get_text(struct codec_reader *r)
-{
-	return lend(r, get_varint(r));
-}
-
 struct span codec_get_attributes(struct codec_reader *r)
 {
-	const uint8_t *len = take(r, 4);
+	const uint8_t *len = codec_take(r, 4);
+	const uint8_t *at = len ? codec_take(r, get_u32_le(len)) : NULL;
 
-	return len ? lend(r, get_u32_le(len)) : SPAN("");
-}
-
-bool codec_is_done(const struct codec_reader *r)
-{
-	return !r->bad && r->at == r->end;
+	return at ? span_of(at, get_u32_le(len)) : SPAN("");
 }

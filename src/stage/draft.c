@@ -9,11 +9,6 @@ static const char *const own_keys[] = {
 	"message_bytes",    "message_sha256", "raw_bytes",    "raw_sha256",    "attributes_dropped",
 };
 
-static bool is_fine(struct span s)
-{
-	return s.len == 0 || (!memchr(s.data, '\0', s.len) && utf8_is_valid(s));
-}
-
 /* Bytes at the start of s, which is not empty, that become one character. */
 static size_t next_char(struct span s, bool *good)
 {
@@ -64,7 +59,7 @@ struct span draft_hold(struct arena *arena, struct span s, bool *changed)
 	size_t room, at = 0;
 	char *out;
 
-	if (is_fine(s))
+	if (utf8_is_text(s))
 		return s;
 	*changed = true;
 	room = held_bytes(s);

@@ -14,10 +14,9 @@ static void write_and_read(struct span text)
 	buf_init(&b, 6 * text.len + 2);
 	json_write_text(&b, text);
 	REQUIRE(!b.failed);
-	REQUIRE(utf8_is_valid(span_of(b.data, b.len)));
+	REQUIRE(utf8_is_text(span_of(b.data, b.len)));
 	REQUIRE(json_parse(&again, span_of(b.data, b.len), &err) == ERR_NONE);
-	REQUIRE(!utf8_is_valid(text) || memchr(text.data, '\0', text.len) ||
-		span_equal(json_text(again), text));
+	REQUIRE(!utf8_is_text(text) || span_equal(json_text(again), text));
 	json_free(again);
 	buf_release(&b);
 }

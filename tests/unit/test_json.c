@@ -240,7 +240,7 @@ static void whatever_is_written_reads_back_as_valid_text(void **state)
 		buf_reset(&b);
 		json_write_text(&b, span_of(&byte, 1));
 		root = parse(span_of(b.data, b.len));
-		assert_true(utf8_is_valid(json_text(root)));
+		assert_true(utf8_is_text(json_text(root)));
 		assert_true(c == 0 || c >= 0x80 || span_equal(json_text(root), span_of(&byte, 1)));
 		json_free(root);
 	}

@@ -70,23 +70,25 @@ static void no_other_bytes_are(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		assert_int_equal(utf8_char(span_text(cases[i])), 0);
-		assert_false(utf8_is_valid(span_text(cases[i])));
+		assert_false(utf8_is_text(span_text(cases[i])));
 	}
 }
 
-static void a_text_is_valid_when_all_of_it_is(void **state)
+static void a_text_is_one_when_all_of_it_is(void **state)
 {
 	char text[64];
 
 	(void)state;
-	assert_true(utf8_is_valid(SPAN("")));
-	assert_true(utf8_is_valid(
-		SPAN("plain \0 and \xc3\xa9 \xf0\x9f\x99\x82 long enough for words")));
+	assert_true(utf8_is_text(SPAN("")));
+	assert_true(utf8_is_text(
+		SPAN("plain \x01\x7f and \xc3\xa9 \xf0\x9f\x99\x82 long enough for words")));
 	for (size_t at = 0; at < sizeof(text); at++) {
 		memset(text, 'x', sizeof(text));
-		assert_true(utf8_is_valid(span_of(text, sizeof(text))));
+		assert_true(utf8_is_text(span_of(text, sizeof(text))));
 		text[at] = '\xff';
-		assert_false(utf8_is_valid(span_of(text, sizeof(text))));
+		assert_false(utf8_is_text(span_of(text, sizeof(text))));
+		text[at] = '\0';
+		assert_false(utf8_is_text(span_of(text, sizeof(text))));
 	}
 }
 
@@ -99,7 +101,7 @@ static void a_cut_splits_no_character(void **state)
 		struct span cut = utf8_cut(text, max);
 
 		assert_true(cut.len <= max && cut.len + 3 >= (max < text.len ? max : text.len));
-		assert_true(utf8_is_valid(cut));
+		assert_true(utf8_is_text(cut));
 	}
 	assert_int_equal(utf8_cut(text, text.len).len, text.len);
 	assert_int_equal(utf8_cut(SPAN("\x80\x80\x80\x80\x80\x80"), 5).len, 2);
@@ -110,7 +112,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_code_point_but_surrogates_is_a_character),
 		cmocka_unit_test(no_other_bytes_are),
-		cmocka_unit_test(a_text_is_valid_when_all_of_it_is),
+		cmocka_unit_test(a_text_is_one_when_all_of_it_is),
 		cmocka_unit_test(a_cut_splits_no_character),
 	};
 
