@@ -33,7 +33,7 @@ ifeq ($(shell uname -m),x86_64)
 HARDEN += -fcf-protection
 endif
 ifeq ($(SAN),)
-OPT = -O2 -g -D_FORTIFY_SOURCE=3 $(HARDEN)
+OPT = -O3 -g -D_FORTIFY_SOURCE=3 $(HARDEN)
 LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack
 else
 OPT = -O1 -g -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer

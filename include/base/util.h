@@ -11,6 +11,10 @@
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 #define NORETURN __attribute__((noreturn))
 
+/* For a large buffer on the stack that is written before it is read, where every record passes:
+ * the build clears all others. */
+#define NOT_CLEARED __attribute__((uninitialized))
+
 #define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
 
 #define NS_PER_S INT64_C(1000000000)

@@ -56,7 +56,8 @@ static uint8_t *put_part(uint8_t *at, struct span part)
 static void add_line(struct hasher *h, const struct id_parts *line)
 {
 	const size_t numbers_len = 3 * 4 + 8; /* three lengths and the time */
-	uint8_t bytes[ID_SHORT_BYTES], time[8];
+	NOT_CLEARED uint8_t bytes[ID_SHORT_BYTES];
+	uint8_t time[8];
 	uint8_t *at = bytes;
 
 	put_u64_be(time, (uint64_t)line->occurred_ns);

@@ -317,7 +317,7 @@ void classify(struct arena *arena, struct record *record)
 {
 	unsigned from = record_from(record);
 	struct line line;
-	struct fields fields;
+	NOT_CLEARED struct fields fields;
 	const struct rule *rule = NULL;
 
 	line_split(record->message, &line);

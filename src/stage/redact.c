@@ -463,7 +463,7 @@ static void tell_counts(const struct redactor *r, struct arena *arena, struct re
  */
 static bool fields_are_clean(const struct redactor *r, struct span *const fields[FIELDS])
 {
-	char joined[JOINED_BYTES_MAX];
+	NOT_CLEARED char joined[JOINED_BYTES_MAX];
 	struct prefilter_place place = {0};
 	size_t len = 0;
 
