@@ -17,7 +17,7 @@
  *	{?}...{/}      what may be absent as a whole; not nested
  *
  * A field takes the longest run of bytes that its type allows, at least one
- * (names and paths leave the dots that end a sentence), and no choice is ever
+ * (names, paths and words leave the dots that end a sentence), and no choice is ever
  * taken back (but for leaving out one {?}), so matching takes time linear in
  * the line.
  *

@@ -187,7 +187,7 @@ static size_t scan_quoted(struct span s)
 
 static size_t scan_word(struct span s)
 {
-	return scan_run(s, is_word_char);
+	return scan_undotted(s, is_word_char);
 }
 
 static size_t scan_version(struct span s)
