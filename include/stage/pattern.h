@@ -16,9 +16,10 @@
  *	{one|other}    one of these literals, the first that stands there
  *	{?}...{/}      what may be absent as a whole; not nested
  *
- * A field takes the longest run of bytes that its type allows, at least one,
- * and no choice is ever taken back (but for leaving out one {?}), so matching
- * takes time linear in the line.
+ * A field takes the longest run of bytes that its type allows, at least one
+ * (names, paths and words leave the dots that end a sentence), and no choice is ever
+ * taken back (but for leaving out one {?}), so matching takes time linear in
+ * the line.
  *
  * Ownership: what is matched lends from the line and the pattern.
  * Threads:   pure functions over constants.

@@ -9,7 +9,7 @@
  * text that says what; the rule's pattern (stage/pattern.h) is about the text.
  *
  *	(none)          runner, proxy and health; init before 2023
- *	LINE_INIT       "\x1b[32m INFO\x1b[0m ", " INFO ", "INFO "; any level
+ *	LINE_INIT       "\x1b[32m INFO\x1b[0m ", " INFO ", "INFO "; or WARN, ERROR
  *	LINE_KERNEL     "[  258.930660] "
  *	LINE_HALLPASS   "2026/03/07 15:20:03 ", and a level that belongs to the text
  *	LINE_FIRECRACKER "2026-03-03T17:47:04.971114147 [01KJTCYPJ7AB66RHPA8RC360K8:main] "

@@ -62,7 +62,7 @@ static bool is_address_char(char c)
 
 static bool is_path_char(char c)
 {
-	return is_plain(c) && !is_one_of(c, ":,'`");
+	return is_plain(c) && !is_one_of(c, ":,'`;!?");
 }
 
 static bool is_name_char(char c)
@@ -97,6 +97,16 @@ static size_t scan_run(struct span s, bool (*is)(char))
 
 	while (n < s.len && is(s.data[n]))
 		n++;
+	return n;
+}
+
+/* As scan_run, but leaves the dots that end a sentence. */
+static size_t scan_undotted(struct span s, bool (*is)(char))
+{
+	size_t n = scan_run(s, is);
+
+	while (n > 0 && s.data[n - 1] == '.')
+		n--;
 	return n;
 }
 
@@ -157,7 +167,7 @@ static size_t scan_address(struct span s)
 
 static size_t scan_path(struct span s)
 {
-	return s.len && s.data[0] == '/' ? scan_run(s, is_path_char) : 0;
+	return s.len && s.data[0] == '/' ? scan_undotted(s, is_path_char) : 0;
 }
 
 static size_t scan_device(struct span s)
@@ -167,7 +177,7 @@ static size_t scan_device(struct span s)
 
 static size_t scan_name(struct span s)
 {
-	return scan_run(s, is_name_char);
+	return scan_undotted(s, is_name_char);
 }
 
 static size_t scan_quoted(struct span s)
@@ -177,7 +187,7 @@ static size_t scan_quoted(struct span s)
 
 static size_t scan_word(struct span s)
 {
-	return scan_run(s, is_word_char);
+	return scan_undotted(s, is_word_char);
 }
 
 static size_t scan_version(struct span s)
@@ -206,7 +216,7 @@ static size_t scan_ports(struct span s)
 		return 0;
 	while (n < s.len && (is_digit(s.data[n]) || is_one_of(s.data[n], ", ")))
 		n++;
-	return n > 1 && n < s.len && s.data[n] == ']' ? n + 1 : 0;
+	return n < s.len && s.data[n] == ']' ? n + 1 : 0;
 }
 
 static size_t scan_code(struct span s)

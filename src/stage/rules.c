@@ -13,6 +13,7 @@ enum {
 	ISO_DATE_BYTES = 30,            /* "2026-03-03T17:47:04.971114147 " */
 	ULID_BYTES = 26,
 	CODE_PREFIX_BYTES = 7, /* "[PM05] " */
+	COLOUR_BYTES_MAX = 4,  /* "1;32" */
 	RULES_MAX = 250,       /* next[] below is made of bytes; RULE_NONE is none of them */
 	RULE_NONE = 255,
 	FIRST_BYTES = 256,
@@ -28,9 +29,10 @@ enum {
 #define ONLY_HEALTH FROM_HEALTH
 #define NOT_INFO FROM_NOT_INFO
 
-/* What init says stood bare before it had levels. */
+/* What init says stood bare before it had levels; LEVEL is for what it says only since. */
 #define BARE LINE_BARE
 #define INIT (LINE_INIT | LINE_BARE)
+#define LEVEL LINE_INIT
 #define KERNEL LINE_KERNEL
 #define HALLPASS LINE_HALLPASS
 #define FIRECRACKER LINE_FIRECRACKER
@@ -75,25 +77,25 @@ static bool has_shape(struct span s, const char *shape, size_t len)
 	return true;
 }
 
-/* The five levels of init, padded as its logger pads them. */
-static const struct span levels[] = {
-	{" INFO", 5}, {" WARN", 5}, {"ERROR", 5}, {"DEBUG", 5}, {"TRACE", 5},
-};
+/* The levels that init prints, padded as its logger pads them. */
+static const struct span levels[] = {{" INFO", 5}, {" WARN", 5}, {"ERROR", 5}};
 
 /* The length of a colour at the start of s, with its escape or what a copy left of it. */
 static size_t colour_length(struct span s)
 {
 	size_t n = s.len > 0 && s.data[0] == '\x1b' ? 1 : 0;
-	size_t digits = 0;
+	size_t start;
 
 	if (n >= s.len || s.data[n] != '[')
 		return 0;
-	n++;
-	while (n < s.len && is_digit(s.data[n]) && digits < 2) {
+	start = ++n;
+	while (n < s.len && (is_digit(s.data[n]) || s.data[n] == ';') &&
+	       n - start < COLOUR_BYTES_MAX)
 		n++;
-		digits++;
-	}
-	return digits > 0 && n < s.len && s.data[n] == 'm' ? n + 1 : 0;
+	/* A reset may have no number, but then it must have its escape. */
+	if (n == start && s.data[0] != '\x1b')
+		return 0;
+	return n < s.len && s.data[n] == 'm' ? n + 1 : 0;
 }
 
 /* "\x1b[32m INFO\x1b[0m ", " INFO ", "INFO ": the length of init's prefix; 0: none. */
@@ -231,9 +233,7 @@ void line_split(struct span message, struct line *ret)
 	case ' ':
 	case 'I':
 	case 'W':
-	case 'E':
-	case 'D':
-	case 'T': take_prefix(ret, LINE_INIT, init_prefix(ret->text)); break;
+	case 'E': take_prefix(ret, LINE_INIT, init_prefix(ret->text)); break;
 	case '1':
 	case '2':
 		if (has_shape(ret->text, "0000/00/00 00:00:00 ", GO_DATE_BYTES))

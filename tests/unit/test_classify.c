@@ -339,6 +339,12 @@ static void a_deploy_names_its_image_and_seconds(void **state)
 		    "sha256:9440e9fc41d565da6566acbc846930e229bee9d766a83b64e9a226e122bcad21");
 	assert_text(&r, "seconds", "0.435407756");
 	assert_int_equal(attr_of(&r, "seconds")->type, ATTR_JSON);
+	classify_message(&arena, &r, "runner",
+			 "Successfully prepared image registry.fly.io/web:v1@sha256:"
+			 "9440e9fc41d565da6566acbc846930e229bee9d766a83b64e9a226e122bcad21");
+	assert_int_equal(r.action, ACTION_deploy_image_prepared);
+	assert_text(&r, "digest",
+		    "sha256:9440e9fc41d565da6566acbc846930e229bee9d766a83b64e9a226e122bcad21");
 	classify_message(&arena, &r, "runner", "Machine created and started in 1m11.5s");
 	assert_int_equal(r.action, ACTION_deploy_machine_started);
 	assert_text(&r, "seconds", "71.5");
@@ -414,6 +420,12 @@ static void the_proxys_code_decides_what_its_error_is(void **state)
 	assert_text(&r, "lease_holder", "3f2b1c9e@tokens.fly.io");
 	assert_text(&r, "lease_expires_at", "2026-05-14T10:41:08Z");
 	assert_span(r.finding.target, "2879325b42d318");
+	classify_message(
+		&arena, &r, "proxy",
+		"[PR01] no known healthy instances found for route tcp/443. (hint: is your "
+		"app shut down?)");
+	assert_text(&r, "route", "tcp/443");
+	assert_text(&r, "hint", "is your app shut down?");
 	classify_message(&arena, &r, "app", "[PT05] anything that Fly may say");
 	assert_int_equal(r.class, CLASS_app_log);
 	arena_release(&arena);

@@ -223,7 +223,10 @@ static void a_prefix_is_told_from_its_text(void **state)
 	} cases[] = {
 		{"\x1b[32m INFO\x1b[0m a", LINE_INIT, "a"},
 		{"\x1b[31mERROR\x1b[0m a", LINE_INIT, "a"},
-		{"\x1b[34mDEBUG\x1b[0m a", LINE_INIT, "a"},
+		{"\x1b[1;33m WARN\x1b[m a", LINE_INIT, "a"},
+		{"\x1b[34mDEBUG\x1b[0m a", LINE_BARE, "\x1b[34mDEBUG\x1b[0m a"},
+		{"DEBUG a", LINE_BARE, "DEBUG a"},
+		{"[m INFO[m a", LINE_BARE, "[m INFO[m a"},
 		{"[33m WARN[0m a", LINE_INIT, "a"},
 		{" INFO a", LINE_INIT, "a"},
 		{"WARN a", LINE_INIT, "a"},
