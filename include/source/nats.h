@@ -12,7 +12,8 @@
  *
  * Ownership: nats_open() copies the options.
  * Threads:   as source.h says; the library's own threads only set flags.
- * Limits:    NATS_PENDING_BYTES wait in the library; beyond, it drops and counts.
+ * Limits:    NATS_PENDING_BYTES wait in the library, for a burst that comes faster than it can be
+ *            taken; beyond, it drops and counts.
  * Errors:    nats_open(): ERR_CONFIG names the variable to mend, never its value.
  */
 
@@ -21,8 +22,8 @@
 enum {
 	NATS_PING_MS = 10 * 1000, /* a server that says nothing is given up after */
 	NATS_PINGS_OUT = 2,       /* so many of these */
-	NATS_PENDING_BYTES = 8 * 1024 * 1024,
-	NATS_PENDING_LINES = 64 * 1024,  /* of 128 bytes: the shortest line of Fly's shape */
+	NATS_PENDING_BYTES = 48 * 1024 * 1024,
+	NATS_PENDING_LINES = 256 * 1024, /* of 192 bytes: a short line of Fly's shape */
 	NATS_CONNECT_BYTES_USUAL = 4096, /* nats-server's max_control_line, unless raised */
 };
 
