@@ -76,10 +76,6 @@ NODISCARD enum err_kind store_write(struct store *s, const struct store_job *wan
  */
 void store_plan(struct store *s, const struct spool_batch *next);
 
-/* The cursor alone, past a record that went to the dead letters. */
-NODISCARD enum err_kind store_skip(struct store *s, uint64_t after_seq, uint64_t seq,
-				   struct err *err);
-
 /* Makes the partitions of the coming days; the housekeeper's, on a connection of its own. */
 NODISCARD enum err_kind store_make_partitions(struct store *s, struct err *err);
 

@@ -569,18 +569,6 @@ enum err_kind store_write(struct store *s, const struct store_job *wanted, struc
 	return ERR_NONE;
 }
 
-enum err_kind store_skip(struct store *s, uint64_t after_seq, uint64_t seq, struct err *err)
-{
-	enum err_kind rc;
-
-	if (!s->session)
-		return err_set(err, ERR_RETRY, "not connected to Postgres");
-	rc = move_cursor(s, after_seq, seq, err);
-	if (rc)
-		disconnect(s);
-	return rc;
-}
-
 enum err_kind store_make_partitions(struct store *s, struct err *err)
 {
 	enum err_kind rc;

@@ -209,8 +209,7 @@ class Writing(StoreCase):
         d = self.connected()
         d.tell("event", self.now)
         self.assertEqual(d.write(0), (0, 1, 0, 1))
-        self.assertEqual(d.ask("skip", 1, 2), "ok")
-        self.assertEqual(self.cursor(), 2)
+        self.assertEqual(self.cursor(), 1)
 
 
 class Refused(StoreCase):
@@ -223,8 +222,7 @@ class Refused(StoreCase):
         self.assertEqual(self.count("log_lines"), 0)
         self.assertEqual(d.write(0, 0, 10), (10, 0, 0, 1))  # the connection still serves
         self.assertRegex(d.write(10, 10, 1), "^reject ")
-        self.assertEqual(d.ask("skip", 10, 11), "ok")
-        self.assertEqual(d.write(11, 11, 10), (10, 0, 0, 1))
+        self.assertEqual(d.write(10, 11, 10), (10, 0, 0, 1))
         self.assertEqual(self.cursor(), 21)
 
     def test_a_payload_that_is_none_is_refused_before_it_is_sent(self):
@@ -248,7 +246,7 @@ class Refused(StoreCase):
         self.assertEqual(first.write(0), (5, 0, 0, 1))
         self.assertRegex(second.write(0), f"^retry Postgres has another position for spool {STREAM}")
         self.assertRegex(second.write(0), "^retry not connected")
-        self.assertRegex(first.ask("skip", 3, 5), "^retry Postgres has another position")
+        self.assertRegex(first.write(3), "^retry Postgres has another position")
         self.assertEqual(self.cursor(), 5)
         self.assertEqual(self.count("log_lines"), 5)
 
