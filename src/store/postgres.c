@@ -31,16 +31,6 @@ struct store {
 	bool has_staging;     /* this connection has the staging tables */
 };
 
-static char *copy_text(const char *text)
-{
-	size_t bytes = strlen(text) + 1;
-	char *copy = malloc(bytes);
-
-	if (copy)
-		memcpy(copy, text, bytes);
-	return copy;
-}
-
 enum err_kind store_new(struct store **ret, const struct store_options *options, struct err *err)
 {
 	struct store *s = calloc(1, sizeof(*s));
@@ -50,8 +40,8 @@ enum err_kind store_new(struct store **ret, const struct store_options *options,
 		return err_set(err, ERR_FATAL, "out of memory for the store");
 	buf_init(&s->chunk, COPY_CHUNK_BYTES + COPY_ROW_BYTES_MAX);
 	s->stream = options->stream;
-	s->url = copy_text(options->url);
-	s->replica = copy_text(options->replica);
+	s->url = span_copy(span_text(options->url));
+	s->replica = span_copy(span_text(options->replica));
 	if (!s->url || !s->replica)
 		rc = err_set(err, ERR_FATAL, "out of memory for the store");
 	for (size_t i = 0; i < ARRAY_LEN(s->plans) && !rc; i++)
