@@ -11,6 +11,7 @@
  *	            again, rewind to it
  *	ERR_REJECT  halve the batch until one record is left; that one goes to the
  *	            dead letters, and a fact takes its place
+ *	            (a code that is not known: see run/refusal.h)
  *	ERR_CONFIG  parked: said once a minute, tried again every CONSUMER_PARKED_MS,
  *	            since an operator may mend it; where input is finite, the end
  *	ERR_FATAL   the end of the process

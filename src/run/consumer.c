@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "run/refusal.h"
 #include "sink/dead_letter.h"
 #include "store/postgres.h"
 
@@ -37,11 +38,12 @@ struct consumer {
 	struct spool_damage told; /* the newest in the log; it is met again when a write fails */
 	uint64_t buried_seq;      /* the newest dead letter; likewise */
 	uint64_t cursor;
-	uint64_t sure_seq;   /* up to here Postgres may have it of us: it was here at the start, or
-				was stored since */
-	uint64_t tried_seq;  /* where the newest write wanted the cursor; its answer may be lost */
-	bool foreign;        /* Postgres has been further: see check_cursor() */
-	unsigned failures;   /* in a row */
+	uint64_t sure_seq;  /* up to here Postgres may have it of us: it was here at the start, or
+			       was stored since */
+	uint64_t tried_seq; /* where the newest write wanted the cursor; its answer may be lost */
+	bool foreign;       /* Postgres has been further: see check_cursor() */
+	unsigned failures;  /* in a row */
+	struct refusal refusal;
 	struct err read_err; /* of the read that went on while Postgres worked */
 };
 
@@ -296,10 +298,23 @@ static enum err_kind bury(struct consumer *c, struct spool_batch *batch, size_t 
 	return make_frame(c, batch, &fact, frame, err);
 }
 
+/* A record is refused alone. ERR_NONE: the fact about that is in its place. */
+static enum err_kind bury_refused(struct consumer *c, struct spool_batch *batch, size_t idx,
+				  const struct store_result *refused, struct err *err)
+{
+	struct err why = *err;
+	enum err_kind rc = ERR_NONE;
+
+	if (refused->unknown_code)
+		rc = refusal_prove(c->store, batch, idx, err);
+	return rc ? rc : bury(c, batch, idx, &why, err);
+}
+
 /* The whole batch; what Postgres refuses is narrowed down by halves and buried. */
 static enum err_kind write_batch(struct consumer *c, struct err *err)
 {
 	struct spool_batch *batch = &c->batches[c->now];
+	bool doubted = refusal_doubts(&c->refusal, c->cursor);
 	size_t first = 0, count = batch->count, buried_end = 0;
 
 	while (first < batch->count) {
@@ -308,38 +323,38 @@ static enum err_kind write_batch(struct consumer *c, struct err *err)
 			.first = first,
 			.count = count,
 			.after_seq = c->cursor,
+			.doubted = doubted,
 			.meanwhile = read_meanwhile,
 			.arg = c,
 		};
 		struct store_result result = {0};
-		struct err why;
 		enum err_kind rc;
 
 		c->tried_seq = batch->frames[first + count - 1].seq;
 		/* The other batch is filled further at each turn, until it is full. */
-		rc = store_write(c->store, &job, &result, &why);
+		rc = store_write(c->store, &job, &result, err);
 		if (rc == ERR_REJECT && count > 1) {
 			count /= 2;
 			continue;
 		}
-		if (rc == ERR_REJECT && first < buried_end)
-			return err_set(err, ERR_CONFIG,
-				       "not even the fact about a dead letter can be stored, and "
-				       "without it nothing is passed: %s",
-				       why.text);
-		if (rc == ERR_REJECT) {
+		if (rc == ERR_REJECT && first >= buried_end) {
 			buried_end = first + 1;
-			rc = bury(c, batch, first, &why, err);
-			if (rc)
-				return rc;
-			continue;
+			rc = bury_refused(c, batch, first, &result, err);
+			if (rc == ERR_NONE)
+				continue;
+		} else if (rc == ERR_REJECT) {
+			err->kind = rc = ERR_CONFIG;
+			(void)err_wrap(err, "not even the fact about a dead letter can be stored, "
+					    "and without it nothing is passed");
 		}
-		if (rc) {
-			*err = why;
+		if (rc == ERR_RETRY)
+			refusal_note(&c->refusal, c->cursor, result.unknown_code);
+		if (rc)
 			return rc;
-		}
 		first += count;
 		note_cursor(c, batch->frames[first - 1].seq);
+		refusal_moved(&c->refusal, c->cursor, first == batch->count);
+		c->failures = 0;
 		count = batch->count - first;
 		count_stored(c, &result);
 		spool_reader_pass(c->reader, c->cursor);
@@ -391,7 +406,6 @@ static enum err_kind work(struct consumer *c, struct err *err)
 		rc = write_batch(c, err);
 		if (rc)
 			return rc;
-		c->failures = 0;
 		forget_batch(c, c->now);
 		c->now = 1 - c->now;
 	}
