@@ -30,6 +30,9 @@
 
 enum { TRAIL_FACTS_MAX = 64, TRAIL_OLD_DAYS_MAX = 390 };
 
+/* The attribute `input` of a start or stop; others have none. */
+#define TRAIL_INPUT_FILES "files"
+
 struct trail_self {
 	struct span org, app, region, machine;
 	struct spool_stream stream;
@@ -41,6 +44,7 @@ struct fact {
 	struct gap gap;               /* of a gap; times of 0 are not known */
 	uint64_t first_seq, last_seq; /* of the records it is about; 0: none */
 	char why[ERR_TEXT_BYTES];     /* of a dead letter */
+	bool from_files;              /* of a start or stop: the run reads files, nothing live */
 };
 
 struct trail;

@@ -181,6 +181,10 @@ static void write_attributes(const struct trail *t, const struct fact *f, struct
 	}
 	write_number(out, "first_seq", f->first_seq);
 	write_number(out, "last_seq", f->last_seq);
+	if (f->from_files) {
+		json_write_key(out, "input");
+		json_write_text(out, SPAN(TRAIL_INPUT_FILES));
+	}
 	if (f->why[0] != '\0') {
 		json_write_key(out, "why");
 		json_write_text(out, span_text(f->why));

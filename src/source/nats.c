@@ -493,7 +493,7 @@ enum err_kind nats_open(struct source *ret, const struct nats_options *options, 
 		goto out;
 	}
 	atomic_store(&n->why, WHY_NOT_YET);
-	gap_track_init(&n->gaps, options->last_accepted_ns, time_now_ns());
+	gap_track_init(&n->gaps, options->last_live_ns, time_now_ns());
 	*ret = (struct source){.ops = &nats_ops, .ctx = n};
 out:
 	if (rc) {

@@ -39,6 +39,25 @@ class Run(unittest.TestCase):
         self.assertEqual(facts, [["trail.started"], ["trail.stopped"]])
         self.assertEqual(ft.events("stopped")[0]["left_in_spool"], 0)
 
+    def test_a_file_that_is_read_in_does_not_hide_what_was_missed(self):
+        ft = self.world.flytrail().start()
+        self.world.publish(10)
+        self.world.await_rows(10)
+        last = time.time()
+        self.assertEqual(ft.stop(), 0)
+        time.sleep(2)
+        path = os.path.join(self.world.folder, "lines.ndjson")
+        with open(path, "w", encoding="utf-8") as out:
+            out.writelines(fly_line("web", f"line {n}") + "\n" for n in range(1000))
+        ft.arguments = [path]
+        self.assertEqual(ft.start(wait=False).process.wait(timeout=60), 0)
+        ft.arguments = []
+        ft.start()
+        gap, = lab.wait_for(self.world.gaps, what="the gap")
+        self.assertEqual(gap["reason"], "start")
+        self.assertLess(gap["start"], last - 9)  # a margin of 10 s before the last line
+        self.assertEqual(ft.stop(), 0)
+
     def test_sigterm_under_load_loses_nothing_that_came(self):
         ft = self.world.flytrail().start()
         publisher = self.world.publisher("--count", 10**7, "--rate", 30000)
