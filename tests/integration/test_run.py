@@ -263,10 +263,12 @@ class Files(unittest.TestCase):
             self.assertEqual(done.stderr.count("\n"), 1)
             self.assertIn(words[0], done.stderr)
 
-    def test_a_file_that_is_not_there_is_named(self):
-        done = self.run_on("", "/nonexistent/lines")
-        self.assertNotEqual(done.returncode, 0)
-        self.assertIn("/nonexistent/lines", done.stderr)
+    def test_what_cannot_be_read_is_named_before_anything_starts(self):
+        for path in ("/nonexistent/lines", self.world.folder):
+            done = self.run_on("", path)
+            self.assertEqual(done.returncode, 2)
+            self.assertEqual(done.stderr.count("\n"), 1)
+            self.assertIn(path, done.stderr)
 
     def test_bad_values_are_all_listed_and_secrets_are_not(self):
         done = subprocess.run(
