@@ -241,9 +241,9 @@ static void check_postgres(struct doctor *d)
 	struct err err = {0};
 
 	if (store_inspect(&in, d->config->database_url, &err)) {
-		tell(d, FAIL, "postgres: %s; check FLYTRAIL_DATABASE_URL%s", err.text,
+		tell(d, FAIL, "postgres: %s%s", err.text,
 		     strstr(err.text, "read-only") != NULL
-			     ? ": a standby, or a server whose disk is full, takes no writes"
+			     ? "; a standby, or a server whose disk is full, takes no writes"
 			     : "");
 		return;
 	}

@@ -253,6 +253,14 @@ class Files(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("migrate", done.stderr)
 
+    def test_what_is_wrong_with_the_way_to_postgres_names_its_variable(self):
+        for url in (self.world.pg.url("nobody"), self.world.pg.url("flytrail_writer", "nowhere"),
+                    self.world.pg.url("flytrail_reader")):
+            done = self.run_on(self.lines(10), FLYTRAIL_DATABASE_URL=url)
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr, '"event":"fatal".*FLYTRAIL_DATABASE_URL')
+            self.assertNotIn(url, done.stderr)
+
     def test_its_arguments_are_those_of_classify(self):
         line = "2026-05-03T22:14:18Z app[0e286551c30586] ams [info]hello\n"
         self.assertEqual(self.run_on(line, "--app=web-1", stdin=True).returncode, 0)

@@ -262,7 +262,8 @@ class Refused(StoreCase):
         self.assertRegex(self.driver(role="flytrail_reader").ask("connect"),
                          "^config .*permission denied for table schema_version")
         self.assertRegex(self.driver(role="nobody_there").ask("connect"),
-                         '^config cannot connect to Postgres: .*role "nobody_there" does not exist')
+                         "^config cannot connect to Postgres by FLYTRAIL_DATABASE_URL: .*"
+                         'role "nobody_there" does not exist')
 
     def test_a_database_without_the_schema_says_what_to_run(self):
         self.assertRegex(self.driver(database="template1").ask("connect"),
@@ -338,7 +339,8 @@ class Away(StoreCase):
         self.addCleanup(self.pg.psql,
                         "SET default_transaction_read_only = false; "
                         "ALTER DATABASE postgres RESET default_transaction_read_only")
-        self.assertRegex(d.ask("connect"), "^retry cannot connect to Postgres: .*read-only")
+        self.assertRegex(d.ask("connect"), "^retry cannot connect to Postgres by "
+                                           "FLYTRAIL_DATABASE_URL: .*read-only")
 
     def test_a_session_that_turns_read_only(self):
         d = self.connected()
@@ -358,7 +360,8 @@ class Away(StoreCase):
         self.pg.pause()
         try:
             start = time.monotonic()
-            self.assertRegex(d.ask("connect"), "^retry connect: Postgres did not answer in time")
+            self.assertRegex(d.ask("connect"), "^retry connect by FLYTRAIL_DATABASE_URL: "
+                                               "Postgres did not answer in time")
             self.assertLess(time.monotonic() - start, 15)
         finally:
             self.pg.resume()

@@ -40,6 +40,7 @@ static void nobody_there_is_tried_again(void **state)
 	assert_int_equal(connect_to("postgres://writer:hunter2@127.0.0.1:1/trail", &err),
 			 ERR_RETRY);
 	assert_non_null(strstr(err.text, "refused"));
+	assert_non_null(strstr(err.text, "FLYTRAIL_DATABASE_URL"));
 	assert_null(strstr(err.text, "hunter2"));
 }
 
