@@ -161,6 +161,17 @@ static void join(struct worker *w)
 
 /* --- start --- */
 
+/* What spool_open() had to do with what it found. */
+static void tell_mended(struct spool *spool)
+{
+	struct spool_stats stats;
+
+	spool_stats(spool, &stats);
+	if (stats.torn_bytes > 0 || stats.damage_count > 0)
+		log_warn(spool_mended, LOG_NUMBER("torn_bytes", stats.torn_bytes),
+			 LOG_NUMBER("damaged_segments", stats.damage_count));
+}
+
 static enum err_kind open_spool(struct run *r, struct err *err)
 {
 	const struct config *c = r->o->config;
@@ -187,9 +198,11 @@ static enum err_kind open_spool(struct run *r, struct err *err)
 			"at least, and takes 70 %% of the volume");
 	if (rc == ERR_NONE)
 		rc = spool_open(&r->spool, &options, err);
-	if (rc == ERR_NONE)
-		status_set_spool(r->o->status, r->spool);
-	return rc;
+	if (rc)
+		return rc;
+	tell_mended(r->spool);
+	status_set_spool(r->o->status, r->spool);
+	return ERR_NONE;
 }
 
 static enum err_kind make_batches(struct run *r, struct err *err)

@@ -137,12 +137,29 @@ class Recovery(unittest.TestCase):
         gap = self.gap("spool_damaged")
         self.assertGreater(gap["lost"], 0)
         self.assertLess(gap["lost"], 100)
+        self.assertEqual(ft.health()[1]["spool"]["damaged_segments"], 1)
         self.world.publish(10, tag="after")
         self.world.await_rows(10, "message LIKE 'after line %'")
         self.assertEqual(ft.stop(), 0)
         got = [n for n, _ in self.world.numbers()]
         self.assertEqual(len(got), 31000 - gap["lost"])
         self.assertEqual(len(ft.events("spool_damaged")), 1)
+
+    def test_what_a_crash_had_not_finished_is_told_at_the_start(self):
+        ft = self.world.flytrail().start()
+        self.world.publish(100)
+        self.world.await_rows(100)
+        self.assertEqual(ft.events("spool_mended"), [])
+        self.assertEqual(ft.health()[1]["spool"]["torn_bytes"], 0)
+        ft.kill()
+        segment, = glob.glob(os.path.join(ft.folder, "spool", "*.seg"))
+        with open(segment, "r+b") as spool:
+            spool.seek(len(spool.read().rstrip(b"\0")))
+            spool.write(b"half a group")
+        ft.start()
+        self.assertGreater(ft.events("spool_mended")[0]["torn_bytes"], 0)
+        self.assertGreater(ft.health()[1]["spool"]["torn_bytes"], 0)
+        self.assertEqual(ft.stop(), 0)
 
     @unittest.skipUnless(can_mount(), "a tmpfs can be mounted by root alone")
     def test_a_full_disk_stops_intake_and_is_a_gap(self):
