@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct span {
@@ -49,6 +50,18 @@ static inline bool span_starts(struct span s, struct span prefix)
 static inline struct span span_after(struct span s, size_t n)
 {
 	return (struct span){s.data + n, s.len - n};
+}
+
+/* The same bytes and a NUL, the caller's to free; NULL: no memory. */
+static inline char *span_copy(struct span s)
+{
+	char *copy = malloc(s.len + 1);
+
+	if (copy) {
+		memcpy(copy, s.data, s.len);
+		copy[s.len] = '\0';
+	}
+	return copy;
 }
 
 #endif

@@ -10,12 +10,17 @@
  *	ERR_RETRY   wait as base/backoff.h says, for ever; connect again, read the cursor
  *	            again, rewind to it
  *	ERR_REJECT  halve the batch until one record is left; that one goes to the
- *	            dead letters, and a fact says so
+ *	            dead letters, and a fact takes its place
+ *	            (a code that is not known: see run/refusal.h)
  *	ERR_CONFIG  parked: said once a minute, tried again every CONSUMER_PARKED_MS,
  *	            since an operator may mend it; where input is finite, the end
- *	ERR_CORRUPT damage that is met when the input has ended: the end of the process, since
- *	            nothing may be stored past it before it is on record
  *	ERR_FATAL   the end of the process
+ *
+ * Nothing is passed that is not on record. A fact about what cannot be delivered
+ * (a dead letter; frames that the spool or Postgres has lost) stands in the batch
+ * where those records were, under their last number: so Postgres commits it in
+ * the transaction that moves the cursor past them, at the end of the program as
+ * at any time. After a crash before that, they are met again, and told then.
  *
  * A cursor beyond what this spool ever was is ERR_CONFIG for good, also after a
  * restart (the file store-foreign in the spool's folder remembers it): the volume

@@ -27,8 +27,9 @@ enum { RUN_DONE = 0, RUN_FAILED = 1, RUN_CONFIG = 2 }; /* exit statuses */
 struct run_options {
 	const struct config *config;
 	struct status *status;
-	/* Makes the source; last_accepted_ns is 0 when this spool never accepted anything. */
-	enum err_kind (*open_source)(void *arg, int64_t last_accepted_ns, struct source *ret,
+	bool live; /* the source has no history, and is told when the spool had it last */
+	/* Makes the source; last_live_ns: see run/last_live.h. */
+	enum err_kind (*open_source)(void *arg, int64_t last_live_ns, struct source *ret,
 				     struct err *err);
 	void *arg;
 	struct span app;             /* for lines that name none; may be empty */

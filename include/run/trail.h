@@ -5,9 +5,11 @@
  * trail: flytrail's facts about itself, as events of the class `trail`.
  *
  * Only the pipeline thread appends to the spool, so other threads leave their
- * facts in the mailbox here, and the pipeline fetches them.
+ * facts in the mailbox here, and the pipeline fetches them. What a consumer has
+ * to tell about records that it cannot deliver takes the place of those records
+ * in its batch instead (run/consumer.h).
  *
- *	any thread         trail_post()
+ *	any thread         trail_post(); trail_encode() with a hasher of its own
  *	pipeline thread    trail_peek(), trail_encode(), append, trail_pop()
  *
  * A gap is one id: of stream, reason and start. gap_opened and gap_progress
@@ -16,7 +18,8 @@
  * the fact, so a fact told twice is one row.
  *
  * Ownership: trail_self's texts must outlive the trail.
- * Threads:   trail_post() any (lock `facts`); the rest is the pipeline thread's.
+ * Threads:   trail_post() any (lock `facts`); trail_encode() any, it reads what is
+ *            constant; trail_peek() and trail_pop() are the pipeline thread's.
  * Limits:    TRAIL_FACTS_MAX wait; beyond, a fact is dropped and counted in the log.
  * Errors:    ERR_FATAL out of memory.
  */
@@ -26,6 +29,9 @@
 #include "spool/spool.h"
 
 enum { TRAIL_FACTS_MAX = 64, TRAIL_OLD_DAYS_MAX = 390 };
+
+/* The attribute `input` of a start or stop; others have none. */
+#define TRAIL_INPUT_FILES "files"
 
 struct trail_self {
 	struct span org, app, region, machine;
@@ -38,6 +44,7 @@ struct fact {
 	struct gap gap;               /* of a gap; times of 0 are not known */
 	uint64_t first_seq, last_seq; /* of the records it is about; 0: none */
 	char why[ERR_TEXT_BYTES];     /* of a dead letter */
+	bool from_files;              /* of a start or stop: the run reads files, nothing live */
 };
 
 struct trail;
@@ -53,10 +60,10 @@ bool trail_peek(struct trail *t, struct fact *ret);
 void trail_pop(struct trail *t);
 
 /* Appends the fact's payload to out. */
-NODISCARD enum err_kind trail_encode(struct trail *t, const struct fact *fact, struct buf *out,
-				     struct err *err);
+NODISCARD enum err_kind trail_encode(const struct trail *t, struct hasher *hasher,
+				     const struct fact *fact, struct buf *out, struct err *err);
 
-/* A fact about frames that cannot be read any more; posted by consumers. */
-void trail_post_damage(struct trail *t, enum gap_reason reason, const struct spool_damage *damage);
+/* The fact about frames that cannot be read any more. */
+struct fact trail_damage(enum gap_reason reason, const struct spool_damage *damage);
 
 #endif

@@ -7,6 +7,10 @@
  *	{"status":"failing","checks":[
  *	 {"name":"store","ok":false,"value":"retrying: ...","do":"..."}]}
  *
+ * The spool's check also has torn_bytes, cut off at the start because a crash had
+ * not finished them, and damaged_segments, seen since the start: what they held is
+ * a gap on record, and nothing is to be done but to look at the disk.
+ *
  * /ready is green when the spool is open and a source is connected or retrying:
  * a Postgres that is away is no reason to restart anything. /health is green
  * only while lines come in, are kept and reach Postgres.

@@ -8,7 +8,7 @@
  * gone. So a gap is opened at the start, at every loss of the connection and
  * at every drop that the library admits, and it is never too small:
  *
- *	start        from the last accepted record, or from the start of a
+ *	start        from the last line that came live, or from the start of a
  *	             stream's very first run, until the subscription is confirmed
  *	disconnect   from the last proof that everything had come through
  *	slow         from the last look at which nothing had been dropped
@@ -45,8 +45,8 @@ struct gap_track {
 	int64_t proof_ns; /* everything up to here has been taken */
 };
 
-/* last_accepted_ns is 0 for a stream that never accepted anything. */
-void gap_track_init(struct gap_track *t, int64_t last_accepted_ns, int64_t now_ns);
+/* last_live_ns is 0 for a stream that nothing came to yet. */
+void gap_track_init(struct gap_track *t, int64_t last_live_ns, int64_t now_ns);
 
 /* The subscription stands on the server: whatever is published from now on comes. */
 void gap_track_subscribed(struct gap_track *t, int64_t now_ns);

@@ -22,7 +22,8 @@
  * Threads:   as source.h.
  * Limits:    of a line or object RAW_BYTES_MAX bytes are kept, the rest is
  *            counted and hashed; so memory is bounded, whatever comes.
- * Errors:    ERR_CONFIG: a file cannot be read. ERR_FATAL: no memory.
+ * Errors:    ERR_CONFIG: a file cannot be read; what is missing, forbidden or a folder is
+ *            told by lines_open(). ERR_FATAL: no memory.
  */
 
 #include "source/source.h"

@@ -32,8 +32,8 @@ struct nats_options {
 	const char *user;     /* ORG */
 	const char *password; /* ACCESS_TOKEN, with or without its scheme */
 	const char *subject;
-	const char *queue;        /* NULL or empty: no queue group */
-	int64_t last_accepted_ns; /* of this spool; 0: it never accepted anything */
+	const char *queue;    /* NULL or empty: no queue group */
+	int64_t last_live_ns; /* what the spool has up to; 0: nothing ever came */
 };
 
 NODISCARD enum err_kind nats_open(struct source *ret, const struct nats_options *options,

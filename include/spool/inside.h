@@ -91,11 +91,13 @@ struct spool {
 	uint64_t appended_seq;
 	bool next_ready; /* `next` has its room on disk and waits for its first frame */
 	uint8_t next_salt[FRAME_SALT_BYTES];
-	bool room_wanted; /* the appender has no place for its frame, or something was passed */
-	bool no_room;     /* the disk or the bound refused what the committer wanted last */
-	bool refused;     /* the last ordinary append had no room */
-	bool ended;       /* spool_end_appends() */
-	bool failed;      /* nothing can be accepted any more */
+	bool room_wanted;   /* the appender has no place for its frame, or something was passed */
+	bool no_room;       /* the disk or the bound refused what the committer wanted last */
+	bool preparing;     /* the committer finds out anew whether `next` has room */
+	bool block_refused; /* the disk has no room for a block's bytes */
+	bool refused;       /* the last ordinary append had no room */
+	bool ended;         /* spool_end_appends() */
+	bool failed;        /* nothing can be accepted any more */
 	uint64_t room_wakes;
 
 	/* guarded by lock */

@@ -68,5 +68,6 @@ NODISCARD enum err_kind segment_quarantine_copy(const char *folder, uint64_t fir
 						struct err *err);
 NODISCARD enum err_kind segment_quarantine_move(const char *folder, uint64_t first_seq,
 						struct err *err);
+size_t segment_quarantine_count(const char *folder);
 
 #endif

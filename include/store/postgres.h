@@ -54,6 +54,7 @@ struct store_result {
 	uint64_t lines; /* rows written */
 	uint64_t events;
 	uint64_t duplicates; /* rows that were there already */
+	bool unknown_code;   /* refused with a code that store/sqlstate.c does not know */
 };
 
 /* Frames [first, first + count) of a batch. */
@@ -61,12 +62,17 @@ struct store_job {
 	const struct spool_batch *batch;
 	size_t first, count;
 	uint64_t after_seq; /* where the cursor has to be */
+	bool doubted;       /* a code that store/sqlstate.c does not know is ERR_REJECT */
+	bool trial;         /* rolled back at the end; the cursor is left alone */
 	/* Called once, with arg, while Postgres works: to read the next batch. May be NULL. */
 	void (*meanwhile)(void *arg);
 	void *arg;
 };
 
-/* Writes the frames and moves the cursor from after_seq to the last one's seq. */
+/*
+ * Writes the frames and moves the cursor from after_seq to the last one's seq.
+ * *ret is to be zeros.
+ */
 NODISCARD enum err_kind store_write(struct store *s, const struct store_job *wanted,
 				    struct store_result *ret, struct err *err);
 
@@ -75,10 +81,6 @@ NODISCARD enum err_kind store_write(struct store *s, const struct store_job *wan
  * need not wait for it. next may not be emptied before it is written or the store connected anew.
  */
 void store_plan(struct store *s, const struct spool_batch *next);
-
-/* The cursor alone, past a record that went to the dead letters. */
-NODISCARD enum err_kind store_skip(struct store *s, uint64_t after_seq, uint64_t seq,
-				   struct err *err);
 
 /* Makes the partitions of the coming days; the housekeeper's, on a connection of its own. */
 NODISCARD enum err_kind store_make_partitions(struct store *s, struct err *err);

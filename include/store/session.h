@@ -15,7 +15,8 @@
  * Errors:    by the table in store/sqlstate.c; ERR_RETRY also when the server
  *            is away or silent. After ERR_RETRY the connection is of no use:
  *            close it. The text has the server's words, unless they could
- *            quote a row, and never a password.
+ *            quote a row, and never a password. Where the way to the server may
+ *            be wrong, it names the variable.
  */
 
 #include "base/err.h"
@@ -26,7 +27,7 @@ struct session;
 
 struct session_options {
 	const char *url;
-	const char *url_name; /* the variable it came from, for people */
+	const char *url_name; /* the variable it came from, for people; a constant */
 	int connect_seconds;  /* for each host of the URL */
 	int answer_seconds;
 };

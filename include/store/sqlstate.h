@@ -12,6 +12,12 @@
 /* What the caller does next. A code that no row of the table knows may work later. */
 enum err_kind sqlstate_kind(const char *state);
 
+/*
+ * No row of the table: XX000, or what somebody's trigger raises (P0001). It may be about the
+ * record or about everything; run/refusal.h finds out.
+ */
+bool sqlstate_is_unknown(const char *state);
+
 /* A row with this key is there already: the batch goes through the staging tables. */
 bool sqlstate_is_duplicate(const char *state);
 

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/time.h"
 #include "source/nats.h"
+#include "spool/segment.h"
 #include "store/inspect.h"
 #include "store/migrate.h"
 
@@ -241,9 +242,9 @@ static void check_postgres(struct doctor *d)
 	struct err err = {0};
 
 	if (store_inspect(&in, d->config->database_url, &err)) {
-		tell(d, FAIL, "postgres: %s; check FLYTRAIL_DATABASE_URL%s", err.text,
+		tell(d, FAIL, "postgres: %s%s", err.text,
 		     strstr(err.text, "read-only") != NULL
-			     ? ": a standby, or a server whose disk is full, takes no writes"
+			     ? "; a standby, or a server whose disk is full, takes no writes"
 			     : "");
 		return;
 	}
@@ -292,6 +293,19 @@ static bool check_writable(struct doctor *d, const char *folder)
 	return rc == ERR_NONE;
 }
 
+/* What a run found damaged stays in quarantine until somebody has looked at it. */
+static void check_quarantine(struct doctor *d, const char *folder)
+{
+	size_t count = segment_quarantine_count(folder);
+
+	if (count > 0)
+		tell(d, WARN,
+		     "spool: %zu damaged segments are in %s/quarantine: what cannot be read of "
+		     "them "
+		     "is a gap on record; look at the disk, then remove them",
+		     count, folder);
+}
+
 static void check_spool(struct doctor *d)
 {
 	const char *folder = d->config->spool_dir;
@@ -307,6 +321,7 @@ static void check_spool(struct doctor *d)
 	}
 	if (!check_writable(d, found))
 		return;
+	check_quarantine(d, found);
 	if (file_volume(found, &total, &available, &err)) {
 		tell(d, FAIL, "spool: %s", err.text);
 		return;

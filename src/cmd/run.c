@@ -19,8 +19,7 @@ struct run_command {
 	bool progress_shown;
 };
 
-static enum err_kind open_nats(void *arg, int64_t last_accepted_ns, struct source *ret,
-			       struct err *err)
+static enum err_kind open_nats(void *arg, int64_t last_live_ns, struct source *ret, struct err *err)
 {
 	const struct run_command *command = arg;
 	const struct config *c = &command->config;
@@ -30,18 +29,18 @@ static enum err_kind open_nats(void *arg, int64_t last_accepted_ns, struct sourc
 		.password = c->access_token,
 		.subject = c->subject,
 		.queue = c->queue,
-		.last_accepted_ns = last_accepted_ns,
+		.last_live_ns = last_live_ns,
 	};
 
 	return nats_open(ret, &options, err);
 }
 
-static enum err_kind open_lines(void *arg, int64_t last_accepted_ns, struct source *ret,
+static enum err_kind open_lines(void *arg, int64_t last_live_ns, struct source *ret,
 				struct err *err)
 {
 	const struct run_command *command = arg;
 
-	(void)last_accepted_ns; /* files keep what they hold: nothing is missed */
+	(void)last_live_ns; /* files keep what they hold: nothing is missed */
 	return lines_open(ret, command->input.paths, command->input.path_count, err);
 }
 
@@ -86,6 +85,7 @@ static int run(struct run_command *command)
 	struct run_options options = {
 		.config = &command->config,
 		.status = &command->status,
+		.live = !from_files,
 		.open_source = from_files ? open_lines : open_nats,
 		.arg = command,
 		.app = span_text(command->input.app),

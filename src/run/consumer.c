@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "run/refusal.h"
 #include "sink/dead_letter.h"
 #include "store/postgres.h"
 
@@ -16,7 +17,13 @@
 /* Lies in the spool's folder when Postgres was seen to have records that are not of it. */
 #define FOREIGN_NAME "store-foreign"
 
-enum { IDLE_MS = 200, SETTLE_MS = 20 }; /* a read waits so long for a first record */
+enum {
+	IDLE_MS = 200, /* a read waits so long for a first record */
+	SETTLE_MS = 20,
+	/* Places of a batch for what is missing: what Postgres forgot, and a damage of the spool.
+	 */
+	GAP_FRAMES = 2,
+};
 
 struct consumer {
 	struct consumer_options o; /* const after consumer_new() */
@@ -25,14 +32,18 @@ struct consumer {
 	struct dead_letters *dead;
 	struct spool_reader *reader; /* made when the cursor is known first */
 	struct spool_batch batches[2];
-	bool damage_told[2]; /* of each batch */
-	unsigned now;        /* the batch that is written next; the other one is read meanwhile */
+	bool damage_put[2]; /* of each batch */
+	unsigned now;       /* the batch that is written next; the other one is read meanwhile */
+	struct hasher *hasher;
+	struct spool_damage told; /* the newest in the log; it is met again when a write fails */
+	uint64_t buried_seq;      /* the newest dead letter; likewise */
 	uint64_t cursor;
-	uint64_t sure_seq;   /* up to here Postgres may have it of us: it was here at the start, or
-				was stored since */
-	uint64_t tried_seq;  /* where the newest write wanted the cursor; its answer may be lost */
-	bool foreign;        /* Postgres has been further: see check_cursor() */
-	unsigned failures;   /* in a row */
+	uint64_t sure_seq;  /* up to here Postgres may have it of us: it was here at the start, or
+			       was stored since */
+	uint64_t tried_seq; /* where the newest write wanted the cursor; its answer may be lost */
+	bool foreign;       /* Postgres has been further: see check_cursor() */
+	unsigned failures;  /* in a row */
+	struct refusal refusal;
 	struct err read_err; /* of the read that went on while Postgres worked */
 };
 
@@ -64,6 +75,8 @@ enum err_kind consumer_new(struct consumer **ret, const struct consumer_options 
 		return err_set(err, ERR_FATAL, "out of memory for the store's consumer");
 	c->o = *options;
 	rc = find_sure(c, err);
+	if (rc == ERR_NONE)
+		rc = hasher_new(&c->hasher, err);
 	for (size_t i = 0; i < ARRAY_LEN(c->batches) && rc == ERR_NONE; i++)
 		rc = spool_batch_init(&c->batches[i], STORE_BATCH_ROWS, STORE_BATCH_BYTES_MAX, err);
 	if (rc == ERR_NONE)
@@ -83,6 +96,7 @@ void consumer_free(struct consumer *c)
 	if (!c)
 		return;
 	dead_letters_close(c->dead);
+	hasher_free(c->hasher);
 	store_free(c->store);
 	spool_reader_free(c->reader);
 	for (size_t i = 0; i < ARRAY_LEN(c->batches); i++)
@@ -93,7 +107,22 @@ void consumer_free(struct consumer *c)
 static void forget_batch(struct consumer *c, size_t idx)
 {
 	spool_batch_reset(&c->batches[idx]);
-	c->damage_told[idx] = false;
+	c->batches[idx].frames_max = STORE_BATCH_ROWS - GAP_FRAMES;
+	c->damage_put[idx] = false;
+}
+
+/* A frame that holds the fact; its place in the batch is the caller's business. */
+static enum err_kind make_frame(struct consumer *c, struct spool_batch *b, const struct fact *fact,
+				struct spool_frame *ret, struct err *err)
+{
+	size_t start = b->bytes.len;
+	enum err_kind rc = trail_encode(c->o.trail, c->hasher, fact, &b->bytes, err);
+
+	if (rc)
+		return rc;
+	*ret = (struct spool_frame){
+		.seq = fact->last_seq, .offset = start, .len = b->bytes.len - start};
+	return ERR_NONE;
 }
 
 static void tell_damage(struct consumer *c, enum gap_reason reason, const struct spool_damage *d)
@@ -106,7 +135,45 @@ static void tell_damage(struct consumer *c, enum gap_reason reason, const struct
 	else
 		log_write(LOG_ERROR, LOG_EVENT_spool_damaged, fields, ARRAY_LEN(fields));
 	atomic_fetch_add(&c->o.status->gaps, 1);
-	trail_post_damage(c->o.trail, reason, d);
+}
+
+/* The fact about what is missing, where that was. */
+static enum err_kind put_damage(struct consumer *c, size_t idx, enum gap_reason reason,
+				const struct spool_damage *d, struct err *err)
+{
+	struct spool_batch *b = &c->batches[idx];
+	struct fact fact = trail_damage(reason, d);
+	struct spool_frame frame;
+	enum err_kind rc = make_frame(c, b, &fact, &frame, err);
+	size_t at = b->count;
+
+	if (rc)
+		return rc;
+	while (at > 0 && b->frames[at - 1].seq > d->last_seq)
+		at--;
+	memmove(&b->frames[at + 1], &b->frames[at], (b->count - at) * sizeof(frame));
+	b->frames[at] = frame;
+	b->frames_max++;
+	REQUIRE(b->frames_max <= STORE_BATCH_ROWS);
+	if (b->count++ == 0)
+		b->first_ns = time_monotonic_ns();
+	if (d->first_seq != c->told.first_seq || d->last_seq != c->told.last_seq)
+		tell_damage(c, reason, d);
+	c->told = *d;
+	return ERR_NONE;
+}
+
+/* Appends to a batch what the spool gives, and what it does not give any more. */
+static enum err_kind read_batch(struct consumer *c, size_t idx, int64_t timeout_ns,
+				int64_t gather_ns, struct err *err)
+{
+	struct spool_batch *b = &c->batches[idx];
+	enum err_kind rc = spool_reader_read(c->reader, b, timeout_ns, gather_ns, err);
+
+	if (rc || b->damage.first_seq == 0 || c->damage_put[idx])
+		return rc;
+	c->damage_put[idx] = true;
+	return put_damage(c, idx, GAP_spool_damaged, &b->damage, err);
 }
 
 static void note_cursor(struct consumer *c, uint64_t cursor)
@@ -128,7 +195,7 @@ static enum err_kind go_to_cursor(struct consumer *c, struct err *err)
 	if (rc == ERR_NONE)
 		rc = spool_reader_seek(c->reader, c->cursor, &lost, err);
 	if (rc == ERR_NONE && lost.first_seq > 0)
-		tell_damage(c, GAP_store_rewound, &lost);
+		rc = put_damage(c, c->now, GAP_store_rewound, &lost, err);
 	return rc;
 }
 
@@ -183,7 +250,7 @@ static void read_meanwhile(void *arg)
 	struct consumer *c = arg;
 	struct spool_batch *next = &c->batches[1 - c->now];
 
-	if (spool_reader_read(c->reader, next, 0, 0, &c->read_err))
+	if (read_batch(c, 1 - c->now, 0, 0, &c->read_err))
 		return;
 	c->read_err.kind = ERR_NONE;
 	if (next->full)
@@ -200,35 +267,55 @@ static void count_stored(struct consumer *c, const struct store_result *result)
 	atomic_store(&s->last_stored_ns, time_now_ns());
 }
 
-static enum err_kind bury(struct consumer *c, const struct spool_batch *batch, size_t idx,
+/*
+ * Puts the record beside the spool, and the fact about that in its place. Where the fact cannot be
+ * stored, the record is met again, and is a dead letter already.
+ */
+static enum err_kind bury(struct consumer *c, struct spool_batch *batch, size_t idx,
 			  const struct err *why, struct err *err)
 {
-	uint64_t seq = batch->frames[idx].seq;
+	struct spool_frame *frame = &batch->frames[idx];
 	struct fact fact = {
 		.action = ACTION_trail_dead_lettered,
 		.noticed_ns = time_now_ns(),
-		.first_seq = seq,
-		.last_seq = seq,
+		.first_seq = frame->seq,
+		.last_seq = frame->seq,
 	};
 	enum err_kind rc;
 
 	memcpy(fact.why, why->text, sizeof(fact.why));
-	rc = dead_letters_add(c->dead, seq, spool_batch_payload(batch, idx), why->text, err);
-	if (rc == ERR_FULL) /* nothing is skipped that is not kept: somebody must look */
-		err->kind = ERR_CONFIG;
-	if (rc)
-		return err->kind;
-	log_error(dead_letter, LOG_NUMBER("seq", seq), LOG_TEXT("error", why->text));
-	trail_post(c->o.trail, &fact);
-	atomic_fetch_add(&c->o.status->dead_letters, 1);
-	return store_skip(c->store, c->cursor, seq, err);
+	if (frame->seq != c->buried_seq) {
+		rc = dead_letters_add(c->dead, frame->seq, spool_batch_payload(batch, idx),
+				      why->text, err);
+		if (rc == ERR_FULL) /* nothing is passed that is not kept: somebody must look */
+			err->kind = ERR_CONFIG;
+		if (rc)
+			return err->kind;
+		log_error(dead_letter, LOG_NUMBER("seq", frame->seq), LOG_TEXT("error", why->text));
+		atomic_fetch_add(&c->o.status->dead_letters, 1);
+		c->buried_seq = frame->seq;
+	}
+	return make_frame(c, batch, &fact, frame, err);
+}
+
+/* A record is refused alone. ERR_NONE: the fact about that is in its place. */
+static enum err_kind bury_refused(struct consumer *c, struct spool_batch *batch, size_t idx,
+				  const struct store_result *refused, struct err *err)
+{
+	struct err why = *err;
+	enum err_kind rc = ERR_NONE;
+
+	if (refused->unknown_code)
+		rc = refusal_prove(c->store, batch, idx, err);
+	return rc ? rc : bury(c, batch, idx, &why, err);
 }
 
 /* The whole batch; what Postgres refuses is narrowed down by halves and buried. */
 static enum err_kind write_batch(struct consumer *c, struct err *err)
 {
 	struct spool_batch *batch = &c->batches[c->now];
-	size_t first = 0, count = batch->count;
+	bool doubted = refusal_doubts(&c->refusal, c->cursor);
+	size_t first = 0, count = batch->count, buried_end = 0;
 
 	while (first < batch->count) {
 		const struct store_job job = {
@@ -236,11 +323,11 @@ static enum err_kind write_batch(struct consumer *c, struct err *err)
 			.first = first,
 			.count = count,
 			.after_seq = c->cursor,
+			.doubted = doubted,
 			.meanwhile = read_meanwhile,
 			.arg = c,
 		};
 		struct store_result result = {0};
-		struct err buried_err;
 		enum err_kind rc;
 
 		c->tried_seq = batch->frames[first + count - 1].seq;
@@ -250,14 +337,24 @@ static enum err_kind write_batch(struct consumer *c, struct err *err)
 			count /= 2;
 			continue;
 		}
-		if (rc == ERR_REJECT) {
-			buried_err = *err;
-			rc = bury(c, batch, first, &buried_err, err);
+		if (rc == ERR_REJECT && first >= buried_end) {
+			buried_end = first + 1;
+			rc = bury_refused(c, batch, first, &result, err);
+			if (rc == ERR_NONE)
+				continue;
+		} else if (rc == ERR_REJECT) {
+			err->kind = rc = ERR_CONFIG;
+			(void)err_wrap(err, "not even the fact about a dead letter can be stored, "
+					    "and without it nothing is passed");
 		}
+		if (rc == ERR_RETRY)
+			refusal_note(&c->refusal, c->cursor, result.unknown_code);
 		if (rc)
 			return rc;
 		first += count;
 		note_cursor(c, batch->frames[first - 1].seq);
+		refusal_moved(&c->refusal, c->cursor, first == batch->count);
+		c->failures = 0;
 		count = batch->count - first;
 		count_stored(c, &result);
 		spool_reader_pass(c->reader, c->cursor);
@@ -268,29 +365,15 @@ static enum err_kind write_batch(struct consumer *c, struct err *err)
 /* At the end nothing is waited for but what is on its way. */
 static enum err_kind fill_batch(struct consumer *c, struct err *err)
 {
-	struct spool_batch *batch = &c->batches[c->now];
 	bool ending = atomic_load(&c->o.life->intake_done) || atomic_load(&c->o.life->input_ended);
 	int64_t gather_ns = (ending ? SETTLE_MS : CONSUMER_GATHER_MS) * NS_PER_MS;
 	int64_t idle_ns = (ending ? SETTLE_MS : IDLE_MS) * NS_PER_MS;
-	enum err_kind rc;
 
 	if (c->read_err.kind) {
 		*err = c->read_err;
 		return err->kind;
 	}
-	rc = spool_reader_read(c->reader, batch, idle_ns, gather_ns, err);
-	if (rc == ERR_NONE && batch->damage.first_seq > 0 && !c->damage_told[c->now]) {
-		if (ending) /* past the damage would be past what is on record */
-			return err_set(err, ERR_CORRUPT,
-				       "bytes of the spool fail their check, and nothing takes the "
-				       "record of that any more: the next start does, and goes on");
-		tell_damage(c, GAP_spool_damaged, &batch->damage);
-		c->damage_told[c->now] = true;
-	}
-	/* Nothing was left to read but damage: the next batch begins after it. */
-	if (rc == ERR_NONE && batch->count == 0 && batch->damage.first_seq > 0)
-		forget_batch(c, c->now);
-	return rc;
+	return read_batch(c, c->now, idle_ns, gather_ns, err);
 }
 
 /* True when everything that was ever accepted is stored and nothing more will be. */
@@ -323,7 +406,6 @@ static enum err_kind work(struct consumer *c, struct err *err)
 		rc = write_batch(c, err);
 		if (rc)
 			return rc;
-		c->failures = 0;
 		forget_batch(c, c->now);
 		c->now = 1 - c->now;
 	}
@@ -357,7 +439,7 @@ void consumer_run(struct consumer *c)
 
 		if (rc == ERR_NONE)
 			break;
-		if (rc == ERR_FATAL || rc == ERR_CORRUPT) {
+		if (rc == ERR_FATAL) {
 			life_fail(c->o.life, &err);
 			break;
 		}

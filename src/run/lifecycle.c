@@ -8,6 +8,7 @@
 #include "run/consumer.h"
 #include "run/housekeeper.h"
 #include "run/intake.h"
+#include "run/last_live.h"
 #include "run/life.h"
 #include "run/pipeline.h"
 
@@ -23,8 +24,7 @@
 
 enum {
 	PROGRESS_MS = 500,
-	LINE_WAITED_SECONDS_MAX = 3600, /* an older line is of a program with a wrong clock */
-	SPOOL_SHARE_PERCENT = 70,       /* of the volume, where no size is configured */
+	SPOOL_SHARE_PERCENT = 70, /* of the volume, where no size is configured */
 	HOST_BYTES = 256,
 };
 
@@ -88,7 +88,9 @@ static void *source_main(void *arg)
 
 static void post_fact(struct run *r, enum action action)
 {
-	struct fact fact = {.action = action, .noticed_ns = time_now_ns()};
+	struct fact fact = {.action = action,
+			    .noticed_ns = time_now_ns(),
+			    .from_files = !r->intake.source.ops->live};
 
 	trail_post(r->trail, &fact);
 }
@@ -159,6 +161,17 @@ static void join(struct worker *w)
 
 /* --- start --- */
 
+/* What spool_open() had to do with what it found. */
+static void tell_mended(struct spool *spool)
+{
+	struct spool_stats stats;
+
+	spool_stats(spool, &stats);
+	if (stats.torn_bytes > 0 || stats.damage_count > 0)
+		log_warn(spool_mended, LOG_NUMBER("torn_bytes", stats.torn_bytes),
+			 LOG_NUMBER("damaged_segments", stats.damage_count));
+}
+
 static enum err_kind open_spool(struct run *r, struct err *err)
 {
 	const struct config *c = r->o->config;
@@ -185,66 +198,11 @@ static enum err_kind open_spool(struct run *r, struct err *err)
 			"at least, and takes 70 %% of the volume");
 	if (rc == ERR_NONE)
 		rc = spool_open(&r->spool, &options, err);
-	if (rc == ERR_NONE)
-		status_set_spool(r->o->status, r->spool);
-	return rc;
-}
-
-/*
- * A line that had waited (for room in the spool, in a machine that was
- * suspended) is as old as it says, and so may be those behind it.
- */
-static int64_t line_time(const struct record *r)
-{
-	int64_t age_ns = r->observed_ns - r->occurred_ns;
-
-	return age_ns > 0 && age_ns < LINE_WAITED_SECONDS_MAX * NS_PER_S ? r->occurred_ns
-									 : r->observed_ns;
-}
-
-/* When the newest record came; 0 for a spool that never accepted anything. */
-static enum err_kind find_last_accepted(struct run *r, int64_t *ret_ns, struct err *err)
-{
-	struct spool_reader *reader = NULL;
-	struct spool_batch batch;
-	struct spool_stats stats;
-	struct record *record = NULL;
-	struct event event;
-	enum err_kind rc;
-
-	spool_stats(r->spool, &stats);
-	*ret_ns = 0;
-	if (stats.accepted_seq == 0)
-		return ERR_NONE;
-	rc = spool_batch_init(&batch, 1, RECORD_PAYLOAD_BYTES_MAX, err);
 	if (rc)
 		return rc;
-	rc = spool_reader_new(&reader, r->spool, "start", stats.accepted_seq - 1, err);
-	if (rc == ERR_NONE)
-		rc = spool_reader_read(reader, &batch, 0, 0, err);
-	record = malloc(sizeof(*record));
-	if (rc == ERR_NONE && !record)
-		rc = err_set(err, ERR_FATAL, "out of memory for a record");
-	if (rc)
-		goto out;
-	/* What cannot be read leaves a gap whose start is not known. */
-	*ret_ns = 1;
-	if (batch.count == 1) {
-		struct span payload = spool_batch_payload(&batch, 0);
-		struct err ignored;
-
-		if (payload_kind(payload) == PAYLOAD_LINE &&
-		    record_decode(payload, record, &ignored) == ERR_NONE)
-			*ret_ns = line_time(record);
-		if (payload_kind(payload) == PAYLOAD_EVENT &&
-		    event_decode(payload, &event, &ignored) == ERR_NONE)
-			*ret_ns = event.observed_ns;
-	}
-out:
-	free(record);
-	spool_reader_free(reader);
-	spool_batch_release(&batch);
-	return rc;
+	tell_mended(r->spool);
+	status_set_spool(r->o->status, r->spool);
+	return ERR_NONE;
 }
 
 static enum err_kind make_batches(struct run *r, struct err *err)
@@ -339,7 +297,7 @@ static enum err_kind start_all(struct run *r, struct err *err)
 
 static enum err_kind set_up(struct run *r, struct err *err)
 {
-	int64_t last_accepted_ns;
+	int64_t last_live_ns = 0;
 	sigset_t set;
 	enum err_kind rc;
 
@@ -348,10 +306,10 @@ static enum err_kind set_up(struct run *r, struct err *err)
 	if (r->signal_fd < 0)
 		return err_errno(err, ERR_FATAL, "no signalfd");
 	rc = open_spool(r, err);
+	if (rc == ERR_NONE && r->o->live)
+		rc = last_live_find(r->spool, &last_live_ns, err);
 	if (rc == ERR_NONE)
-		rc = find_last_accepted(r, &last_accepted_ns, err);
-	if (rc == ERR_NONE)
-		rc = r->o->open_source(r->o->arg, last_accepted_ns, &r->intake.source, err);
+		rc = r->o->open_source(r->o->arg, last_live_ns, &r->intake.source, err);
 	if (rc == ERR_NONE)
 		rc = make_parts(r, err);
 	if (rc == ERR_NONE)

@@ -13,6 +13,7 @@ struct pipeline {
 	struct pipeline_options o; /* const after pipeline_new() */
 
 	struct stages *stages;
+	struct hasher *hasher; /* for the ids of facts */
 	struct record record;
 	struct buf payload; /* of a line */
 	struct buf fact;    /* of a fact; the line's payload may be waiting meanwhile */
@@ -35,6 +36,8 @@ enum err_kind pipeline_new(struct pipeline **ret, const struct pipeline_options 
 	buf_init(&p->payload, RECORD_PAYLOAD_BYTES_MAX);
 	buf_init(&p->fact, RECORD_PAYLOAD_BYTES_MAX);
 	rc = stages_new(&p->stages, &stages, err);
+	if (rc == ERR_NONE)
+		rc = hasher_new(&p->hasher, err);
 	if (rc) {
 		pipeline_free(p);
 		return rc;
@@ -48,6 +51,7 @@ void pipeline_free(struct pipeline *p)
 	if (!p)
 		return;
 	stages_free(p->stages);
+	hasher_free(p->hasher);
 	buf_release(&p->fact);
 	buf_release(&p->payload);
 	free(p);
@@ -58,7 +62,7 @@ static enum err_kind append_fact(struct pipeline *p, const struct fact *fact, st
 	enum err_kind rc;
 
 	buf_reset(&p->fact);
-	rc = trail_encode(p->o.trail, fact, &p->fact, err);
+	rc = trail_encode(p->o.trail, p->hasher, fact, &p->fact, err);
 	if (rc)
 		return rc;
 	return spool_append(p->o.spool, span_of(p->fact.data, p->fact.len), fact->noticed_ns,

@@ -17,9 +17,6 @@ struct trail {
 	struct trail_self self; /* const after trail_new() */
 	char stream[ID_TEXT_BYTES];
 
-	/* owned by the pipeline thread */
-	struct hasher *hasher;
-
 	/* guarded by lock */
 	struct lock lock;
 	struct fact facts[TRAIL_FACTS_MAX];
@@ -29,15 +26,9 @@ struct trail {
 enum err_kind trail_new(struct trail **ret, const struct trail_self *self, struct err *err)
 {
 	struct trail *t = calloc(1, sizeof(*t));
-	enum err_kind rc;
 
 	if (!t)
 		return err_set(err, ERR_FATAL, "out of memory for flytrail's own facts");
-	rc = hasher_new(&t->hasher, err);
-	if (rc) {
-		free(t);
-		return rc;
-	}
 	lock_init(&t->lock, LOCK_RANK_facts);
 	t->self = *self;
 	(void)id_format(&self->stream.uuid, t->stream);
@@ -49,7 +40,6 @@ void trail_free(struct trail *t)
 {
 	if (!t)
 		return;
-	hasher_free(t->hasher);
 	lock_destroy(&t->lock);
 	free(t);
 }
@@ -88,9 +78,9 @@ void trail_pop(struct trail *t)
 	lock_drop(&t->lock);
 }
 
-void trail_post_damage(struct trail *t, enum gap_reason reason, const struct spool_damage *damage)
+struct fact trail_damage(enum gap_reason reason, const struct spool_damage *damage)
 {
-	struct fact fact = {
+	return (struct fact){
 		.action = ACTION_trail_gap_opened,
 		.noticed_ns = time_now_ns(),
 		.gap = {.reason = reason,
@@ -100,8 +90,6 @@ void trail_post_damage(struct trail *t, enum gap_reason reason, const struct spo
 		.first_seq = damage->first_seq,
 		.last_seq = damage->last_seq,
 	};
-
-	trail_post(t, &fact);
 }
 
 static struct span number_text(int64_t n, char text[NUMBER_BYTES])
@@ -122,7 +110,8 @@ static bool end_is_known(const struct gap *g)
 	return g->end_ns != 0 && g->end_ns != INT64_MAX;
 }
 
-static enum err_kind gap_id(struct trail *t, const struct fact *f, struct id *ret, struct err *err)
+static enum err_kind gap_id(const struct trail *t, struct hasher *hasher, const struct fact *f,
+			    struct id *ret, struct err *err)
 {
 	char start[NUMBER_BYTES], seq[NUMBER_BYTES], epoch[NUMBER_BYTES];
 	const struct span parts[] = {
@@ -134,12 +123,12 @@ static enum err_kind gap_id(struct trail *t, const struct fact *f, struct id *re
 		number_text((int64_t)f->first_seq, seq),
 	};
 
-	return id_event(t->hasher, parts, ARRAY_LEN(parts), ret, err);
+	return id_event(hasher, parts, ARRAY_LEN(parts), ret, err);
 }
 
 /* What makes two facts of one action and one subject different. */
-static enum err_kind fact_id(struct trail *t, const struct fact *f, struct span subject,
-			     struct id *ret, struct err *err)
+static enum err_kind fact_id(const struct trail *t, struct hasher *hasher, const struct fact *f,
+			     struct span subject, struct id *ret, struct err *err)
 {
 	bool by_time = f->action == ACTION_trail_started || f->action == ACTION_trail_stopped;
 	char time[NUMBER_BYTES], end[NUMBER_BYTES], lost[NUMBER_BYTES], seq[NUMBER_BYTES],
@@ -156,7 +145,7 @@ static enum err_kind fact_id(struct trail *t, const struct fact *f, struct span 
 		number_text((int64_t)f->first_seq, seq),
 	};
 
-	return id_event(t->hasher, parts, ARRAY_LEN(parts), ret, err);
+	return id_event(hasher, parts, ARRAY_LEN(parts), ret, err);
 }
 
 static void write_time(struct buf *out, const char *key, int64_t ns)
@@ -192,6 +181,10 @@ static void write_attributes(const struct trail *t, const struct fact *f, struct
 	}
 	write_number(out, "first_seq", f->first_seq);
 	write_number(out, "last_seq", f->last_seq);
+	if (f->from_files) {
+		json_write_key(out, "input");
+		json_write_text(out, SPAN(TRAIL_INPUT_FILES));
+	}
 	if (f->why[0] != '\0') {
 		json_write_key(out, "why");
 		json_write_text(out, span_text(f->why));
@@ -241,7 +234,8 @@ static int64_t fact_time(const struct fact *f)
 	return ns;
 }
 
-enum err_kind trail_encode(struct trail *t, const struct fact *f, struct buf *out, struct err *err)
+enum err_kind trail_encode(const struct trail *t, struct hasher *hasher, const struct fact *f,
+			   struct buf *out, struct err *err)
 {
 	char gap_text[ID_TEXT_BYTES] = "", summary[SUMMARY_BYTES];
 	struct buf attributes;
@@ -252,12 +246,12 @@ enum err_kind trail_encode(struct trail *t, const struct fact *f, struct buf *ou
 	REQUIRE(action_class(f->action) == CLASS_trail);
 	buf_init(&attributes, ATTRIBUTES_BYTES_MAX);
 	if (is_gap(f))
-		rc = gap_id(t, f, &gap, err);
+		rc = gap_id(t, hasher, f, &gap, err);
 	if (rc)
 		goto out;
 	if (is_gap(f))
 		(void)id_format(&gap, gap_text);
-	rc = fact_id(t, f, span_text(is_gap(f) ? gap_text : ""), &id, err);
+	rc = fact_id(t, hasher, f, span_text(is_gap(f) ? gap_text : ""), &id, err);
 	if (rc)
 		goto out;
 	write_attributes(t, f, &attributes);

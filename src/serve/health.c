@@ -11,7 +11,8 @@ struct check {
 	const char *name;
 	bool ok;
 	char value[VALUE_BYTES];
-	const char *advice; /* when it is not ok */
+	const char *advice;              /* when it is not ok */
+	const struct spool_stats *spool; /* of the check `spool` */
 };
 
 static void check_spool(struct check *c, const struct spool_stats *spool, bool room_too)
@@ -22,6 +23,7 @@ static void check_spool(struct check *c, const struct spool_stats *spool, bool r
 		c->advice = "see flytrail's log for why; `flytrail doctor` checks the folder";
 		return;
 	}
+	c->spool = spool;
 	c->ok = !room_too || !spool->full;
 	(void)snprintf(c->value, sizeof(c->value), "%s: %" PRIu64 " of %" PRIu64 " bytes",
 		       spool->full ? "full" : "open", spool->bytes, spool->max_bytes);
@@ -74,6 +76,9 @@ static bool write_body(struct buf *out, const struct check *checks, size_t count
 		write_member(out, i > 0 ? ",\n{\"name\":" : "\n{\"name\":", checks[i].name);
 		buf_str(out, checks[i].ok ? ",\"ok\":true" : ",\"ok\":false");
 		write_member(out, ",\"value\":", checks[i].value);
+		if (checks[i].spool)
+			buf_fmt(out, ",\"torn_bytes\":%" PRIu64 ",\"damaged_segments\":%" PRIu64,
+				checks[i].spool->torn_bytes, checks[i].spool->damage_count);
 		if (!checks[i].ok)
 			write_member(out, ",\"do\":", checks[i].advice);
 		buf_str(out, "}");

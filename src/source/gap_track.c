@@ -2,18 +2,18 @@
 
 #include <string.h>
 
-void gap_track_init(struct gap_track *t, int64_t last_accepted_ns, int64_t now_ns)
+void gap_track_init(struct gap_track *t, int64_t last_live_ns, int64_t now_ns)
 {
 	int64_t start_ns = now_ns;
 
 	memset(t, 0, sizeof(*t));
 	/* A clock that was set back must not turn the gap around. */
-	if (last_accepted_ns > 0 && last_accepted_ns - GAP_MARGIN_NS < now_ns)
-		start_ns = last_accepted_ns > GAP_MARGIN_NS ? last_accepted_ns - GAP_MARGIN_NS : 0;
+	if (last_live_ns > 0 && last_live_ns - GAP_MARGIN_NS < now_ns)
+		start_ns = last_live_ns > GAP_MARGIN_NS ? last_live_ns - GAP_MARGIN_NS : 0;
 	t->outage = (struct gap){.reason = GAP_start, .start_ns = start_ns, .end_ns = INT64_MAX};
 	t->outage_any = true;
 	t->outage_dirty = true;
-	t->first_run = last_accepted_ns == 0;
+	t->first_run = last_live_ns == 0;
 	t->proof_ns = now_ns;
 	t->drops_checked_ns = now_ns;
 }

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -259,12 +260,16 @@ static enum err_kind look_for_mark(struct lines *l, struct err *err)
 	return ERR_NONE;
 }
 
+static bool is_stdin(const char *path)
+{
+	return strcmp(path, "-") == 0;
+}
+
 static enum err_kind open_next(struct lines *l, struct err *err)
 {
-	bool is_stdin = l->path_count == 0 || strcmp(l->paths[l->path_idx], "-") == 0;
 	enum err_kind rc;
 
-	if (is_stdin) {
+	if (l->path_count == 0 || is_stdin(l->paths[l->path_idx])) {
 		l->fd = STDIN_FILENO;
 		l->name = STDIN_NAME;
 	} else {
@@ -382,6 +387,24 @@ static const struct source_ops lines_ops = {
 	.close = lines_close,
 };
 
+static enum err_kind check_path(const char *path, struct err *err)
+{
+	const char *name = is_stdin(path) ? STDIN_NAME : path;
+	struct stat st;
+	bool good;
+
+	if (is_stdin(path))
+		good = fstat(STDIN_FILENO, &st) == 0;
+	else
+		good = access(path, R_OK) == 0 && stat(path, &st) == 0;
+	if (!good)
+		return err_errno(err, ERR_CONFIG, "cannot read %s", name);
+	if (S_ISDIR(st.st_mode))
+		return err_set(err, ERR_CONFIG,
+			       "cannot read %s: it is a folder; name the files in it", name);
+	return ERR_NONE;
+}
+
 enum err_kind lines_open(struct source *ret, const char *const *paths, size_t count,
 			 struct err *err)
 {
@@ -390,9 +413,12 @@ enum err_kind lines_open(struct source *ret, const char *const *paths, size_t co
 
 	/* All at once, before a line is read: a name mistyped is told at the start. */
 	for (size_t i = 0; i < count; i++) {
-		if (strcmp(paths[i], "-") != 0 && access(paths[i], R_OK) != 0)
-			return err_errno(err, ERR_CONFIG, "cannot read %s", paths[i]);
+		rc = check_path(paths[i], err);
+		if (rc)
+			return rc;
 	}
+	if (count == 0 && check_path("-", err))
+		return err->kind;
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return err_set(err, ERR_FATAL, "out of memory for reading lines");

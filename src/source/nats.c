@@ -429,17 +429,6 @@ static enum err_kind check_url(const char *url, struct err *err)
 }
 
 /* A copy with a NUL, or NULL out of memory. */
-static char *copy_text(struct span s)
-{
-	char *copy = malloc(s.len + 1);
-
-	if (copy) {
-		memcpy(copy, s.data, s.len);
-		copy[s.len] = '\0';
-	}
-	return copy;
-}
-
 static natsStatus set_options(struct nats *n)
 {
 	natsStatus s;
@@ -486,11 +475,11 @@ enum err_kind nats_open(struct source *ret, const struct nats_options *options, 
 	n = calloc(1, sizeof(*n));
 	if (!n)
 		return err_set(err, ERR_FATAL, "out of memory for the NATS source");
-	n->url = copy_text(span_text(options->url));
-	n->user = copy_text(span_text(options->user));
-	n->password = copy_text(password);
-	n->subject = copy_text(span_text(options->subject));
-	n->queue = has_queue ? copy_text(span_text(options->queue)) : NULL;
+	n->url = span_copy(span_text(options->url));
+	n->user = span_copy(span_text(options->user));
+	n->password = span_copy(password);
+	n->subject = span_copy(span_text(options->subject));
+	n->queue = has_queue ? span_copy(span_text(options->queue)) : NULL;
 	rc = hasher_new(&n->hasher, err);
 	if (rc)
 		goto out;
@@ -504,7 +493,7 @@ enum err_kind nats_open(struct source *ret, const struct nats_options *options, 
 		goto out;
 	}
 	atomic_store(&n->why, WHY_NOT_YET);
-	gap_track_init(&n->gaps, options->last_accepted_ns, time_now_ns());
+	gap_track_init(&n->gaps, options->last_live_ns, time_now_ns());
 	*ret = (struct source){.ops = &nats_ops, .ctx = n};
 out:
 	if (rc) {

@@ -103,11 +103,22 @@ static enum err_kind prepare_next(struct spool *s, int64_t now_ns, struct err *e
 	return rc;
 }
 
-/* Tells the appender whether it may go on. */
-static void tell_appender(struct spool *s, bool no_room)
+/* Tells the appender whether `next` has room. */
+static void tell_next(struct spool *s, bool refused)
 {
 	lock_take(&s->block_lock);
-	s->no_room = no_room;
+	s->no_room = refused;
+	s->preparing = false;
+	MUST0(pthread_cond_broadcast(&s->room));
+	lock_drop(&s->block_lock);
+}
+
+/* ... and whether the disk takes a block. */
+static void tell_block(struct spool *s, bool refused)
+{
+	lock_take(&s->block_lock);
+	s->no_room = refused;
+	s->block_refused = refused;
 	MUST0(pthread_cond_broadcast(&s->room));
 	lock_drop(&s->block_lock);
 }
@@ -120,7 +131,7 @@ static enum err_kind ready_next(struct spool *s, int64_t now_ns, struct err *err
 	if (!rc)
 		rc = prepare_next(s, now_ns, err);
 	if (rc) {
-		tell_appender(s, true);
+		tell_next(s, true);
 		return rc == ERR_FULL ? ERR_NONE : rc;
 	}
 	s->prepare_after_ns = 0;
@@ -128,7 +139,7 @@ static enum err_kind ready_next(struct spool *s, int64_t now_ns, struct err *err
 	memcpy(s->next_salt, salt, sizeof(salt));
 	s->next_ready = true;
 	lock_drop(&s->block_lock);
-	tell_appender(s, false);
+	tell_next(s, false);
 	return ERR_NONE;
 }
 
@@ -140,6 +151,7 @@ enum err_kind commit_upkeep(struct spool *s, struct err *err)
 
 	lock_take(&s->block_lock);
 	s->room_wanted = false;
+	s->preparing = s->next_fd < 0;
 	lock_drop(&s->block_lock);
 	lock_take(&s->lock);
 	note_passed(s, now_ns);
@@ -266,7 +278,7 @@ static enum err_kind commit_pending(struct spool *s, struct err *err)
 
 	if (rc == ERR_FULL) {
 		s->pending_blocked = true;
-		tell_appender(s, true);
+		tell_block(s, true);
 		if (drop_oldest(s, INT64_MAX, &dropped, &drop_err))
 			err_wrap(err, "%s; and", drop_err.text);
 		return rc;
@@ -279,7 +291,7 @@ static enum err_kind commit_pending(struct spool *s, struct err *err)
 	free_block(s, s->pending);
 	s->pending = NULL;
 	if (s->pending_blocked)
-		tell_appender(s, false);
+		tell_block(s, false);
 	s->pending_blocked = false;
 	return ERR_NONE;
 }

@@ -168,6 +168,11 @@ static enum err_kind copy_bytes(int from, int to, struct err *err)
 	return rc ? rc : file_sync(to, err);
 }
 
+size_t segment_quarantine_count(const char *folder)
+{
+	return count_segments(path_in(folder, QUARANTINE_NAME).text);
+}
+
 enum err_kind segment_quarantine_copy(const char *folder, uint64_t first_seq, struct err *err)
 {
 	struct segment_path quarantine = path_in(folder, QUARANTINE_NAME);
@@ -181,7 +186,7 @@ enum err_kind segment_quarantine_copy(const char *folder, uint64_t first_seq, st
 		return rc;
 	to = segment_path(quarantine.text, first_seq);
 	if (access(to.text, F_OK) == 0 ||
-	    count_segments(quarantine.text) >= SPOOL_QUARANTINE_FILES_MAX)
+	    segment_quarantine_count(folder) >= SPOOL_QUARANTINE_FILES_MAX)
 		return ERR_NONE;
 	rc = file_open(&in, from.text, FILE_READ, err);
 	if (rc)

@@ -136,14 +136,29 @@ void spool_hand_over(struct spool *s, struct block *b, enum block_state state)
 	MUST0(pthread_cond_signal(&s->work));
 }
 
-/* Waits for the committer; ERR_FULL where it has said that there is no room. */
-static enum err_kind await_committer(struct spool *s, const char *what, struct err *err)
+static void await_committer(struct spool *s)
 {
-	if (s->no_room)
-		return err_set(err, ERR_FULL, "the spool has no room for %s", what);
 	s->room_wanted = true;
 	MUST0(pthread_cond_signal(&s->work));
 	lock_wait(&s->block_lock, &s->room);
+}
+
+/* Both blocks are in use: the committer is at work, unless the disk does not take what they hold.
+ */
+static enum err_kind await_block(struct spool *s, struct err *err)
+{
+	if (s->block_refused)
+		return err_set(err, ERR_FULL, "the spool's disk has no room for a block");
+	await_committer(s);
+	return ERR_NONE;
+}
+
+/* The segment is full: there is room if the committer, once it has looked, does not deny it. */
+static enum err_kind await_next(struct spool *s, struct err *err)
+{
+	if (s->no_room && !s->room_wanted && !s->preparing)
+		return err_set(err, ERR_FULL, "the spool has no room for records");
+	await_committer(s);
 	return ERR_NONE;
 }
 
@@ -190,7 +205,7 @@ static enum err_kind step_to_block(struct spool *s, size_t need, enum spool_use 
 	if (!b)
 		b = block_in(s, BLOCK_FREE);
 	if (!b)
-		return await_committer(s, "a block", err);
+		return await_block(s, err);
 	b->state = BLOCK_FILLING;
 	at = b->len > 0 ? b->start : s->tail.offset;
 	used = b->len;
@@ -198,10 +213,10 @@ static enum err_kind step_to_block(struct spool *s, size_t need, enum spool_use 
 		used = SEGMENT_HEADER_BYTES;
 	if (at + used + need + COMMIT_FRAME_BYTES > limit) {
 		if (b->len > 0 && block_in(s, BLOCK_READY))
-			return await_committer(s, "a block", err);
+			return await_block(s, err);
 		if (!s->next_ready) {
 			b->due_ns = 0; /* `next` may be made when this block is on disk */
-			return await_committer(s, "records", err);
+			return await_next(s, err);
 		}
 		if (b->len > 0)
 			spool_hand_over(s, b, BLOCK_READY);
@@ -216,7 +231,7 @@ static enum err_kind step_to_block(struct spool *s, size_t need, enum spool_use 
 	if (b->len == 0)
 		return grow(s, b, used + need + COMMIT_FRAME_BYTES, err);
 	if (block_in(s, BLOCK_READY))
-		return await_committer(s, "a block", err);
+		return await_block(s, err);
 	spool_hand_over(s, b, BLOCK_READY);
 	return ERR_NONE;
 }

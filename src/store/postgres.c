@@ -31,16 +31,6 @@ struct store {
 	bool has_staging;     /* this connection has the staging tables */
 };
 
-static char *copy_text(const char *text)
-{
-	size_t bytes = strlen(text) + 1;
-	char *copy = malloc(bytes);
-
-	if (copy)
-		memcpy(copy, text, bytes);
-	return copy;
-}
-
 enum err_kind store_new(struct store **ret, const struct store_options *options, struct err *err)
 {
 	struct store *s = calloc(1, sizeof(*s));
@@ -50,8 +40,8 @@ enum err_kind store_new(struct store **ret, const struct store_options *options,
 		return err_set(err, ERR_FATAL, "out of memory for the store");
 	buf_init(&s->chunk, COPY_CHUNK_BYTES + COPY_ROW_BYTES_MAX);
 	s->stream = options->stream;
-	s->url = copy_text(options->url);
-	s->replica = copy_text(options->replica);
+	s->url = span_copy(span_text(options->url));
+	s->replica = span_copy(span_text(options->replica));
 	if (!s->url || !s->replica)
 		rc = err_set(err, ERR_FATAL, "out of memory for the store");
 	for (size_t i = 0; i < ARRAY_LEN(s->plans) && !rc; i++)
@@ -367,6 +357,7 @@ static enum err_kind move_cursor(struct store *s, uint64_t after_seq, uint64_t s
 struct job {
 	struct copy_context context;
 	uint64_t after_seq, last_seq;
+	bool doubted, trial;
 	struct meanwhile meanwhile;
 	struct store_result result;
 };
@@ -419,6 +410,9 @@ static enum err_kind attempt(struct store *s, struct job *job, struct err *err)
 		return rc;
 	job->result.duplicates =
 		plan->duplicates + planned - job->result.lines - job->result.events;
+	/* A trigger that waits for the COMMIT is tried, too. */
+	if (job->trial)
+		return session_run(s->session, "SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK", err);
 	rc = move_cursor(s, job->after_seq, job->last_seq, err);
 	return rc ? rc : session_run(s->session, "COMMIT", err);
 }
@@ -482,12 +476,25 @@ static enum way way_around(const struct store *s)
 	return WAY_NONE;
 }
 
+/* A code that is not known is the rows' fault where the caller has doubts about them. */
+static enum err_kind judge(const struct store *s, struct job *job, enum err_kind failed,
+			   struct err *err)
+{
+	job->result.unknown_code = failed && sqlstate_is_unknown(session_state(s->session));
+	if (!job->result.unknown_code || !job->doubted)
+		return failed;
+	err->kind = ERR_REJECT;
+	return ERR_REJECT;
+}
+
 /* After a failed attempt. ERR_NONE: try again. */
-static enum err_kind recover(struct store *s, enum err_kind failed, struct err *err)
+static enum err_kind recover(struct store *s, struct job *job, enum err_kind failed,
+			     struct err *err)
 {
 	enum way way = way_around(s);
 	struct err aside;
 
+	failed = judge(s, job, failed, err);
 	if (failed == ERR_RETRY || failed == ERR_FATAL)
 		return failed;
 	if (session_run(s->session, "ROLLBACK", &aside)) {
@@ -497,7 +504,7 @@ static enum err_kind recover(struct store *s, enum err_kind failed, struct err *
 	switch (way) {
 	case WAY_NONE: return failed;
 	case WAY_STAGING: s->staged_left = 1 + STORE_STAGED_BATCHES; return ERR_NONE;
-	case WAY_PARTITIONS: return ensure_partitions(s, err);
+	case WAY_PARTITIONS: return judge(s, job, ensure_partitions(s, err), err);
 	}
 	return failed;
 }
@@ -511,7 +518,7 @@ static enum err_kind write_batch(struct store *s, struct job *job, struct err *e
 			s->staged_left -= s->staged_left > 0;
 			return ERR_NONE;
 		}
-		rc = recover(s, rc, err);
+		rc = recover(s, job, rc, err);
 		if (rc)
 			return rc;
 	}
@@ -546,6 +553,8 @@ enum err_kind store_write(struct store *s, const struct store_job *wanted, struc
 {
 	struct job job = {
 		.after_seq = wanted->after_seq,
+		.doubted = wanted->doubted,
+		.trial = wanted->trial,
 		.meanwhile = {.call = wanted->meanwhile, .arg = wanted->arg},
 	};
 	enum err_kind rc;
@@ -562,22 +571,9 @@ enum err_kind store_write(struct store *s, const struct store_job *wanted, struc
 	rc = write_batch(s, &job, err);
 	if (rc == ERR_RETRY || rc == ERR_FATAL || rc == ERR_CONFIG)
 		disconnect(s);
-	if (rc)
-		return rc;
-	call_once(&job.meanwhile);
+	if (!rc)
+		call_once(&job.meanwhile);
 	*ret = job.result;
-	return ERR_NONE;
-}
-
-enum err_kind store_skip(struct store *s, uint64_t after_seq, uint64_t seq, struct err *err)
-{
-	enum err_kind rc;
-
-	if (!s->session)
-		return err_set(err, ERR_RETRY, "not connected to Postgres");
-	rc = move_cursor(s, after_seq, seq, err);
-	if (rc)
-		disconnect(s);
 	return rc;
 }
 

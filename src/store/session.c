@@ -17,8 +17,11 @@ enum {
 	MS_PER_S = 1000,
 };
 
+#define NO_RIGHT "42501"
+
 struct session {
 	PGconn *pg;
+	const char *url_name;
 	int answer_seconds;
 	int64_t deadline_ns; /* of the call that is under way, on the monotonic clock */
 	/* of the newest failure */
@@ -90,6 +93,10 @@ static enum err_kind statement_failed(struct session *s, const PGresult *result,
 	(void)snprintf(s->state, sizeof(s->state), "%s", state);
 	s->lacks_partition = sqlstate_is_no_partition(
 		state, PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME));
+	if (strcmp(state, NO_RIGHT) == 0)
+		return err_set(err, sqlstate_kind(state),
+			       "Postgres says: %s (SQLSTATE %s); does %s name the right role?",
+			       one_line(words ? words : "nothing", text), state, s->url_name);
 	if (sqlstate_quotes_data(state))
 		return err_set(err, sqlstate_kind(state), "Postgres refuses a row: SQLSTATE %s",
 			       state);
@@ -124,7 +131,8 @@ static enum err_kind connect_failed(struct session *s, struct err *err)
 	enum err_kind kind = connect_kind(words, s->state);
 	char text[TEXT_BYTES];
 
-	return err_set(err, kind, "cannot connect to Postgres: %s", one_line(words, text));
+	return err_set(err, kind, "cannot connect to Postgres by %s: %s", s->url_name,
+		       one_line(words, text));
 }
 
 /*
@@ -182,7 +190,7 @@ static enum err_kind finish_connecting(struct session *s, struct err *err)
 	while (PQstatus(s->pg) != CONNECTION_BAD && state != PGRES_POLLING_OK) {
 		rc = wait_socket(s, state == PGRES_POLLING_READING ? POLLIN : POLLOUT, err);
 		if (rc)
-			return err_wrap(err, "connect");
+			return err_wrap(err, "connect by %s", s->url_name);
 		state = PQconnectPoll(s->pg);
 		if (state == PGRES_POLLING_FAILED)
 			return connect_failed(s, err);
@@ -227,6 +235,7 @@ enum err_kind session_open(struct session **ret, const struct session_options *o
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return err_set(err, ERR_FATAL, "out of memory for a connection to Postgres");
+	s->url_name = options->url_name;
 	s->answer_seconds = options->answer_seconds;
 	s->pg = start_connecting(options);
 	if (!s->pg) {

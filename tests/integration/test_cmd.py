@@ -221,6 +221,16 @@ class Doctor(unittest.TestCase):
             pass
         self.assert_fails("spool: .*no folder", FLYTRAIL_SPOOL_DIR=path)
 
+    def test_segments_that_were_set_aside_are_told(self):
+        folder = f"{self.folder}/damaged"
+        os.makedirs(f"{folder}/quarantine")
+        for number in (1, 500):
+            with open(f"{folder}/quarantine/{number:020}.seg", "w", encoding="ascii"):
+                pass
+        status, out = self.doctor(FLYTRAIL_SPOOL_DIR=folder)
+        self.assertEqual(status, 0, out)
+        self.assertRegex(out, "(?m)^warn spool: 2 damaged segments .*quarantine")
+
     def test_a_spool_larger_than_the_disk(self):
         status, out = self.doctor(FLYTRAIL_SPOOL_MAX_BYTES="16384GiB")
         self.assertEqual(status, 0, out)

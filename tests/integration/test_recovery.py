@@ -108,20 +108,27 @@ class Recovery(unittest.TestCase):
             segment.write(b"\xa5" * 4096)
         return ft
 
-    def test_damage_that_is_met_at_the_end_is_left_for_the_next_start(self):
+    def test_damage_that_is_met_at_the_end_is_on_record_too(self):
         ft = self.damaged()
         ft.start(wait=False)
         ft.await_event("store_retry")
         ft.signal(signal.SIGTERM)
         ft.await_event("draining")
         self.world.pg.restart()
-        self.assertEqual(ft.process.wait(timeout=30), 1)
-        self.assertEqual(self.world.gaps(), [])
-        ft.start()
+        self.assertEqual(ft.process.wait(timeout=30), 0)
+        self.assertEqual(ft.events("stopped")[0]["left_in_spool"], 0)
         gap = self.gap("spool_damaged")
-        lab.wait_for(lambda: self.world.count("message LIKE 'numbered %'") == 31000 - gap["lost"],
-                     what="the rest")
-        self.assertEqual(ft.stop(), 0)
+        self.assertEqual(self.world.count("message LIKE 'numbered %'"), 31000 - gap["lost"])
+
+    def test_the_cursor_is_never_past_damage_that_is_not_on_record(self):
+        ft = self.damaged()
+        self.world.pg.restart()
+        ft.start(wait=False)
+        lab.wait_for(lambda: self.world.count("message LIKE 'numbered %'") > 20000,
+                     what="rows from behind the damage")
+        ft.kill()
+        gap = self.gap("spool_damaged")
+        self.assertGreater(gap["lost"], 0)
 
     def test_damage_in_the_spool_is_a_gap_and_the_rest_is_stored(self):
         ft = self.damaged()
@@ -130,12 +137,29 @@ class Recovery(unittest.TestCase):
         gap = self.gap("spool_damaged")
         self.assertGreater(gap["lost"], 0)
         self.assertLess(gap["lost"], 100)
+        self.assertEqual(ft.health()[1]["spool"]["damaged_segments"], 1)
         self.world.publish(10, tag="after")
         self.world.await_rows(10, "message LIKE 'after line %'")
         self.assertEqual(ft.stop(), 0)
         got = [n for n, _ in self.world.numbers()]
         self.assertEqual(len(got), 31000 - gap["lost"])
         self.assertEqual(len(ft.events("spool_damaged")), 1)
+
+    def test_what_a_crash_had_not_finished_is_told_at_the_start(self):
+        ft = self.world.flytrail().start()
+        self.world.publish(100)
+        self.world.await_rows(100)
+        self.assertEqual(ft.events("spool_mended"), [])
+        self.assertEqual(ft.health()[1]["spool"]["torn_bytes"], 0)
+        ft.kill()
+        segment, = glob.glob(os.path.join(ft.folder, "spool", "*.seg"))
+        with open(segment, "r+b") as spool:
+            spool.seek(len(spool.read().rstrip(b"\0")))
+            spool.write(b"half a group")
+        ft.start()
+        self.assertGreater(ft.events("spool_mended")[0]["torn_bytes"], 0)
+        self.assertGreater(ft.health()[1]["spool"]["torn_bytes"], 0)
+        self.assertEqual(ft.stop(), 0)
 
     @unittest.skipUnless(can_mount(), "a tmpfs can be mounted by root alone")
     def test_a_full_disk_stops_intake_and_is_a_gap(self):

@@ -39,6 +39,25 @@ class Run(unittest.TestCase):
         self.assertEqual(facts, [["trail.started"], ["trail.stopped"]])
         self.assertEqual(ft.events("stopped")[0]["left_in_spool"], 0)
 
+    def test_a_file_that_is_read_in_does_not_hide_what_was_missed(self):
+        ft = self.world.flytrail().start()
+        self.world.publish(10)
+        self.world.await_rows(10)
+        last = time.time()
+        self.assertEqual(ft.stop(), 0)
+        time.sleep(2)
+        path = os.path.join(self.world.folder, "lines.ndjson")
+        with open(path, "w", encoding="utf-8") as out:
+            out.writelines(fly_line("web", f"line {n}") + "\n" for n in range(1000))
+        ft.arguments = [path]
+        self.assertEqual(ft.start(wait=False).process.wait(timeout=60), 0)
+        ft.arguments = []
+        ft.start()
+        gap, = lab.wait_for(self.world.gaps, what="the gap")
+        self.assertEqual(gap["reason"], "start")
+        self.assertLess(gap["start"], last - 9)  # a margin of 10 s before the last line
+        self.assertEqual(ft.stop(), 0)
+
     def test_sigterm_under_load_loses_nothing_that_came(self):
         ft = self.world.flytrail().start()
         publisher = self.world.publisher("--count", 10**7, "--rate", 30000)
@@ -234,6 +253,14 @@ class Files(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("migrate", done.stderr)
 
+    def test_what_is_wrong_with_the_way_to_postgres_names_its_variable(self):
+        for url in (self.world.pg.url("nobody"), self.world.pg.url("flytrail_writer", "nowhere"),
+                    self.world.pg.url("flytrail_reader")):
+            done = self.run_on(self.lines(10), FLYTRAIL_DATABASE_URL=url)
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr, '"event":"fatal".*FLYTRAIL_DATABASE_URL')
+            self.assertNotIn(url, done.stderr)
+
     def test_its_arguments_are_those_of_classify(self):
         line = "2026-05-03T22:14:18Z app[0e286551c30586] ams [info]hello\n"
         self.assertEqual(self.run_on(line, "--app=web-1", stdin=True).returncode, 0)
@@ -244,10 +271,12 @@ class Files(unittest.TestCase):
             self.assertEqual(done.stderr.count("\n"), 1)
             self.assertIn(words[0], done.stderr)
 
-    def test_a_file_that_is_not_there_is_named(self):
-        done = self.run_on("", "/nonexistent/lines")
-        self.assertNotEqual(done.returncode, 0)
-        self.assertIn("/nonexistent/lines", done.stderr)
+    def test_what_cannot_be_read_is_named_before_anything_starts(self):
+        for path in ("/nonexistent/lines", self.world.folder):
+            done = self.run_on("", path)
+            self.assertEqual(done.returncode, 2)
+            self.assertEqual(done.stderr.count("\n"), 1)
+            self.assertIn(path, done.stderr)
 
     def test_bad_values_are_all_listed_and_secrets_are_not(self):
         done = subprocess.run(

@@ -209,8 +209,7 @@ class Writing(StoreCase):
         d = self.connected()
         d.tell("event", self.now)
         self.assertEqual(d.write(0), (0, 1, 0, 1))
-        self.assertEqual(d.ask("skip", 1, 2), "ok")
-        self.assertEqual(self.cursor(), 2)
+        self.assertEqual(self.cursor(), 1)
 
 
 class Refused(StoreCase):
@@ -223,8 +222,7 @@ class Refused(StoreCase):
         self.assertEqual(self.count("log_lines"), 0)
         self.assertEqual(d.write(0, 0, 10), (10, 0, 0, 1))  # the connection still serves
         self.assertRegex(d.write(10, 10, 1), "^reject ")
-        self.assertEqual(d.ask("skip", 10, 11), "ok")
-        self.assertEqual(d.write(11, 11, 10), (10, 0, 0, 1))
+        self.assertEqual(d.write(10, 11, 10), (10, 0, 0, 1))
         self.assertEqual(self.cursor(), 21)
 
     def test_a_payload_that_is_none_is_refused_before_it_is_sent(self):
@@ -248,7 +246,7 @@ class Refused(StoreCase):
         self.assertEqual(first.write(0), (5, 0, 0, 1))
         self.assertRegex(second.write(0), f"^retry Postgres has another position for spool {STREAM}")
         self.assertRegex(second.write(0), "^retry not connected")
-        self.assertRegex(first.ask("skip", 3, 5), "^retry Postgres has another position")
+        self.assertRegex(first.write(3), "^retry Postgres has another position")
         self.assertEqual(self.cursor(), 5)
         self.assertEqual(self.count("log_lines"), 5)
 
@@ -264,7 +262,8 @@ class Refused(StoreCase):
         self.assertRegex(self.driver(role="flytrail_reader").ask("connect"),
                          "^config .*permission denied for table schema_version")
         self.assertRegex(self.driver(role="nobody_there").ask("connect"),
-                         '^config cannot connect to Postgres: .*role "nobody_there" does not exist')
+                         "^config cannot connect to Postgres by FLYTRAIL_DATABASE_URL: .*"
+                         'role "nobody_there" does not exist')
 
     def test_a_database_without_the_schema_says_what_to_run(self):
         self.assertRegex(self.driver(database="template1").ask("connect"),
@@ -340,7 +339,8 @@ class Away(StoreCase):
         self.addCleanup(self.pg.psql,
                         "SET default_transaction_read_only = false; "
                         "ALTER DATABASE postgres RESET default_transaction_read_only")
-        self.assertRegex(d.ask("connect"), "^retry cannot connect to Postgres: .*read-only")
+        self.assertRegex(d.ask("connect"), "^retry cannot connect to Postgres by "
+                                           "FLYTRAIL_DATABASE_URL: .*read-only")
 
     def test_a_session_that_turns_read_only(self):
         d = self.connected()
@@ -360,7 +360,8 @@ class Away(StoreCase):
         self.pg.pause()
         try:
             start = time.monotonic()
-            self.assertRegex(d.ask("connect"), "^retry connect: Postgres did not answer in time")
+            self.assertRegex(d.ask("connect"), "^retry connect by FLYTRAIL_DATABASE_URL: "
+                                               "Postgres did not answer in time")
             self.assertLess(time.monotonic() - start, 15)
         finally:
             self.pg.resume()

@@ -1,6 +1,7 @@
 """Postgres fails while lines come: nothing is lost, nothing is doubled, intake goes on."""
 
 import os
+import signal
 import sys
 import time
 import unittest
@@ -33,6 +34,12 @@ class StoreFaults(unittest.TestCase):
         self.assertEqual(ft.stop(), 0)
         self.assertEqual([n for n, _ in self.world.numbers()], list(range(count)))
         self.assertEqual(self.world.gaps(), [])
+
+    def dead_lettered(self):
+        """Of each fact about a dead letter: the record's number, and the reason."""
+        return self.world.pg.psql(
+            "SELECT attributes->>'first_seq', attributes->>'why' FROM flytrail.events "
+            "WHERE action = 'trail.dead_lettered'")
 
     def test_postgres_that_restarts_again_and_again(self):
         ft, publisher = self.load()
@@ -85,15 +92,41 @@ class StoreFaults(unittest.TestCase):
         ft = self.world.flytrail().start()
         self.world.publish(5000)
         self.world.await_rows(4999)
-        facts = lab.wait_for(lambda: self.world.pg.psql(
-            "SELECT attributes->>'first_seq' FROM flytrail.events "
-            "WHERE action = 'trail.dead_lettered'"), what="the fact")
-        self.assertEqual(len(facts), 1)
+        self.assertEqual(len(self.dead_lettered()), 1)
         self.assertEqual(ft.stop(), 0)
         expected = [n for n in range(5000) if n != 777]
         self.assertEqual([n for n, _ in self.world.numbers()], expected)
         self.assertEqual(len(ft.events("dead_letter")), 1)
         self.assertNotIn("line 777", str(ft.log_lines()))
+
+    def test_a_dead_letter_of_the_drain_is_on_record_too(self):
+        self.world.pg.psql("ALTER TABLE flytrail.log_lines ADD CONSTRAINT no_poison "
+                           "CHECK (message NOT LIKE '%line 777 %')")
+        ft = self.world.flytrail().start()
+        self.world.pg.stop()
+        self.world.publish(5000)
+        ft.await_event("store_retry")
+        ft.signal(signal.SIGTERM)
+        ft.await_event("draining")
+        self.world.pg.restart()
+        self.assertEqual(ft.process.wait(timeout=30), 0)
+        self.assertEqual(self.world.count("message LIKE 'numbered %'"), 4999)
+        self.assertEqual(len(self.dead_lettered()), 1)
+
+    def test_a_dead_letter_whose_fact_is_refused_is_not_passed(self):
+        self.world.pg.psql("ALTER TABLE flytrail.log_lines ADD CONSTRAINT no_poison "
+                           "CHECK (message NOT LIKE '%line 3 %')")
+        self.world.pg.psql("ALTER TABLE flytrail.events ADD CONSTRAINT no_fact "
+                           "CHECK (action <> 'trail.dead_lettered')")
+        ft = self.world.flytrail().start()
+        self.world.publish(5)
+        ft.await_event("store_parked")
+        self.assertIn("dead letter", ft.events("store_parked")[0]["error"])
+        self.assertEqual(self.world.count("message LIKE 'numbered %'"), 3)
+        self.world.pg.psql("ALTER TABLE flytrail.events DROP CONSTRAINT no_fact")
+        ft.stop()
+        self.assertEqual(self.world.count("message LIKE 'numbered %'"), 4)
+        self.assertEqual(len(self.dead_lettered()), 1)
 
     def test_a_schema_that_is_not_there_parks_the_store_and_the_spool_keeps_all(self):
         self.world.pg.psql("DROP SCHEMA flytrail CASCADE")

@@ -19,13 +19,29 @@ void one_line_release(struct one_line *l)
 	arena_release(&l->arena);
 }
 
-void one_line_put(struct one_line *l, enum raw_form form, struct span subject, struct span line)
+struct one_line line;
+
+int one_line_set_up(void **state)
+{
+	(void)state;
+	one_line_init(&line);
+	return 0;
+}
+
+int one_line_tear_down(void **state)
+{
+	(void)state;
+	one_line_release(&line);
+	return 0;
+}
+
+void one_line_put(struct one_line *l, enum raw_form form, struct span subject, struct span text)
 {
 	struct raw *raw;
 
 	batch_reset(l->batch);
 	arena_reset(&l->arena);
-	raw = batch_add(l->batch, subject, line);
+	raw = batch_add(l->batch, subject, text);
 	REQUIRE(raw != NULL);
 	raw->form = form;
 	raw->received_ns = ONE_LINE_RECEIVED_NS;
@@ -42,9 +58,9 @@ const struct record *one_line_decode(struct one_line *l)
 	return &l->record;
 }
 
-const struct record *one_line(struct one_line *l, enum raw_form form, struct span line)
+const struct record *one_line(struct one_line *l, enum raw_form form, struct span text)
 {
-	one_line_put(l, form, SPAN(""), line);
+	one_line_put(l, form, SPAN(""), text);
 	return one_line_decode(l);
 }
 

@@ -12,7 +12,6 @@
  *	bytes                                adds a line whose message is no UTF-8
  *	garbage                              adds a payload that is none
  *	write AFTER_SEQ [FIRST COUNT]        -> ok LINES EVENTS DUPLICATES MEANWHILE WALL_US CPU_US
- *	skip AFTER_SEQ SEQ                   -> ok
  *	partitions                           -> ok
  *
  * What fails answers its kind and text: "retry Postgres says ...".
@@ -251,9 +250,6 @@ static void obey(struct driver *d, char *line)
 		add_frame(d, SPAN("\x01\x01 no payload"));
 	} else if (strcmp(line, "write") == 0) {
 		write_batch(d, numbers, given);
-	} else if (strcmp(line, "skip") == 0) {
-		answer(d, store_skip(d->store, (uint64_t)numbers[0], (uint64_t)numbers[1], &d->err),
-		       "");
 	} else if (strcmp(line, "partitions") == 0) {
 		answer(d, store_make_partitions(d->store, &d->err), "");
 	} else {

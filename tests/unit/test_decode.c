@@ -27,22 +27,6 @@
 	     "\"info\"},"                                                                          \
 	     "\"message\":\"" message "\",\"timestamp\":\"" time "\"}")
 
-static struct one_line line;
-
-static int set_up(void **state)
-{
-	(void)state;
-	one_line_init(&line);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	one_line_release(&line);
-	return 0;
-}
-
 #define assert_span(s, text) assert_true(span_is((s), (text)))
 
 static void assert_bytes(struct span s, struct span wanted)
@@ -621,7 +605,7 @@ static void no_memory_fault_leaks_or_loses_the_line(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, one_line_set_up, one_line_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(a_line_of_the_stream_gives_every_field),
 		TEST(keys_may_come_in_any_order),

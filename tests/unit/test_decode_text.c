@@ -12,22 +12,6 @@
 
 enum { CAPTURE_COUNT = 12, CAPTURE_BYTES_MAX = 64 * 1024, PATH_BYTES = 64 };
 
-static struct one_line line;
-
-static int set_up(void **state)
-{
-	(void)state;
-	one_line_init(&line);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	one_line_release(&line);
-	return 0;
-}
-
 #define assert_span(s, text) assert_true(span_is((s), (text)))
 
 static const struct record *text_line(const char *text)
@@ -284,7 +268,7 @@ static void every_line_that_fly_logs_printed_is_read(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, one_line_set_up, one_line_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(a_plain_line_is_read),
 		TEST(a_message_keeps_its_leading_space_and_its_colours),

@@ -79,7 +79,7 @@ static void a_first_run_that_cannot_subscribe_has_a_gap_from_its_start(void **st
 	assert_null(report(&t, T0 + S(61)));
 }
 
-static void a_start_is_a_gap_from_the_last_accepted_record(void **state)
+static void a_start_is_a_gap_from_the_last_live_line(void **state)
 {
 	struct gap_track t;
 
@@ -264,7 +264,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_first_run_of_a_stream_misses_nothing),
 		cmocka_unit_test(a_first_run_that_cannot_subscribe_has_a_gap_from_its_start),
-		cmocka_unit_test(a_start_is_a_gap_from_the_last_accepted_record),
+		cmocka_unit_test(a_start_is_a_gap_from_the_last_live_line),
 		cmocka_unit_test(a_start_that_takes_long_is_told_at_once_and_its_end_later),
 		cmocka_unit_test(a_clock_that_was_set_back_makes_no_gap_that_ends_before_it_starts),
 		cmocka_unit_test(a_last_record_of_unknown_time_makes_a_gap_of_unknown_start),

@@ -151,6 +151,25 @@ static void a_full_spool_is_ready_and_not_healthy(void **state)
 	assert_only_red("spool", "full: 100 of 100 bytes");
 }
 
+static void what_a_crash_and_the_disk_did_to_the_spool_is_told(void **state)
+{
+	struct json *root = NULL;
+	const struct json *check;
+	struct err err;
+
+	(void)state;
+	all_is_well();
+	stats.torn_bytes = 4000;
+	stats.damage_count = 3;
+	assert_true(healthy());
+	assert_int_equal(json_parse(&root, span_of(body.data, body.len), &err), ERR_NONE);
+	check = json_next(json_first(json_member(root, "checks")));
+	assert_true(span_is(json_text(json_member(check, "name")), "spool"));
+	assert_true(json_number(json_member(check, "torn_bytes")) == 4000);
+	assert_true(json_number(json_member(check, "damaged_segments")) == 3);
+	json_free(root);
+}
+
 static void a_closed_spool_is_neither(void **state)
 {
 	(void)state;
@@ -188,6 +207,7 @@ int main(void)
 		TEST(a_source_that_has_not_started_is_not_ready),
 		TEST(a_postgres_that_is_away_is_ready_and_not_healthy),
 		TEST(a_full_spool_is_ready_and_not_healthy),
+		TEST(what_a_crash_and_the_disk_did_to_the_spool_is_told),
 		TEST(a_closed_spool_is_neither),
 		TEST(the_longest_texts_fit_and_stay_json),
 	};

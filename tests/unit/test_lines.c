@@ -382,14 +382,27 @@ static void a_file_that_cannot_be_read_is_told_at_the_start(void **state)
 {
 	const char *path = "/nonexistent/example";
 	struct source source = {0};
-	struct batch *batch = NULL;
 	struct err err;
 
 	(void)state;
 	assert_int_equal(lines_open(&source, &path, 1, &err), ERR_CONFIG);
 	assert_non_null(strstr(err.text, "/nonexistent/example"));
 	assert_null(source.ops);
-	path = folder.path; /* a folder opens but does not read */
+	path = folder.path;
+	assert_int_equal(lines_open(&source, &path, 1, &err), ERR_CONFIG);
+	assert_non_null(strstr(err.text, folder.path));
+	assert_non_null(strstr(err.text, "folder"));
+	assert_null(source.ops);
+}
+
+static void a_file_that_stops_being_readable_is_an_error(void **state)
+{
+	const char *path = "/proc/self/mem"; /* opens, and nothing is mapped at its start */
+	struct source source = {0};
+	struct batch *batch = NULL;
+	struct err err;
+
+	(void)state;
 	assert_int_equal(batch_new(&batch, &err), ERR_NONE);
 	assert_int_equal(lines_open(&source, &path, 1, &err), ERR_NONE);
 	assert_int_equal(source.ops->read(source.ctx, batch, &err), ERR_CONFIG);
@@ -576,6 +589,7 @@ int main(void)
 		TEST(a_utf8_mark_is_dropped),
 		TEST(files_are_read_one_after_another),
 		TEST(a_file_that_cannot_be_read_is_told_at_the_start),
+		TEST(a_file_that_stops_being_readable_is_an_error),
 		TEST(stdin_hands_over_what_it_has_and_waits_no_longer),
 		TEST(a_mark_may_come_in_pieces),
 		TEST(a_full_batch_leaves_the_rest_for_the_next),

@@ -106,7 +106,7 @@ static void a_server_that_is_away_is_no_error_but_a_gap(void **state)
 	const char *why;
 
 	(void)state;
-	options.last_accepted_ns = time_now_ns() - 60 * NS_PER_S;
+	options.last_live_ns = time_now_ns() - 60 * NS_PER_S;
 	assert_int_equal(nats_open(&source, &options, &err), ERR_NONE);
 	assert_int_equal(batch_new(&batch, &err), ERR_NONE);
 	assert_int_equal(source.ops->read(source.ctx, batch, &err), ERR_NONE);
@@ -114,7 +114,7 @@ static void a_server_that_is_away_is_no_error_but_a_gap(void **state)
 	assert_int_equal(batch->gap_count, 1);
 	assert_int_equal(batch->gaps[0].reason, GAP_start);
 	assert_int_equal(batch->gaps[0].end_ns, INT64_MAX);
-	assert_int_equal(batch->gaps[0].start_ns, options.last_accepted_ns - 10 * NS_PER_S);
+	assert_int_equal(batch->gaps[0].start_ns, options.last_live_ns - 10 * NS_PER_S);
 	assert_false(source.ops->connected(source.ctx, &why));
 	assert_non_null(strstr(why, "NATS_URL"));
 	batch_reset(batch);

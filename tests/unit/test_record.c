@@ -1,4 +1,4 @@
-#include "fault.h"
+#include "payloads.h"
 #include "model/event.h"
 
 #include <stdio.h>
@@ -54,18 +54,21 @@ static struct record full_record(void)
 static const char full_attributes[] = "{\"a.text\":\"x\\\"y\",\"a.number\":-9223372036854775808,"
 				      "\"a.bool\":true,\"a.json\":{\"k\":[]}}";
 
-static struct span payload_of(const struct buf *b)
+static void encode_full(struct buf *out)
 {
-	struct err err;
+	struct record full = full_record();
 
-	assert_int_equal(buf_check(b, &err), ERR_NONE);
-	return span_of(b->data, b->len);
+	record_encode(&full, out);
 }
 
-static void assert_span(struct span got, struct span wanted)
+static enum err_kind decode(struct span payload, struct err *err)
 {
-	assert_true(span_equal(got, wanted));
+	struct record got;
+
+	return record_decode(payload, &got, err);
 }
+
+static const struct payload_codec codec = {encode_full, decode};
 
 static void assert_same_finding(const struct finding *got, const struct finding *wanted)
 {
@@ -199,24 +202,8 @@ static void payloads_stand_one_after_another_in_a_buffer(void **state)
 
 static void every_prefix_and_every_tail_is_corrupt(void **state)
 {
-	struct record r = full_record();
-	struct record got;
-	struct err err;
-	struct buf b;
-
 	(void)state;
-	buf_init(&b, PAYLOAD_MAX);
-	record_encode(&r, &b);
-	for (size_t len = 0; len < b.len; len++) {
-		char *copy = malloc(len + 1); /* of its own size, for ASan to watch */
-
-		memcpy(copy, b.data, len);
-		assert_int_equal(record_decode(span_of(copy, len), &got, &err), ERR_CORRUPT);
-		free(copy);
-	}
-	buf_u8(&b, 0);
-	assert_int_equal(record_decode(payload_of(&b), &got, &err), ERR_CORRUPT);
-	buf_release(&b);
+	assert_pieces_are_corrupt(&codec);
 }
 
 /* Puts byte at offset of a good payload and says what the decoder makes of it. */
@@ -317,27 +304,10 @@ static void a_buffer_that_is_too_small_says_so(void **state)
 	}
 }
 
-static void encode_under_faults(void *arg)
-{
-	struct record r = full_record();
-	struct record got;
-	struct err err;
-	struct buf b;
-
-	(void)arg;
-	buf_init(&b, PAYLOAD_MAX);
-	record_encode(&r, &b);
-	if (buf_check(&b, &err))
-		assert_int_equal(err.kind, ERR_FATAL);
-	else
-		assert_int_equal(record_decode(payload_of(&b), &got, &err), ERR_NONE);
-	buf_release(&b);
-}
-
 static void no_memory_fault_leaks_or_crashes(void **state)
 {
 	(void)state;
-	fault_everywhere(encode_under_faults, NULL);
+	assert_no_memory_fault_is_missed(&codec);
 }
 
 static void every_actor_type_has_a_name_of_its_own(void **state)

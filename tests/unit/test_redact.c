@@ -1,8 +1,7 @@
 /* No secret of tests/data/secrets.txt survives in a text, and what is none stays. */
 
-#include "stage/redact.h"
-
 #include "fault.h"
+#include "redact_kit.h"
 #include "secrets.h"
 
 #include <setjmp.h>
@@ -12,27 +11,7 @@
 
 #include <cmocka.h>
 
-enum { ARENA_BYTES_MAX = 64 * 1024 * 1024, LINE_BYTES_MAX = 8192 };
-
-static struct redactor *redactor;
-static struct arena arena;
-
-static int set_up(void **state)
-{
-	struct err err;
-
-	(void)state;
-	arena_init(&arena, ARENA_BYTES_MAX);
-	return redactor_new(&redactor, &err) ? -1 : 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	redactor_free(redactor);
-	arena_release(&arena);
-	return 0;
-}
+enum { LINE_BYTES_MAX = 8192 };
 
 static bool holds(struct span text, const char *part)
 {
@@ -407,5 +386,5 @@ int main(void)
 		cmocka_unit_test(no_memory_fault_leaks_a_secret),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, redact_kit_set_up, redact_kit_tear_down);
 }

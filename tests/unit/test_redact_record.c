@@ -1,7 +1,6 @@
 /* Every text of a record is redacted, and private keys over the lines of a batch. */
 
-#include "stage/redact.h"
-
+#include "redact_kit.h"
 #include "secrets.h"
 
 #include <setjmp.h>
@@ -16,28 +15,7 @@
 /* 64 characters that are no key: "EXAMPLE" and digits. */
 #define BODY "EXAMPLEexample00EXAMPLEexample01EXAMPLEexample02EXAMPLEexample03"
 
-enum { ARENA_BYTES_MAX = 16 * 1024 * 1024 };
-
-static struct redactor *redactor;
-static struct arena arena;
 static struct record record;
-
-static int set_up(void **state)
-{
-	struct err err;
-
-	(void)state;
-	arena_init(&arena, ARENA_BYTES_MAX);
-	return redactor_new(&redactor, &err) ? -1 : 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	redactor_free(redactor);
-	arena_release(&arena);
-	return 0;
-}
 
 static int begin(void **state)
 {
@@ -385,5 +363,5 @@ int main(void)
 		cmocka_unit_test_setup(a_line_without_machine_may_go_on_with_any_key, begin),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, redact_kit_set_up, redact_kit_tear_down);
 }

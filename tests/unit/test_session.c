@@ -145,7 +145,7 @@ static enum err_kind open_to(const struct server *s, struct session **ret, struc
 {
 	char url[URL_BYTES];
 	const struct session_options options = {.url = url,
-						.url_name = "URL",
+						.url_name = "THE_URL",
 						.connect_seconds = CONNECT_SECONDS,
 						.answer_seconds = ANSWER_SECONDS};
 
@@ -175,6 +175,7 @@ static void a_server_that_never_greets_is_given_up(void **state)
 	assert_int_equal(open_to(&server, &s, &err), ERR_RETRY);
 	assert_in_time(start_ns, CONNECT_SECONDS);
 	assert_non_null(strstr(err.text, "did not answer in time"));
+	assert_non_null(strstr(err.text, "THE_URL"));
 	assert_null(s);
 	server_stop(&server);
 }

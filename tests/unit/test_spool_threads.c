@@ -191,12 +191,92 @@ static void a_wake_ends_the_waits(void **state)
 	scratch_remove(&dir);
 }
 
+/* ---- full, or only busy ---- */
+
+enum {
+	FULL_PAYLOAD_BYTES = MIB - 4096,
+	FULL_TO_LAST = 3 * 16 + 2, /* of those: three segments, and the beginning of the last */
+	FULL_OF_BLOCKS = 2 * 4,    /* two blocks' worth */
+};
+
+struct appender {
+	struct spool *s;
+	size_t count;
+	enum err_kind rc; /* of the last append */
+	pthread_t thread;
+};
+
+static void *append_until_refused(void *arg)
+{
+	struct appender *a = arg;
+	struct err err = {0};
+
+	a->rc = ERR_NONE;
+	for (size_t i = 0; i < a->count && !a->rc; i++) {
+		struct spool_stats st;
+
+		spool_stats(a->s, &st);
+		a->rc = spool_append(a->s, kit_payload(st.appended_seq + 1, FULL_PAYLOAD_BYTES), 1,
+				     SPOOL_ORDINARY, &err);
+	}
+	return NULL;
+}
+
+/* What the appender gets when the committer comes late. */
+static enum err_kind append_before_the_committer(struct spool *s, size_t count)
+{
+	const struct timespec late = {.tv_nsec = 200 * NS_PER_MS};
+	struct appender a = {.s = s, .count = count};
+	struct timespec until;
+	struct err err = {0};
+	int joined = ETIMEDOUT;
+	bool done;
+
+	assert_int_equal(pthread_create(&a.thread, NULL, append_until_refused, &a), 0);
+	(void)nanosleep(&late, NULL);
+	for (int i = 0; i < 1000 && joined == ETIMEDOUT; i++) {
+		assert_int_equal(spool_commit(s, 0, &done, &err), ERR_NONE);
+		assert_int_equal(clock_gettime(CLOCK_REALTIME, &until), 0);
+		joined = pthread_timedjoin_np(a.thread, NULL, &until);
+	}
+	assert_int_equal(joined, 0);
+	kit_commit(s);
+	return a.rc;
+}
+
+static void a_committer_that_is_busy_is_no_lack_of_room(void **state)
+{
+	struct spool_reader *reader = NULL;
+	struct scratch dir;
+	struct err err = {0};
+	struct spool *s;
+
+	(void)state;
+	scratch_make(&dir);
+	s = kit_open(dir.path);
+	assert_int_equal(spool_reader_new(&reader, s, "r", 0, &err), ERR_NONE);
+	for (int i = 0; i < FULL_TO_LAST; i++) {
+		kit_append(s, 1, FULL_PAYLOAD_BYTES);
+		kit_commit(s);
+	}
+	assert_false(spool_wait_room(s, 0)); /* for a segment more; the last one is nearly empty */
+	assert_int_equal(append_before_the_committer(s, FULL_OF_BLOCKS), ERR_NONE);
+	assert_int_equal(append_before_the_committer(s, FULL_OF_BLOCKS), ERR_FULL);
+	/* The committer has not come to look yet, and then there is room. */
+	spool_reader_pass(reader, 16);
+	assert_int_equal(append_before_the_committer(s, 1), ERR_NONE);
+	spool_reader_free(reader);
+	spool_close(s);
+	scratch_remove(&dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(appender_committer_and_readers_run_at_once),
 		cmocka_unit_test(a_record_is_accepted_though_nothing_follows_it),
 		cmocka_unit_test(a_wake_ends_the_waits),
+		cmocka_unit_test(a_committer_that_is_busy_is_no_lack_of_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

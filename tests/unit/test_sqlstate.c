@@ -66,6 +66,19 @@ static void what_is_no_sqlstate_may_work_later(void **state)
 	assert_int_equal(sqlstate_kind("220211"), ERR_RETRY);
 }
 
+static void what_no_row_names_is_unknown(void **state)
+{
+	(void)state;
+	assert_true(sqlstate_is_unknown("XX000"));
+	assert_true(sqlstate_is_unknown("P0001"));
+	assert_false(sqlstate_is_unknown("55P03"));
+	assert_false(sqlstate_is_unknown("58030"));
+	assert_false(sqlstate_is_unknown("25P02"));
+	assert_false(sqlstate_is_unknown("22021"));
+	assert_false(sqlstate_is_unknown(""));
+	assert_false(sqlstate_is_unknown(NULL));
+}
+
 static void only_a_unique_violation_is_a_duplicate(void **state)
 {
 	(void)state;
@@ -90,6 +103,7 @@ static void words_about_data_are_kept_back(void **state)
 	(void)state;
 	assert_true(sqlstate_quotes_data("22P02"));
 	assert_true(sqlstate_quotes_data("23505"));
+	assert_true(sqlstate_quotes_data("P0001"));
 	assert_false(sqlstate_quotes_data("42501"));
 	assert_false(sqlstate_quotes_data(""));
 	assert_false(sqlstate_quotes_data(NULL));
@@ -100,6 +114,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_state_leads_to_what_its_row_says),
 		cmocka_unit_test(what_is_no_sqlstate_may_work_later),
+		cmocka_unit_test(what_no_row_names_is_unknown),
 		cmocka_unit_test(only_a_unique_violation_is_a_duplicate),
 		cmocka_unit_test(a_check_violation_without_a_name_is_a_missing_partition),
 		cmocka_unit_test(words_about_data_are_kept_back),

@@ -40,6 +40,7 @@ static void nobody_there_is_tried_again(void **state)
 	assert_int_equal(connect_to("postgres://writer:hunter2@127.0.0.1:1/trail", &err),
 			 ERR_RETRY);
 	assert_non_null(strstr(err.text, "refused"));
+	assert_non_null(strstr(err.text, "FLYTRAIL_DATABASE_URL"));
 	assert_null(strstr(err.text, "hunter2"));
 }
 
@@ -77,7 +78,6 @@ static void nothing_is_written_without_a_connection(void **state)
 	(void)state;
 	assert_int_equal(store_new(&s, &options, &err), ERR_NONE);
 	assert_int_equal(store_write(s, &job, &result, &err), ERR_RETRY);
-	assert_int_equal(store_skip(s, 0, 1, &err), ERR_RETRY);
 	assert_int_equal(store_make_partitions(s, &err), ERR_RETRY);
 	store_free(s);
 	store_free(NULL);
