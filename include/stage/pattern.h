@@ -13,6 +13,8 @@
  *	{int:}         a field that is not kept
  *	{text:error}   anything, as far as the last place where the literal that
  *	               follows it stands; at the pattern's end: all of the rest
+ *	{failure:note} all of the rest, where a word in it speaks of a failure
+ *	{scaling:note} all of the rest, where it speaks of machines
  *	{one|other}    one of these literals, the first that stands there
  *	{?}...{/}      what may be absent as a whole; not nested
  *
