@@ -18,6 +18,7 @@
  *            each; every other text RECORD_FIELD_BYTES_MAX (the decoder cuts).
  */
 
+#include "base/arena.h"
 #include "model/batch.h"
 #include "model/class.h"
 #include "model/id.h"
@@ -94,6 +95,16 @@ void record_attr_text(struct record *r, struct span key, struct span text);
 void record_attr_number(struct record *r, struct span key, int64_t number);
 void record_attr_bool(struct record *r, struct span key, bool value);
 void record_attr_json(struct record *r, struct span key, struct span json);
+
+/*
+ * What the line itself has under a key that flytrail gives gets `line.` in
+ * front. record_key_aside() does that to a key; record_attr_aside() to the
+ * attribute, of the first count, that has it, and again where that is taken, too.
+ * False: no memory, and nothing is changed.
+ */
+NODISCARD bool record_key_aside(struct arena *arena, struct span *key);
+NODISCARD bool record_attr_aside(struct record *r, struct arena *arena, size_t count,
+				 struct span key);
 
 /* The attrs as one JSON object at the end of out; nothing where there are none. */
 void record_write_attributes(const struct record *r, struct buf *out);

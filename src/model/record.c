@@ -79,6 +79,42 @@ void record_attr_json(struct record *r, struct span key, struct span json)
 	add_attr(r, &(struct attr){.key = key, .type = ATTR_JSON, .text = json});
 }
 
+bool record_key_aside(struct arena *arena, struct span *key)
+{
+	static const struct span prefix = {"line.", 5};
+	char *out = arena_alloc(arena, prefix.len + key->len);
+
+	if (!out)
+		return false;
+	memcpy(out, prefix.data, prefix.len);
+	if (key->len > 0)
+		memcpy(out + prefix.len, key->data, key->len);
+	*key = span_of(out, prefix.len + key->len);
+	return true;
+}
+
+static struct attr *find_attr(struct record *r, size_t count, struct span key)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (span_equal(r->attrs[i].key, key))
+			return &r->attrs[i];
+	}
+	return NULL;
+}
+
+bool record_attr_aside(struct record *r, struct arena *arena, size_t count, struct span key)
+{
+	struct attr *attr = find_attr(r, count, key);
+
+	while (attr && find_attr(r, r->attr_count, key)) {
+		if (!record_key_aside(arena, &key))
+			return false;
+	}
+	if (attr)
+		attr->key = key;
+	return true;
+}
+
 static void write_value(const struct attr *attr, struct buf *out)
 {
 	switch (attr->type) {

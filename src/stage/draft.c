@@ -96,18 +96,9 @@ struct span draft_field(struct draft *d, struct span s)
 
 static struct span own_key_aside(struct arena *arena, struct span key)
 {
-	static const struct span prefix = {"line.", 5};
-	char *out;
-
 	for (size_t i = 0; i < ARRAY_LEN(own_keys); i++) {
-		if (!span_is(key, own_keys[i]))
-			continue;
-		out = arena_alloc(arena, prefix.len + key.len);
-		if (!out)
-			return (struct span){NULL, 0};
-		memcpy(out, prefix.data, prefix.len);
-		memcpy(out + prefix.len, key.data, key.len);
-		return span_of(out, prefix.len + key.len);
+		if (span_is(key, own_keys[i]))
+			return record_key_aside(arena, &key) ? key : (struct span){NULL, 0};
 	}
 	return key;
 }

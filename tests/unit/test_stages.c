@@ -2,10 +2,13 @@
 
 #include "stage/stages.h"
 
+#include "base/json.h"
 #include "base/time.h"
+#include "stage/rules.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -146,6 +149,113 @@ static void a_long_message_is_cut_and_its_whole_told(void **state)
 	close_fixture(f);
 }
 
+static const struct attr *attr_of(const struct record *r, const char *key)
+{
+	for (size_t i = 0; i < r->attr_count; i++) {
+		if (span_is(r->attrs[i].key, key))
+			return &r->attrs[i];
+	}
+	fail_msg("no attribute %s", key);
+	return NULL;
+}
+
+static void what_a_rule_finds_wins_over_a_field_of_the_lines_own(void **state)
+{
+	static const char line[] =
+		"{\"event\":{\"provider\":\"runner\"},\"exit_code\":\"99\",\"line.exit_code\":"
+		"\"98\","
+		"\"message\":\"machine exited with exit code 0, not restarting\"}";
+	struct fixture *f = open_fixture("");
+
+	(void)state;
+	take(f, span_text(line));
+	assert_int_equal(f->record.class, CLASS_restart);
+	assert_int_equal(attr_of(&f->record, "exit_code")->type, ATTR_NUMBER);
+	assert_int_equal(attr_of(&f->record, "exit_code")->number, 0);
+	assert_true(span_is(attr_of(&f->record, "line.line.exit_code")->text, "99"));
+	assert_true(span_is(attr_of(&f->record, "line.exit_code")->text, "98"));
+	close_fixture(f);
+}
+
+/* json_parse() refuses a key that stands twice. */
+static void assert_attributes_are_json(const struct record *r)
+{
+	struct json *root = NULL;
+	struct err err;
+	struct buf b;
+
+	if (r->attr_count == 0)
+		return;
+	buf_init(&b, 1024 * 1024);
+	record_write_attributes(r, &b);
+	assert_int_equal(buf_check(&b, &err), ERR_NONE);
+	if (json_parse(&root, span_of(b.data, b.len), &err) != ERR_NONE)
+		fail_msg("%s: %.*s", err.text, (int)b.len, (const char *)b.data);
+	json_free(root);
+	buf_release(&b);
+}
+
+/* Every name that a rule's field, a stage or a secret's marker may give an attribute. */
+static const char *random_key(char *room, size_t size)
+{
+	static const char *const marks[] = {
+		"undecoded",      "time",          "claimed_time", "fields_in_raw",
+		"wrong_type",     "redacted",      "raw_bytes",    "message_bytes",
+		"exit_code",      "error_code",    "digest",       "machine_version",
+		"uptime_seconds", "error.message", "k\\u0000",     "k\\ud800",
+	};
+	const struct rule *rule = &rules[(size_t)rand() % rules_count];
+	const char *colon = strchr(rule->pattern, ':');
+
+	if (rand() % 4 == 0)
+		(void)snprintf(room, size, "postgres://u:hunter%d@db/x", rand() % 9);
+	else if (rand() % 2 && colon && colon[1] >= 'a' && colon[1] <= 'z')
+		(void)snprintf(room, size, "%.*s",
+			       (int)strspn(colon + 1, "abcdefghijklmnopqrstuvwxyz_"), colon + 1);
+	else
+		(void)snprintf(room, size, "%s", marks[(size_t)rand() % ARRAY_LEN(marks)]);
+	return room;
+}
+
+static void put_random_line(struct buf *b)
+{
+	static const char *const providers[] = {"app", "runner", "proxy", "health"};
+	const struct rule *rule = &rules[(size_t)rand() % rules_count];
+
+	buf_fmt(b, "{\"event\":{\"provider\":\"%s\"}", providers[rand() % 4]);
+	for (int n = rand() % 8; n > 0; n--) {
+		char key[128];
+
+		buf_fmt(b, ",\"%s%s\":\"%d\"", rand() % 3 ? "" : "line.",
+			random_key(key, sizeof(key)), n);
+	}
+	buf_str(b, ",");
+	json_write_text(b, SPAN("message"));
+	buf_str(b, ":");
+	json_write_text(b, span_text(rule->match[0]));
+	buf_str(b, "}");
+}
+
+static void no_record_writes_a_key_twice(void **state)
+{
+	struct fixture *f = open_fixture("");
+
+	(void)state;
+	srand(11);
+	for (int i = 0; i < 20000; i++) {
+		struct err err;
+		struct buf b;
+
+		buf_init(&b, 64 * 1024);
+		put_random_line(&b);
+		assert_int_equal(buf_check(&b, &err), ERR_NONE);
+		take(f, span_of(b.data, b.len));
+		assert_attributes_are_json(&f->record);
+		buf_release(&b);
+	}
+	close_fixture(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +264,8 @@ int main(void)
 		cmocka_unit_test(a_line_of_flytrails_own_is_never_an_event),
 		cmocka_unit_test(a_secret_is_gone_before_the_id_is_made),
 		cmocka_unit_test(a_long_message_is_cut_and_its_whole_told),
+		cmocka_unit_test(what_a_rule_finds_wins_over_a_field_of_the_lines_own),
+		cmocka_unit_test(no_record_writes_a_key_twice),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
