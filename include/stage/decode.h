@@ -14,9 +14,10 @@
  *
  * Fields that no column has become attributes under dotted keys, the same for
  * all forms (error.code, http.request.method, url.full): texts, booleans and
- * integers of at most 15 digits as what they are, other numbers as text. Null,
- * and the zero values that `fly logs --json` prints for what it has not, are
- * skipped. An undotted key that this file gives itself gets `line.` in front.
+ * integers of at most 15 digits as what they are, other numbers as text; null,
+ * {} and [] as what they are. Skipped are the zero values that `fly logs --json`
+ * prints for what it has not, and null where a column would be. An undotted key
+ * that this file gives itself gets `line.` in front.
  *
  * Attributes that mark a record:
  *	undecoded         a word of stage/undecoded.def
@@ -24,8 +25,10 @@
  *	                  the time of arrival
  *	claimed_time      the text of a time that was not taken
  *	fields_in_raw     true: not every field fits; raw has the whole line
- *	wrong_type        names of known fields whose value is no text; the value
- *	                  is an attribute under that name
+ *	wrong_type        names of known fields whose value is no text, or that are
+ *	                  no object though known fields belong into them; the
+ *	                  value is an attribute under that name
+ *	empty_message     true: the line has a message with nothing in it
  *	subject_mismatch  the NATS subject, which names another app, region or
  *	                  machine than the payload; the payload's are taken
  *	from_subject      true: app, region or machine come from the subject

@@ -127,6 +127,8 @@ static void apply_message(struct draft *d)
 	struct span came = is_line ? d->line : d->message;
 	bool changed = false;
 
+	if (d->message.data && came.len == 0)
+		record_attr_bool(r, SPAN("empty_message"), true);
 	r->message = draft_hold(d->ctx->arena, came, &changed);
 	if (changed)
 		r->raw = came;

@@ -7,6 +7,7 @@ static const char *const own_keys[] = {
 	"undecoded",        "time",           "claimed_time", "fields_in_raw", "wrong_type",
 	"subject_mismatch", "from_subject",   "line_bytes",   "line_sha256",   "redacted",
 	"message_bytes",    "message_sha256", "raw_bytes",    "raw_sha256",    "attributes_dropped",
+	"empty_message",
 };
 
 /* Bytes at the start of s, which is not empty, that become one character. */
@@ -144,4 +145,11 @@ void draft_attr_bool(struct draft *d, struct span key, bool value)
 	key = take_key(d, key);
 	if (key.data)
 		record_attr_bool(d->record, key, value);
+}
+
+void draft_attr_json(struct draft *d, struct span key, struct span json)
+{
+	key = take_key(d, key);
+	if (key.data)
+		record_attr_json(d->record, key, json);
 }
