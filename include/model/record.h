@@ -73,6 +73,7 @@ struct record {
 	struct id id;
 	int64_t occurred_ns;
 	int64_t observed_ns;
+	bool foreign_time; /* occurred_ns is not the line's own, but its arrival's or its file's */
 	enum record_source source;
 	struct span org, app, region, machine_id, host, provider, level;
 	struct span message; /* valid UTF-8 without NUL */
@@ -87,7 +88,7 @@ struct record {
 	bool exact_time;    /* the line has a time of its own, to the millisecond or finer */
 	bool decoded;       /* false: message is the line as it came */
 	bool raw_is_line;   /* raw has the whole line, and not only what message could not hold */
-	int64_t claimed_ns; /* the line's own time, also where occurred_ns is observed_ns */
+	int64_t claimed_ns; /* the line's own time, also where that is not occurred_ns */
 };
 
 /* Appends an attribute; past RECORD_ATTRS_MAX - 1 the last says "attributes_dropped": count. */

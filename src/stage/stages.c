@@ -64,7 +64,11 @@ static enum err_kind make_id(struct stages *s, const struct raw *raw, struct rec
 	/* Fly's copies of a line may differ in more than the message. */
 	struct span text = r->raw.data && !r->raw_is_line ? r->raw : r->message;
 	struct id_extra extra = {
-		.source = span_text(source_name(r->source)), .raw = text, .ordinal = raw->ordinal};
+		.source = span_text(source_name(r->source)),
+		.raw = text,
+		.ordinal = raw->ordinal,
+		.file = raw->file.number,
+	};
 	bool own_time = r->exact_time && r->decoded;
 	struct id_parts line = {
 		.app = r->app,

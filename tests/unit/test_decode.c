@@ -482,6 +482,47 @@ static void a_line_without_time_is_marked(void **state)
 	assert_true(r->claimed_ns == ONE_LINE_RECEIVED_NS);
 }
 
+#define WRITTEN_NS (ONE_LINE_RECEIVED_NS - 3600 * NS_PER_S)
+
+static const struct record *one_line_of_a_file(struct span text, int64_t written_ns)
+{
+	one_line_put(&line, RAW_NATS_JSON, SPAN(""), text);
+	line.batch->raws[0].file = (struct file_stamp){.number = 7, .written_ns = written_ns};
+	return one_line_decode(&line);
+}
+
+static void a_line_without_time_has_its_files(void **state)
+{
+	static const int64_t day = 24 * 3600 * NS_PER_S;
+	static const struct {
+		const char *text;
+		bool claims; /* a time that the id is made of */
+	} cases[] = {
+		{"{\"message\":\"m\"}", false},
+		{"plain text", false},
+		{"{\"message\":\"m\",\"timestamp\":\"yesterday\"}", false},
+		{"{\"message\":\"m\",\"timestamp\":\"1970-01-01T00:00:00Z\"}", true},
+	};
+	const struct record *r;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		r = one_line_of_a_file(span_text(cases[i].text), WRITTEN_NS);
+		assert_true(r->occurred_ns == WRITTEN_NS);
+		assert_true(r->claimed_ns == (cases[i].claims ? 0 : WRITTEN_NS));
+		assert_true(r->observed_ns == ONE_LINE_RECEIVED_NS);
+		assert_true(r->foreign_time);
+		r = one_line_of_a_file(span_text(cases[i].text), ONE_LINE_RECEIVED_NS - 401 * day);
+		assert_true(r->occurred_ns == ONE_LINE_RECEIVED_NS);
+		r = one_line_of_a_file(span_text(cases[i].text), ONE_LINE_RECEIVED_NS + 2 * day);
+		assert_true(r->occurred_ns == ONE_LINE_RECEIVED_NS);
+		assert_true(r->foreign_time);
+	}
+	r = one_line_of_a_file(NATS("m", TIME), WRITTEN_NS);
+	assert_true(r->occurred_ns == TIME_NS);
+	assert_false(r->foreign_time);
+}
+
 static void a_subject_that_agrees_says_nothing(void **state)
 {
 	(void)state;
@@ -691,6 +732,7 @@ int main(void)
 		TEST(a_time_that_cannot_be_taken_is_kept_and_marked),
 		TEST(times_at_the_edges_of_the_range_are_taken),
 		TEST(a_line_without_time_is_marked),
+		TEST(a_line_without_time_has_its_files),
 		TEST(a_subject_that_agrees_says_nothing),
 		TEST(a_subject_that_disagrees_is_told),
 		TEST(what_the_payload_lacks_comes_from_the_subject),

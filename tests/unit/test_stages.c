@@ -45,6 +45,24 @@ static void close_fixture(struct fixture *f)
 	free(f);
 }
 
+static void take_of_file(struct fixture *f, uint64_t file, uint64_t ordinal, int64_t written_ns,
+			 int64_t received_ns)
+{
+	struct err err;
+	struct raw *raw;
+
+	batch_reset(f->batch);
+	f->batch->source = SOURCE_FILE;
+	raw = batch_add(f->batch, SPAN(""), SPAN("plain text"));
+	assert_non_null(raw);
+	raw->form = RAW_FLY_TEXT;
+	raw->ordinal = ordinal;
+	raw->file = (struct file_stamp){.number = file, .written_ns = written_ns};
+	raw->received_ns = received_ns;
+	stages_begin_batch(f->stages);
+	assert_int_equal(stages_take(f->stages, f->batch, raw, &f->record, &err), ERR_NONE);
+}
+
 static void take(struct fixture *f, struct span line)
 {
 	struct err err;
@@ -256,6 +274,38 @@ static void no_record_writes_a_key_twice(void **state)
 	close_fixture(f);
 }
 
+static void a_line_of_a_file_has_the_id_of_its_place_in_it(void **state)
+{
+	static const struct {
+		uint64_t file, ordinal;
+		int64_t written_ns, received_ns;
+		bool same;
+	} others[] = {
+		{7, 1, 1000 * NS_PER_S, 3000 * NS_PER_S, true},
+		{8, 1, 1000 * NS_PER_S, 2000 * NS_PER_S, false},
+		{7, 2, 1000 * NS_PER_S, 2000 * NS_PER_S, false},
+		{7, 1, 1001 * NS_PER_S, 2000 * NS_PER_S, false},
+		{0, 1, 1000 * NS_PER_S, 2000 * NS_PER_S, false},
+	};
+	struct fixture *f = open_fixture("");
+	struct id first;
+	int64_t occurred_ns;
+
+	(void)state;
+	take_of_file(f, 7, 1, 1000 * NS_PER_S, 2000 * NS_PER_S);
+	first = f->record.id;
+	occurred_ns = f->record.occurred_ns;
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		take_of_file(f, others[i].file, others[i].ordinal, others[i].written_ns,
+			     others[i].received_ns);
+		assert_int_equal(id_compare(&first, &f->record.id) == 0, others[i].same);
+		if (others[i].same)
+			assert_true(f->record.occurred_ns == occurred_ns);
+		assert_true(f->record.observed_ns == others[i].received_ns);
+	}
+	close_fixture(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -266,6 +316,7 @@ int main(void)
 		cmocka_unit_test(a_long_message_is_cut_and_its_whole_told),
 		cmocka_unit_test(what_a_rule_finds_wins_over_a_field_of_the_lines_own),
 		cmocka_unit_test(no_record_writes_a_key_twice),
+		cmocka_unit_test(a_line_of_a_file_has_the_id_of_its_place_in_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
