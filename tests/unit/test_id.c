@@ -99,7 +99,8 @@ static void short_and_long_lines_follow_one_recipe(void **state)
 	memset(message, 'm', sizeof(message));
 	for (size_t len = 0; len < sizeof(message); len++) {
 		struct span text = span_of(message, len);
-		const struct id_extra extra = {SPAN("file"), SPAN("raw bytes"), UINT64_MAX, len % 3};
+		const struct id_extra extra = {SPAN("file"), SPAN("raw bytes"), UINT64_MAX,
+					       len % 3};
 		struct id plain = line_id(SPAN("app"), SPAN("instance"), text, -2, NULL);
 		struct id more = line_id(SPAN("app"), SPAN("instance"), text, -2, &extra);
 		struct id wanted = by_the_book(text, NULL);
