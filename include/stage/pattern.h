@@ -59,7 +59,8 @@ NODISCARD bool pattern_match(const char *pattern, struct span line, struct field
 /* The field of that name; NULL: the line had none. */
 const struct field *fields_get(const struct fields *fields, const char *name);
 
-/* Why a pattern is none, or NULL: for the tests of the table of rules. */
+/* Why a pattern is none, or NULL. Only tests ask, of the table of rules; it stands here because it
+ * reads patterns as pattern_match() does. */
 const char *pattern_fault(const char *pattern);
 
 /* The nanoseconds of a FIELD_DURATION; false where they are too many for an int64_t. */

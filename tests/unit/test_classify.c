@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "stage/decode.h"
 #include "stage/rules.h"
+#include "names.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
