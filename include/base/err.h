@@ -43,7 +43,4 @@ enum err_kind err_errno(struct err *err, enum err_kind kind, const char *fmt, ..
 /* Puts "context: " in front of the text; keeps and returns the kind. */
 enum err_kind err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* "retry", "reject", ...: for logs and tests. */
-const char *err_kind_name(enum err_kind kind);
-
 #endif

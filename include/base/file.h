@@ -31,6 +31,13 @@ NODISCARD enum err_kind file_read_at(int fd, void *bytes, size_t len, uint64_t o
 				     size_t *ret_len, struct err *err);
 
 NODISCARD enum err_kind file_size(int fd, uint64_t *ret, struct err *err);
+
+/* What tells a regular file from others, and as it was from how it is now. */
+struct file_stamp {
+	uint64_t number;    /* on its volume; 0: it is no regular file */
+	int64_t written_ns; /* when last */
+};
+NODISCARD enum err_kind file_stamp(int fd, struct file_stamp *ret, struct err *err);
 NODISCARD enum err_kind file_allocate(int fd, uint64_t len, struct err *err); /* real blocks */
 NODISCARD enum err_kind file_truncate(int fd, uint64_t len, struct err *err);
 NODISCARD enum err_kind file_sync(int fd, struct err *err);

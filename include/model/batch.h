@@ -14,7 +14,7 @@
  *            most RAW_BYTES_MAX always fits an empty batch.
  */
 
-#include "base/buf.h"
+#include "base/file.h"
 #include "base/hash.h"
 
 enum {
@@ -50,7 +50,8 @@ struct raw {
 	size_t subject_len; /* the NATS subject stands right before the line */
 	enum raw_form form;
 	int64_t received_ns;
-	uint64_t ordinal;                /* counts this source's lines from 1 */
+	struct file_stamp file;          /* that it stands in; number 0: none, or none that stays */
+	uint64_t ordinal;                /* counts the lines of this source or file from 1 */
 	uint64_t full_len;               /* of the line as it came; more than len when it was cut */
 	uint8_t full_sha256[HASH_BYTES]; /* of all of it; meaningful when it was cut */
 };

@@ -50,8 +50,6 @@ enum severity {
 
 const char *class_name(enum line_class c);
 const char *class_retention(enum line_class c); /* "security", "operations"; "" for app_log */
-const char *class_doc(enum line_class c);
-bool class_parse(struct span name, enum line_class *ret);
 
 const char *action_name(enum action a); /* "ssh_session.opened"; "" for ACTION_none */
 enum line_class action_class(enum action a);

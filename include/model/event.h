@@ -16,7 +16,8 @@
 
 enum time_basis {
 	TIME_SOURCE,   /* Fly gave the time                          */
-	TIME_OBSERVED, /* Fly gave none: when flytrail saw it        */
+	TIME_OBSERVED, /* Fly gave none: when flytrail saw it, or the
+			* file that it stands in was last written    */
 	TIME_INTERVAL, /* between occurred_ns and not_after_ns       */
 	TIME_BASIS_COUNT
 };

@@ -19,9 +19,10 @@
  *
  *	u32be length, source
  *	u32be length, raw bytes (redacted)
- *	u64be ordinal in the source
+ *	u64be ordinal in the source or file
+ *	u64be number of the file on its volume; nothing where it is none
  *
- * and never merge with another source. SHA-256, because an application must
+ * and never merge with another source or file. SHA-256, because an application must
  * not be able to make a line disappear by colliding with it.
  *
  * Threads: a hasher belongs to one thread; the text functions are pure.
@@ -40,6 +41,7 @@ struct id_extra {
 	struct span source;
 	struct span raw;
 	uint64_t ordinal;
+	uint64_t file; /* 0: none */
 };
 
 /* What a line's id is made from. */

@@ -18,6 +18,7 @@
  *            each; every other text RECORD_FIELD_BYTES_MAX (the decoder cuts).
  */
 
+#include "base/arena.h"
 #include "model/batch.h"
 #include "model/class.h"
 #include "model/id.h"
@@ -72,6 +73,7 @@ struct record {
 	struct id id;
 	int64_t occurred_ns;
 	int64_t observed_ns;
+	bool foreign_time; /* occurred_ns is not the line's own, but its arrival's or its file's */
 	enum record_source source;
 	struct span org, app, region, machine_id, host, provider, level;
 	struct span message; /* valid UTF-8 without NUL */
@@ -86,7 +88,7 @@ struct record {
 	bool exact_time;    /* the line has a time of its own, to the millisecond or finer */
 	bool decoded;       /* false: message is the line as it came */
 	bool raw_is_line;   /* raw has the whole line, and not only what message could not hold */
-	int64_t claimed_ns; /* the line's own time, also where occurred_ns is observed_ns */
+	int64_t claimed_ns; /* the line's own time, also where that is not occurred_ns */
 };
 
 /* Appends an attribute; past RECORD_ATTRS_MAX - 1 the last says "attributes_dropped": count. */
@@ -94,6 +96,16 @@ void record_attr_text(struct record *r, struct span key, struct span text);
 void record_attr_number(struct record *r, struct span key, int64_t number);
 void record_attr_bool(struct record *r, struct span key, bool value);
 void record_attr_json(struct record *r, struct span key, struct span json);
+
+/*
+ * What the line itself has under a key that flytrail gives gets `line.` in
+ * front. record_key_aside() does that to a key; record_attr_aside() to the
+ * attribute, of the first count, that has it, and again where that is taken, too.
+ * False: no memory, and nothing is changed.
+ */
+NODISCARD bool record_key_aside(struct arena *arena, struct span *key);
+NODISCARD bool record_attr_aside(struct record *r, struct arena *arena, size_t count,
+				 struct span key);
 
 /* The attrs as one JSON object at the end of out; nothing where there are none. */
 void record_write_attributes(const struct record *r, struct buf *out);

@@ -18,6 +18,12 @@
  * A UTF-8 byte order mark and a carriage return at the end of a line are
  * dropped; empty lines are skipped.
  *
+ * With each line of a regular file goes the file's number and when it was last
+ * written, so that decode() can give a line without a time of its own the same
+ * one at every reading, and the same id. Stdin has neither, whatever it is
+ * redirected from: such a line is a new one each time. So is one in a file that
+ * was written to since, touched or copied: nothing tells that it was there before.
+ *
  * Ownership: paths are lent until close. The source owns its window and file.
  * Threads:   as source.h.
  * Limits:    of a line or object RAW_BYTES_MAX bytes are kept, the rest is

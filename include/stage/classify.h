@@ -10,7 +10,8 @@
  * not here.
  *
  * What a rule's fields say becomes attributes and the finding: the field
- * `email` the actor, `machine` or `volume_name` the target, and so on.
+ * `email` the actor, `machine` or `volume_name` the target, and so on. What the
+ * line has of its own under such a name gets `line.` in front.
  *
  * Ownership: what is made lives in the arena; the rest lends from the record.
  * Threads:   pure but for the arena.

@@ -14,22 +14,30 @@
  *
  * Fields that no column has become attributes under dotted keys, the same for
  * all forms (error.code, http.request.method, url.full): texts, booleans and
- * integers of at most 15 digits as what they are, other numbers as text. Null,
- * and the zero values that `fly logs --json` prints for what it has not, are
- * skipped. An undotted key that this file gives itself gets `line.` in front.
+ * integers of at most 15 digits as what they are, other numbers as text; null,
+ * {} and [] as what they are. Skipped are the zero values that `fly logs --json`
+ * prints for what it has not, and null where a column would be. An undotted key
+ * that this file gives itself gets `line.` in front.
  *
  * Attributes that mark a record:
  *	undecoded         a word of stage/undecoded.def
  *	time              missing, unreadable or out_of_range: occurred_ns is
- *	                  the time of arrival
+ *	                  not the line's own, see below
  *	claimed_time      the text of a time that was not taken
  *	fields_in_raw     true: not every field fits; raw has the whole line
- *	wrong_type        names of known fields whose value is no text; the value
- *	                  is an attribute under that name
+ *	wrong_type        names of known fields whose value is no text, or that are
+ *	                  no object though known fields belong into them; the
+ *	                  value is an attribute under that name
+ *	empty_message     true: the line has a message with nothing in it
  *	subject_mismatch  the NATS subject, which names another app, region or
  *	                  machine than the payload; the payload's are taken
  *	from_subject      true: app, region or machine come from the subject
  *	line_bytes, line_sha256  of the whole of a line that the source cut
+ *
+ * A line without a time of its own that can be taken has the one at which its
+ * file was last written, where it comes from a file: it was printed no later,
+ * and that is the same at every reading. Else, and where that time is out of
+ * range itself, it is the time of arrival. observed_ns is always that.
  *
  * A line of `fly logs` text can be forged by an application: nothing tells
  * where a message of several lines ends, so its second line may look like any
@@ -49,7 +57,7 @@
 #include "model/record.h"
 
 enum {
-	DECODE_PAST_MAX_DAYS = 400, /* an older line is stored under its time of arrival */
+	DECODE_PAST_MAX_DAYS = 400, /* an older line is stored under another time */
 	DECODE_FUTURE_MAX_DAYS = 1,
 	DECODE_FIELDS_MAX = 40, /* the rest of RECORD_ATTRS_MAX is for marks and later stages */
 };

@@ -32,6 +32,7 @@ struct draft {
 void draft_attr_text(struct draft *d, struct span key, struct span text);
 void draft_attr_number(struct draft *d, struct span key, int64_t number);
 void draft_attr_bool(struct draft *d, struct span key, bool value);
+void draft_attr_json(struct draft *d, struct span key, struct span json); /* a constant */
 
 /* s as a column other than message holds it: cut, and made valid UTF-8. May set in_raw. */
 struct span draft_field(struct draft *d, struct span s);

@@ -13,6 +13,8 @@
  *	{int:}         a field that is not kept
  *	{text:error}   anything, as far as the last place where the literal that
  *	               follows it stands; at the pattern's end: all of the rest
+ *	{failure:note} all of the rest, where a word in it speaks of a failure
+ *	{scaling:note} all of the rest, where it speaks of machines
  *	{one|other}    one of these literals, the first that stands there
  *	{?}...{/}      what may be absent as a whole; not nested
  *
@@ -57,7 +59,8 @@ NODISCARD bool pattern_match(const char *pattern, struct span line, struct field
 /* The field of that name; NULL: the line had none. */
 const struct field *fields_get(const struct fields *fields, const char *name);
 
-/* Why a pattern is none, or NULL: for the tests of the table of rules. */
+/* Why a pattern is none, or NULL. Only tests ask, of the table of rules; it stands here because it
+ * reads patterns as pattern_match() does. */
 const char *pattern_fault(const char *pattern);
 
 /* The nanoseconds of a FIELD_DURATION; false where they are too many for an int64_t. */

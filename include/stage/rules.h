@@ -15,6 +15,8 @@
  *	LINE_FIRECRACKER "2026-03-03T17:47:04.971114147 [01KJTCYPJ7AB66RHPA8RC360K8:main] "
  *	LINE_CODE       "[PM05] "
  *
+ * A date and a time must be ones that the calendar has.
+ *
  * Trust: a line of runner, proxy or health was written outside the machine
  *        (platform). One of the provider `app`, or of an unknown one, has a
  *        guest's trust at most, whatever its rule: the application could print

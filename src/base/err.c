@@ -54,17 +54,3 @@ enum err_kind err_wrap(struct err *err, const char *fmt, ...)
 	(void)snprintf(err->text + len, sizeof(err->text) - len, ": %s", inner.text);
 	return inner.kind;
 }
-
-const char *err_kind_name(enum err_kind kind)
-{
-	switch (kind) {
-	case ERR_NONE: return "none";
-	case ERR_RETRY: return "retry";
-	case ERR_REJECT: return "reject";
-	case ERR_CORRUPT: return "corrupt";
-	case ERR_FULL: return "full";
-	case ERR_CONFIG: return "config";
-	case ERR_FATAL: return "fatal";
-	}
-	return "unknown";
-}

@@ -1,5 +1,7 @@
 #include "base/file.h"
 
+#include "base/util.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -116,6 +118,22 @@ enum err_kind file_size(int fd, uint64_t *ret, struct err *err)
 	if (fstat(fd, &st) != 0)
 		return fail(err, "ask for the size of a file");
 	*ret = (uint64_t)st.st_size;
+	return ERR_NONE;
+}
+
+enum err_kind file_stamp(int fd, struct file_stamp *ret, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return fail(err, "ask when a file was written");
+	*ret = (struct file_stamp){0};
+	if (!S_ISREG(st.st_mode))
+		return ERR_NONE;
+	if (__builtin_mul_overflow(st.st_mtim.tv_sec, NS_PER_S, &ret->written_ns) ||
+	    __builtin_add_overflow(ret->written_ns, st.st_mtim.tv_nsec, &ret->written_ns))
+		ret->written_ns = INT64_MAX;
+	ret->number = st.st_ino;
 	return ERR_NONE;
 }
 

@@ -1,11 +1,11 @@
 #include "model/class.h"
 
 struct class_row {
-	const char *name, *retention, *doc;
+	const char *name, *retention;
 };
 
 static const struct class_row classes[] = {
-#define CLASS(name, retention, doc) {#name, retention, doc},
+#define CLASS(name, retention, doc) {#name, retention},
 #include "model/classes.def"
 #undef CLASS
 };
@@ -44,22 +44,6 @@ const char *class_name(enum line_class c)
 const char *class_retention(enum line_class c)
 {
 	return class_row(c)->retention;
-}
-
-const char *class_doc(enum line_class c)
-{
-	return class_row(c)->doc;
-}
-
-bool class_parse(struct span name, enum line_class *ret)
-{
-	for (size_t i = 0; i < CLASS_COUNT; i++) {
-		if (!span_is(name, classes[i].name))
-			continue;
-		*ret = (enum line_class)i;
-		return true;
-	}
-	return false;
 }
 
 const char *action_name(enum action a)

@@ -45,8 +45,7 @@ void event_from_record(const struct record *r, struct event *ret)
 		.action = r->action,
 		.occurred_ns = r->occurred_ns,
 		.not_after_ns = EVENT_NO_TIME,
-		/* decode puts the time of arrival where the line has none that it believes. */
-		.time_basis = r->occurred_ns == r->observed_ns ? TIME_OBSERVED : TIME_SOURCE,
+		.time_basis = r->foreign_time ? TIME_OBSERVED : TIME_SOURCE,
 		.observed_ns = r->observed_ns,
 		.org = r->org,
 		.app = r->app,

@@ -83,7 +83,7 @@ enum err_kind id_line(struct hasher *h, const struct id_parts *line, struct id *
 		      struct err *err)
 {
 	const struct id_extra *extra = line->extra;
-	uint8_t ordinal[8];
+	uint8_t ordinal[8], file[8];
 	enum err_kind rc = hasher_begin(h, err);
 
 	if (rc)
@@ -94,6 +94,8 @@ enum err_kind id_line(struct hasher *h, const struct id_parts *line, struct id *
 		add_part(h, extra->source);
 		add_part(h, extra->raw);
 		hasher_add(h, ordinal, sizeof(ordinal));
+		put_u64_be(file, extra->file);
+		hasher_add(h, file, extra->file ? sizeof(file) : 0);
 	}
 	return finish(h, ret, err);
 }

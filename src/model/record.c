@@ -17,11 +17,13 @@
  *	34      1     source
  *	35      1     class
  *	36      1     action
- *	37      1     1: raw follows the message
+ *	37      1     bits: 1 raw follows the message, 2 the time is not the line's own
  *	38      3     of the finding: trust, severity, actor_type; absent in an app_log
  *	...           texts, in the order of line_texts() and finding_texts()
  *	...           attributes
  */
+enum { HAS_RAW = 1, FOREIGN_TIME = 2, LINE_BITS_ALL = 3 };
+
 enum {
 	LINE_HEADER_BYTES_MAX = 41,
 	LINE_TEXTS = 9, /* the last is raw */
@@ -77,6 +79,42 @@ void record_attr_bool(struct record *r, struct span key, bool value)
 void record_attr_json(struct record *r, struct span key, struct span json)
 {
 	add_attr(r, &(struct attr){.key = key, .type = ATTR_JSON, .text = json});
+}
+
+bool record_key_aside(struct arena *arena, struct span *key)
+{
+	static const struct span prefix = {"line.", 5};
+	char *out = arena_alloc(arena, prefix.len + key->len);
+
+	if (!out)
+		return false;
+	memcpy(out, prefix.data, prefix.len);
+	if (key->len > 0)
+		memcpy(out + prefix.len, key->data, key->len);
+	*key = span_of(out, prefix.len + key->len);
+	return true;
+}
+
+static struct attr *find_attr(struct record *r, size_t count, struct span key)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (span_equal(r->attrs[i].key, key))
+			return &r->attrs[i];
+	}
+	return NULL;
+}
+
+bool record_attr_aside(struct record *r, struct arena *arena, size_t count, struct span key)
+{
+	struct attr *attr = find_attr(r, count, key);
+
+	while (attr && find_attr(r, r->attr_count, key)) {
+		if (!record_key_aside(arena, &key))
+			return false;
+	}
+	if (attr)
+		attr->key = key;
+	return true;
 }
 
 static void write_value(const struct attr *attr, struct buf *out)
@@ -145,7 +183,7 @@ static uint8_t *put_header(uint8_t *at, const struct record *r, bool has_finding
 	at = codec_put_u8(at, r->source);
 	at = codec_put_u8(at, r->class);
 	at = codec_put_u8(at, r->action);
-	at = codec_put_u8(at, r->raw.data != NULL);
+	at = codec_put_u8(at, (r->raw.data ? HAS_RAW : 0u) | (r->foreign_time ? FOREIGN_TIME : 0u));
 	if (!has_finding)
 		return at;
 	at = codec_put_u8(at, r->finding.trust);
@@ -220,7 +258,7 @@ static void get_texts(struct codec_reader *r, struct record *ret, bool has_raw)
 static bool decode_line(struct span payload, struct record *ret)
 {
 	struct codec_reader r = codec_reader(span_after(payload, 2));
-	bool has_raw;
+	unsigned bits;
 
 	codec_get_id(&r, &ret->id);
 	ret->occurred_ns = codec_get_i64(&r);
@@ -228,14 +266,15 @@ static bool decode_line(struct span payload, struct record *ret)
 	ret->source = (enum record_source)codec_get_enum(&r, SOURCE_COUNT);
 	ret->class = (enum line_class)codec_get_enum(&r, CLASS_COUNT);
 	ret->action = (enum action)codec_get_enum(&r, ACTION_COUNT);
-	has_raw = codec_get_enum(&r, 2) != 0;
+	bits = codec_get_enum(&r, LINE_BITS_ALL + 1);
+	ret->foreign_time = (bits & FOREIGN_TIME) != 0;
 	ret->finding = (struct finding){.rule = ""};
 	if (ret->class != CLASS_app_log) {
 		ret->finding.trust = (enum trust)codec_get_enum(&r, TRUST_COUNT);
 		ret->finding.severity = (enum severity)codec_get_enum(&r, SEVERITY_FATAL + 1);
 		ret->finding.actor_type = (enum actor_type)codec_get_enum(&r, ACTOR_TYPE_COUNT);
 	}
-	get_texts(&r, ret, has_raw);
+	get_texts(&r, ret, (bits & HAS_RAW) != 0);
 	if (ret->class != CLASS_app_log)
 		get_finding(&r, &ret->finding);
 	ret->attributes = codec_get_attributes(&r);

@@ -46,7 +46,8 @@ struct lines {
 	bool is_cut;
 	uint64_t cut_bytes;
 	struct hasher *hasher;
-	uint64_t ordinal;
+	struct file_stamp stamp; /* of the file, as it was when it was opened */
+	uint64_t ordinal;        /* in the file */
 	int64_t received_ns;
 };
 
@@ -66,6 +67,7 @@ static enum err_kind put_unit(struct lines *l, struct batch *batch, struct span 
 		return err_set(err, ERR_FATAL, "out of memory for the lines of %s", l->name);
 	raw->form = splitter_form(unit);
 	raw->received_ns = l->received_ns;
+	raw->file = l->stamp;
 	raw->ordinal = ++l->ordinal;
 	*ret = raw;
 	return ERR_NONE;
@@ -278,6 +280,11 @@ static enum err_kind open_next(struct lines *l, struct err *err)
 		if (rc)
 			return rc;
 	}
+	l->stamp = (struct file_stamp){0};
+	rc = is_stdin ? ERR_NONE : file_stamp(l->fd, &l->stamp, err);
+	if (rc)
+		return rc;
+	l->ordinal = 0;
 	l->at_start = true;
 	l->file_ended = false;
 	l->is_wide = false;

@@ -91,12 +91,24 @@ static struct span decimal_text(struct arena *arena, int64_t scaled, int digits)
 	return arena_copy(arena, span_of(text, (size_t)n));
 }
 
+/* What a rule finds wins. False: no memory to put what the line has under this key aside. */
+static bool make_way(struct arena *arena, struct record *r, struct span key)
+{
+	return record_attr_aside(r, arena, r->attr_count, key);
+}
+
+static void add_text(struct arena *arena, struct record *r, struct span key, struct span text)
+{
+	if (make_way(arena, r, key))
+		record_attr_text(r, key, text);
+}
+
 static void add_decimal(struct arena *arena, struct record *r, struct span key, int64_t scaled,
 			int digits)
 {
 	struct span text = decimal_text(arena, scaled, digits);
 
-	if (text.data)
+	if (text.data && make_way(arena, r, key))
 		record_attr_json(r, key, text);
 }
 
@@ -117,27 +129,33 @@ static void add_field(struct arena *arena, struct record *r, const struct field 
 
 	switch (f->kind) {
 	case FIELD_TEXT:
-	case FIELD_VALUE: record_attr_text(r, f->name, field_text(f)); break;
-	case FIELD_INTEGER: record_attr_number(r, f->name, integer_value(f->value)); break;
-	case FIELD_BOOL: record_attr_bool(r, f->name, f->value.data[0] == 't'); break;
+	case FIELD_VALUE: add_text(arena, r, f->name, field_text(f)); break;
+	case FIELD_INTEGER:
+		if (make_way(arena, r, f->name))
+			record_attr_number(r, f->name, integer_value(f->value));
+		break;
+	case FIELD_BOOL:
+		if (make_way(arena, r, f->name))
+			record_attr_bool(r, f->name, f->value.data[0] == 't');
+		break;
 	case FIELD_DURATION:
 		if (duration_parse(f->value, &ns))
 			add_decimal(arena, r, f->name, ns, NS_DIGITS);
 		else
-			record_attr_text(r, f->name, field_text(f));
+			add_text(arena, r, f->name, field_text(f));
 		break;
 	}
 }
 
 /* An image reference names its digest after '@'. */
-static void add_digest(struct record *r, const struct field *image)
+static void add_digest(struct arena *arena, struct record *r, const struct field *image)
 {
 	for (size_t at = 0; image && at + digest_mark.len < image->value.len; at++) {
 		struct span rest = span_after(image->value, at);
 
 		if (span_starts(rest, digest_mark)) {
-			record_attr_text(r, SPAN("digest"),
-					 cut(span_after(rest, 1), RECORD_FIELD_BYTES_MAX));
+			add_text(arena, r, SPAN("digest"),
+				 cut(span_after(rest, 1), RECORD_FIELD_BYTES_MAX));
 			return;
 		}
 	}
@@ -148,11 +166,11 @@ static void add_attributes(struct arena *arena, struct record *r, const struct l
 {
 	for (size_t i = 0; i < fields->count; i++)
 		add_field(arena, r, &fields->list[i]);
-	add_digest(r, fields_get(fields, "image"));
+	add_digest(arena, r, fields_get(fields, "image"));
 	if (line->form == LINE_FIRECRACKER)
-		record_attr_text(r, SPAN("machine_version"), line->version);
+		add_text(arena, r, SPAN("machine_version"), line->version);
 	if (line->form == LINE_CODE)
-		record_attr_text(r, SPAN("error_code"), line->code);
+		add_text(arena, r, SPAN("error_code"), line->code);
 	if (line->form == LINE_KERNEL)
 		add_decimal(arena, r, SPAN("uptime_seconds"), line->uptime_us, US_DIGITS);
 }

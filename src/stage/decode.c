@@ -70,10 +70,19 @@ static void apply_subject(struct draft *d, struct span text)
 		record_attr_text(d->record, SPAN("subject_mismatch"), draft_field(d, text));
 }
 
+static bool in_range(const struct draft *d, int64_t ns)
+{
+	int64_t observed_ns = d->record->observed_ns;
+
+	if (d->ctx->any_time)
+		return true;
+	return ns >= observed_ns - DECODE_PAST_MAX_DAYS * ns_per_day &&
+	       ns <= observed_ns + DECODE_FUTURE_MAX_DAYS * ns_per_day;
+}
+
 /* The line's own time, or NULL and why it cannot be taken. */
 static const char *refuse_time(struct draft *d, int64_t *ret_ns, bool *ret_exact)
 {
-	const struct record *r = d->record;
 	unsigned digits;
 
 	if (!d->time.data)
@@ -81,26 +90,25 @@ static const char *refuse_time(struct draft *d, int64_t *ret_ns, bool *ret_exact
 	if (!time_parse(d->time, d->text_time, ret_ns, &digits))
 		return "unreadable";
 	*ret_exact = !d->text_time || digits >= 3; /* Go cuts zeros at the end: `39Z` is exact */
-	if (d->ctx->any_time)
-		return NULL;
-	if (*ret_ns < r->observed_ns - DECODE_PAST_MAX_DAYS * ns_per_day ||
-	    *ret_ns > r->observed_ns + DECODE_FUTURE_MAX_DAYS * ns_per_day)
-		return "out_of_range";
-	return NULL;
+	return in_range(d, *ret_ns) ? NULL : "out_of_range";
 }
 
-static void apply_time(struct draft *d)
+static void apply_time(struct draft *d, const struct raw *raw)
 {
 	struct record *r = d->record;
 	const char *refused;
 
 	r->occurred_ns = r->observed_ns;
-	r->claimed_ns = r->observed_ns;
+	if (raw->file.number && in_range(d, raw->file.written_ns))
+		r->occurred_ns = raw->file.written_ns;
+	r->claimed_ns = r->occurred_ns;
+	r->foreign_time = true;
 	if (!d->time.data && d->undecoded)
 		return; /* `undecoded` has said it */
 	refused = refuse_time(d, &r->claimed_ns, &r->exact_time);
 	if (!refused) {
 		r->occurred_ns = r->claimed_ns;
+		r->foreign_time = false;
 		return;
 	}
 	record_attr_text(r, SPAN("time"), span_text(refused));
@@ -127,6 +135,8 @@ static void apply_message(struct draft *d)
 	struct span came = is_line ? d->line : d->message;
 	bool changed = false;
 
+	if (d->message.data && came.len == 0)
+		record_attr_bool(r, SPAN("empty_message"), true);
 	r->message = draft_hold(d->ctx->arena, came, &changed);
 	if (changed)
 		r->raw = came;
@@ -190,7 +200,7 @@ void decode(const struct decode_context *ctx, struct batch *batch, const struct 
 	if (raw->form != RAW_NATS_JSON && (!d.app.data || d.app.len == 0))
 		d.app = ctx->app;
 	apply_subject(&d, batch_subject(batch, raw));
-	apply_time(&d);
+	apply_time(&d, raw);
 	apply_fields(&d);
 	apply_message(&d);
 	ret->decoded = d.undecoded == UNDECODED_no;

@@ -8,7 +8,8 @@ static const double integer_max = 999999999999999; /* 15 digits: a double holds 
 
 enum {
 	NUMBER_TEXT_BYTES = 32,
-	WRONG_TYPE_BYTES_MAX = 256, /* the names of all known fields, and commas */
+	WRONG_TYPE_BYTES_MAX =
+		256, /* the names of all known fields and their parents, and commas */
 };
 
 #define DOUBLE_DIGITS "15"
@@ -67,6 +68,21 @@ static struct span *known_field(const struct walk *w)
 	return NULL;
 }
 
+/* Whether known fields stand below this key, so that its value must be an object. */
+static bool is_known_parent(const struct walk *w)
+{
+	struct span key = span_of(w->key, w->key_len);
+
+	for (size_t i = 0; i < ARRAY_LEN(known_fields); i++) {
+		const struct known *k = &known_fields[i];
+
+		if (k->form == w->draft->form && span_starts(span_text(k->key), key) &&
+		    k->key[key.len] == '.')
+			return true;
+	}
+	return false;
+}
+
 /* The key as an attribute has it, in memory that stays. */
 static struct span attr_key(const struct walk *w)
 {
@@ -77,8 +93,20 @@ static struct span attr_key(const struct walk *w)
 	return arena_copy(w->draft->ctx->arena, key);
 }
 
+/* What stands for a value that has nothing in it, or NULL. */
+static const char *empty_text(const struct json *v)
+{
+	if (json_type(v) == JSON_NULL)
+		return "null";
+	if (json_type(v) == JSON_ARRAY)
+		return json_first(v) ? NULL : "[]";
+	return json_type(v) == JSON_OBJECT && !json_first(v) ? "{}" : NULL;
+}
+
 static bool is_zero(const struct json *v)
 {
+	if (empty_text(v))
+		return true;
 	if (json_type(v) == JSON_NUMBER)
 		return json_number(v) >= 0 && json_number(v) <= 0;
 	return json_type(v) == JSON_TEXT && json_text(v).len == 0;
@@ -127,6 +155,8 @@ static void add_attr(struct walk *w, const struct json *v)
 		add_number(d, key, json_number(v));
 	} else if (json_type(v) == JSON_BOOL) {
 		draft_attr_bool(d, key, json_bool(v));
+	} else if (empty_text(v)) {
+		draft_attr_json(d, key, span_text(empty_text(v)));
 	} else {
 		text = escape_restore(d->ctx->arena, json_text(v));
 		if (!text.data)
@@ -151,7 +181,12 @@ static void note_wrong_type(struct walk *w)
 static void take_leaf(struct walk *w, const struct json *v)
 {
 	struct span *field = known_field(w);
+	bool is_parent = !field && is_known_parent(w);
 
+	if (json_type(v) == JSON_NULL && (field || is_parent))
+		return; /* as if it were not there: its column is empty */
+	if (is_parent)
+		note_wrong_type(w);
 	if (!field || field->data) {
 		add_attr(w, v);
 		return;
@@ -204,7 +239,25 @@ static bool push_step(struct walk *w, const struct json *v, unsigned idx, bool i
 	return push_key(w, span_of(number, (size_t)len));
 }
 
-/* Calls itself at most JSON_DEPTH_MAX deep, which json_parse() has seen to. */
+static void walk_container(struct walk *w, const struct json *container);
+
+static void take_container(struct walk *w, const struct json *v)
+{
+	struct span *field = known_field(w);
+	bool is_parent = !field && is_known_parent(w);
+	bool is_message = field == &w->draft->message;
+
+	if (field || (is_parent && json_type(v) == JSON_ARRAY))
+		note_wrong_type(w);
+	if (is_message)
+		w->draft->undecoded = UNDECODED_wrong_type;
+	if (json_first(v))
+		walk_container(w, v);
+	else if (!is_message && !(is_parent && json_type(v) == JSON_OBJECT))
+		add_attr(w, v);
+}
+
+/* Comes back to itself at most JSON_DEPTH_MAX deep, which json_parse() has seen to. */
 static void walk_container(struct walk *w, const struct json *container)
 {
 	bool in_array = json_type(container) == JSON_ARRAY;
@@ -213,19 +266,13 @@ static void walk_container(struct walk *w, const struct json *container)
 
 	for (const struct json *v = json_first(container); v; v = json_next(v), idx++) {
 		enum json_type type = json_type(v);
-		bool is_leaf = type != JSON_OBJECT && type != JSON_ARRAY;
 
-		if (!push_step(w, v, idx, in_array)) {
+		if (!push_step(w, v, idx, in_array))
 			w->draft->in_raw = true;
-		} else if (!is_leaf) {
-			if (known_field(w))
-				note_wrong_type(w);
-			if (known_field(w) == &w->draft->message)
-				w->draft->undecoded = UNDECODED_wrong_type;
-			walk_container(w, v);
-		} else if (type != JSON_NULL) {
+		else if (type == JSON_OBJECT || type == JSON_ARRAY)
+			take_container(w, v);
+		else
 			take_leaf(w, v);
-		}
 		w->key_len = key_len;
 	}
 }

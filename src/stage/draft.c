@@ -7,6 +7,7 @@ static const char *const own_keys[] = {
 	"undecoded",        "time",           "claimed_time", "fields_in_raw", "wrong_type",
 	"subject_mismatch", "from_subject",   "line_bytes",   "line_sha256",   "redacted",
 	"message_bytes",    "message_sha256", "raw_bytes",    "raw_sha256",    "attributes_dropped",
+	"empty_message",
 };
 
 /* Bytes at the start of s, which is not empty, that become one character. */
@@ -96,18 +97,9 @@ struct span draft_field(struct draft *d, struct span s)
 
 static struct span own_key_aside(struct arena *arena, struct span key)
 {
-	static const struct span prefix = {"line.", 5};
-	char *out;
-
 	for (size_t i = 0; i < ARRAY_LEN(own_keys); i++) {
-		if (!span_is(key, own_keys[i]))
-			continue;
-		out = arena_alloc(arena, prefix.len + key.len);
-		if (!out)
-			return (struct span){NULL, 0};
-		memcpy(out, prefix.data, prefix.len);
-		memcpy(out + prefix.len, key.data, key.len);
-		return span_of(out, prefix.len + key.len);
+		if (span_is(key, own_keys[i]))
+			return record_key_aside(arena, &key) ? key : (struct span){NULL, 0};
 	}
 	return key;
 }
@@ -153,4 +145,11 @@ void draft_attr_bool(struct draft *d, struct span key, bool value)
 	key = take_key(d, key);
 	if (key.data)
 		record_attr_bool(d->record, key, value);
+}
+
+void draft_attr_json(struct draft *d, struct span key, struct span json)
+{
+	key = take_key(d, key);
+	if (key.data)
+		record_attr_json(d->record, key, json);
 }

@@ -2,6 +2,8 @@
 
 #include "base/time.h"
 
+#include <strings.h>
+
 enum {
 	INTEGER_DIGITS_MAX = 18, /* always fits an int64_t */
 	HEX_BYTES_MIN = 6, /* the shortest commit that Git abbreviates to, with one to spare */
@@ -221,9 +223,39 @@ static size_t scan_ports(struct span s)
 
 static size_t scan_code(struct span s)
 {
-	if (s.len < CODE_BYTES || s.data[0] != 'P' || !is_upper(s.data[1]))
+	if (s.len < CODE_BYTES || !is_upper(s.data[0]) || !is_upper(s.data[1]))
 		return 0;
 	return is_digit(s.data[2]) && is_digit(s.data[3]) ? CODE_BYTES : 0;
+}
+
+/* Whether any of the words, up to a NULL, stands in s, in letters of either case. */
+static bool has_word(struct span s, const char *const *words)
+{
+	for (; *words; words++) {
+		size_t len = strlen(*words);
+
+		for (size_t at = 0; at + len <= s.len; at++) {
+			if (strncasecmp(s.data + at, *words, len) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+static size_t scan_failure(struct span s)
+{
+	static const char *const words[] = {"error",  "fail",      "could not", "cannot",  "can't",
+					    "unable", "timed out", "timeout",   "refused", "denied",
+					    "abort",  "gave up",   "giving up", NULL};
+
+	return has_word(s, words) ? s.len : 0;
+}
+
+static size_t scan_scaling(struct span s)
+{
+	static const char *const words[] = {"machine", "instance", "scaling", NULL};
+
+	return has_word(s, words) ? s.len : 0;
 }
 
 /* One step of a Go duration: a number and its unit. The unit's length is told by its text. */
@@ -303,6 +335,8 @@ static const struct field_type {
 	{"ports", "ports", FIELD_TEXT, scan_ports},
 	{"code", "error_code", FIELD_TEXT, scan_code},
 	{"version", "version", FIELD_TEXT, scan_version},
+	{"failure", "", FIELD_TEXT, scan_failure},
+	{"scaling", "", FIELD_TEXT, scan_scaling},
 	{"text", "", FIELD_TEXT, NULL}, /* as far as what follows it */
 };
 

@@ -1,5 +1,6 @@
 #include "stage/rules.h"
 
+#include "base/time.h"
 #include "base/util.h"
 
 #include <pthread.h>
@@ -9,7 +10,8 @@ enum {
 		LINE_BARE | LINE_INIT | LINE_KERNEL | LINE_HALLPASS | LINE_FIRECRACKER | LINE_CODE,
 	KERNEL_FRACTION_DIGITS = 6,
 	KERNEL_SECONDS_DIGITS_MAX = 10, /* 316 years */
-	GO_DATE_BYTES = 20,             /* "2026/03/07 15:20:03 " */
+	MOMENT_BYTES = 19,              /* "2026/03/07 15:20:03" */
+	GO_DATE_BYTES = 20,             /* and a space */
 	ISO_DATE_BYTES = 30,            /* "2026-03-03T17:47:04.971114147 " */
 	ULID_BYTES = 26,
 	CODE_PREFIX_BYTES = 7, /* "[PM05] " */
@@ -168,6 +170,29 @@ static size_t kernel_prefix(struct span s, int64_t *ret_us)
 	return n + 1;
 }
 
+/* Whether the date and time are of the calendar that s, of their shape, begins with. */
+static bool moment_exists(struct span s)
+{
+	char text[MOMENT_BYTES];
+	int64_t ns;
+	unsigned digits;
+
+	memcpy(text, s.data, MOMENT_BYTES);
+	text[4] = '-';
+	text[7] = '-';
+	/* time_parse() takes leap seconds, which neither Go nor firecracker prints. */
+	return text[MOMENT_BYTES - 2] < '6' &&
+	       time_parse(span_of(text, MOMENT_BYTES), true, &ns, &digits);
+}
+
+/* "2026/03/07 15:20:03 ": the length of hallpass' prefix; 0: none. */
+static size_t hallpass_prefix(struct span s)
+{
+	if (!has_shape(s, "0000/00/00 00:00:00 ", GO_DATE_BYTES) || !moment_exists(s))
+		return 0;
+	return GO_DATE_BYTES;
+}
+
 static bool is_ulid(struct span s)
 {
 	for (size_t i = 0; i < s.len; i++) {
@@ -188,7 +213,8 @@ static size_t firecracker_prefix(struct span s, struct span *ret_version)
 
 	if (!has_shape(s, "0000-00-00T00:00:00.000000000 [", id) || s.len < id + ULID_BYTES + 1)
 		return 0;
-	if (!is_ulid(span_of(s.data + id, ULID_BYTES)) || s.data[id + ULID_BYTES] != ':')
+	if (!is_ulid(span_of(s.data + id, ULID_BYTES)) || s.data[id + ULID_BYTES] != ':' ||
+	    !moment_exists(s))
 		return 0;
 	end = memchr(s.data + id, ']', s.len - id);
 	if (end == NULL || (size_t)(end - s.data) + 1 >= s.len || end[1] != ' ')
@@ -236,9 +262,8 @@ void line_split(struct span message, struct line *ret)
 	case 'E': take_prefix(ret, LINE_INIT, init_prefix(ret->text)); break;
 	case '1':
 	case '2':
-		if (has_shape(ret->text, "0000/00/00 00:00:00 ", GO_DATE_BYTES))
-			take_prefix(ret, LINE_HALLPASS, GO_DATE_BYTES);
-		else
+		take_prefix(ret, LINE_HALLPASS, hallpass_prefix(ret->text));
+		if (ret->form == LINE_BARE)
 			take_prefix(ret, LINE_FIRECRACKER,
 				    firecracker_prefix(ret->text, &ret->version));
 		break;

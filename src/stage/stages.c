@@ -64,7 +64,11 @@ static enum err_kind make_id(struct stages *s, const struct raw *raw, struct rec
 	/* Fly's copies of a line may differ in more than the message. */
 	struct span text = r->raw.data && !r->raw_is_line ? r->raw : r->message;
 	struct id_extra extra = {
-		.source = span_text(source_name(r->source)), .raw = text, .ordinal = raw->ordinal};
+		.source = span_text(source_name(r->source)),
+		.raw = text,
+		.ordinal = raw->ordinal,
+		.file = raw->file.number,
+	};
 	bool own_time = r->exact_time && r->decoded;
 	struct id_parts line = {
 		.app = r->app,
@@ -75,6 +79,17 @@ static enum err_kind make_id(struct stages *s, const struct raw *raw, struct rec
 	};
 
 	return id_line(s->hasher, &line, &r->id, err);
+}
+
+/* Keys that had secrets in them may be the same without. */
+static enum err_kind part_keys(struct stages *s, struct record *r, struct err *err)
+{
+	for (size_t i = 1; s->redacted && i < r->attr_count; i++) {
+		if (!record_attr_aside(r, &s->arena, i, r->attrs[i].key))
+			return err_set(err, ERR_FATAL,
+				       "out of memory for the attributes of a line");
+	}
+	return ERR_NONE;
 }
 
 /* The SHA-256 of text in hex, in the arena. */
@@ -136,7 +151,9 @@ enum err_kind stages_take(struct stages *s, struct batch *batch, const struct ra
 	attrs_before = ret->attr_count;
 	redact(s->redactor, &s->arena, ret);
 	s->redacted = ret->attr_count > attrs_before;
-	rc = make_id(s, raw, ret, err);
+	rc = part_keys(s, ret, err);
+	if (rc == ERR_NONE)
+		rc = make_id(s, raw, ret, err);
 	if (rc == ERR_NONE)
 		rc = cut_message(s, ret, err);
 	if (rc == ERR_NONE)

@@ -23,7 +23,10 @@ SUBJECT = "logs.web.ams.0e286551c30586"
 NOW = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
 NANOSECONDS = itertools.count(500000000)
 COLUMNS = ["message", "raw", "attributes", "class", "app", "region", "machine_id", "occurred_at",
-           "observed_at"]
+           "observed_at", "id"]
+# When the file with them was written: an hour before it is read.
+WRITTEN_NS = (time.time_ns() // 1000 - 3600 * 10**6) * 1000
+WRITTEN = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(WRITTEN_NS // 10**9)) + f".{WRITTEN_NS // 1000 % 10**6:06}"
 
 
 def line(message=b'"hello"', timestamp=None, more=b"", **parts):
@@ -120,7 +123,9 @@ ITEMS = [
          {"time": "unreadable", "claimed_time": "yesterday"}, message="hello"),
     Item("a time that is a number", line(timestamp=b"1700000000"),
          {"time": "missing", "wrong_type": "timestamp", "timestamp": 1700000000}, message="hello"),
-    Item("an empty message", line(b'""'), message="", app="web"),
+    Item("an empty message", line(b'""'), {"empty_message": True}, message="", app="web"),
+    Item("known fields' parents that are none", b'{"fly":5,"message":"hello","timestamp":5}',
+         {"wrong_type": "fly,timestamp", "fly": 5, "timestamp": 5, "time": "missing"}, message="hello", ways=["file"]),
     whole("nothing at all", b"", "not_json", ways=["nats"]),
     Item("a subject that names another application", line(), {"subject_mismatch": "logs.other.ams.0e286551c30586"},
          subject="logs.other.ams.0e286551c30586", ways=["nats"], app="web"),
@@ -142,7 +147,9 @@ class BadInput(unittest.TestCase):
 
     def rows(self):
         sql = ("SELECT message, encode(raw, 'hex'), coalesce(attributes, '{}'), class, app, region, machine_id, "
-               "occurred_at, observed_at FROM flytrail.log_lines ORDER BY seq")
+               "to_char(occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), "
+               "to_char(observed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), id "
+               "FROM flytrail.log_lines ORDER BY seq")
         rows = [dict(zip(COLUMNS, row)) for row in self.world.pg.psql(sql)]
         for row in rows:
             row["raw"] = row["raw"] and bytes.fromhex(row["raw"])
@@ -156,16 +163,16 @@ class BadInput(unittest.TestCase):
         self.assertEqual(len(rows), 2 * len(items) + 1)
         for item, row in zip(items, rows[1::2]):
             with self.subTest(item.name):
-                self.check_item(item, row)
+                self.check_item(item, row, way)
 
-    def check_item(self, item, row):
+    def check_item(self, item, row, way):
         got = {key: row["attributes"].get(key) for key in item.marks}
         self.assertEqual(got, item.marks, f"all attributes: {str(row['attributes'])[:1000]}")
         for column, value in item.columns.items():
             self.assertTrue(row[column] == value, f"{column} is {str(row[column])[:200]!r}")
         self.assertEqual(row["class"], "app_log")
         if "time" in item.marks:
-            self.assertEqual(row["occurred_at"], row["observed_at"])
+            self.assertEqual(row["occurred_at"], WRITTEN if way == "file" else row["observed_at"])
 
     def check_silent(self, log):
         for word in (b"hello", b"neighbour", b"owned", b"yyyy"):
@@ -191,30 +198,42 @@ class BadInput(unittest.TestCase):
             out.write(neighbour(0) + b"\n")
             for n, item in enumerate(item for item in ITEMS if "file" in item.ways):
                 out.write(item.payload + b"\n" + neighbour(n + 1) + b"\n")
+        os.utime(path, ns=(WRITTEN_NS, WRITTEN_NS))
         return path
 
-    def test_by_classify(self):
-        """Without a time of arrival: a time is taken however far away, or there is none."""
-        done = subprocess.run([flytrail.BINARY, "classify", self.write_file()], capture_output=True, timeout=60,
-                              check=False)
+    def classify(self, path):
+        done = subprocess.run([flytrail.BINARY, "classify", path], capture_output=True, timeout=60, check=False)
         self.assertEqual((done.returncode, done.stderr), (0, b""))
-        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def test_by_classify(self):
+        """A time is taken however far away; else a line has the time that it is stored with."""
+        rows = self.classify(self.write_file())
         for row in rows:
+            row["occurred_at"] = row["occurred_at"][:26].replace("T", " ")
             row["raw"] = base64.b64decode(row["raw"]) if row.get("raw") else None
             row["attributes"] = row["attributes"] or {}
-            if row["occurred_at"] and row["occurred_at"][:4] in ("1970", "2262"):
+            if row["occurred_at"][:4] in ("1970", "2262"):
                 row["attributes"].update(time="out_of_range", claimed_time=FAR[row["occurred_at"][:4]])
-                row["occurred_at"] = None
+                row["occurred_at"] = WRITTEN
         self.check("file", rows)
 
     def test_through_a_file(self):
+        """Twice: the second reading adds nothing, and `classify` gives each line the id that it has."""
         path = self.write_file()
         env = {**self.world.env(), "FLYTRAIL_SPOOL_DIR": os.path.join(self.world.folder, "spool"),
                "FLYTRAIL_SPOOL_MAX_BYTES": "256MiB"}
-        done = subprocess.run([flytrail.BINARY, "run", path], env=env, capture_output=True, timeout=60, check=False)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.check_silent(done.stderr)
-        self.check("file", self.rows())
+        for _ in range(2):
+            done = subprocess.run([flytrail.BINARY, "run", path], env=env, capture_output=True, timeout=60,
+                                  check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.check_silent(done.stderr)
+            rows = self.rows()
+            self.check("file", rows)
+        for row in rows:
+            if "time" in row["attributes"]:
+                self.assertGreater(row["observed_at"], WRITTEN)
+        self.assertEqual([row["id"] for row in rows], [row["id"] for row in self.classify(path)])
 
 
 if __name__ == "__main__":

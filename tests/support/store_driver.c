@@ -20,6 +20,7 @@
 #include "base/time.h"
 #include "model/event.h"
 #include "store/postgres.h"
+#include "names.h"
 
 #include <inttypes.h>
 #include <stdio.h>

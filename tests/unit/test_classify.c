@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "stage/decode.h"
 #include "stage/rules.h"
+#include "names.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -497,10 +498,17 @@ static void what_the_platforms_parts_say_is_never_an_applications(void **state)
 	classify(&arena, &r);
 	assert_int_equal(r.action, ACTION_platform_failure);
 	classify_message(&arena, &r, "proxy", "something new");
-	assert_int_equal(r.action, ACTION_autoscale_other);
+	assert_int_equal(r.action, ACTION_platform_notice);
 	r.level = SPAN("warn");
 	classify(&arena, &r);
 	assert_int_equal(r.action, ACTION_proxy_error_other);
+	classify_message(&arena, &r, "proxy", "something new of a machine");
+	assert_int_equal(r.action, ACTION_autoscale_other);
+	classify_message(&arena, &r, "proxy", "timed out waiting for machine");
+	assert_int_equal(r.action, ACTION_proxy_error_other);
+	classify_message(&arena, &r, "proxy", "[XX99] something new of a machine");
+	assert_int_equal(r.action, ACTION_proxy_error_other);
+	assert_text(&r, "error_code", "XX99");
 	classify_message(&arena, &r, "health", "something new");
 	assert_int_equal(r.action, ACTION_health_check_other);
 	classify_message(&arena, &r, "app", "something new");

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "fault.h"
+#include "names.h"
 #include "scratch.h"
 
 #include <setjmp.h>

@@ -144,6 +144,38 @@ static void an_empty_message_is_a_message(void **state)
 	assert_true(r->decoded);
 	assert_int_equal(r->message.len, 0);
 	assert_null(r->raw.data);
+	assert_int_equal(one_line_attr(r, "empty_message")->type, ATTR_BOOL);
+	r = one_line(&line, RAW_NATS_JSON,
+		     SPAN("{\"message\":\"m\",\"empty_message\":1,\"timestamp\":\"" TIME "\"}"));
+	assert_null(one_line_attr(r, "empty_message"));
+	assert_non_null(one_line_attr(r, "line.empty_message"));
+}
+
+static void assert_json(const struct record *r, const char *key, const char *json)
+{
+	const struct attr *attr = one_line_attr(r, key);
+
+	assert_non_null(attr);
+	assert_int_equal(attr->type, ATTR_JSON);
+	assert_span(attr->text, json);
+}
+
+static void unknown_fields_with_nothing_in_them_are_told(void **state)
+{
+	const struct record *r = one_line(
+		&line, RAW_NATS_JSON,
+		SPAN("{\"x\":null,\"y\":{},\"z\":[],\"deep\":{\"er\":[null]},\"host\":null,"
+		     "\"fly\":{},\"log\":null,\"log\\u0000\":null,\"message\":\"m\",\"timestamp\":"
+		     "\"" TIME "\"}"));
+
+	(void)state;
+	assert_json(r, "x", "null");
+	assert_json(r, "y", "{}");
+	assert_json(r, "z", "[]");
+	assert_json(r, "deep.er.0", "null");
+	assert_json(r, "log\xef\xbf\xbd", "null");
+	assert_int_equal(r->attr_count,
+			 5 + 1); /* and fields_in_raw; known ones have columns, which are empty */
 }
 
 static void unknown_fields_become_dotted_attributes(void **state)
@@ -172,8 +204,7 @@ static void unknown_fields_become_dotted_attributes(void **state)
 	assert_true(one_line_attr(r, "exact")->number == INT64_C(123456789012345));
 	assert_int_equal(one_line_attr(r, "list.0")->number, 1);
 	assert_true(one_line_attr_is(r, "list.1.k", "v"));
-	assert_null(one_line_attr(r, "no"));
-	assert_int_equal(r->attr_count, 10);
+	assert_int_equal(r->attr_count, 12);
 }
 
 static void more_fields_than_fit_leave_the_whole_line_in_raw(void **state)
@@ -330,13 +361,23 @@ static void known_fields_of_another_type_are_named(void **state)
 	(void)state;
 	assert_true(r->decoded);
 	assert_span(r->message, "m");
-	assert_true(one_line_attr_is(r, "wrong_type", "fly.region,host,log.level,timestamp"));
+	assert_true(
+		one_line_attr_is(r, "wrong_type", "fly.app,fly.region,host,log.level,timestamp"));
 	assert_true(one_line_attr_is(r, "fly.app", "web-1"));
 	assert_int_equal(one_line_attr(r, "fly.region")->number, 3);
 	assert_int_equal(one_line_attr(r, "host.id")->number, 1);
 	assert_int_equal(one_line_attr(r, "log.level")->type, ATTR_BOOL);
 	assert_true(one_line_attr_is(r, "time", "missing"));
 	assert_int_equal(r->region.len, 0);
+	r = one_line(
+		&line, RAW_NATS_JSON,
+		SPAN("{\"fly\":5,\"event\":[],\"log\":[\"info\"],\"host\":{},\"message\":\"m\","
+		     "\"timestamp\":5}"));
+	assert_true(one_line_attr_is(r, "wrong_type", "fly,event,log,host,timestamp"));
+	assert_int_equal(one_line_attr(r, "fly")->number, 5);
+	assert_json(r, "event", "[]");
+	assert_true(one_line_attr_is(r, "log.0", "info"));
+	assert_json(r, "host", "{}");
 }
 
 static void every_fraction_of_a_json_time_is_exact(void **state)
@@ -423,6 +464,47 @@ static void a_line_without_time_is_marked(void **state)
 	assert_null(one_line_attr(r, "claimed_time"));
 	assert_false(r->exact_time);
 	assert_true(r->claimed_ns == ONE_LINE_RECEIVED_NS);
+}
+
+#define WRITTEN_NS (ONE_LINE_RECEIVED_NS - 3600 * NS_PER_S)
+
+static const struct record *one_line_of_a_file(struct span text, int64_t written_ns)
+{
+	one_line_put(&line, RAW_NATS_JSON, SPAN(""), text);
+	line.batch->raws[0].file = (struct file_stamp){.number = 7, .written_ns = written_ns};
+	return one_line_decode(&line);
+}
+
+static void a_line_without_time_has_its_files(void **state)
+{
+	static const int64_t day = 24 * 3600 * NS_PER_S;
+	static const struct {
+		const char *text;
+		bool claims; /* a time that the id is made of */
+	} cases[] = {
+		{"{\"message\":\"m\"}", false},
+		{"plain text", false},
+		{"{\"message\":\"m\",\"timestamp\":\"yesterday\"}", false},
+		{"{\"message\":\"m\",\"timestamp\":\"1970-01-01T00:00:00Z\"}", true},
+	};
+	const struct record *r;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		r = one_line_of_a_file(span_text(cases[i].text), WRITTEN_NS);
+		assert_true(r->occurred_ns == WRITTEN_NS);
+		assert_true(r->claimed_ns == (cases[i].claims ? 0 : WRITTEN_NS));
+		assert_true(r->observed_ns == ONE_LINE_RECEIVED_NS);
+		assert_true(r->foreign_time);
+		r = one_line_of_a_file(span_text(cases[i].text), ONE_LINE_RECEIVED_NS - 401 * day);
+		assert_true(r->occurred_ns == ONE_LINE_RECEIVED_NS);
+		r = one_line_of_a_file(span_text(cases[i].text), ONE_LINE_RECEIVED_NS + 2 * day);
+		assert_true(r->occurred_ns == ONE_LINE_RECEIVED_NS);
+		assert_true(r->foreign_time);
+	}
+	r = one_line_of_a_file(NATS("m", TIME), WRITTEN_NS);
+	assert_true(r->occurred_ns == TIME_NS);
+	assert_false(r->foreign_time);
 }
 
 static void a_subject_that_agrees_says_nothing(void **state)
@@ -558,6 +640,14 @@ static void fields_of_meta_have_the_names_of_the_stream(void **state)
 	r = one_line(&line, RAW_FLY_JSON,
 		     SPAN(FLY_HEAD("") FLY_META("\"Error\": {\"Message\": \"timed out\"}")));
 	assert_span(r->message, "timed out");
+	assert_null(one_line_attr(r, "empty_message"));
+	r = one_line(&line, RAW_FLY_JSON,
+		     SPAN(FLY_HEAD("m") "\"meta\":{\"Event\":null,\"HTTP\":{},\"URL\":null}}"));
+	assert_int_equal(r->attr_count, 0);
+	r = one_line(&line, RAW_FLY_JSON, SPAN(FLY_HEAD("m") "\"meta\":{}}"));
+	assert_int_equal(r->attr_count, 0);
+	r = one_line(&line, RAW_FLY_JSON, SPAN(FLY_HEAD("m") "\"meta\":17}"));
+	assert_true(one_line_attr_is(r, "wrong_type", "meta"));
 }
 
 static void without_memory_the_line_is_kept_as_it_came(void **state)
@@ -613,6 +703,7 @@ int main(void)
 		TEST(what_no_text_can_hold_stands_in_raw),
 		TEST(a_raw_nul_byte_is_kept),
 		TEST(an_empty_message_is_a_message),
+		TEST(unknown_fields_with_nothing_in_them_are_told),
 		TEST(unknown_fields_become_dotted_attributes),
 		TEST(more_fields_than_fit_leave_the_whole_line_in_raw),
 		TEST(long_fields_are_cut_and_the_whole_line_kept),
@@ -625,6 +716,7 @@ int main(void)
 		TEST(a_time_that_cannot_be_taken_is_kept_and_marked),
 		TEST(times_at_the_edges_of_the_range_are_taken),
 		TEST(a_line_without_time_is_marked),
+		TEST(a_line_without_time_has_its_files),
 		TEST(a_subject_that_agrees_says_nothing),
 		TEST(a_subject_that_disagrees_is_told),
 		TEST(what_the_payload_lacks_comes_from_the_subject),

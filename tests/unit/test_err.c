@@ -54,17 +54,6 @@ static void a_long_text_is_cut(void **state)
 	assert_int_equal(strlen(err.text), ERR_TEXT_BYTES - 1);
 }
 
-static void every_kind_has_a_name_of_its_own(void **state)
-{
-	(void)state;
-	for (int a = ERR_NONE; a <= ERR_FATAL; a++) {
-		for (int b = ERR_NONE; b < a; b++)
-			assert_string_not_equal(err_kind_name((enum err_kind)a),
-						err_kind_name((enum err_kind)b));
-	}
-	assert_string_equal(err_kind_name((enum err_kind)(ERR_FATAL + 1)), "unknown");
-}
-
 static void break_a_promise(void)
 {
 	REQUIRE(errno == -1);
@@ -83,7 +72,6 @@ int main(void)
 		cmocka_unit_test(errno_is_told_in_words_and_survives),
 		cmocka_unit_test(wrapping_puts_the_context_in_front),
 		cmocka_unit_test(a_long_text_is_cut),
-		cmocka_unit_test(every_kind_has_a_name_of_its_own),
 		cmocka_unit_test(a_broken_promise_ends_the_process),
 	};
 

@@ -193,7 +193,7 @@ static void a_line_becomes_the_event_that_it_is(void **state)
 	assert_span(e.actor, r.finding.actor);
 	assert_span(e.message, r.message);
 	assert_span(e.attributes, r.attributes);
-	r.occurred_ns = r.observed_ns;
+	r.foreign_time = true;
 	event_from_record(&r, &e);
 	assert_int_equal(e.time_basis, TIME_OBSERVED);
 }

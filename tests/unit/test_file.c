@@ -1,4 +1,6 @@
 #include "base/file.h"
+
+#include "base/util.h"
 #include "fault.h"
 #include "scratch.h"
 
@@ -34,7 +36,9 @@ static void what_is_written_reads_back(void **state)
 {
 	const char *path = scratch_file(*state, "a");
 	struct err err;
+	struct file_stamp stamp;
 	struct stat st;
+	int ends[2];
 	char bytes[16];
 	uint64_t size = 0;
 	size_t len = 0;
@@ -57,7 +61,14 @@ static void what_is_written_reads_back(void **state)
 	assert_int_equal(fstat(fd, &st), 0);
 	assert_int_equal(st.st_size, 8192);
 	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(file_stamp(fd, &stamp, &err), ERR_NONE);
+	assert_true(stamp.number == st.st_ino);
+	assert_true(stamp.written_ns == st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec);
 	file_close(&fd);
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(file_stamp(ends[0], &stamp, &err), ERR_NONE);
+	assert_true(stamp.number == 0);
+	assert_int_equal(close(ends[0]) | close(ends[1]), 0);
 	assert_int_equal(fd, -1);
 	file_close(&fd);
 }
@@ -225,13 +236,15 @@ static void the_rest_under_faults(void *arg)
 {
 	const struct scratch *s = arg;
 	struct err err = {0};
+	struct file_stamp stamp;
 	uint64_t n;
 	int fd = -1;
 
 	if (file_make_folder(scratch_file(s, "x/y"), &err) == ERR_NONE &&
 	    file_open(&fd, scratch_file(s, "x/y/z"), FILE_CREATE, &err) == ERR_NONE &&
 	    file_allocate(fd, 100, &err) == ERR_NONE && file_truncate(fd, 50, &err) == ERR_NONE &&
-	    file_size(fd, &n, &err) == ERR_NONE && file_sync(fd, &err) == ERR_NONE)
+	    file_size(fd, &n, &err) == ERR_NONE && file_stamp(fd, &stamp, &err) == ERR_NONE &&
+	    file_sync(fd, &err) == ERR_NONE)
 		assert_true(file_volume(s->path, &n, &n, &err) == ERR_NONE ||
 			    err.kind == ERR_RETRY);
 	file_close(&fd);

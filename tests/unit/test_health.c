@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "serve/health.h"
+#include "names.h"
 
 #include <string.h>
 

@@ -79,6 +79,9 @@ static struct id by_the_book(struct span message, const struct id_extra *extra)
 		add_part(&b, extra->raw);
 		put_u64_be(number, extra->ordinal);
 		buf_add(&b, number, sizeof(number));
+		put_u64_be(number, extra->file);
+		if (extra->file)
+			buf_add(&b, number, sizeof(number));
 	}
 	assert_int_equal(hasher_digest(hasher, span_of(b.data, b.len), digest, &err), ERR_NONE);
 	buf_release(&b);
@@ -91,12 +94,13 @@ static struct id by_the_book(struct span message, const struct id_extra *extra)
 static void short_and_long_lines_follow_one_recipe(void **state)
 {
 	static char message[3000];
-	const struct id_extra extra = {SPAN("file"), SPAN("raw bytes"), UINT64_MAX};
 
 	(void)state;
 	memset(message, 'm', sizeof(message));
 	for (size_t len = 0; len < sizeof(message); len++) {
 		struct span text = span_of(message, len);
+		const struct id_extra extra = {SPAN("file"), SPAN("raw bytes"), UINT64_MAX,
+					       len % 3};
 		struct id plain = line_id(SPAN("app"), SPAN("instance"), text, -2, NULL);
 		struct id more = line_id(SPAN("app"), SPAN("instance"), text, -2, &extra);
 		struct id wanted = by_the_book(text, NULL);
@@ -122,19 +126,22 @@ static void moving_a_byte_between_fields_changes_the_id(void **state)
 
 static void an_inexact_line_is_told_apart_by_source_bytes_and_place(void **state)
 {
-	struct id_extra extra = {SPAN("file"), SPAN("x"), 1};
+	struct id_extra extra = {SPAN("file"), SPAN("x"), 1, 0};
 	struct id plain = line_id(SPAN("a"), SPAN("b"), SPAN("c"), 0, NULL);
 	struct id first = line_id(SPAN("a"), SPAN("b"), SPAN("c"), 0, &extra);
-	struct id second, other;
+	struct id second, other, numbered;
 
 	(void)state;
 	extra.ordinal = 2;
 	second = line_id(SPAN("a"), SPAN("b"), SPAN("c"), 0, &extra);
-	extra = (struct id_extra){SPAN("http"), SPAN("x"), 1};
+	extra.file = 7;
+	numbered = line_id(SPAN("a"), SPAN("b"), SPAN("c"), 0, &extra);
+	extra = (struct id_extra){SPAN("http"), SPAN("x"), 1, 0};
 	other = line_id(SPAN("a"), SPAN("b"), SPAN("c"), 0, &extra);
 	assert_int_not_equal(id_compare(&plain, &first), 0);
 	assert_int_not_equal(id_compare(&first, &second), 0);
 	assert_int_not_equal(id_compare(&first, &other), 0);
+	assert_int_not_equal(id_compare(&second, &numbered), 0);
 }
 
 static void a_fact_has_the_id_of_its_parts(void **state)

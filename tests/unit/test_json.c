@@ -1,6 +1,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "fault.h"
+#include "names.h"
 
 #include <stdio.h>
 

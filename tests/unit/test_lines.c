@@ -7,7 +7,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -378,6 +380,32 @@ static void files_are_read_one_after_another(void **state)
 	assert_string_equal(result.texts[1], "c");
 }
 
+static void every_line_tells_which_file_it_stands_in(void **state)
+{
+	const struct timespec times[2] = {{.tv_sec = 5}, {.tv_sec = 1700000000, .tv_nsec = 123}};
+	const char *paths[2];
+	char first[SCRATCH_PATH_BYTES];
+	uint64_t number;
+
+	(void)state;
+	(void)snprintf(first, sizeof(first), "%s", write_file("a", SPAN("one\ntwo\n")));
+	assert_int_equal(utimensat(AT_FDCWD, first, times, 0), 0);
+	paths[0] = first;
+	paths[1] = write_file("b", SPAN("three"));
+	read_paths(paths, 2);
+	assert_int_equal(result.count, 3);
+	number = result.raws[0].file.number;
+	assert_true(number != 0);
+	assert_true(result.raws[0].file.written_ns == 1700000000 * NS_PER_S + 123);
+	assert_true(result.raws[1].file.number == number);
+	assert_true(result.raws[1].ordinal == 2);
+	assert_true(result.raws[2].file.number != number);
+	assert_true(result.raws[2].ordinal == 1); /* as it is without the file before it */
+	read_paths(paths, 2);
+	assert_true(result.raws[1].file.number == number);
+	assert_true(result.raws[0].received_ns > 1700000000 * NS_PER_S + 123);
+}
+
 static void a_file_that_cannot_be_read_is_told_at_the_start(void **state)
 {
 	const char *path = "/nonexistent/example";
@@ -459,6 +487,7 @@ static void stdin_hands_over_what_it_has_and_waits_no_longer(void **state)
 	assert_int_equal(source.ops->read(source.ctx, batch, &err), ERR_NONE);
 	assert_true(time_monotonic_ns() - started_ns < 10 * SOURCE_WAIT_MS * NS_PER_MS);
 	assert_int_equal(batch->count, 2);
+	assert_true(batch->raws[0].file.number == 0);
 	assert_false(batch->last);
 	assert_true(source.ops->connected(source.ctx, &why));
 
@@ -588,6 +617,7 @@ int main(void)
 		TEST(a_long_utf16_file_is_read_in_pieces),
 		TEST(a_utf8_mark_is_dropped),
 		TEST(files_are_read_one_after_another),
+		TEST(every_line_tells_which_file_it_stands_in),
 		TEST(a_file_that_cannot_be_read_is_told_at_the_start),
 		TEST(a_file_that_stops_being_readable_is_an_error),
 		TEST(stdin_hands_over_what_it_has_and_waits_no_longer),

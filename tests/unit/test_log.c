@@ -3,6 +3,7 @@
 #include "base/time.h"
 #include "base/utf8.h"
 #include "fault.h"
+#include "names.h"
 #include "scratch.h"
 
 #include <fcntl.h>

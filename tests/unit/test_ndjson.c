@@ -3,6 +3,7 @@
 #include "model/ndjson.h"
 
 #include "base/json.h"
+#include "names.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

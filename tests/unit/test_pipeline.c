@@ -1,4 +1,5 @@
 #include "run/pipeline.h"
+#include "names.h"
 #include "scratch.h"
 
 #include <stdlib.h>

@@ -17,6 +17,7 @@ static struct record full_record(void)
 	struct record r = {
 		.occurred_ns = 1664310879660159411,
 		.observed_ns = INT64_MIN,
+		.foreign_time = true,
 		.source = SOURCE_REPLAY,
 		.org = SPAN("acme"),
 		.app = SPAN("web-1"),
@@ -90,6 +91,7 @@ static void assert_same_record(const struct record *got, const struct record *wa
 	assert_int_equal(id_compare(&got->id, &wanted->id), 0);
 	assert_int_equal(got->occurred_ns, wanted->occurred_ns);
 	assert_int_equal(got->observed_ns, wanted->observed_ns);
+	assert_int_equal(got->foreign_time, wanted->foreign_time);
 	assert_int_equal(got->source, wanted->source);
 	assert_int_equal(got->class, wanted->class);
 	assert_int_equal(got->action, wanted->action);

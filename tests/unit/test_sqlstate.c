@@ -1,4 +1,5 @@
 #include "store/sqlstate.h"
+#include "names.h"
 
 #include <stdio.h>
 

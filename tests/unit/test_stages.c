@@ -2,10 +2,13 @@
 
 #include "stage/stages.h"
 
+#include "base/json.h"
 #include "base/time.h"
+#include "stage/rules.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -40,6 +43,24 @@ static void close_fixture(struct fixture *f)
 	stages_free(f->stages);
 	batch_free(f->batch);
 	free(f);
+}
+
+static void take_of_file(struct fixture *f, uint64_t file, uint64_t ordinal, int64_t written_ns,
+			 int64_t received_ns)
+{
+	struct err err;
+	struct raw *raw;
+
+	batch_reset(f->batch);
+	f->batch->source = SOURCE_FILE;
+	raw = batch_add(f->batch, SPAN(""), SPAN("plain text"));
+	assert_non_null(raw);
+	raw->form = RAW_FLY_TEXT;
+	raw->ordinal = ordinal;
+	raw->file = (struct file_stamp){.number = file, .written_ns = written_ns};
+	raw->received_ns = received_ns;
+	stages_begin_batch(f->stages);
+	assert_int_equal(stages_take(f->stages, f->batch, raw, &f->record, &err), ERR_NONE);
 }
 
 static void take(struct fixture *f, struct span line)
@@ -146,6 +167,145 @@ static void a_long_message_is_cut_and_its_whole_told(void **state)
 	close_fixture(f);
 }
 
+static const struct attr *attr_of(const struct record *r, const char *key)
+{
+	for (size_t i = 0; i < r->attr_count; i++) {
+		if (span_is(r->attrs[i].key, key))
+			return &r->attrs[i];
+	}
+	fail_msg("no attribute %s", key);
+	return NULL;
+}
+
+static void what_a_rule_finds_wins_over_a_field_of_the_lines_own(void **state)
+{
+	static const char line[] =
+		"{\"event\":{\"provider\":\"runner\"},\"exit_code\":\"99\",\"line.exit_code\":"
+		"\"98\","
+		"\"message\":\"machine exited with exit code 0, not restarting\"}";
+	struct fixture *f = open_fixture("");
+
+	(void)state;
+	take(f, span_text(line));
+	assert_int_equal(f->record.class, CLASS_restart);
+	assert_int_equal(attr_of(&f->record, "exit_code")->type, ATTR_NUMBER);
+	assert_int_equal(attr_of(&f->record, "exit_code")->number, 0);
+	assert_true(span_is(attr_of(&f->record, "line.line.exit_code")->text, "99"));
+	assert_true(span_is(attr_of(&f->record, "line.exit_code")->text, "98"));
+	close_fixture(f);
+}
+
+/* json_parse() refuses a key that stands twice. */
+static void assert_attributes_are_json(const struct record *r)
+{
+	struct json *root = NULL;
+	struct err err;
+	struct buf b;
+
+	if (r->attr_count == 0)
+		return;
+	buf_init(&b, 1024 * 1024);
+	record_write_attributes(r, &b);
+	assert_int_equal(buf_check(&b, &err), ERR_NONE);
+	if (json_parse(&root, span_of(b.data, b.len), &err) != ERR_NONE)
+		fail_msg("%s: %.*s", err.text, (int)b.len, (const char *)b.data);
+	json_free(root);
+	buf_release(&b);
+}
+
+/* Every name that a rule's field, a stage or a secret's marker may give an attribute. */
+static const char *random_key(char *room, size_t size)
+{
+	static const char *const marks[] = {
+		"undecoded",      "time",          "claimed_time", "fields_in_raw",
+		"wrong_type",     "redacted",      "raw_bytes",    "message_bytes",
+		"exit_code",      "error_code",    "digest",       "machine_version",
+		"uptime_seconds", "error.message", "k\\u0000",     "k\\ud800",
+	};
+	const struct rule *rule = &rules[(size_t)rand() % rules_count];
+	const char *colon = strchr(rule->pattern, ':');
+
+	if (rand() % 4 == 0)
+		(void)snprintf(room, size, "postgres://u:hunter%d@db/x", rand() % 9);
+	else if (rand() % 2 && colon && colon[1] >= 'a' && colon[1] <= 'z')
+		(void)snprintf(room, size, "%.*s",
+			       (int)strspn(colon + 1, "abcdefghijklmnopqrstuvwxyz_"), colon + 1);
+	else
+		(void)snprintf(room, size, "%s", marks[(size_t)rand() % ARRAY_LEN(marks)]);
+	return room;
+}
+
+static void put_random_line(struct buf *b)
+{
+	static const char *const providers[] = {"app", "runner", "proxy", "health"};
+	const struct rule *rule = &rules[(size_t)rand() % rules_count];
+
+	buf_fmt(b, "{\"event\":{\"provider\":\"%s\"}", providers[rand() % 4]);
+	for (int n = rand() % 8; n > 0; n--) {
+		char key[128];
+
+		buf_fmt(b, ",\"%s%s\":\"%d\"", rand() % 3 ? "" : "line.",
+			random_key(key, sizeof(key)), n);
+	}
+	buf_str(b, ",");
+	json_write_text(b, SPAN("message"));
+	buf_str(b, ":");
+	json_write_text(b, span_text(rule->match[0]));
+	buf_str(b, "}");
+}
+
+static void no_record_writes_a_key_twice(void **state)
+{
+	struct fixture *f = open_fixture("");
+
+	(void)state;
+	srand(11);
+	for (int i = 0; i < 20000; i++) {
+		struct err err;
+		struct buf b;
+
+		buf_init(&b, 64 * 1024);
+		put_random_line(&b);
+		assert_int_equal(buf_check(&b, &err), ERR_NONE);
+		take(f, span_of(b.data, b.len));
+		assert_attributes_are_json(&f->record);
+		buf_release(&b);
+	}
+	close_fixture(f);
+}
+
+static void a_line_of_a_file_has_the_id_of_its_place_in_it(void **state)
+{
+	static const struct {
+		uint64_t file, ordinal;
+		int64_t written_ns, received_ns;
+		bool same;
+	} others[] = {
+		{7, 1, 1000 * NS_PER_S, 3000 * NS_PER_S, true},
+		{8, 1, 1000 * NS_PER_S, 2000 * NS_PER_S, false},
+		{7, 2, 1000 * NS_PER_S, 2000 * NS_PER_S, false},
+		{7, 1, 1001 * NS_PER_S, 2000 * NS_PER_S, false},
+		{0, 1, 1000 * NS_PER_S, 2000 * NS_PER_S, false},
+	};
+	struct fixture *f = open_fixture("");
+	struct id first;
+	int64_t occurred_ns;
+
+	(void)state;
+	take_of_file(f, 7, 1, 1000 * NS_PER_S, 2000 * NS_PER_S);
+	first = f->record.id;
+	occurred_ns = f->record.occurred_ns;
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		take_of_file(f, others[i].file, others[i].ordinal, others[i].written_ns,
+			     others[i].received_ns);
+		assert_int_equal(id_compare(&first, &f->record.id) == 0, others[i].same);
+		if (others[i].same)
+			assert_true(f->record.occurred_ns == occurred_ns);
+		assert_true(f->record.observed_ns == others[i].received_ns);
+	}
+	close_fixture(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +314,9 @@ int main(void)
 		cmocka_unit_test(a_line_of_flytrails_own_is_never_an_event),
 		cmocka_unit_test(a_secret_is_gone_before_the_id_is_made),
 		cmocka_unit_test(a_long_message_is_cut_and_its_whole_told),
+		cmocka_unit_test(what_a_rule_finds_wins_over_a_field_of_the_lines_own),
+		cmocka_unit_test(no_record_writes_a_key_twice),
+		cmocka_unit_test(a_line_of_a_file_has_the_id_of_its_place_in_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

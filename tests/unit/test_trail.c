@@ -1,5 +1,6 @@
 #include "base/json.h"
 #include "run/trail.h"
+#include "names.h"
 
 #include <stdlib.h>
 #include <string.h>
