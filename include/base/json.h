@@ -5,7 +5,7 @@
  * json: reading by cJSON, which is met here alone, and writing to a buf.
  *
  * Reading is bounded: JSON_DEPTH_MAX levels, JSON_VALUES_MAX values, duplicate
- * keys refused. A number that a double might change
+ * keys refused, keys compared with case. A number that a double might change
  * (more than 15 digits, a huge exponent) is a JSON_TEXT of its digits. A \u0000
  * and half a surrogate pair read as U+FFFD.
  * Writing makes valid UTF-8 of whatever it is given: a byte that is none
@@ -42,6 +42,7 @@ enum json_fault json_fault(void);
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_TEXT, JSON_ARRAY, JSON_OBJECT };
 
 enum json_type json_type(const struct json *v);
+const struct json *json_member(const struct json *object, const char *key); /* NULL: none */
 const struct json *json_first(const struct json *container);
 const struct json *json_next(const struct json *v);
 struct span json_key(const struct json *v);  /* of a member */

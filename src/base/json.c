@@ -364,6 +364,13 @@ enum json_type json_type(const struct json *v)
 	return cJSON_IsObject(node(v)) ? JSON_OBJECT : JSON_NULL;
 }
 
+const struct json *json_member(const struct json *object, const char *key)
+{
+	if (!cJSON_IsObject(node(object)))
+		return NULL;
+	return lend(cJSON_GetObjectItemCaseSensitive(node(object), key));
+}
+
 const struct json *json_first(const struct json *container)
 {
 	return lend(node(container)->child);

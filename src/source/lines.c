@@ -281,7 +281,7 @@ static enum err_kind open_next(struct lines *l, struct err *err)
 			return rc;
 	}
 	l->stamp = (struct file_stamp){0};
-	rc = is_stdin ? ERR_NONE : file_stamp(l->fd, &l->stamp, err);
+	rc = l->fd == STDIN_FILENO ? ERR_NONE : file_stamp(l->fd, &l->stamp, err);
 	if (rc)
 		return rc;
 	l->ordinal = 0;

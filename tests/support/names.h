@@ -7,7 +7,7 @@
  * Threads: pure functions.
  */
 
-#include "base/json.h"
+#include "base/err.h"
 #include "model/class.h"
 
 static inline const char *err_kind_name(enum err_kind kind)
@@ -33,16 +33,6 @@ static inline bool class_parse(struct span name, enum line_class *ret)
 			return true;
 	}
 	return false;
-}
-
-/* The object's member with that key; NULL: none, or no object. */
-static inline const struct json *json_member(const struct json *object, const char *key)
-{
-	const struct json *v = json_type(object) == JSON_OBJECT ? json_first(object) : NULL;
-
-	while (v && !span_is(json_key(v), key))
-		v = json_next(v);
-	return v;
 }
 
 #endif
