@@ -17,7 +17,8 @@
  *	ERR_FATAL   the end of the process
  *
  * Nothing is passed that is not on record. A fact about what cannot be delivered
- * (a dead letter; frames that the spool or Postgres has lost) stands in the batch
+ * (a dead letter; frames that the spool or Postgres has lost; what was published
+ * before a spool began that is not this trail's first) stands in the batch
  * where those records were, under their last number: so Postgres commits it in
  * the transaction that moves the cursor past them, at the end of the program as
  * at any time. After a crash before that, they are met again, and told then.

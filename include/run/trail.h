@@ -63,7 +63,7 @@ void trail_pop(struct trail *t);
 NODISCARD enum err_kind trail_encode(const struct trail *t, struct hasher *hasher,
 				     const struct fact *fact, struct buf *out, struct err *err);
 
-/* The fact about frames that cannot be read any more. */
+/* The fact about frames that cannot be read any more: a gap GAP_MARGIN_NS wider than they. */
 struct fact trail_damage(enum gap_reason reason, const struct spool_damage *damage);
 
 #endif

@@ -69,6 +69,7 @@ struct spool_stats {
 	uint64_t appended_seq; /* the newest in a block */
 	uint64_t accepted_seq; /* the newest that is synced */
 	uint64_t oldest_seq;   /* the oldest still on disk */
+	int64_t oldest_ns;     /* its observed_ns; 0: there is none */
 	uint64_t bytes;        /* on disk */
 	uint64_t max_bytes;
 	bool full;             /* ordinary records are refused at present */

@@ -6,6 +6,7 @@
 #include "base/time.h"
 #include "run/refusal.h"
 #include "sink/dead_letter.h"
+#include "source/gap_track.h"
 #include "store/postgres.h"
 
 #include <inttypes.h>
@@ -20,9 +21,9 @@
 enum {
 	IDLE_MS = 200, /* a read waits so long for a first record */
 	SETTLE_MS = 20,
-	/* Places of a batch for what is missing: what Postgres forgot, and a damage of the spool.
-	 */
-	GAP_FRAMES = 2,
+	/* Places of a batch for what is missing: before this spool began, what Postgres forgot, and
+	 * a damage of the spool. */
+	GAP_FRAMES = 3,
 };
 
 struct consumer {
@@ -137,19 +138,18 @@ static void tell_damage(struct consumer *c, enum gap_reason reason, const struct
 	atomic_fetch_add(&c->o.status->gaps, 1);
 }
 
-/* The fact about what is missing, where that was. */
-static enum err_kind put_damage(struct consumer *c, size_t idx, enum gap_reason reason,
-				const struct spool_damage *d, struct err *err)
+/* Puts a fact into a batch, before what came after it. */
+static enum err_kind put_fact(struct consumer *c, size_t idx, const struct fact *fact,
+			      struct err *err)
 {
 	struct spool_batch *b = &c->batches[idx];
-	struct fact fact = trail_damage(reason, d);
 	struct spool_frame frame;
-	enum err_kind rc = make_frame(c, b, &fact, &frame, err);
+	enum err_kind rc = make_frame(c, b, fact, &frame, err);
 	size_t at = b->count;
 
 	if (rc)
 		return rc;
-	while (at > 0 && b->frames[at - 1].seq > d->last_seq)
+	while (at > 0 && b->frames[at - 1].seq > fact->last_seq)
 		at--;
 	memmove(&b->frames[at + 1], &b->frames[at], (b->count - at) * sizeof(frame));
 	b->frames[at] = frame;
@@ -157,10 +157,47 @@ static enum err_kind put_damage(struct consumer *c, size_t idx, enum gap_reason 
 	REQUIRE(b->frames_max <= STORE_BATCH_ROWS);
 	if (b->count++ == 0)
 		b->first_ns = time_monotonic_ns();
+	return ERR_NONE;
+}
+
+/* The fact about what is missing, where that was. */
+static enum err_kind put_damage(struct consumer *c, size_t idx, enum gap_reason reason,
+				const struct spool_damage *d, struct err *err)
+{
+	struct fact fact = trail_damage(reason, d);
+	enum err_kind rc = put_fact(c, idx, &fact, err);
+
+	if (rc)
+		return rc;
 	if (d->first_seq != c->told.first_seq || d->last_seq != c->told.last_seq)
 		tell_damage(c, reason, d);
 	c->told = *d;
 	return ERR_NONE;
+}
+
+/*
+ * A spool that nothing is stored of yet, while others are: its volume takes another's place, or a
+ * replica was added. What was published between them may have been taken by nobody. Told again
+ * until something of this spool is stored.
+ */
+static enum err_kind put_beginning(struct consumer *c, struct err *err)
+{
+	struct fact fact = {.action = ACTION_trail_gap_opened, .noticed_ns = time_now_ns()};
+	struct spool_stats stats;
+	int64_t others_ns, begun_ns;
+	enum err_kind rc = store_find_others(c->store, &others_ns, err);
+
+	if (rc || others_ns == 0)
+		return rc;
+	spool_stats(c->o.spool, &stats);
+	begun_ns = stats.oldest_ns != 0 ? stats.oldest_ns : fact.noticed_ns;
+	fact.gap = (struct gap){.reason = GAP_start,
+				.start_ns = others_ns - GAP_MARGIN_NS,
+				.end_ns = begun_ns + GAP_MARGIN_NS};
+	if (fact.gap.start_ns >= fact.gap.end_ns) /* it was added beside one that runs */
+		return ERR_NONE;
+	atomic_fetch_add(&c->o.status->gaps, 1);
+	return put_fact(c, c->now, &fact, err);
 }
 
 /* Appends to a batch what the spool gives, and what it does not give any more. */
@@ -196,6 +233,8 @@ static enum err_kind go_to_cursor(struct consumer *c, struct err *err)
 		rc = spool_reader_seek(c->reader, c->cursor, &lost, err);
 	if (rc == ERR_NONE && lost.first_seq > 0)
 		rc = put_damage(c, c->now, GAP_store_rewound, &lost, err);
+	if (rc == ERR_NONE && c->cursor == 0 && !c->o.finite) /* files have no history to miss */
+		rc = put_beginning(c, err);
 	return rc;
 }
 

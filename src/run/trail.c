@@ -4,6 +4,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "source/gap_track.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -80,12 +81,13 @@ void trail_pop(struct trail *t)
 
 struct fact trail_damage(enum gap_reason reason, const struct spool_damage *damage)
 {
+	/* Lines carry the time of the machine that printed them, and travel for a while. */
 	return (struct fact){
 		.action = ACTION_trail_gap_opened,
 		.noticed_ns = time_now_ns(),
 		.gap = {.reason = reason,
-			.start_ns = damage->from_ns,
-			.end_ns = damage->to_ns,
+			.start_ns = damage->from_ns != 0 ? damage->from_ns - GAP_MARGIN_NS : 0,
+			.end_ns = damage->to_ns != 0 ? damage->to_ns + GAP_MARGIN_NS : 0,
 			.lines_lost = damage->last_seq - damage->first_seq + 1},
 		.first_seq = damage->first_seq,
 		.last_seq = damage->last_seq,

@@ -113,6 +113,7 @@ void spool_stats(struct spool *s, struct spool_stats *ret)
 	lock_take(&s->lock);
 	st.accepted_seq = s->accepted_seq;
 	st.oldest_seq = s->segment_count > 0 ? s->segments[0].first_seq : s->accepted_seq + 1;
+	st.oldest_ns = s->segment_count > 0 ? s->segments[0].first_ns : 0;
 	st.bytes = (uint64_t)s->segment_count * SPOOL_SEGMENT_BYTES;
 	st.damage_count = s->damage_count;
 	lock_drop(&s->lock);

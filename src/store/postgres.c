@@ -11,6 +11,7 @@
 
 enum {
 	NUMBER_BYTES = 24,
+	NS_PER_US = 1000,
 	SQL_BYTES = 1024,
 	ATTEMPTS_MAX = 4, /* plain, partitions made, staged, partitions made for the staged */
 };
@@ -197,6 +198,28 @@ enum err_kind store_connect(struct store *s, uint64_t *ret_cursor_seq, struct er
 	else
 		*ret_cursor_seq = cursor;
 	return rc;
+}
+
+enum err_kind store_find_others(struct store *s, int64_t *ret_stored_ns, struct err *err)
+{
+	char stream[ID_TEXT_BYTES];
+	const char *const values[] = {id_format(&s->stream.uuid, stream)};
+	PGresult *row;
+	enum err_kind rc;
+
+	if (!s->session)
+		return err_set(err, ERR_RETRY, "not connected to Postgres");
+	rc = session_ask(s->session,
+			 "SELECT coalesce(floor(extract(epoch FROM max(updated_at)) * 1e6), 0)"
+			 "::bigint FROM flytrail.streams WHERE stream <> $1",
+			 values, 1, &row, err);
+	if (rc) {
+		disconnect(s);
+		return rc;
+	}
+	*ret_stored_ns = strtoll(PQgetvalue(row, 0, 0), NULL, 10) * NS_PER_US;
+	PQclear(row);
+	return ERR_NONE;
 }
 
 /* One table's share of a batch. */

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,6 +117,26 @@ class Run(unittest.TestCase):
         self.assertLess(gap["start"], stopped - 9)
         self.assertGreater(gap["start"], stopped - 20)
         self.assertLess(abs(gap["end"] - connected - 10), 5)
+
+    def test_a_start_on_a_new_volume_is_a_gap_since_the_old_ones_last_row(self):
+        ft = self.world.flytrail().start()
+        self.world.publish(100)
+        self.world.await_rows(100)
+        ft.stop()
+        stopped = time.time()
+        self.world.publish(100, first=100)
+        shutil.rmtree(ft.env["FLYTRAIL_SPOOL_DIR"])
+        ft.start()
+        self.world.publish(100, first=200)
+        self.world.await_rows(200)
+        ft.stop()
+        self.assertEqual(self.world.check_every_line_is_a_row_or_in_a_gap(300), 100)
+        gap, = self.world.gaps()
+        self.assertEqual(gap["reason"], "start")
+        self.assertGreater(gap["start"], stopped - 20)
+        ft.start()
+        ft.stop()
+        self.assertEqual(len(self.world.gaps()), 2)  # the second restart's own, and no other
 
     def test_two_replicas_make_every_line_one_row_and_either_may_die(self):
         first, second = self.world.flytrail().start(), self.world.flytrail().start()

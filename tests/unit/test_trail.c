@@ -1,6 +1,7 @@
 #include "base/json.h"
 #include "run/trail.h"
 #include "names.h"
+#include "source/gap_track.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -231,7 +232,7 @@ static void the_mailbox_keeps_order_and_drops_what_is_too_much(void **state)
 	told_release(&t);
 }
 
-static void damage_becomes_a_gap_between_its_neighbours(void **state)
+static void damage_becomes_a_gap_wider_than_its_neighbours(void **state)
 {
 	const struct spool_damage damage = {
 		.first_seq = 5, .last_seq = 9, .from_ns = T0, .to_ns = T0 + 7};
@@ -239,8 +240,8 @@ static void damage_becomes_a_gap_between_its_neighbours(void **state)
 
 	(void)state;
 	assert_int_equal(got.gap.reason, GAP_store_rewound);
-	assert_int_equal(got.gap.start_ns, T0);
-	assert_int_equal(got.gap.end_ns, T0 + 7);
+	assert_int_equal(got.gap.start_ns, T0 - GAP_MARGIN_NS);
+	assert_int_equal(got.gap.end_ns, T0 + 7 + GAP_MARGIN_NS);
 	assert_int_equal(got.gap.lines_lost, 5);
 	assert_int_equal(got.first_seq, 5);
 	assert_int_equal(got.last_seq, 9);
@@ -256,7 +257,7 @@ int main(void)
 		cmocka_unit_test(times_that_are_not_known_are_left_out),
 		cmocka_unit_test(a_dead_letter_says_which_record_and_why),
 		cmocka_unit_test(the_mailbox_keeps_order_and_drops_what_is_too_much),
-		cmocka_unit_test(damage_becomes_a_gap_between_its_neighbours),
+		cmocka_unit_test(damage_becomes_a_gap_wider_than_its_neighbours),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
