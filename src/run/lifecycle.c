@@ -475,8 +475,11 @@ static int tell_end(struct run *r)
 		log_error(fatal, LOG_TEXT("error", why.text));
 		status = RUN_FAILED;
 	} else if (!r->intake.source.ops->live && !atomic_load(&r->life.input_ended)) {
-		log_warn(input_unread, LOG_TEXT("do", "run it again on the same input: what is "
-						      "stored already is not stored twice"));
+		log_warn(input_unread,
+			 LOG_TEXT("do", "run it again on the same input: what is stored already is "
+					"not stored twice, but for lines without a time of their "
+					"own, where they came by stdin or their file was written "
+					"to since"));
 		status = RUN_FAILED;
 	}
 	log_info(stopped,
