@@ -18,11 +18,12 @@
  * Types: text     anything without control characters
  *        plain    printable ASCII without quotes, backslash and blanks
  *        token    as plain; `FlyV1 ` and `Bearer ` in front are taken off
- *        nats     nats://HOST:PORT, without credentials
- *        network  hexadecimal groups with colons
+ *        nats     nats://HOST:PORT or nats://[ADDRESS]:PORT, without credentials
+ *        subject  a NATS subject: parts between dots; * is one part, > all that follow
+ *        network  the first groups of an IPv6 address: with ::3 behind it is one
  *        role     a Postgres name: a-z, 0-9 and _, not beginning with a digit
  *        folder   an absolute path
- *        address  HOST:PORT, or [ADDRESS]:PORT
+ *        address  ADDRESS:PORT, or [ADDRESS]:PORT for IPv6
  *        size     bytes, or a number with KiB, MiB or GiB
  *        seconds  a whole number
  *
@@ -52,6 +53,7 @@ enum config_flag {
 #define CONFIG_C_TYPE_plain const char *
 #define CONFIG_C_TYPE_token const char *
 #define CONFIG_C_TYPE_nats const char *
+#define CONFIG_C_TYPE_subject const char *
 #define CONFIG_C_TYPE_network const char *
 #define CONFIG_C_TYPE_role const char *
 #define CONFIG_C_TYPE_folder const char *

@@ -1,5 +1,6 @@
 #include "base/config.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -12,6 +13,7 @@
 #define ROOM_plain ROOM_text
 #define ROOM_token ROOM_text
 #define ROOM_nats ROOM_text
+#define ROOM_subject ROOM_text
 #define ROOM_network ROOM_text
 #define ROOM_role ROOM_text
 #define ROOM_folder ROOM_text
@@ -35,7 +37,7 @@ static const struct config_option options[] = {
 };
 
 static const char prefix[] = "FLYTRAIL_";
-enum { PREFIX_LEN = sizeof(prefix) - 1 };
+enum { PREFIX_LEN = sizeof(prefix) - 1, HOST_BYTES = 512, NETWORK_BYTES_MAX = 64 };
 
 /* ---- findings ---- */
 
@@ -86,12 +88,22 @@ static const char *must_be_token(const char *value)
 	return must_be_plain(value);
 }
 
+static bool is_address(int family, const char *text)
+{
+	struct in6_addr parsed; /* the larger of the two */
+
+	return inet_pton(family, text, &parsed) == 1;
+}
+
+/* What is made of it must be an address: see derive_nats_url(). */
 static const char *must_be_network(const char *value)
 {
-	for (const char *p = value; *p != '\0'; p++)
-		if (!isxdigit((unsigned char)*p) && *p != ':')
-			return "must be the first groups of an IPv6 address, like fdaa or fdaa:0:1";
-	return NULL;
+	char address[NETWORK_BYTES_MAX + sizeof("::3")];
+
+	(void)snprintf(address, sizeof(address), "%s::3", value);
+	return is_address(AF_INET6, address)
+		       ? NULL
+		       : "must be the first groups of an IPv6 address, like fdaa or fdaa:0:1";
 }
 
 static const char *must_be_role(const char *value)
@@ -118,31 +130,56 @@ static bool port_is_good(const char *text)
 	       port <= PORT_MAX;
 }
 
+/* HOST:PORT or [ADDRESS]:PORT in parts. port is NULL where there is none. */
+struct host_port {
+	char host[HOST_BYTES];
+	bool bracketed;
+	const char *port;
+};
+
+/* False: not even of that form. */
+static bool split_host_port(const char *value, struct host_port *ret)
+{
+	const char *start = value[0] == '[' ? value + 1 : value;
+	size_t len = strcspn(start, value[0] == '[' ? "]" : ":");
+	const char *rest = start + len;
+
+	ret->bracketed = value[0] == '[';
+	if (len == 0 || len >= sizeof(ret->host) || (ret->bracketed && *rest++ != ']'))
+		return false;
+	memcpy(ret->host, start, len);
+	ret->host[len] = '\0';
+	ret->port = *rest == ':' ? rest + 1 : NULL;
+	return *rest == ':' || *rest == '\0';
+}
+
 static const char *must_be_address(const char *value)
 {
-	const char *colon = strrchr(value, ':');
-	const char *host_end = colon;
-	const char *host = value;
-	const char *allowed = "0123456789.";
+	struct host_port at;
 
-	if (colon == NULL || !port_is_good(colon + 1))
-		return "must be HOST:PORT, like [::]:8080 or 127.0.0.1:8080";
-	if (value[0] == '[') {
-		if (host_end[-1] != ']')
-			return "must be [ADDRESS]:PORT, like [::]:8080";
-		host++;
-		host_end--;
-		allowed = "0123456789abcdefABCDEF:.";
-	}
-	if (host == host_end || strspn(host, allowed) < (size_t)(host_end - host))
-		return "must have a numeric address before the port, like [::]:8080";
+	if (!split_host_port(value, &at) || at.port == NULL || !port_is_good(at.port))
+		return "must be ADDRESS:PORT, like [::]:8080 or 127.0.0.1:8080, and the port from "
+		       "1 to 65535";
+	if (!is_address(at.bracketed ? AF_INET6 : AF_INET, at.host))
+		return "must have a numeric address before the port, like 127.0.0.1, or [::] for "
+		       "IPv6";
 	return NULL;
+}
+
+static bool is_host_name(const char *host)
+{
+	for (const char *p = host; *p != '\0'; p++)
+		if (!isalnum((unsigned char)*p) && strchr("-._", *p) == NULL)
+			return false;
+	/* Numbers and dots alone are an address or nothing. */
+	return strspn(host, "0123456789.") < strlen(host) || is_address(AF_INET, host);
 }
 
 static const char *must_be_nats(const char *value)
 {
 	static const char scheme[] = "nats://";
 	const char *host = value + sizeof(scheme) - 1;
+	struct host_port at;
 
 	if (strncmp(value, scheme, sizeof(scheme) - 1) != 0 || *host == '\0')
 		return "must be nats://HOST:PORT";
@@ -150,7 +187,34 @@ static const char *must_be_nats(const char *value)
 		return "must not hold credentials; set ORG and ACCESS_TOKEN instead";
 	if (strpbrk(host, "/?#,") != NULL)
 		return "must be one address, nats://HOST:PORT and nothing behind it";
-	return must_be_plain(value);
+	if (!split_host_port(host, &at))
+		return "must be nats://HOST:PORT, or nats://[ADDRESS]:PORT for IPv6";
+	if (at.port != NULL && !port_is_good(at.port))
+		return "must have a port from 1 to 65535 at its end; an IPv6 address stands in "
+		       "brackets before it";
+	if (at.bracketed ? !is_address(AF_INET6, at.host) : !is_host_name(at.host))
+		return "must have a host name, an IPv4 address, or an IPv6 address in brackets";
+	return NULL;
+}
+
+/* What nats-server takes for a subject to subscribe to, and would not silently match nothing. */
+static const char *must_be_subject(const char *value)
+{
+	for (const char *part = value;; part++) {
+		size_t len = strcspn(part, ".");
+		bool last = part[len] == '\0';
+
+		if (len == 0)
+			return "must not have an empty part: no dot at its ends, no two in a row";
+		if (len > 1 && memchr(part, '*', len) != NULL)
+			return "must have * alone between its dots: it stands for one whole part";
+		if (memchr(part, '>', len) != NULL && (len > 1 || !last))
+			return "must have > alone after its last dot: it stands for all that "
+			       "follows";
+		if (last)
+			return must_be_plain(value);
+		part += len;
+	}
 }
 
 /* ---- values ---- */
@@ -288,6 +352,7 @@ static void read_number(const struct reading *r, const char *value, uint64_t *re
 #define READ_token(r, value, ret) \
 	read_text(r, (value) == NULL ? NULL : without_scheme(value), ret, must_be_token)
 #define READ_nats(r, value, ret) read_text(r, value, ret, must_be_nats)
+#define READ_subject(r, value, ret) read_text(r, value, ret, must_be_subject)
 #define READ_network(r, value, ret) read_text(r, value, ret, must_be_network)
 #define READ_role(r, value, ret) read_text(r, value, ret, must_be_role)
 #define READ_folder(r, value, ret) read_text(r, value, ret, must_be_folder)
@@ -467,6 +532,7 @@ static void show_number(const uint64_t *value, unsigned flags, char *text)
 #define SHOW_plain show_text
 #define SHOW_token show_text
 #define SHOW_nats show_text
+#define SHOW_subject show_text
 #define SHOW_network show_text
 #define SHOW_role show_text
 #define SHOW_folder show_text
