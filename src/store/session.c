@@ -2,6 +2,7 @@
 
 #include "base/time.h"
 #include "store/sqlstate.h"
+#include "store/url.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -127,37 +128,6 @@ static enum err_kind connect_failed(struct session *s, struct err *err)
 	return err_set(err, kind, "cannot connect to Postgres: %s", one_line(words, text));
 }
 
-/*
- * libpq's words about a connection string that it cannot read quote it, password and all; so do
- * those about a host or a port that has half a password in it, because of an @ or a : or a / that
- * was not escaped.
- */
-static enum err_kind check_url(const struct session_options *o, int *ret_hosts, struct err *err)
-{
-	PQconninfoOption *parsed = PQconninfoParse(o->url, NULL);
-	bool good = parsed != NULL;
-	int hosts = 1;
-
-	for (const PQconninfoOption *p = parsed; p && p->keyword; p++) {
-		if (p->val && strcmp(p->keyword, "port") == 0)
-			good = good && p->val[strspn(p->val, "0123456789,")] == '\0';
-		if (!p->val || strcmp(p->keyword, "host") != 0)
-			continue;
-		good = good && !strchr(p->val, '@');
-		for (const char *c = p->val; *c != '\0'; c++)
-			hosts += *c == ',';
-	}
-	PQconninfoFree(parsed);
-	if (!good)
-		return err_set(
-			err, ERR_CONFIG,
-			"%s cannot be read: give postgres://USER:PASSWORD@HOST:PORT/DATABASE, "
-			"special characters of the password as %%XX",
-			o->url_name);
-	*ret_hosts = hosts;
-	return ERR_NONE;
-}
-
 static PGconn *start_connecting(const struct session_options *o)
 {
 	char timeout_ms[NUMBER_BYTES];
@@ -221,9 +191,11 @@ enum err_kind session_open(struct session **ret, const struct session_options *o
 	enum err_kind rc;
 	int hosts = 1;
 
-	rc = check_url(options, &hosts, err);
-	if (rc)
+	rc = url_check(options->url, &hosts, err);
+	if (rc) {
+		(void)err_wrap(err, "%s", options->url_name);
 		return rc;
+	}
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return err_set(err, ERR_FATAL, "out of memory for a connection to Postgres");

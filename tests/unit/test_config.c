@@ -104,10 +104,12 @@ static void credentials_in_the_address_are_refused(void **state)
 
 static void an_address_that_cannot_be_one_is_refused(void **state)
 {
-	static const char *const good[] = {
-		"NATS_URL=nats://nats.example.com:4222", "NATS_URL=nats://127.0.0.1:65535",
-		"NATS_URL=nats://[fdaa:0:1::3]:4223",    "NATS_URL=nats://localhost",
-		"NATS_URL=nats://[::1]",                 "NETWORK=fdaa:0:1:2:3:4"};
+	static const char *const good[] = {"NATS_URL=nats://nats.example.com:4222",
+					   "NATS_URL=nats://127.0.0.1:65535",
+					   "NATS_URL=nats://[fdaa:0:1::3]:4223",
+					   "NATS_URL=nats://localhost",
+					   "NATS_URL=nats://[::1]",
+					   "NETWORK=fdaa:0:1:2:3:4"};
 	static const char *const bad[] = {
 		"NATS_URL=nats://h:abc",
 		"NATS_URL=nats://h:",
@@ -149,9 +151,10 @@ static void a_subject_has_natss_form(void **state)
 {
 	static const char *const good[] = {"SUBJECT=logs.>", "SUBJECT=>", "SUBJECT=logs.web-1.*.*",
 					   "SUBJECT=logs.*.ams.>"};
-	static const char *const bad[] = {"SUBJECT=logs..x", "SUBJECT=logs.>.x", "SUBJECT=logs.",
-					  "SUBJECT=.logs",   "SUBJECT=.",        "SUBJECT=logs.web*",
-					  "SUBJECT=logs.x>", "SUBJECT=logs.>>",  "SUBJECT=logs.**"};
+	static const char *const bad[] = {
+		"SUBJECT=logs..x", "SUBJECT=logs.>.x", "SUBJECT=logs.",
+		"SUBJECT=.logs",   "SUBJECT=.",        "SUBJECT=logs.web*",
+		"SUBJECT=logs.x>", "SUBJECT=logs.>>",  "SUBJECT=logs.**"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
@@ -264,13 +267,13 @@ static void addresses_are_numeric_and_have_a_port(void **state)
 		"FLYTRAIL_LISTEN=[::]:8080", "FLYTRAIL_LISTEN=127.0.0.1:1",
 		"FLYTRAIL_LISTEN=0.0.0.0:65535", "FLYTRAIL_LISTEN=[fdaa:0:1::3]:8080"};
 	static const char *const bad[] = {
-		"FLYTRAIL_LISTEN=8080",        "FLYTRAIL_LISTEN=:8080",
-		"FLYTRAIL_LISTEN=[]:8080",     "FLYTRAIL_LISTEN=localhost:8080",
-		"FLYTRAIL_LISTEN=[::]",        "FLYTRAIL_LISTEN=[::]:0",
-		"FLYTRAIL_LISTEN=[::]:65536",  "FLYTRAIL_LISTEN=[::]:80a",
-		"FLYTRAIL_LISTEN=[::]:999999", "FLYTRAIL_LISTEN=[::]8080",
-		"FLYTRAIL_LISTEN=::1]:8080",   "FLYTRAIL_LISTEN=[::1:8080",
-		"FLYTRAIL_LISTEN=[::1]]:8080", "FLYTRAIL_LISTEN=[:::]:8080",
+		"FLYTRAIL_LISTEN=8080",         "FLYTRAIL_LISTEN=:8080",
+		"FLYTRAIL_LISTEN=[]:8080",      "FLYTRAIL_LISTEN=localhost:8080",
+		"FLYTRAIL_LISTEN=[::]",         "FLYTRAIL_LISTEN=[::]:0",
+		"FLYTRAIL_LISTEN=[::]:65536",   "FLYTRAIL_LISTEN=[::]:80a",
+		"FLYTRAIL_LISTEN=[::]:999999",  "FLYTRAIL_LISTEN=[::]8080",
+		"FLYTRAIL_LISTEN=::1]:8080",    "FLYTRAIL_LISTEN=[::1:8080",
+		"FLYTRAIL_LISTEN=[::1]]:8080",  "FLYTRAIL_LISTEN=[:::]:8080",
 		"FLYTRAIL_LISTEN=999.0.0.1:80", "FLYTRAIL_LISTEN=1.2.3:80",
 	};
 
