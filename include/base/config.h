@@ -12,6 +12,7 @@
  *	struct config_report report;
  *	config_read(&c, &report, environ);
  *	config_require(&c, CONFIG_FOR_NATS | CONFIG_FOR_STORE, &report);
+ *	...config_add_bad(&report, "FLYTRAIL_DATABASE_URL", "cannot be read"), if need be
  *	config_wipe(environ);
  *	if (report.bad_count > 0) ...
  *
@@ -98,6 +99,12 @@ void config_read(struct config *ret, struct config_report *ret_report, char *con
  * not set, and a CONFIG_WARNING for the admin's URL where it is not needed.
  */
 void config_require(const struct config *c, unsigned for_flags, struct config_report *report);
+
+/* Adds a CONFIG_BAD about an option's value, that somebody else had to look at: "NAME: wrong". */
+void config_add_bad(struct config_report *report, const char *name, const char *wrong);
+
+/* Whether the option of this name has a value that cannot be used, or needs one. */
+bool config_is_bad(const struct config_report *report, const char *name);
 
 /* Overwrites the secrets in the environment's own memory, then takes their names away. */
 void config_wipe(char *const *env);

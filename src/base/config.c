@@ -431,21 +431,33 @@ static bool is_set(const struct config *c, size_t idx)
 	return config_value(c, idx, text)[0] != '\0';
 }
 
+void config_add_bad(struct config_report *report, const char *name, const char *wrong)
+{
+	find(report, CONFIG_BAD, "%s: %s", name, wrong);
+}
+
+bool config_is_bad(const struct config_report *report, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = 0; i < report->count; i++) {
+		const struct config_finding *f = &report->findings[i];
+
+		if (f->kind == CONFIG_BAD && strncmp(f->text, name, len) == 0 &&
+		    f->text[len] == ':')
+			return true;
+	}
+	return false;
+}
+
 void config_require(const struct config *c, unsigned for_flags, struct config_report *report)
 {
-	char name[CONFIG_FINDING_BYTES];
-
 	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-		bool told = false;
+		const struct config_option *o = &options[i];
 
-		if (!(options[i].flags & for_flags) || is_set(c, i))
-			continue;
 		/* A bad value was told already; it left the option unset. */
-		(void)snprintf(name, sizeof(name), "%s: ", options[i].name);
-		for (size_t f = 0; f < report->count && !told; f++)
-			told = strncmp(report->findings[f].text, name, strlen(name)) == 0;
-		if (!told)
-			find(report, CONFIG_BAD, "%sis not set: %s", name, options[i].doc);
+		if ((o->flags & for_flags) && !is_set(c, i) && !config_is_bad(report, o->name))
+			find(report, CONFIG_BAD, "%s: is not set: %s", o->name, o->doc);
 	}
 	if (!(for_flags & CONFIG_FOR_MIGRATE) && c->admin_database_url[0] != '\0')
 		find(report, CONFIG_WARNING,

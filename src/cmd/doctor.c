@@ -25,7 +25,8 @@ static const uint64_t SPOOL_FREE_BYTES_MIN = CONFIG_SPOOL_BYTES_MIN;
 enum verdict { OK, WARN, FAIL };
 
 struct doctor {
-	const struct config *config;
+	struct config config;
+	struct config_report report;
 	bool failed;
 };
 
@@ -92,7 +93,7 @@ static bool can_connect(const struct addrinfo *a, const char **ret_why)
 static bool check_route(struct doctor *d)
 {
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-	const char *url = d->config->nats_url;
+	const char *url = d->config.nats_url;
 	struct addrinfo *found = NULL;
 	char host[HOST_BYTES];
 	const char *port;
@@ -140,7 +141,7 @@ static bool await_connection(struct source *source, struct batch *batch, const c
 
 static void check_nats(struct doctor *d)
 {
-	const struct config *c = d->config;
+	const struct config *c = &d->config;
 	/* Never in the queue group: it would take lines from the replicas that run. */
 	const struct nats_options options = {.url = c->nats_url,
 					     .user = c->org,
@@ -240,7 +241,7 @@ static void check_postgres(struct doctor *d)
 	struct inspection in;
 	struct err err = {0};
 
-	if (store_inspect(&in, d->config->database_url, &err)) {
+	if (store_inspect(&in, d->config.database_url, &err)) {
 		tell(d, FAIL, "postgres: %s; check FLYTRAIL_DATABASE_URL%s", err.text,
 		     strstr(err.text, "read-only") != NULL
 			     ? ": a standby, or a server whose disk is full, takes no writes"
@@ -294,8 +295,8 @@ static bool check_writable(struct doctor *d, const char *folder)
 
 static void check_spool(struct doctor *d)
 {
-	const char *folder = d->config->spool_dir;
-	uint64_t max_bytes = d->config->spool_max_bytes;
+	const char *folder = d->config.spool_dir;
+	uint64_t max_bytes = d->config.spool_max_bytes;
 	char found[PATH_BYTES];
 	uint64_t total, available;
 	struct stat st, root;
@@ -332,33 +333,53 @@ static void check_spool(struct doctor *d)
 
 /* ---- all of it ---- */
 
-/* False: nothing else can be tried. */
-static bool check_config(struct doctor *d, struct config *ret)
+static void check_config(struct doctor *d)
 {
-	struct config_report report;
+	const struct config_report *r = &d->report;
 
-	config_read(ret, &report, environ);
-	config_require(ret, CONFIG_FOR_NATS | CONFIG_FOR_STORE, &report);
-	config_wipe(environ);
-	for (size_t i = 0; i < report.count; i++)
-		tell(d, report.findings[i].kind == CONFIG_WARNING ? WARN : FAIL,
-		     "configuration: %s", report.findings[i].text);
-	if (report.count == 0)
+	cmd_read_config(&d->config, CONFIG_FOR_NATS | CONFIG_FOR_STORE, &d->report);
+	for (size_t i = 0; i < r->count; i++)
+		tell(d, r->findings[i].kind == CONFIG_WARNING ? WARN : FAIL, "configuration: %s",
+		     r->findings[i].text);
+	if (r->count == 0)
 		tell(d, OK, "configuration: `flytrail config` shows it");
-	return report.bad_count + report.unknown_count == 0;
+}
+
+/* Every check for which all that it needs is configured. */
+static void check_what_can_be(struct doctor *d)
+{
+	static const struct {
+		const char *what;
+		void (*check)(struct doctor *);
+		const char *needs[6]; /* ended by NULL */
+	} checks[] = {
+		{"nats", check_nats, {"ORG", "ACCESS_TOKEN", "NATS_URL", "NETWORK", "SUBJECT"}},
+		{"postgres", check_postgres, {"FLYTRAIL_DATABASE_URL"}},
+		{"spool", check_spool, {"FLYTRAIL_SPOOL_DIR"}},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
+		const char *const *name = checks[i].needs;
+
+		while (*name && !config_is_bad(&d->report, *name))
+			name++;
+		if (*name)
+			tell(d, WARN, "%s: not checked, because %s has to be set right first",
+			     checks[i].what, *name);
+		else
+			checks[i].check(d);
+	}
 }
 
 int cmd_doctor(int argc, char **argv)
 {
-	struct config config;
-	struct doctor d = {.config = &config};
+	struct doctor d = {.failed = false};
 
 	if (!cmd_takes_no_arguments(argc, argv))
 		return CMD_USAGE;
-	if (!check_config(&d, &config))
+	check_config(&d);
+	check_what_can_be(&d);
+	if (d.report.bad_count + d.report.unknown_count > 0)
 		return CMD_USAGE;
-	check_nats(&d);
-	check_postgres(&d);
-	check_spool(&d);
 	return d.failed ? CMD_FAILED : CMD_OK;
 }

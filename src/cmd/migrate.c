@@ -11,15 +11,17 @@ static void say(int number, const char *name)
 
 int cmd_migrate(int argc, char **argv)
 {
+	struct config_report report;
 	struct config c;
 	struct err err = {0};
-	int status, applied;
+	int applied;
 
 	if (!cmd_takes_no_arguments(argc, argv))
 		return CMD_USAGE;
-	status = cmd_read_config(&c, CONFIG_FOR_MIGRATE);
-	if (status != CMD_OK)
-		return status;
+	cmd_read_config(&c, CONFIG_FOR_MIGRATE, &report);
+	cmd_print_report(stderr, &report);
+	if (report.bad_count > 0)
+		return CMD_USAGE;
 	if (migrate(&(struct migrate_options){.url = c.admin_database_url,
 					      .owner_role = c.owner_role,
 					      .writer_role = c.writer_role,

@@ -63,9 +63,7 @@ static bool read_config(struct config *c, unsigned for_flags)
 	struct config_report report;
 	char text[FINDINGS_BYTES];
 
-	config_read(c, &report, environ);
-	config_require(c, for_flags, &report);
-	config_wipe(environ);
+	cmd_read_config(c, for_flags, &report);
 	if (report.warning_count > 0)
 		log_warn(config_warning,
 			 LOG_TEXT("warning",

@@ -80,6 +80,25 @@ class Config(unittest.TestCase):
             for name in bad:
                 self.assertRegex(out + err, rf"(?m)^{form}{name}: ")
 
+    def test_what_would_never_work_is_bad_for_every_command(self):
+        bad = {"NATS_URL": f"nats://{MARK}:abc", "SUBJECT": f"logs..{MARK}", "NETWORK": "fdaa:::",
+               "FLYTRAIL_DATABASE_URL": f"postgres://w:{MARK}@PW/x@127.0.0.1:1/db",
+               "FLYTRAIL_ADMIN_DATABASE_URL": f"x {MARK}"}
+        for command in ("config", "doctor", "run", "migrate"):
+            status, out, err = flytrail(command, **{**self.GOOD, **bad})
+            self.assertEqual(status, 2, command)
+            self.assertNotIn(MARK, out + err)
+            self.assertNotIn("PW", out + err)
+            for name in bad:
+                self.assertIn(f"{name}: ", out + err, command)
+
+    def test_an_unknown_name_does_not_keep_migrate_from_its_work(self):
+        url = f"postgres://a:{MARK}@127.0.0.1:{lab.free_port()}/x"
+        status, _, err = flytrail("migrate", FLYTRAIL_XYZ="1", FLYTRAIL_ADMIN_DATABASE_URL=url)
+        self.assertEqual(status, 1)
+        self.assertIn("unknown: FLYTRAIL_XYZ: ", err)
+        self.assertIn("refused", err)
+
     def test_what_is_missing_is_bad(self):
         status, _, err = flytrail("config")
         self.assertEqual(status, 2)
@@ -167,8 +186,23 @@ class Doctor(unittest.TestCase):
     def test_a_connection_string_that_is_none(self):
         for url in (f"{MARK}", f"postgres://w:{MARK}@[::1", f"host=x password='{MARK}",
                     f"postgres://w@127.0.0.1/x?{MARK}=1"):
-            out = self.assert_fails("postgres: ", FLYTRAIL_DATABASE_URL=url)
+            status, out = self.doctor(FLYTRAIL_DATABASE_URL=url)
+            self.assertEqual(status, 2)
+            self.assertRegex(out, "(?m)^FAIL configuration: FLYTRAIL_DATABASE_URL: ")
+            self.assertRegex(out, "(?m)^warn postgres: not checked")
             self.assertNotIn(MARK, out)
+
+    def test_what_can_be_checked_is_checked_whatever_else_is_wrong(self):
+        status, out = self.doctor(FLYTRAIL_XYZ="1")
+        self.assertEqual(status, 2)
+        self.assertRegex(out, "(?m)^FAIL configuration: FLYTRAIL_XYZ: ")
+        for part in ("nats", "postgres", "schema", "rights", "clock"):
+            self.assertRegex(out, rf"(?m)^ok   {part}: ")
+        status, out = self.doctor(ORG="", FLYTRAIL_SPOOL_DIR="spool")
+        self.assertEqual(status, 2)
+        self.assertRegex(out, "(?m)^warn nats: not checked, because ORG ")
+        self.assertRegex(out, "(?m)^ok   postgres: ")
+        self.assertRegex(out, "(?m)^warn spool: not checked, because FLYTRAIL_SPOOL_DIR ")
 
     def test_a_role_that_does_not_exist(self):
         self.assert_fails("postgres: .*nobody", FLYTRAIL_DATABASE_URL=self.pg.url("nobody"))
