@@ -12,9 +12,9 @@ static void say(int number, const char *name)
 int cmd_migrate(int argc, char **argv)
 {
 	struct config_report report;
+	struct migrate_result done;
 	struct config c;
 	struct err err = {0};
-	int applied;
 
 	if (!cmd_takes_no_arguments(argc, argv))
 		return CMD_USAGE;
@@ -28,10 +28,15 @@ int cmd_migrate(int argc, char **argv)
 					      .reader_role = c.reader_role,
 					      .line_reader_role = c.line_reader_role,
 					      .progress = isatty(STDERR_FILENO) ? say : NULL},
-		    &applied, &err)) {
+		    &done, &err)) {
 		(void)fprintf(stderr, "flytrail migrate: %s\n", err.text);
 		return CMD_FAILED;
 	}
-	(void)printf("schema %d: %d migrations applied now\n", migrate_newest(), applied);
+	if (done.version > migrate_newest())
+		(void)printf("schema %d: nothing done, because it is newer than this flytrail, "
+			     "which knows %d and can live with it; let the newer one migrate\n",
+			     done.version, migrate_newest());
+	else
+		(void)printf("schema %d: %d migrations applied now\n", done.version, done.applied);
 	return CMD_OK;
 }
