@@ -4,6 +4,7 @@
 #include "store/sqlstate.h"
 #include "store/url.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -52,20 +53,39 @@ static enum err_kind wait_socket(struct session *s, short events, struct err *er
 		       "Postgres did not answer in time; is it overloaded or hung?");
 }
 
+/* What follows a line break: a part of the words, or one that nobody needs. */
+static const char *skip_line_break(const char *words, bool *ret_end)
+{
+	static const char place[] = "\nLOCATION:", question[] = "\n\tIs the server running";
+
+	*ret_end = strncmp(words, place, sizeof(place) - 1) == 0;
+	/* "Connection refused" has answered it. */
+	if (strncmp(words, question, sizeof(question) - 1) == 0)
+		words += 1 + strcspn(words + 1, "\n");
+	return words;
+}
+
 /* libpq's words on one line, without the place in the server's source. */
 static const char *one_line(const char *words, char text[TEXT_BYTES])
 {
 	size_t len = 0;
+	bool end = false;
 
-	for (; *words != '\0' && len + 1 < TEXT_BYTES; words++) {
-		if (*words == '\n' && strncmp(words, "\nLOCATION:", strlen("\nLOCATION:")) == 0)
+	for (;; words++) {
+		bool line_break = *words == '\n';
+
+		if (line_break)
+			words = skip_line_break(words, &end);
+		if (end || *words == '\0' || len + sizeof("; ") >= TEXT_BYTES)
 			break;
+		if (line_break && len > 0 && isalnum((unsigned char)text[len - 1]))
+			text[len++] = ';';
 		if (*words != '\n' && *words != '\t' && *words != ' ')
 			text[len++] = *words;
 		else if (len > 0 && text[len - 1] != ' ')
 			text[len++] = ' ';
 	}
-	while (len > 0 && text[len - 1] == ' ')
+	while (len > 0 && (text[len - 1] == ' ' || text[len - 1] == ';'))
 		len--;
 	text[len] = '\0';
 	return text;
@@ -116,6 +136,9 @@ static enum err_kind connect_kind(const char *words, char state[STATE_BYTES])
 		(void)snprintf(state, STATE_BYTES, "%s", code);
 		kind = sqlstate_kind(state);
 	}
+	/* libpq's own, about the connection string, before it tries a server. */
+	if (kind == ERR_NONE && strncmp(words, "invalid ", strlen("invalid ")) == 0)
+		kind = ERR_CONFIG;
 	return kind == ERR_CONFIG ? ERR_CONFIG : ERR_RETRY;
 }
 
