@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/time.h"
+#include "run/consumer.h"
 #include "source/nats.h"
 #include "store/inspect.h"
 #include "store/migrate.h"
@@ -27,6 +28,9 @@ enum verdict { OK, WARN, FAIL };
 struct doctor {
 	struct config config;
 	struct config_report report;
+	struct spool_look spool; /* before Postgres was asked about it */
+	struct inspection store;
+	bool store_inspected;
 	bool failed;
 };
 
@@ -171,10 +175,17 @@ out:
 
 /* ---- Postgres ---- */
 
+static const char WRITERS_ADVICE[] = "let FLYTRAIL_DATABASE_URL name the writer's role";
+
 static void check_schema(struct doctor *d, const struct inspection *in)
 {
 	struct err err = {0};
 
+	if (in->is_hidden) {
+		tell(d, FAIL, "rights: %s may not read the trail's tables; %s", in->role,
+		     WRITERS_ADVICE);
+		return;
+	}
 	if (in->schema_version == 0)
 		tell(d, FAIL,
 		     "schema: there is none that %s may see; run `flytrail migrate` with "
@@ -186,10 +197,7 @@ static void check_schema(struct doctor *d, const struct inspection *in)
 		tell(d, OK, "schema: %d, this binary's is %d", in->schema_version,
 		     migrate_newest());
 	if (in->schema_version > 0 && !in->can_add)
-		tell(d, FAIL,
-		     "rights: %s may not add to the trail; let FLYTRAIL_DATABASE_URL name the "
-		     "writer's role",
-		     in->role);
+		tell(d, FAIL, "rights: %s may not add to the trail; %s", in->role, WRITERS_ADVICE);
 }
 
 /* What a thief of the writer's URL could do to the trail. */
@@ -236,23 +244,36 @@ static void check_clock(struct doctor *d, const struct inspection *in)
 		     (int64_t)(llabs(skew_ms) + in->round_trip_ns / NS_PER_MS + 1));
 }
 
+/* Its name, for Postgres to be asked about; what is wrong with it is told later. */
+static void look_at_spool(struct doctor *d)
+{
+	struct err ignored;
+
+	if (config_is_bad(&d->report, "FLYTRAIL_SPOOL_DIR") ||
+	    spool_look(d->config.spool_dir, &d->spool, &ignored))
+		d->spool.found = false;
+}
+
 static void check_postgres(struct doctor *d)
 {
-	struct inspection in;
+	struct inspection *in = &d->store;
 	struct err err = {0};
 
-	if (store_inspect(&in, d->config.database_url, &err)) {
+	look_at_spool(d);
+	if (store_inspect(in, d->config.database_url, d->spool.found ? &d->spool.stream : NULL,
+			  &err)) {
 		tell(d, FAIL, "postgres: %s; check FLYTRAIL_DATABASE_URL%s", err.text,
 		     strstr(err.text, "read-only") != NULL
 			     ? ": a standby, or a server whose disk is full, takes no writes"
 			     : "");
 		return;
 	}
-	tell(d, OK, "postgres: %d.%d, as %s, in %" PRId64 " ms", in.server_version / 10000,
-	     in.server_version % 10000, in.role, in.round_trip_ns / NS_PER_MS);
-	check_schema(d, &in);
-	check_excess(d, &in);
-	check_clock(d, &in);
+	d->store_inspected = true;
+	tell(d, OK, "postgres: %d.%d, as %s, in %" PRId64 " ms", in->server_version / 10000,
+	     in->server_version % 10000, in->role, in->round_trip_ns / NS_PER_MS);
+	check_schema(d, in);
+	check_excess(d, in);
+	check_clock(d, in);
 }
 
 /* ---- the spool ---- */
@@ -293,6 +314,55 @@ static bool check_writable(struct doctor *d, const char *folder)
 	return rc == ERR_NONE;
 }
 
+static bool is_marked_foreign(const char *folder)
+{
+	char path[PATH_BYTES + sizeof(CONSUMER_FOREIGN_NAME)];
+
+	(void)snprintf(path, sizeof(path), "%s/" CONSUMER_FOREIGN_NAME, folder);
+	return access(path, F_OK) == 0;
+}
+
+/*
+ * What makes `run` park: the volume is a copy, or an older state, of what Postgres was fed from.
+ * The spool is read again, because it may have grown since Postgres was asked.
+ */
+static void check_stream(struct doctor *d)
+{
+	static const char advice[] = "this volume was copied or restored, and nothing is stored "
+				     "from it; stop the other machine that has it, or give this "
+				     "one an empty FLYTRAIL_SPOOL_DIR";
+	const char *folder = d->config.spool_dir;
+	const struct inspection *in = &d->store;
+	struct spool_look now = {.found = false};
+	char uuid[ID_TEXT_BYTES];
+	struct err err = {0};
+
+	if (spool_look(folder, &now, &err)) {
+		tell(d, FAIL, "spool: %s", err.text);
+		return;
+	}
+	if (!now.found)
+		return;
+	(void)id_format(&now.stream.uuid, uuid);
+	if (is_marked_foreign(folder))
+		tell(d, FAIL,
+		     "spool: the file " CONSUMER_FOREIGN_NAME " in it says that Postgres had "
+		     "records of stream %s that are not of this spool: %s",
+		     uuid, advice);
+	else if (in->has_stream && in->stream_epoch > now.stream.epoch)
+		tell(d, FAIL,
+		     "spool: stream %s has epoch %" PRIu64 " here and %" PRIu64 " in Postgres: %s",
+		     uuid, now.stream.epoch, in->stream_epoch, advice);
+	else if (in->has_stream && now.end_known && in->stream_cursor > now.end_seq)
+		tell(d, FAIL,
+		     "spool: stream %s ends at record %" PRIu64 " here, and Postgres has it up to "
+		     "%" PRIu64 ": %s",
+		     uuid, now.end_seq, in->stream_cursor, advice);
+	else if (d->store_inspected && in->can_add && now.end_known)
+		tell(d, OK, "spool: stream %s, of whose %" PRIu64 " records Postgres has %" PRIu64,
+		     uuid, now.end_seq, in->stream_cursor);
+}
+
 static void check_spool(struct doctor *d)
 {
 	const char *folder = d->config.spool_dir;
@@ -329,6 +399,7 @@ static void check_spool(struct doctor *d)
 	else
 		tell(d, OK, "spool: %s is writable, %" PRIu64 " of %" PRIu64 " MiB free", folder,
 		     available >> 20, total >> 20);
+	check_stream(d);
 }
 
 /* ---- all of it ---- */

@@ -244,10 +244,57 @@ class Doctor(unittest.TestCase):
         self.assertRegex(out, "(?m)^warn rights: heir owns")
 
     def test_a_role_that_may_only_read(self):
-        self.assert_fails("postgres: .*permission denied.*FLYTRAIL_DATABASE_URL",
-                          FLYTRAIL_DATABASE_URL=self.pg.url("flytrail_reader"))
+        out = self.assert_fails("rights: flytrail_reader may not read .*writer's role",
+                                FLYTRAIL_DATABASE_URL=self.pg.url("flytrail_reader"))
+        self.assertNotIn("permission denied", out)
 
     # The spool
+
+    def spool_with_rows(self, name):
+        """A spool whose three lines Postgres has; doctor's changes for it, and the stream's id."""
+        changes = {"FLYTRAIL_SPOOL_DIR": f"{self.folder}/{name}"}
+        path = f"{self.folder}/{name}.txt"
+        with open(path, "w", encoding="ascii") as lines:
+            lines.writelines(f"{name} line {i}\n" for i in range(3))
+        before = {row[0] for row in self.pg.psql("SELECT stream FROM flytrail.streams")}
+        status, _, err = flytrail("run", path, **changes,
+                                  FLYTRAIL_DATABASE_URL=self.pg.url("flytrail_writer"))
+        self.assertEqual(status, 0, err)
+        stream, = {row[0] for row in self.pg.psql("SELECT stream FROM flytrail.streams")} - before
+        return changes, stream
+
+    def test_how_far_a_spool_is_stored_is_told(self):
+        changes, stream = self.spool_with_rows("stored")
+        before = sorted(os.listdir(f"{self.folder}/stored"))
+        status, out = self.doctor(**changes)
+        self.assertEqual(status, 0, out)
+        told = re.search(rf"(?m)^ok   spool: stream {stream}, of whose (\d+) records Postgres has (\d+)$",
+                         out)
+        self.assertTrue(told, out)
+        self.assertGreaterEqual(int(told[1]), 3)
+        self.assertEqual(sorted(os.listdir(f"{self.folder}/stored")), before)
+
+    def test_a_volume_that_another_machine_has_adopted(self):
+        changes, stream = self.spool_with_rows("adopted")
+        self.pg.psql(f"UPDATE flytrail.streams SET epoch = 2 WHERE stream = '{stream}'")
+        self.assert_fails(f"spool: stream {stream} has epoch 1 here and 2 in Postgres: .*copied or "
+                          "restored.*empty FLYTRAIL_SPOOL_DIR", **changes)
+
+    def test_a_volume_that_is_older_than_what_postgres_has(self):
+        changes, stream = self.spool_with_rows("restored")
+        self.pg.psql(f"UPDATE flytrail.streams SET cursor_seq = 900 WHERE stream = '{stream}'")
+        self.assert_fails(f"spool: stream {stream} ends at record \\d+ here, and Postgres has it up to "
+                          "900: .*copied or restored", **changes)
+        with open(f"{self.folder}/restored/store-foreign", "w", encoding="ascii"):
+            pass
+        self.pg.psql(f"UPDATE flytrail.streams SET cursor_seq = 1 WHERE stream = '{stream}'")
+        self.assert_fails("spool: the file store-foreign .*copied or restored", **changes)
+
+    def test_a_folder_that_is_no_spool(self):
+        os.makedirs(f"{self.folder}/other")
+        with open(f"{self.folder}/other/stream", "wb") as file:
+            file.write(b"x" * 100)
+        self.assert_fails("spool: .*fails its check", FLYTRAIL_SPOOL_DIR=f"{self.folder}/other")
 
     def test_a_spool_that_is_a_file(self):
         path = f"{self.folder}/file"
