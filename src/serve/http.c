@@ -15,6 +15,10 @@ enum { BACKLOG = 64, HOST_BYTES = 64, PORT_BYTES = 6 };
 struct http {
 	struct MHD_Daemon *daemon;
 	struct status *status;
+	/* the library's thread's */
+	int fds[HTTP_CONNECTIONS_MAX]; /* of the connections, the oldest first */
+	size_t fd_count;
+	size_t hung_up; /* so many of the oldest; the library is about to close them */
 };
 
 static const struct {
@@ -83,6 +87,43 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, cons
 	result = answer(connection, code, &body);
 	buf_release(&body);
 	return result;
+}
+
+static void forget(struct http *h, int fd)
+{
+	for (size_t i = 0; i < h->fd_count; i++) {
+		if (h->fds[i] != fd)
+			continue;
+		h->fd_count--;
+		memmove(h->fds + i, h->fds + i + 1, (h->fd_count - i) * sizeof(h->fds[0]));
+		h->hung_up -= i < h->hung_up;
+		return;
+	}
+}
+
+/*
+ * The library has a limit, at which it lets everybody wait, and one an address, at which it hangs
+ * up on the newest. A check is the newest, and is answered at once; so the oldest has to go.
+ */
+static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct http *h = cls;
+
+	(void)context;
+	if (info == NULL)
+		return;
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+		forget(h, info->connect_fd);
+		return;
+	}
+	if (h->fd_count == ARRAY_LEN(h->fds))
+		return;
+	h->fds[h->fd_count++] = info->connect_fd;
+	if (h->fd_count - h->hung_up > HTTP_CONNECTIONS_HELD)
+		(void)shutdown(h->fds[h->hung_up++], SHUT_RDWR);
 }
 
 /* The configuration has checked the form: HOST:PORT or [ADDRESS]:PORT. */
@@ -161,9 +202,9 @@ enum err_kind http_start(struct http **ret, const char *listen_address, struct s
 	h->daemon = MHD_start_daemon(
 		MHD_USE_AUTO_INTERNAL_THREAD, 0, NULL, NULL, handle, h, MHD_OPTION_LISTEN_SOCKET,
 		fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
-		MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_PER_ADDRESS_MAX,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_SECONDS,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_REQUEST_BYTES_MAX, MHD_OPTION_END);
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned)HTTP_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)HTTP_REQUEST_BYTES_MAX, MHD_OPTION_END);
 	if (h->daemon == NULL) {
 		rc = err_set(err, ERR_FATAL, "the HTTP server on %s does not start",
 			     listen_address);
