@@ -1,6 +1,7 @@
 #include "base/config.h"
 
-#include <arpa/inet.h>
+#include "base/config_check.h"
+
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -37,7 +38,7 @@ static const struct config_option options[] = {
 };
 
 static const char prefix[] = "FLYTRAIL_";
-enum { PREFIX_LEN = sizeof(prefix) - 1, HOST_BYTES = 512, NETWORK_BYTES_MAX = 64 };
+enum { PREFIX_LEN = sizeof(prefix) - 1, NUMBER_BYTES = 32 };
 
 /* ---- findings ---- */
 
@@ -62,159 +63,6 @@ static void find(struct config_report *report, enum config_finding_kind kind, co
 	if (vsnprintf(f->text, sizeof(f->text), fmt, args) < 0)
 		f->text[0] = '\0';
 	va_end(args);
-}
-
-/* ---- checks, one a type of text: NULL, or what the value must be ---- */
-
-static const char *must_be_text(const char *value)
-{
-	for (const char *p = value; *p != '\0'; p++)
-		if (iscntrl((unsigned char)*p))
-			return "has a control character, perhaps a line break at its end";
-	return NULL;
-}
-
-/* nats.c puts these into JSON of its own without escaping. */
-static const char *must_be_plain(const char *value)
-{
-	for (const char *p = value; *p != '\0'; p++)
-		if (!isgraph((unsigned char)*p) || *p == '"' || *p == '\\' || *p == '\'')
-			return "must be printable ASCII without blanks, quotes and backslashes";
-	return NULL;
-}
-
-static const char *must_be_token(const char *value)
-{
-	return must_be_plain(value);
-}
-
-static bool is_address(int family, const char *text)
-{
-	struct in6_addr parsed; /* the larger of the two */
-
-	return inet_pton(family, text, &parsed) == 1;
-}
-
-/* What is made of it must be an address: see derive_nats_url(). */
-static const char *must_be_network(const char *value)
-{
-	char address[NETWORK_BYTES_MAX + sizeof("::3")];
-
-	(void)snprintf(address, sizeof(address), "%s::3", value);
-	return is_address(AF_INET6, address)
-		       ? NULL
-		       : "must be the first groups of an IPv6 address, like fdaa or fdaa:0:1";
-}
-
-static const char *must_be_role(const char *value)
-{
-	for (const char *p = value; *p != '\0'; p++)
-		if (!islower((unsigned char)*p) && *p != '_' &&
-		    (p == value || !isdigit((unsigned char)*p)))
-			return "must be a name of a-z, 0-9 and _, not beginning with a digit";
-	return NULL;
-}
-
-static const char *must_be_folder(const char *value)
-{
-	return value[0] == '/' ? must_be_text(value) : "must be an absolute path";
-}
-
-static bool port_is_good(const char *text)
-{
-	enum { PORT_DIGITS_MAX = 5, PORT_MAX = 65535 };
-	size_t len = strspn(text, "0123456789");
-	unsigned long port = strtoul(text, NULL, 10);
-
-	return len > 0 && len <= PORT_DIGITS_MAX && text[len] == '\0' && port > 0 &&
-	       port <= PORT_MAX;
-}
-
-/* HOST:PORT or [ADDRESS]:PORT in parts. port is NULL where there is none. */
-struct host_port {
-	char host[HOST_BYTES];
-	bool bracketed;
-	const char *port;
-};
-
-/* False: not even of that form. */
-static bool split_host_port(const char *value, struct host_port *ret)
-{
-	const char *start = value[0] == '[' ? value + 1 : value;
-	size_t len = strcspn(start, value[0] == '[' ? "]" : ":");
-	const char *rest = start + len;
-
-	ret->bracketed = value[0] == '[';
-	if (len == 0 || len >= sizeof(ret->host) || (ret->bracketed && *rest++ != ']'))
-		return false;
-	memcpy(ret->host, start, len);
-	ret->host[len] = '\0';
-	ret->port = *rest == ':' ? rest + 1 : NULL;
-	return *rest == ':' || *rest == '\0';
-}
-
-static const char *must_be_address(const char *value)
-{
-	struct host_port at;
-
-	if (!split_host_port(value, &at) || at.port == NULL || !port_is_good(at.port))
-		return "must be ADDRESS:PORT, like [::]:8080 or 127.0.0.1:8080, and the port from "
-		       "1 to 65535";
-	if (!is_address(at.bracketed ? AF_INET6 : AF_INET, at.host))
-		return "must have a numeric address before the port, like 127.0.0.1, or [::] for "
-		       "IPv6";
-	return NULL;
-}
-
-static bool is_host_name(const char *host)
-{
-	for (const char *p = host; *p != '\0'; p++)
-		if (!isalnum((unsigned char)*p) && strchr("-._", *p) == NULL)
-			return false;
-	/* Numbers and dots alone are an address or nothing. */
-	return strspn(host, "0123456789.") < strlen(host) || is_address(AF_INET, host);
-}
-
-static const char *must_be_nats(const char *value)
-{
-	static const char scheme[] = "nats://";
-	const char *host = value + sizeof(scheme) - 1;
-	struct host_port at;
-
-	if (strncmp(value, scheme, sizeof(scheme) - 1) != 0 || *host == '\0')
-		return "must be nats://HOST:PORT";
-	if (strchr(host, '@') != NULL)
-		return "must not hold credentials; set ORG and ACCESS_TOKEN instead";
-	if (strpbrk(host, "/?#,") != NULL)
-		return "must be one address, nats://HOST:PORT and nothing behind it";
-	if (!split_host_port(host, &at))
-		return "must be nats://HOST:PORT, or nats://[ADDRESS]:PORT for IPv6";
-	if (at.port != NULL && !port_is_good(at.port))
-		return "must have a port from 1 to 65535 at its end; an IPv6 address stands in "
-		       "brackets before it";
-	if (at.bracketed ? !is_address(AF_INET6, at.host) : !is_host_name(at.host))
-		return "must have a host name, an IPv4 address, or an IPv6 address in brackets";
-	return NULL;
-}
-
-/* What nats-server takes for a subject to subscribe to, and would not silently match nothing. */
-static const char *must_be_subject(const char *value)
-{
-	for (const char *part = value;; part++) {
-		size_t len = strcspn(part, ".");
-		bool last = part[len] == '\0';
-
-		if (len == 0)
-			return "must not have an empty part: no dot at its ends, no two in a row";
-		if (len > 1 && memchr(part, '*', len) != NULL)
-			return "must have * alone between its dots: it stands for one whole part";
-		if (memchr(part, '>', len) != NULL && (len > 1 || !last))
-			return "must have > alone after its last dot: it stands for all that "
-			       "follows";
-		if (last)
-			return must_be_plain(value);
-		part += len;
-	}
 }
 
 /* ---- values ---- */
@@ -257,9 +105,9 @@ static void read_text(const struct reading *r, const char *value, const char **r
 	if (value == NULL)
 		return;
 	if (len < r->o->min || len > r->o->max) {
-		find(r->report, CONFIG_BAD,
-		     "%s: has %zu bytes; must have from %" PRIu64 " to %" PRIu64, r->o->name, len,
-		     r->o->min, r->o->max);
+		find(r->report, CONFIG_BAD, "%s: has %zu bytes; must have at %s %" PRIu64,
+		     r->o->name, len, len < r->o->min ? "least" : "most",
+		     len < r->o->min ? r->o->min : r->o->max);
 		return;
 	}
 	wrong = must_be(value);
@@ -327,9 +175,22 @@ static bool parse_seconds(const char *value, uint64_t *ret)
 	return parse_number(value, ret, &rest) && *rest == '\0';
 }
 
+/* A bound as people would write it. */
+static const char *show_bound(uint64_t n, bool is_size, char text[NUMBER_BYTES])
+{
+	static const char *const units[] = {"", " KiB", " MiB", " GiB"};
+	size_t unit = 0;
+
+	for (; is_size && n > 0 && n % 1024 == 0 && unit + 1 < ARRAY_LEN(units); unit++)
+		n /= 1024;
+	(void)snprintf(text, NUMBER_BYTES, "%" PRIu64 "%s", n, units[unit]);
+	return text;
+}
+
 static void read_number(const struct reading *r, const char *value, uint64_t *ret,
 			bool (*parse)(const char *, uint64_t *))
 {
+	char min[NUMBER_BYTES], max[NUMBER_BYTES];
 	uint64_t n = 0;
 	bool good;
 
@@ -341,10 +202,12 @@ static void read_number(const struct reading *r, const char *value, uint64_t *re
 	if (good)
 		*ret = n;
 	else
-		find(r->report, CONFIG_BAD,
-		     "%s: must be a whole number%s from %" PRIu64 " to %" PRIu64 "%s", r->o->name,
+		find(r->report, CONFIG_BAD, "%s: must be a whole number%s from %s to %s%s",
+		     r->o->name,
 		     parse == parse_size ? " of bytes, or of KiB, MiB or GiB," : " of seconds",
-		     r->o->min, r->o->max, r->o->flags & CONFIG_ZERO_TOO ? ", or 0" : "");
+		     show_bound(r->o->min, parse == parse_size, min),
+		     show_bound(r->o->max, parse == parse_size, max),
+		     r->o->flags & CONFIG_ZERO_TOO ? ", or 0" : "");
 }
 
 #define READ_text(r, value, ret) read_text(r, value, ret, must_be_text)
@@ -384,8 +247,13 @@ static void find_unknown(struct config_report *report, char *const *env)
 		/* Only what a name is made of: what follows may be anything. */
 		len = PREFIX_LEN +
 		      strspn(env[i] + PREFIX_LEN, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
-		find(report, CONFIG_UNKNOWN, "%.*s: is no option; `flytrail help` lists them",
-		     (int)(len > NAME_SHOWN_MAX ? NAME_SHOWN_MAX : len), env[i]);
+		if (is_option(env[i] + PREFIX_LEN, len - PREFIX_LEN))
+			find(report, CONFIG_UNKNOWN, "%.*s: is no option; %.*s is", (int)len,
+			     env[i], (int)(len - PREFIX_LEN), env[i] + PREFIX_LEN);
+		else
+			find(report, CONFIG_UNKNOWN,
+			     "%.*s: is no option; `flytrail help` lists them",
+			     (int)(len > NAME_SHOWN_MAX ? NAME_SHOWN_MAX : len), env[i]);
 	}
 }
 
@@ -417,6 +285,10 @@ void config_read(struct config *ret, struct config_report *ret_report, char *con
 #undef OPTION
 	derive_nats_url(ret);
 	find_unknown(ret_report, env);
+	if (!subject_is_flys(ret->subject))
+		find(ret_report, CONFIG_WARNING,
+		     "SUBJECT: matches no line of Fly's, whose subjects are "
+		     "logs.<app>.<region>.<machine>: nothing may ever come");
 	if (lookup(env, "QUEUE") != NULL)
 		find(ret_report, CONFIG_WARNING,
 		     "QUEUE: is not honoured, because a running fly-log-shipper in the same queue "
@@ -457,7 +329,7 @@ void config_require(const struct config *c, unsigned for_flags, struct config_re
 
 		/* A bad value was told already; it left the option unset. */
 		if ((o->flags & for_flags) && !is_set(c, i) && !config_is_bad(report, o->name))
-			find(report, CONFIG_BAD, "%s: is not set: %s", o->name, o->doc);
+			find(report, CONFIG_BAD, "%s: is not set (%s)", o->name, o->doc);
 	}
 	if (!(for_flags & CONFIG_FOR_MIGRATE) && c->admin_database_url[0] != '\0')
 		find(report, CONFIG_WARNING,

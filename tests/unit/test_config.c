@@ -147,6 +147,44 @@ static void an_address_that_cannot_be_one_is_refused(void **state)
 	}
 }
 
+static void a_subject_that_fly_never_uses_is_a_warning(void **state)
+{
+	static const char *const good[] = {"SUBJECT=logs.>",     "SUBJECT=>",
+					   "SUBJECT=*.web-1.>",  "SUBJECT=logs.web-1.*.*",
+					   "SUBJECT=logs.*.*.>", "SUBJECT=logs.web-1.ams.0e28"};
+	static const char *const odd[] = {"SUBJECT=logs", "SUBJECT=log.>", "SUBJECT=logs.web-1",
+					  "SUBJECT=logs.a.b.c.>", "SUBJECT=*"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		READ(good[i]);
+		assert_int_equal(report.count, 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+		READ(odd[i]);
+		assert_int_equal(report.count, 1);
+		assert_true(found(CONFIG_WARNING, "SUBJECT: "));
+		assert_string_equal(c.subject, strchr(odd[i], '=') + 1);
+	}
+}
+
+static void findings_say_what_to_write_instead(void **state)
+{
+	(void)state;
+	READ("FLYTRAIL_ORG=a", "FLYTRAIL_ORGS=a", "FLYTRAIL_SPOOL_MAX_BYTES=1",
+	     "FLY_REGION=aaaaaaaaaaaaaaaaa", "FLYTRAIL_SPOOL_DIR=/data/spool ");
+	assert_true(found(CONFIG_UNKNOWN, "FLYTRAIL_ORG: is no option; ORG is"));
+	assert_true(
+		found(CONFIG_UNKNOWN, "FLYTRAIL_ORGS: is no option; `flytrail help` lists them"));
+	assert_true(found(CONFIG_BAD,
+			  "FLYTRAIL_SPOOL_MAX_BYTES: must be a whole number of bytes, or of KiB, "
+			  "MiB or GiB, from 64 MiB to 16384 GiB, or 0"));
+	assert_true(found(CONFIG_BAD, "FLY_REGION: has 17 bytes; must have at most 16"));
+	assert_true(found(CONFIG_BAD, "FLYTRAIL_SPOOL_DIR: must not end with a blank"));
+	config_require(&c, CONFIG_FOR_NATS, &report);
+	assert_true(found(CONFIG_BAD, "ORG: is not set (slug of the organisation: "));
+}
+
 static void a_subject_has_natss_form(void **state)
 {
 	static const char *const good[] = {"SUBJECT=logs.>", "SUBJECT=>", "SUBJECT=logs.web-1.*.*",
@@ -475,6 +513,8 @@ int main(void)
 		cmocka_unit_test(credentials_in_the_address_are_refused),
 		cmocka_unit_test(an_address_that_cannot_be_one_is_refused),
 		cmocka_unit_test(a_subject_has_natss_form),
+		cmocka_unit_test(a_subject_that_fly_never_uses_is_a_warning),
+		cmocka_unit_test(findings_say_what_to_write_instead),
 		cmocka_unit_test(a_scheme_in_front_of_the_token_is_taken_off),
 		cmocka_unit_test(credentials_may_not_break_out_of_the_protocol),
 		cmocka_unit_test(sizes_have_units_and_bounds),
