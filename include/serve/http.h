@@ -30,6 +30,8 @@ struct http;
 /* listen_address is an `address` of base/config.h; [::] takes IPv4 as well. */
 NODISCARD enum err_kind http_start(struct http **ret, const char *listen_address,
 				   struct status *status, struct err *err);
+/* Whether it could be listened on now; *ret_taken: not, because somebody does. */
+NODISCARD enum err_kind http_try(const char *listen_address, bool *ret_taken, struct err *err);
 void http_stop(struct http *h); /* NULL is fine */
 
 const char *http_library_version(void); /* of libmicrohttpd */

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/time.h"
 #include "run/consumer.h"
+#include "serve/http.h"
 #include "source/nats.h"
 #include "store/inspect.h"
 #include "store/migrate.h"
@@ -276,6 +277,26 @@ static void check_postgres(struct doctor *d)
 	check_clock(d, in);
 }
 
+/* ---- the port ---- */
+
+static void check_listen(struct doctor *d)
+{
+	const char *address = d->config.listen;
+	struct err err = {0};
+	bool taken;
+
+	if (!http_try(address, &taken, &err))
+		tell(d, OK, "listen: %s is free for /ready and /health", address);
+	else if (taken)
+		tell(d, WARN,
+		     "listen: %s is taken; that is as it should be if flytrail runs already, else "
+		     "choose another FLYTRAIL_LISTEN",
+		     address);
+	else
+		tell(d, FAIL, "listen: %s; name an address of this machine, or [::] for all",
+		     err.text);
+}
+
 /* ---- the spool ---- */
 
 /* The folder itself, or the nearest one above it that there is. */
@@ -359,8 +380,9 @@ static void check_stream(struct doctor *d)
 		     "%" PRIu64 ": %s",
 		     uuid, now.end_seq, in->stream_cursor, advice);
 	else if (d->store_inspected && in->can_add && now.end_known)
-		tell(d, OK, "spool: stream %s, of whose %" PRIu64 " records Postgres has %" PRIu64,
-		     uuid, now.end_seq, in->stream_cursor);
+		tell(d, OK,
+		     "spool: stream %s, of which Postgres has %" PRIu64 " of %" PRIu64 " records",
+		     uuid, in->stream_cursor, now.end_seq);
 }
 
 static void check_spool(struct doctor *d)
@@ -426,6 +448,7 @@ static void check_what_can_be(struct doctor *d)
 	} checks[] = {
 		{"nats", check_nats, {"ORG", "ACCESS_TOKEN", "NATS_URL", "NETWORK", "SUBJECT"}},
 		{"postgres", check_postgres, {"FLYTRAIL_DATABASE_URL"}},
+		{"listen", check_listen, {"FLYTRAIL_LISTEN"}},
 		{"spool", check_spool, {"FLYTRAIL_SPOOL_DIR"}},
 	};
 

@@ -147,7 +147,7 @@ static enum err_kind split_address(const char *address, char host[HOST_BYTES],
 }
 
 static enum err_kind listen_on(int *ret_fd, const struct addrinfo *a, const char *address,
-			       struct err *err)
+			       bool *ret_taken, struct err *err)
 {
 	int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int on = 1;
@@ -161,13 +161,14 @@ static enum err_kind listen_on(int *ret_fd, const struct addrinfo *a, const char
 		*ret_fd = fd;
 		return ERR_NONE;
 	}
-	err_errno(err, ERR_CONFIG, "cannot listen on %s; choose another FLYTRAIL_LISTEN", address);
+	*ret_taken = errno == EADDRINUSE;
+	err_errno(err, ERR_CONFIG, "FLYTRAIL_LISTEN: cannot listen on %s", address);
 	if (fd >= 0)
 		(void)close(fd);
 	return ERR_CONFIG;
 }
 
-static enum err_kind listen_at(int *ret_fd, const char *address, struct err *err)
+static enum err_kind listen_at(int *ret_fd, const char *address, bool *ret_taken, struct err *err)
 {
 	const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
 				       .ai_socktype = SOCK_STREAM};
@@ -181,7 +182,7 @@ static enum err_kind listen_at(int *ret_fd, const char *address, struct err *err
 	if (getaddrinfo(host, port, &hints, &found) != 0)
 		return err_set(err, ERR_CONFIG, "%s is no numeric address; correct FLYTRAIL_LISTEN",
 			       address);
-	rc = listen_on(ret_fd, found, address, err);
+	rc = listen_on(ret_fd, found, address, ret_taken, err);
 	freeaddrinfo(found);
 	return rc;
 }
@@ -191,12 +192,13 @@ enum err_kind http_start(struct http **ret, const char *listen_address, struct s
 {
 	struct http *h = calloc(1, sizeof(*h));
 	enum err_kind rc;
+	bool taken;
 	int fd = -1;
 
 	if (h == NULL)
 		return err_set(err, ERR_FATAL, "out of memory for the HTTP server");
 	h->status = status;
-	rc = listen_at(&fd, listen_address, err);
+	rc = listen_at(&fd, listen_address, &taken, err);
 	if (rc)
 		goto out;
 	h->daemon = MHD_start_daemon(
@@ -217,6 +219,18 @@ out:
 	if (fd >= 0)
 		(void)close(fd);
 	free(h);
+	return rc;
+}
+
+enum err_kind http_try(const char *listen_address, bool *ret_taken, struct err *err)
+{
+	enum err_kind rc;
+	int fd = -1;
+
+	*ret_taken = false;
+	rc = listen_at(&fd, listen_address, ret_taken, err);
+	if (!rc)
+		(void)close(fd);
 	return rc;
 }
 
