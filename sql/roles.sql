@@ -46,6 +46,13 @@ BEGIN
 			EXECUTE format('GRANT %I TO CURRENT_USER', owner_role);
 			PERFORM set_config('role', owner_role, true);
 		EXCEPTION WHEN insufficient_privilege THEN
+			-- One who runs with the trail must not be made its owner.
+			IF current_user IN (current_setting('flytrail.writer_role'), current_setting('flytrail.reader_role'),
+				current_setting('flytrail.line_reader_role')) THEN
+				RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format(
+					'%I is one of the roles that use the trail: let FLYTRAIL_ADMIN_DATABASE_URL name one that may act as %I',
+					current_user, owner_role);
+			END IF;
 			RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format(
 				'role %I exists and %I may not act as it: let a superuser GRANT %I TO %I, or name another one in FLYTRAIL_OWNER_ROLE',
 				owner_role, current_user, owner_role, current_user);

@@ -288,7 +288,7 @@ void config_read(struct config *ret, struct config_report *ret_report, char *con
 	if (!subject_is_flys(ret->subject))
 		find(ret_report, CONFIG_WARNING,
 		     "SUBJECT: matches no line of Fly's, whose subjects are "
-		     "logs.<app>.<region>.<machine>: nothing may ever come");
+		     "logs.<app>.<region>.<machine>; nothing is likely to come");
 	if (lookup(env, "QUEUE") != NULL)
 		find(ret_report, CONFIG_WARNING,
 		     "QUEUE: is not honoured, because a running fly-log-shipper in the same queue "

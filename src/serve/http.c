@@ -102,7 +102,7 @@ static void forget(struct http *h, int fd)
 }
 
 /*
- * The library has a limit, at which it lets everybody wait, and one an address, at which it hangs
+ * The library has a limit, at which all wait, and one for each address, at which it hangs
  * up on the newest. A check is the newest, and is answered at once; so the oldest has to go.
  */
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,

@@ -200,6 +200,8 @@ enum err_kind migrate(const struct migrate_options *options, struct migrate_resu
 	enum err_kind rc;
 
 	rc = session_open(&s, &connection, err);
+	if (rc && !strstr(err->text, connection.url_name))
+		(void)err_wrap(err, "%s", connection.url_name);
 	if (!rc)
 		rc = apply_always(s, options, roles_sql, &result.version, err);
 	if (!rc)

@@ -100,6 +100,7 @@ class Migrating(Server):
         status, said = migrate(f"postgres://postgres@127.0.0.1:{lab.free_port()}/postgres")
         self.assertEqual(status, 1)
         self.assertIn("refused", said)
+        self.assertEqual(said.count("FLYTRAIL_ADMIN_DATABASE_URL"), 1)
 
     def test_no_url_is_bad_configuration(self):
         status, said = migrate("")
@@ -127,6 +128,15 @@ class Migrating(Server):
             self.assertEqual(self.pg.psql(self.ACL.format(f"other_{kind}"), database=name), first)
             self.assertGreater(len(first), 9)
         self.pg.psql("CREATE TEMPORARY TABLE staged (LIKE flytrail.events)", "other_writer", name)
+
+    def test_the_writers_url_in_the_administrators_place_is_not_helped_to_more_rights(self):
+        name = self.fresh("mixed_up")
+        self.assertEqual(migrate(self.pg.url(database=name))[0], 0)
+        status, said = migrate(self.pg.url("flytrail_writer", name))
+        self.assertEqual(status, 1)
+        self.assertIn("flytrail_writer is one of the roles that use the trail: let "
+                      "FLYTRAIL_ADMIN_DATABASE_URL name one that may act as flytrail_owner", said)
+        self.assertNotIn("GRANT", said)
 
     def test_another_owner_than_the_first_is_refused(self):
         name = self.fresh("another_owner")
