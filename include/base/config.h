@@ -12,17 +12,19 @@
  *	struct config_report report;
  *	config_read(&c, &report, environ);
  *	config_require(&c, CONFIG_FOR_NATS | CONFIG_FOR_STORE, &report);
+ *	...config_add_bad(&report, "FLYTRAIL_DATABASE_URL", "cannot be read"), if need be
  *	config_wipe(environ);
  *	if (report.bad_count > 0) ...
  *
  * Types: text     anything without control characters
  *        plain    printable ASCII without quotes, backslash and blanks
  *        token    as plain; `FlyV1 ` and `Bearer ` in front are taken off
- *        nats     nats://HOST:PORT, without credentials
- *        network  hexadecimal groups with colons
+ *        nats     nats://HOST:PORT or nats://[ADDRESS]:PORT, without credentials
+ *        subject  a NATS subject: parts between dots; * is one part, > all that follow
+ *        network  the first groups of an IPv6 address: with ::3 behind it is one
  *        role     a Postgres name: a-z, 0-9 and _, not beginning with a digit
  *        folder   an absolute path
- *        address  HOST:PORT, or [ADDRESS]:PORT
+ *        address  ADDRESS:PORT, or [ADDRESS]:PORT for IPv6
  *        size     bytes, or a number with KiB, MiB or GiB
  *        seconds  a whole number
  *
@@ -52,6 +54,7 @@ enum config_flag {
 #define CONFIG_C_TYPE_plain const char *
 #define CONFIG_C_TYPE_token const char *
 #define CONFIG_C_TYPE_nats const char *
+#define CONFIG_C_TYPE_subject const char *
 #define CONFIG_C_TYPE_network const char *
 #define CONFIG_C_TYPE_role const char *
 #define CONFIG_C_TYPE_folder const char *
@@ -96,6 +99,12 @@ void config_read(struct config *ret, struct config_report *ret_report, char *con
  * not set, and a CONFIG_WARNING for the admin's URL where it is not needed.
  */
 void config_require(const struct config *c, unsigned for_flags, struct config_report *report);
+
+/* Adds a CONFIG_BAD about an option's value, that somebody else had to look at: "NAME: wrong". */
+void config_add_bad(struct config_report *report, const char *name, const char *wrong);
+
+/* Whether the option of this name has a value that cannot be used, or needs one. */
+bool config_is_bad(const struct config_report *report, const char *name);
 
 /* Overwrites the secrets in the environment's own memory, then takes their names away. */
 void config_wipe(char *const *env);

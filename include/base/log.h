@@ -13,7 +13,8 @@
  *
  * Repeats: the same event with the same "error" is printed at most once in
  * LOG_REPEAT_SECONDS, with the count of those held back in "repeated"; of one
- * event LOG_CAUSES_MAX errors at most. An info is printed once more when a warn
+ * event LOG_CAUSES_MAX errors at most: lines about further ones are counted in
+ * "others" of the event's next line. An info is printed once more when a warn
  * or an error was printed since: that trouble is over has to be told.
  * Threads: any; one lock, one write(2) a line.
  * Limits:  LOG_FIELDS_MAX fields, LOG_LINE_BYTES_MAX bytes.
@@ -23,7 +24,7 @@
 
 enum {
 	LOG_REPEAT_SECONDS = 60,
-	LOG_CAUSES_MAX = 4,
+	LOG_CAUSES_MAX = 32,
 	LOG_FIELDS_MAX = 12,
 	LOG_LINE_BYTES_MAX = 2048
 };
@@ -56,6 +57,12 @@ void log_write(enum log_level level, enum log_event event, const struct log_fiel
 #define log_info(event, ...) log_at(LOG_INFO, event, __VA_ARGS__)
 #define log_warn(event, ...) log_at(LOG_WARN, event, __VA_ARGS__)
 #define log_error(event, ...) log_at(LOG_ERROR, event, __VA_ARGS__)
+
+/*
+ * For a terminal alone: text that stays below the log, in place of the one
+ * before; "" takes it away.
+ */
+void log_progress(const char *text);
 
 const char *log_event_name(enum log_event event);
 

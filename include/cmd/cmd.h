@@ -28,13 +28,11 @@ int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 
 /*
- * For commands that a person calls: reads the configuration, takes the secrets
- * out of the environment, and prints what is wrong on stderr, all at once, a
- * line each. Returns the report's verdict: CMD_OK, or CMD_USAGE for bad values
- * and unknown names. (`doctor` tells its findings as lines of its own; `run`
- * logs them, and lets unknown names pass.)
+ * Reads the configuration and all that is wrong with it, with the form of the
+ * connection strings, and takes the secrets out of the environment. What a bad
+ * value or an unknown name leads to is the command's to decide.
  */
-NODISCARD int cmd_read_config(struct config *ret, unsigned for_flags);
+void cmd_read_config(struct config *ret, unsigned for_flags, struct config_report *ret_report);
 
 /* Prints the findings, a line each: "bad: ...", "unknown: ...", "warning: ...". */
 void cmd_print_report(FILE *out, const struct config_report *report);

@@ -37,6 +37,9 @@
 #include "run/trail.h"
 #include "spool/spool.h"
 
+/* Lies in the spool's folder when Postgres was seen to have records that are not of it. */
+#define CONSUMER_FOREIGN_NAME "store-foreign"
+
 enum {
 	CONSUMER_PARKED_MS = 60 * 1000,
 	CONSUMER_GATHER_MS = 1000, /* after a batch's first record, unless it is full before */

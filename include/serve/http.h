@@ -9,9 +9,10 @@
  *
  * Ownership: http_stop() frees; status must live until then.
  * Threads:   libmicrohttpd's own, one.
- * Limits:    HTTP_CONNECTIONS_MAX at once, HTTP_CONNECTIONS_PER_ADDRESS_MAX from
- *            one address, HTTP_IDLE_SECONDS without a byte, HTTP_REQUEST_BYTES_MAX
- *            for a request's head.
+ * Limits:    HTTP_CONNECTIONS_HELD, past which the oldest is hung up on, so that a
+ *            check gets through whatever else hangs on; HTTP_CONNECTIONS_MAX wait
+ *            at once for that; HTTP_IDLE_SECONDS without a byte,
+ *            HTTP_REQUEST_BYTES_MAX for a request's head.
  * Errors:    ERR_CONFIG when the address cannot be listened on.
  */
 
@@ -19,8 +20,8 @@
 
 enum {
 	HTTP_CONNECTIONS_MAX = 64,
-	HTTP_CONNECTIONS_PER_ADDRESS_MAX = 16,
-	HTTP_IDLE_SECONDS = 10,
+	HTTP_CONNECTIONS_HELD = 32,
+	HTTP_IDLE_SECONDS = 3,
 	HTTP_REQUEST_BYTES_MAX = 16 * 1024,
 };
 
@@ -29,6 +30,8 @@ struct http;
 /* listen_address is an `address` of base/config.h; [::] takes IPv4 as well. */
 NODISCARD enum err_kind http_start(struct http **ret, const char *listen_address,
 				   struct status *status, struct err *err);
+/* Whether it could be listened on now; *ret_taken: not, because somebody does. */
+NODISCARD enum err_kind http_try(const char *listen_address, bool *ret_taken, struct err *err);
 void http_stop(struct http *h); /* NULL is fine */
 
 const char *http_library_version(void); /* of libmicrohttpd */

@@ -122,6 +122,9 @@ struct spool {
 /* recover.c: finds or makes the stream, the segments and their end. */
 NODISCARD enum err_kind recover_spool(struct spool *s, struct err *err);
 
+/* recover.c: the same for a folder that is only looked at; s is one that nobody opened. */
+NODISCARD enum err_kind recover_look(struct spool *s, struct spool_look *ret, struct err *err);
+
 /* commit.c: drops what is in the way and prepares `next`; a full disk is not an error. */
 NODISCARD enum err_kind commit_upkeep(struct spool *s, struct err *err);
 

@@ -83,6 +83,17 @@ void spool_close(struct spool *s); /* commits nothing: what is not accepted is l
 struct spool_stream spool_stream(const struct spool *s);
 void spool_stats(struct spool *s, struct spool_stats *ret);
 
+/* What lies in a folder that this process has not opened, and another one may have. */
+struct spool_look {
+	bool found; /* there is a spool */
+	struct spool_stream stream;
+	bool end_known;   /* false: what the newest segment holds cannot be told */
+	uint64_t end_seq; /* as spool_open() would find accepted_seq */
+};
+
+/* Changes nothing. ERR_CORRUPT: there is something, and it is no spool's. */
+NODISCARD enum err_kind spool_look(const char *folder, struct spool_look *ret, struct err *err);
+
 /* A fact about flytrail itself may use the reserve. */
 enum spool_use { SPOOL_ORDINARY, SPOOL_TRAIL };
 

@@ -11,7 +11,7 @@
  * Errors:  the session's (store/session.h); a server that takes no writes is one.
  */
 
-#include "base/err.h"
+#include "spool/spool.h"
 
 enum { INSPECT_WAIT_SECONDS = 5, INSPECT_NAME_BYTES = 64 };
 
@@ -20,6 +20,7 @@ struct inspection {
 	char role[INSPECT_NAME_BYTES];
 
 	int schema_version; /* 0: no schema `flytrail` that the role may see */
+	bool is_hidden;     /* there is one, and the role may not even read its version */
 	int oldest_binary;  /* a binary that knows a smaller schema may not use this one */
 	bool can_add;       /* INSERT on what `run` writes, and it may move its cursor */
 
@@ -29,11 +30,16 @@ struct inspection {
 	int tables_changeable; /* tables and partitions of the trail that it may UPDATE, DELETE,
 				  TRUNCATE */
 
+	bool has_stream; /* Postgres knows the spool that was asked about */
+	uint64_t stream_epoch, stream_cursor;
+
 	int64_t clock_ahead_ns; /* the server's clock minus ours; exact to round_trip_ns */
 	int64_t round_trip_ns;
 };
 
-NODISCARD enum err_kind store_inspect(struct inspection *ret, const char *url, struct err *err);
+/* stream may be NULL: none is asked about. */
+NODISCARD enum err_kind store_inspect(struct inspection *ret, const char *url,
+				      const struct spool_stream *stream, struct err *err);
 
 int store_library_version(void); /* of libpq: 150006 is 15.6 */
 

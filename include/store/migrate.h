@@ -4,9 +4,12 @@
 /*
  * migrate: brings a database to this binary's schema.
  *
- * The files of sql/ are built into the binary, numbered and forward-only. Each
- * runs in a transaction of its own under pg_advisory_xact_lock, and records
- * itself with the oldest binary that can live with it.
+ * The files of sql/ are built into the binary. Migrations are numbered and
+ * forward-only. Each runs in a transaction of its own under
+ * pg_advisory_xact_lock, and records itself with the oldest binary that can
+ * live with it. roles.sql runs before them and rights.sql after them, every
+ * time: roles may be named anew. A database that is newer than this binary is
+ * left as it is.
  *
  * Threads: one.
  * Errors:  ERR_CONFIG with the server's own words, ERR_RETRY when it is away.
@@ -32,7 +35,12 @@ struct migrate_options {
 	void (*progress)(int number, const char *name);
 };
 
-NODISCARD enum err_kind migrate(const struct migrate_options *options, int *ret_applied,
+struct migrate_result {
+	int version; /* of the database now; larger than migrate_newest(): nothing was done */
+	int applied;
+};
+
+NODISCARD enum err_kind migrate(const struct migrate_options *options, struct migrate_result *ret,
 				struct err *err);
 
 #endif

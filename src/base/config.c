@@ -1,5 +1,7 @@
 #include "base/config.h"
 
+#include "base/config_check.h"
+
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -12,6 +14,7 @@
 #define ROOM_plain ROOM_text
 #define ROOM_token ROOM_text
 #define ROOM_nats ROOM_text
+#define ROOM_subject ROOM_text
 #define ROOM_network ROOM_text
 #define ROOM_role ROOM_text
 #define ROOM_folder ROOM_text
@@ -35,7 +38,7 @@ static const struct config_option options[] = {
 };
 
 static const char prefix[] = "FLYTRAIL_";
-enum { PREFIX_LEN = sizeof(prefix) - 1 };
+enum { PREFIX_LEN = sizeof(prefix) - 1, NUMBER_BYTES = 32 };
 
 /* ---- findings ---- */
 
@@ -60,97 +63,6 @@ static void find(struct config_report *report, enum config_finding_kind kind, co
 	if (vsnprintf(f->text, sizeof(f->text), fmt, args) < 0)
 		f->text[0] = '\0';
 	va_end(args);
-}
-
-/* ---- checks, one a type of text: NULL, or what the value must be ---- */
-
-static const char *must_be_text(const char *value)
-{
-	for (const char *p = value; *p != '\0'; p++)
-		if (iscntrl((unsigned char)*p))
-			return "has a control character, perhaps a line break at its end";
-	return NULL;
-}
-
-/* nats.c puts these into JSON of its own without escaping. */
-static const char *must_be_plain(const char *value)
-{
-	for (const char *p = value; *p != '\0'; p++)
-		if (!isgraph((unsigned char)*p) || *p == '"' || *p == '\\' || *p == '\'')
-			return "must be printable ASCII without blanks, quotes and backslashes";
-	return NULL;
-}
-
-static const char *must_be_token(const char *value)
-{
-	return must_be_plain(value);
-}
-
-static const char *must_be_network(const char *value)
-{
-	for (const char *p = value; *p != '\0'; p++)
-		if (!isxdigit((unsigned char)*p) && *p != ':')
-			return "must be the first groups of an IPv6 address, like fdaa or fdaa:0:1";
-	return NULL;
-}
-
-static const char *must_be_role(const char *value)
-{
-	for (const char *p = value; *p != '\0'; p++)
-		if (!islower((unsigned char)*p) && *p != '_' &&
-		    (p == value || !isdigit((unsigned char)*p)))
-			return "must be a name of a-z, 0-9 and _, not beginning with a digit";
-	return NULL;
-}
-
-static const char *must_be_folder(const char *value)
-{
-	return value[0] == '/' ? must_be_text(value) : "must be an absolute path";
-}
-
-static bool port_is_good(const char *text)
-{
-	enum { PORT_DIGITS_MAX = 5, PORT_MAX = 65535 };
-	size_t len = strspn(text, "0123456789");
-	unsigned long port = strtoul(text, NULL, 10);
-
-	return len > 0 && len <= PORT_DIGITS_MAX && text[len] == '\0' && port > 0 &&
-	       port <= PORT_MAX;
-}
-
-static const char *must_be_address(const char *value)
-{
-	const char *colon = strrchr(value, ':');
-	const char *host_end = colon;
-	const char *host = value;
-	const char *allowed = "0123456789.";
-
-	if (colon == NULL || !port_is_good(colon + 1))
-		return "must be HOST:PORT, like [::]:8080 or 127.0.0.1:8080";
-	if (value[0] == '[') {
-		if (host_end[-1] != ']')
-			return "must be [ADDRESS]:PORT, like [::]:8080";
-		host++;
-		host_end--;
-		allowed = "0123456789abcdefABCDEF:.";
-	}
-	if (host == host_end || strspn(host, allowed) < (size_t)(host_end - host))
-		return "must have a numeric address before the port, like [::]:8080";
-	return NULL;
-}
-
-static const char *must_be_nats(const char *value)
-{
-	static const char scheme[] = "nats://";
-	const char *host = value + sizeof(scheme) - 1;
-
-	if (strncmp(value, scheme, sizeof(scheme) - 1) != 0 || *host == '\0')
-		return "must be nats://HOST:PORT";
-	if (strchr(host, '@') != NULL)
-		return "must not hold credentials; set ORG and ACCESS_TOKEN instead";
-	if (strpbrk(host, "/?#,") != NULL)
-		return "must be one address, nats://HOST:PORT and nothing behind it";
-	return must_be_plain(value);
 }
 
 /* ---- values ---- */
@@ -193,9 +105,9 @@ static void read_text(const struct reading *r, const char *value, const char **r
 	if (value == NULL)
 		return;
 	if (len < r->o->min || len > r->o->max) {
-		find(r->report, CONFIG_BAD,
-		     "%s: has %zu bytes; must have from %" PRIu64 " to %" PRIu64, r->o->name, len,
-		     r->o->min, r->o->max);
+		find(r->report, CONFIG_BAD, "%s: has %zu bytes; must have at %s %" PRIu64,
+		     r->o->name, len, len < r->o->min ? "least" : "most",
+		     len < r->o->min ? r->o->min : r->o->max);
 		return;
 	}
 	wrong = must_be(value);
@@ -263,9 +175,22 @@ static bool parse_seconds(const char *value, uint64_t *ret)
 	return parse_number(value, ret, &rest) && *rest == '\0';
 }
 
+/* A bound as people would write it. */
+static const char *show_bound(uint64_t n, bool is_size, char text[NUMBER_BYTES])
+{
+	static const char *const units[] = {"", " KiB", " MiB", " GiB"};
+	size_t unit = 0;
+
+	for (; is_size && n > 0 && n % 1024 == 0 && unit + 1 < ARRAY_LEN(units); unit++)
+		n /= 1024;
+	(void)snprintf(text, NUMBER_BYTES, "%" PRIu64 "%s", n, units[unit]);
+	return text;
+}
+
 static void read_number(const struct reading *r, const char *value, uint64_t *ret,
 			bool (*parse)(const char *, uint64_t *))
 {
+	char min[NUMBER_BYTES], max[NUMBER_BYTES];
 	uint64_t n = 0;
 	bool good;
 
@@ -277,10 +202,12 @@ static void read_number(const struct reading *r, const char *value, uint64_t *re
 	if (good)
 		*ret = n;
 	else
-		find(r->report, CONFIG_BAD,
-		     "%s: must be a whole number%s from %" PRIu64 " to %" PRIu64 "%s", r->o->name,
+		find(r->report, CONFIG_BAD, "%s: must be a whole number%s from %s to %s%s",
+		     r->o->name,
 		     parse == parse_size ? " of bytes, or of KiB, MiB or GiB," : " of seconds",
-		     r->o->min, r->o->max, r->o->flags & CONFIG_ZERO_TOO ? ", or 0" : "");
+		     show_bound(r->o->min, parse == parse_size, min),
+		     show_bound(r->o->max, parse == parse_size, max),
+		     r->o->flags & CONFIG_ZERO_TOO ? ", or 0" : "");
 }
 
 #define READ_text(r, value, ret) read_text(r, value, ret, must_be_text)
@@ -288,6 +215,7 @@ static void read_number(const struct reading *r, const char *value, uint64_t *re
 #define READ_token(r, value, ret) \
 	read_text(r, (value) == NULL ? NULL : without_scheme(value), ret, must_be_token)
 #define READ_nats(r, value, ret) read_text(r, value, ret, must_be_nats)
+#define READ_subject(r, value, ret) read_text(r, value, ret, must_be_subject)
 #define READ_network(r, value, ret) read_text(r, value, ret, must_be_network)
 #define READ_role(r, value, ret) read_text(r, value, ret, must_be_role)
 #define READ_folder(r, value, ret) read_text(r, value, ret, must_be_folder)
@@ -319,8 +247,13 @@ static void find_unknown(struct config_report *report, char *const *env)
 		/* Only what a name is made of: what follows may be anything. */
 		len = PREFIX_LEN +
 		      strspn(env[i] + PREFIX_LEN, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
-		find(report, CONFIG_UNKNOWN, "%.*s: is no option; `flytrail help` lists them",
-		     (int)(len > NAME_SHOWN_MAX ? NAME_SHOWN_MAX : len), env[i]);
+		if (is_option(env[i] + PREFIX_LEN, len - PREFIX_LEN))
+			find(report, CONFIG_UNKNOWN, "%.*s: is no option; %.*s is", (int)len,
+			     env[i], (int)(len - PREFIX_LEN), env[i] + PREFIX_LEN);
+		else
+			find(report, CONFIG_UNKNOWN,
+			     "%.*s: is no option; `flytrail help` lists them",
+			     (int)(len > NAME_SHOWN_MAX ? NAME_SHOWN_MAX : len), env[i]);
 	}
 }
 
@@ -352,6 +285,10 @@ void config_read(struct config *ret, struct config_report *ret_report, char *con
 #undef OPTION
 	derive_nats_url(ret);
 	find_unknown(ret_report, env);
+	if (!subject_is_flys(ret->subject))
+		find(ret_report, CONFIG_WARNING,
+		     "SUBJECT: matches no line of Fly's, whose subjects are "
+		     "logs.<app>.<region>.<machine>; nothing is likely to come");
 	if (lookup(env, "QUEUE") != NULL)
 		find(ret_report, CONFIG_WARNING,
 		     "QUEUE: is not honoured, because a running fly-log-shipper in the same queue "
@@ -366,21 +303,33 @@ static bool is_set(const struct config *c, size_t idx)
 	return config_value(c, idx, text)[0] != '\0';
 }
 
+void config_add_bad(struct config_report *report, const char *name, const char *wrong)
+{
+	find(report, CONFIG_BAD, "%s: %s", name, wrong);
+}
+
+bool config_is_bad(const struct config_report *report, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = 0; i < report->count; i++) {
+		const struct config_finding *f = &report->findings[i];
+
+		if (f->kind == CONFIG_BAD && strncmp(f->text, name, len) == 0 &&
+		    f->text[len] == ':')
+			return true;
+	}
+	return false;
+}
+
 void config_require(const struct config *c, unsigned for_flags, struct config_report *report)
 {
-	char name[CONFIG_FINDING_BYTES];
-
 	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-		bool told = false;
+		const struct config_option *o = &options[i];
 
-		if (!(options[i].flags & for_flags) || is_set(c, i))
-			continue;
 		/* A bad value was told already; it left the option unset. */
-		(void)snprintf(name, sizeof(name), "%s: ", options[i].name);
-		for (size_t f = 0; f < report->count && !told; f++)
-			told = strncmp(report->findings[f].text, name, strlen(name)) == 0;
-		if (!told)
-			find(report, CONFIG_BAD, "%sis not set: %s", name, options[i].doc);
+		if ((o->flags & for_flags) && !is_set(c, i) && !config_is_bad(report, o->name))
+			find(report, CONFIG_BAD, "%s: is not set (%s)", o->name, o->doc);
 	}
 	if (!(for_flags & CONFIG_FOR_MIGRATE) && c->admin_database_url[0] != '\0')
 		find(report, CONFIG_WARNING,
@@ -467,6 +416,7 @@ static void show_number(const uint64_t *value, unsigned flags, char *text)
 #define SHOW_plain show_text
 #define SHOW_token show_text
 #define SHOW_nats show_text
+#define SHOW_subject show_text
 #define SHOW_network show_text
 #define SHOW_role show_text
 #define SHOW_folder show_text

@@ -13,6 +13,8 @@ enum {
 	LINE_BODY_BYTES = LOG_LINE_BYTES_MAX - LINE_END_BYTES,
 };
 
+static const char clear_line[] = "\r\033[K";
+
 struct line {
 	char bytes[LOG_LINE_BYTES_MAX];
 	size_t len;
@@ -31,6 +33,8 @@ static struct {
 	struct lock lock;
 	/* guarded by lock */
 	struct repeat repeats[LOG_EVENT_COUNT][LOG_CAUSES_MAX];
+	uint64_t others[LOG_EVENT_COUNT]; /* held back, of causes that have no place any more */
+	bool progress_shown;
 	uint64_t troubles; /* warns and errors that were printed */
 } state = {
 	.lock = {.mutex = PTHREAD_MUTEX_INITIALIZER, .rank = LOCK_RANK_log},
@@ -113,8 +117,16 @@ static uint64_t cause_of(const struct log_field *fields, size_t count)
 	return hash;
 }
 
-/* The cause's own place, or else the one that was printed longest ago. */
-static struct repeat *find_repeat(enum log_event event, uint64_t cause)
+static bool is_over(const struct repeat *r, int64_t now_ns)
+{
+	return now_ns - r->printed_ns >= LOG_REPEAT_SECONDS * NS_PER_S;
+}
+
+/*
+ * The cause's own place, or an empty one, or that of the cause that was printed longest ago, if its
+ * time is over. NULL: as many causes as there are places were printed lately.
+ */
+static struct repeat *find_repeat(enum log_event event, uint64_t cause, int64_t now_ns)
 {
 	struct repeat *oldest = &state.repeats[event][0];
 
@@ -126,33 +138,53 @@ static struct repeat *find_repeat(enum log_event event, uint64_t cause)
 		if (r->printed_ns < oldest->printed_ns)
 			oldest = r;
 	}
-	return oldest;
+	return is_over(oldest, now_ns) ? oldest : NULL;
 }
 
-/* Whether this one is printed; *ret_repeated: how many were not since the last that was. */
+/* What was held back since the event was printed last. */
+struct held_back {
+	uint64_t repeated; /* of the same cause */
+	uint64_t others;
+};
+
+/* Whether this one is printed, and then what it has to tell of those that were not. */
 static bool is_due(enum log_level level, enum log_event event, uint64_t cause,
-		   uint64_t *ret_repeated)
+		   struct held_back *ret)
 {
 	int64_t now_ns = time_monotonic_ns();
 	struct repeat *r;
 	bool due;
 
 	lock_take(&state.lock);
-	r = find_repeat(event, cause);
-	due = !r->printed || now_ns - r->printed_ns >= LOG_REPEAT_SECONDS * NS_PER_S ||
-	      (level == LOG_INFO && r->troubles < state.troubles);
+	r = find_repeat(event, cause, now_ns);
+	due = r && (!r->printed || is_over(r, now_ns) ||
+		    (level == LOG_INFO && r->troubles < state.troubles));
 	if (due) {
-		*ret_repeated = r->held_back;
+		if (r->cause != cause) {
+			state.others[event] += r->held_back;
+			r->held_back = 0;
+		}
+		*ret = (struct held_back){.repeated = r->held_back, .others = state.others[event]};
+		state.others[event] = 0;
 		state.troubles += level != LOG_INFO;
 		*r = (struct repeat){.printed = true,
 				     .cause = cause,
 				     .printed_ns = now_ns,
 				     .troubles = state.troubles};
-	} else {
+	} else if (r) {
 		r->held_back++;
+	} else {
+		state.others[event]++;
 	}
 	lock_drop(&state.lock);
 	return due;
+}
+
+/* There is nobody to tell that stderr is gone. */
+static void put(const char *bytes, size_t len)
+{
+	if (write(STDERR_FILENO, bytes, len) < 0)
+		return;
 }
 
 void log_write(enum log_level level, enum log_event event, const struct log_field *fields,
@@ -160,26 +192,44 @@ void log_write(enum log_level level, enum log_event event, const struct log_fiel
 {
 	struct line line = {.len = 0};
 	char ts[TIME_TEXT_BYTES];
-	uint64_t repeated;
+	struct held_back held;
 	int len;
 
 	REQUIRE(event < LOG_EVENT_COUNT && count <= LOG_FIELDS_MAX);
-	if (!is_due(level, event, cause_of(fields, count), &repeated))
+	if (!is_due(level, event, cause_of(fields, count), &held))
 		return;
 	len = snprintf(line.bytes, sizeof(line.bytes),
 		       "{\"ts\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"",
 		       time_format(time_now_ns(), ts), level_name(level), log_event_name(event));
 	REQUIRE(len > 0 && len < LINE_BODY_BYTES);
 	line.len = (size_t)len;
-	if (repeated > 0)
-		add_field(&line, &LOG_NUMBER("repeated", repeated));
+	if (held.repeated > 0)
+		add_field(&line, &LOG_NUMBER("repeated", held.repeated));
+	if (held.others > 0)
+		add_field(&line, &LOG_NUMBER("others", held.others));
 	for (size_t i = 0; i < count; i++)
 		add_field(&line, &fields[i]);
 	line.bytes[line.len++] = '}';
 	line.bytes[line.len++] = '\n';
-	/* There is nobody to tell that stderr is gone. */
-	if (write(STDERR_FILENO, line.bytes, line.len) < 0)
-		return;
+	lock_take(&state.lock);
+	if (state.progress_shown)
+		put(clear_line, sizeof(clear_line) - 1);
+	state.progress_shown = false;
+	put(line.bytes, line.len);
+	lock_drop(&state.lock);
+}
+
+void log_progress(const char *text)
+{
+	struct line line = {.len = 0};
+
+	(void)add(&line, clear_line, sizeof(clear_line) - 1);
+	(void)add(&line, text, strlen(text));
+	lock_take(&state.lock);
+	if (text[0] != '\0' || state.progress_shown)
+		put(line.bytes, line.len);
+	state.progress_shown = text[0] != '\0';
+	lock_drop(&state.lock);
 }
 
 const char *log_event_name(enum log_event event)

@@ -6,15 +6,24 @@
  */
 
 #include "cmd/cmd.h"
+#include "base/log.h"
+#include "base/time.h"
 #include "model/ndjson.h"
 #include "source/lines.h"
 #include "stage/stages.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-enum { OUT_BYTES_MAX = 64 * 1024 * 1024, OUT_FLUSH_BYTES = 256 * 1024 };
+enum {
+	OUT_BYTES_MAX = 64 * 1024 * 1024,
+	OUT_FLUSH_BYTES = 256 * 1024,
+	PROGRESS_MS = 500,
+	PROGRESS_BYTES = 64,
+};
 
 struct classify_job {
 	struct cmd_input input;
@@ -24,6 +33,9 @@ struct classify_job {
 	struct record record;
 	struct buf out;
 	bool reader_gone; /* nobody reads our output any more */
+	bool progress;    /* somebody looks at stderr, and does not see the output */
+	uint64_t lines;
+	int64_t told_ns; /* on the monotonic clock */
 };
 
 static int usage(const char *command, const char *what, const char *argument)
@@ -96,6 +108,19 @@ static enum err_kind classify_batch(struct classify_job *job, struct err *err)
 	return rc;
 }
 
+static void show_progress(struct classify_job *job)
+{
+	int64_t now_ns = time_monotonic_ns();
+	char text[PROGRESS_BYTES];
+
+	job->lines += job->batch->count;
+	if (!job->progress || now_ns - job->told_ns < PROGRESS_MS * NS_PER_MS)
+		return;
+	job->told_ns = now_ns;
+	(void)snprintf(text, sizeof(text), "%" PRIu64 " lines classified", job->lines);
+	log_progress(text);
+}
+
 static enum err_kind classify_all(struct classify_job *job, struct err *err)
 {
 	struct stages_options options = {.app = span_text(job->input.app), .any_time = true};
@@ -112,7 +137,9 @@ static enum err_kind classify_all(struct classify_job *job, struct err *err)
 		last = job->batch->last;
 		if (rc == ERR_NONE)
 			rc = classify_batch(job, err);
+		show_progress(job);
 	}
+	log_progress("");
 	return rc;
 }
 
@@ -138,6 +165,8 @@ int cmd_classify(int argc, char **argv)
 		return CMD_FAILED;
 	}
 	buf_init(&job->out, OUT_BYTES_MAX);
+	job->progress = isatty(STDERR_FILENO) && !isatty(STDOUT_FILENO);
+	job->told_ns = time_monotonic_ns();
 	result = cmd_read_input(&job->input, argc, argv);
 	/* So that a reader that goes away is seen as EPIPE. */
 	if (result == CMD_OK && signal(SIGPIPE, SIG_IGN) != SIG_ERR &&

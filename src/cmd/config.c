@@ -1,5 +1,7 @@
 #include "cmd/cmd.h"
 
+#include "store/url.h"
+
 #include <string.h>
 #include <unistd.h>
 
@@ -19,20 +21,22 @@ void cmd_print_report(FILE *out, const struct config_report *report)
 		(void)fprintf(out, "and %zu more\n", total - report->count);
 }
 
-static int verdict(const struct config_report *report)
+static void check_url(struct config_report *report, const char *name, const char *url)
 {
-	return report->bad_count + report->unknown_count > 0 ? CMD_USAGE : CMD_OK;
+	struct err err;
+	int hosts;
+
+	if (url[0] != '\0' && url_check(url, &hosts, &err))
+		config_add_bad(report, name, err.text);
 }
 
-int cmd_read_config(struct config *ret, unsigned for_flags)
+void cmd_read_config(struct config *ret, unsigned for_flags, struct config_report *ret_report)
 {
-	struct config_report report;
-
-	config_read(ret, &report, environ);
-	config_require(ret, for_flags, &report);
+	config_read(ret, ret_report, environ);
+	config_require(ret, for_flags, ret_report);
+	check_url(ret_report, "FLYTRAIL_DATABASE_URL", ret->database_url);
+	check_url(ret_report, "FLYTRAIL_ADMIN_DATABASE_URL", ret->admin_database_url);
 	config_wipe(environ);
-	cmd_print_report(stderr, &report);
-	return verdict(&report);
 }
 
 bool cmd_takes_no_arguments(int argc, char **argv)
@@ -46,13 +50,14 @@ bool cmd_takes_no_arguments(int argc, char **argv)
 int cmd_config(int argc, char **argv)
 {
 	char text[CONFIG_VALUE_BYTES];
+	struct config_report report;
 	struct config c;
-	int status;
 
 	if (!cmd_takes_no_arguments(argc, argv))
 		return CMD_USAGE;
-	status = cmd_read_config(&c, CONFIG_FOR_NATS | CONFIG_FOR_STORE);
+	cmd_read_config(&c, CONFIG_FOR_NATS | CONFIG_FOR_STORE, &report);
+	cmd_print_report(stderr, &report);
 	for (size_t i = 0; i < config_option_count(); i++)
 		(void)printf("%s=%s\n", config_option(i)->name, config_value(&c, i, text));
-	return status;
+	return report.bad_count + report.unknown_count > 0 ? CMD_USAGE : CMD_OK;
 }

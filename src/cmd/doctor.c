@@ -4,6 +4,8 @@
 
 #include "base/file.h"
 #include "base/time.h"
+#include "run/consumer.h"
+#include "serve/http.h"
 #include "source/nats.h"
 #include "spool/segment.h"
 #include "store/inspect.h"
@@ -26,7 +28,11 @@ static const uint64_t SPOOL_FREE_BYTES_MIN = CONFIG_SPOOL_BYTES_MIN;
 enum verdict { OK, WARN, FAIL };
 
 struct doctor {
-	const struct config *config;
+	struct config config;
+	struct config_report report;
+	struct spool_look spool; /* before Postgres was asked about it */
+	struct inspection store;
+	bool store_inspected;
 	bool failed;
 };
 
@@ -93,7 +99,7 @@ static bool can_connect(const struct addrinfo *a, const char **ret_why)
 static bool check_route(struct doctor *d)
 {
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-	const char *url = d->config->nats_url;
+	const char *url = d->config.nats_url;
 	struct addrinfo *found = NULL;
 	char host[HOST_BYTES];
 	const char *port;
@@ -141,7 +147,7 @@ static bool await_connection(struct source *source, struct batch *batch, const c
 
 static void check_nats(struct doctor *d)
 {
-	const struct config *c = d->config;
+	const struct config *c = &d->config;
 	/* Never in the queue group: it would take lines from the replicas that run. */
 	const struct nats_options options = {.url = c->nats_url,
 					     .user = c->org,
@@ -171,10 +177,17 @@ out:
 
 /* ---- Postgres ---- */
 
+static const char WRITERS_ADVICE[] = "let FLYTRAIL_DATABASE_URL name the writer's role";
+
 static void check_schema(struct doctor *d, const struct inspection *in)
 {
 	struct err err = {0};
 
+	if (in->is_hidden) {
+		tell(d, FAIL, "rights: %s may not read the trail's tables; %s", in->role,
+		     WRITERS_ADVICE);
+		return;
+	}
 	if (in->schema_version == 0)
 		tell(d, FAIL,
 		     "schema: there is none that %s may see; run `flytrail migrate` with "
@@ -186,10 +199,7 @@ static void check_schema(struct doctor *d, const struct inspection *in)
 		tell(d, OK, "schema: %d, this binary's is %d", in->schema_version,
 		     migrate_newest());
 	if (in->schema_version > 0 && !in->can_add)
-		tell(d, FAIL,
-		     "rights: %s may not add to the trail; let FLYTRAIL_DATABASE_URL name the "
-		     "writer's role",
-		     in->role);
+		tell(d, FAIL, "rights: %s may not add to the trail; %s", in->role, WRITERS_ADVICE);
 }
 
 /* What a thief of the writer's URL could do to the trail. */
@@ -236,23 +246,56 @@ static void check_clock(struct doctor *d, const struct inspection *in)
 		     (int64_t)(llabs(skew_ms) + in->round_trip_ns / NS_PER_MS + 1));
 }
 
+/* Its name, for Postgres to be asked about; what is wrong with it is told later. */
+static void look_at_spool(struct doctor *d)
+{
+	struct err ignored;
+
+	if (config_is_bad(&d->report, "FLYTRAIL_SPOOL_DIR") ||
+	    spool_look(d->config.spool_dir, &d->spool, &ignored))
+		d->spool.found = false;
+}
+
 static void check_postgres(struct doctor *d)
 {
-	struct inspection in;
+	struct inspection *in = &d->store;
 	struct err err = {0};
 
-	if (store_inspect(&in, d->config->database_url, &err)) {
+	look_at_spool(d);
+	if (store_inspect(in, d->config.database_url, d->spool.found ? &d->spool.stream : NULL,
+			  &err)) {
 		tell(d, FAIL, "postgres: %s%s", err.text,
 		     strstr(err.text, "read-only") != NULL
 			     ? "; a standby, or a server whose disk is full, takes no writes"
 			     : "");
 		return;
 	}
-	tell(d, OK, "postgres: %d.%d, as %s, in %" PRId64 " ms", in.server_version / 10000,
-	     in.server_version % 10000, in.role, in.round_trip_ns / NS_PER_MS);
-	check_schema(d, &in);
-	check_excess(d, &in);
-	check_clock(d, &in);
+	d->store_inspected = true;
+	tell(d, OK, "postgres: %d.%d, as %s, in %" PRId64 " ms", in->server_version / 10000,
+	     in->server_version % 10000, in->role, in->round_trip_ns / NS_PER_MS);
+	check_schema(d, in);
+	check_excess(d, in);
+	check_clock(d, in);
+}
+
+/* ---- the port ---- */
+
+static void check_listen(struct doctor *d)
+{
+	const char *address = d->config.listen;
+	struct err err = {0};
+	bool taken;
+
+	if (!http_try(address, &taken, &err))
+		tell(d, OK, "listen: %s is free for /ready and /health", address);
+	else if (taken)
+		tell(d, WARN,
+		     "listen: %s is taken; that is as it should be if flytrail runs already, else "
+		     "choose another FLYTRAIL_LISTEN",
+		     address);
+	else
+		tell(d, FAIL, "listen: %s; name an address of this machine, or [::] for all",
+		     err.text);
 }
 
 /* ---- the spool ---- */
@@ -306,10 +349,60 @@ static void check_quarantine(struct doctor *d, const char *folder)
 		     count, folder);
 }
 
+static bool is_marked_foreign(const char *folder)
+{
+	char path[PATH_BYTES + sizeof(CONSUMER_FOREIGN_NAME)];
+
+	(void)snprintf(path, sizeof(path), "%s/" CONSUMER_FOREIGN_NAME, folder);
+	return access(path, F_OK) == 0;
+}
+
+/*
+ * What makes `run` park: the volume is a copy, or an older state, of what Postgres was fed from.
+ * The spool is read again, because it may have grown since Postgres was asked.
+ */
+static void check_stream(struct doctor *d)
+{
+	static const char advice[] = "this volume was copied or restored, and nothing is stored "
+				     "from it; stop the other machine that has it, or give this "
+				     "one an empty FLYTRAIL_SPOOL_DIR";
+	const char *folder = d->config.spool_dir;
+	const struct inspection *in = &d->store;
+	struct spool_look now = {.found = false};
+	char uuid[ID_TEXT_BYTES];
+	struct err err = {0};
+
+	if (spool_look(folder, &now, &err)) {
+		tell(d, FAIL, "spool: %s", err.text);
+		return;
+	}
+	if (!now.found)
+		return;
+	(void)id_format(&now.stream.uuid, uuid);
+	if (is_marked_foreign(folder))
+		tell(d, FAIL,
+		     "spool: the file " CONSUMER_FOREIGN_NAME " in it says that Postgres had "
+		     "records of stream %s that are not of this spool: %s",
+		     uuid, advice);
+	else if (in->has_stream && in->stream_epoch > now.stream.epoch)
+		tell(d, FAIL,
+		     "spool: stream %s has epoch %" PRIu64 " here and %" PRIu64 " in Postgres: %s",
+		     uuid, now.stream.epoch, in->stream_epoch, advice);
+	else if (in->has_stream && now.end_known && in->stream_cursor > now.end_seq)
+		tell(d, FAIL,
+		     "spool: stream %s ends at record %" PRIu64 " here, and Postgres has it up to "
+		     "%" PRIu64 ": %s",
+		     uuid, now.end_seq, in->stream_cursor, advice);
+	else if (d->store_inspected && in->can_add && now.end_known)
+		tell(d, OK,
+		     "spool: stream %s, of which Postgres has %" PRIu64 " of %" PRIu64 " records",
+		     uuid, in->stream_cursor, now.end_seq);
+}
+
 static void check_spool(struct doctor *d)
 {
-	const char *folder = d->config->spool_dir;
-	uint64_t max_bytes = d->config->spool_max_bytes;
+	const char *folder = d->config.spool_dir;
+	uint64_t max_bytes = d->config.spool_max_bytes;
 	char found[PATH_BYTES];
 	uint64_t total, available;
 	struct stat st, root;
@@ -343,37 +436,59 @@ static void check_spool(struct doctor *d)
 	else
 		tell(d, OK, "spool: %s is writable, %" PRIu64 " of %" PRIu64 " MiB free", folder,
 		     available >> 20, total >> 20);
+	check_stream(d);
 }
 
 /* ---- all of it ---- */
 
-/* False: nothing else can be tried. */
-static bool check_config(struct doctor *d, struct config *ret)
+static void check_config(struct doctor *d)
 {
-	struct config_report report;
+	const struct config_report *r = &d->report;
 
-	config_read(ret, &report, environ);
-	config_require(ret, CONFIG_FOR_NATS | CONFIG_FOR_STORE, &report);
-	config_wipe(environ);
-	for (size_t i = 0; i < report.count; i++)
-		tell(d, report.findings[i].kind == CONFIG_WARNING ? WARN : FAIL,
-		     "configuration: %s", report.findings[i].text);
-	if (report.count == 0)
+	cmd_read_config(&d->config, CONFIG_FOR_NATS | CONFIG_FOR_STORE, &d->report);
+	for (size_t i = 0; i < r->count; i++)
+		tell(d, r->findings[i].kind == CONFIG_WARNING ? WARN : FAIL, "configuration: %s",
+		     r->findings[i].text);
+	if (r->count == 0)
 		tell(d, OK, "configuration: `flytrail config` shows it");
-	return report.bad_count + report.unknown_count == 0;
+}
+
+/* Every check for which all that it needs is configured. */
+static void check_what_can_be(struct doctor *d)
+{
+	static const struct {
+		const char *what;
+		void (*check)(struct doctor *);
+		const char *needs[6]; /* ended by NULL */
+	} checks[] = {
+		{"nats", check_nats, {"ORG", "ACCESS_TOKEN", "NATS_URL", "NETWORK", "SUBJECT"}},
+		{"postgres", check_postgres, {"FLYTRAIL_DATABASE_URL"}},
+		{"listen", check_listen, {"FLYTRAIL_LISTEN"}},
+		{"spool", check_spool, {"FLYTRAIL_SPOOL_DIR"}},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
+		const char *const *name = checks[i].needs;
+
+		while (*name && !config_is_bad(&d->report, *name))
+			name++;
+		if (*name)
+			tell(d, WARN, "%s: not checked, because %s has to be set right first",
+			     checks[i].what, *name);
+		else
+			checks[i].check(d);
+	}
 }
 
 int cmd_doctor(int argc, char **argv)
 {
-	struct config config;
-	struct doctor d = {.config = &config};
+	struct doctor d = {.failed = false};
 
 	if (!cmd_takes_no_arguments(argc, argv))
 		return CMD_USAGE;
-	if (!check_config(&d, &config))
+	check_config(&d);
+	check_what_can_be(&d);
+	if (d.report.bad_count + d.report.unknown_count > 0)
 		return CMD_USAGE;
-	check_nats(&d);
-	check_postgres(&d);
-	check_spool(&d);
 	return d.failed ? CMD_FAILED : CMD_OK;
 }

@@ -10,13 +10,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { FINDINGS_BYTES = 1536 }; /* of one log line */
+enum {
+	FINDINGS_BYTES = 1536, /* of one log line */
+	PROGRESS_BYTES = 128,
+};
 
 struct run_command {
 	struct config config;
 	struct status status;
 	struct cmd_input input; /* no path: the log stream */
-	bool progress_shown;
 };
 
 static enum err_kind open_nats(void *arg, int64_t last_live_ns, struct source *ret, struct err *err)
@@ -48,12 +50,13 @@ static void show_progress(void *arg)
 {
 	struct run_command *command = arg;
 	struct status *s = &command->status;
+	char text[PROGRESS_BYTES];
 
-	(void)fprintf(stderr, "\r%" PRIu64 " lines read, %" PRIu64 " stored, %" PRIu64 " known ",
-		      atomic_load(&s->lines_received), atomic_load(&s->lines_stored),
-		      atomic_load(&s->duplicates));
-	(void)fflush(stderr);
-	command->progress_shown = true;
+	(void)snprintf(text, sizeof(text),
+		       "%" PRIu64 " lines read, %" PRIu64 " stored, %" PRIu64 " known before",
+		       atomic_load(&s->lines_received), atomic_load(&s->lines_stored),
+		       atomic_load(&s->duplicates));
+	log_progress(text);
 }
 
 /* False: it cannot run with this configuration, and the log says why, all of it. */
@@ -62,9 +65,7 @@ static bool read_config(struct config *c, unsigned for_flags)
 	struct config_report report;
 	char text[FINDINGS_BYTES];
 
-	config_read(c, &report, environ);
-	config_require(c, for_flags, &report);
-	config_wipe(environ);
+	cmd_read_config(c, for_flags, &report);
 	if (report.warning_count > 0)
 		log_warn(config_warning,
 			 LOG_TEXT("warning",
@@ -106,8 +107,7 @@ static int run(struct run_command *command)
 	}
 	http_stop(http);
 	status_release(&command->status);
-	if (command->progress_shown)
-		(void)fputc('\n', stderr);
+	log_progress("");
 	return status;
 }
 
@@ -133,7 +133,7 @@ static int start(struct run_command *command)
 
 int cmd_run(int argc, char **argv)
 {
-	struct run_command command = {.progress_shown = false};
+	struct run_command command = {.input = {.app = ""}};
 	int status = cmd_read_input(&command.input, argc, argv);
 
 	if (status == CMD_OK)

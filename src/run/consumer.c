@@ -15,9 +15,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Lies in the spool's folder when Postgres was seen to have records that are not of it. */
-#define FOREIGN_NAME "store-foreign"
-
 enum {
 	IDLE_MS = 200, /* a read waits so long for a first record */
 	SETTLE_MS = 20,
@@ -53,7 +50,7 @@ static enum err_kind find_sure(struct consumer *c, struct err *err)
 {
 	struct spool_stats stats;
 	char path[PATH_MAX];
-	int len = snprintf(path, sizeof(path), "%s/" FOREIGN_NAME, c->o.folder);
+	int len = snprintf(path, sizeof(path), "%s/" CONSUMER_FOREIGN_NAME, c->o.folder);
 
 	if (len < 0 || (size_t)len >= sizeof(path))
 		return err_set(err, ERR_CONFIG, "the path of the spool's folder is too long");
@@ -257,7 +254,8 @@ static enum err_kind check_cursor(struct consumer *c, struct err *err)
 		      "this volume was copied or restored; stop the other machine that has it, or "
 		      "give this one an empty FLYTRAIL_SPOOL_DIR",
 		      c->cursor);
-	if (!c->foreign && file_replace(c->o.folder, FOREIGN_NAME, text, sizeof(text) - 1, &aside))
+	if (!c->foreign &&
+	    file_replace(c->o.folder, CONSUMER_FOREIGN_NAME, text, sizeof(text) - 1, &aside))
 		(void)err_wrap(err, "%s; and", aside.text);
 	c->foreign = true;
 	return ERR_CONFIG;

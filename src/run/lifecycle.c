@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/queue.h"
 #include "base/time.h"
+#include "base/version.h"
 #include "run/committer.h"
 #include "run/consumer.h"
 #include "run/housekeeper.h"
@@ -519,7 +520,9 @@ int lifecycle_run(const struct run_options *options)
 	if (rc)
 		life_fail(&r.life, &err);
 	else
-		log_info(started, LOG_TEXT("source", r.intake.source.ops->name));
+		log_info(started, LOG_TEXT("version", FLYTRAIL_VERSION),
+			 LOG_TEXT("spool", options->config->spool_dir),
+			 LOG_TEXT("source", r.intake.source.ops->name));
 	work_on(&r);
 	if (!drain(&r)) {
 		/* It waits for a server that does not answer. All that was accepted is synced. */

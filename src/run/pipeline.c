@@ -106,7 +106,7 @@ static void note_full(struct pipeline *p)
 	p->full_now = true;
 	atomic_store(&p->o.status->intake_stopped, true);
 	log_error(spool_full,
-		  LOG_TEXT("source", p->o.live ? "lines are being lost" : "reading waits"));
+		  LOG_TEXT("intake", p->o.live ? "lines are being lost" : "reading waits"));
 	if (!p->o.live || p->full_open)
 		return;
 	p->full = (struct gap){
@@ -123,7 +123,7 @@ static void note_room(struct pipeline *p)
 	p->full_now = false;
 	p->full.end_ns = time_now_ns() + GAP_MARGIN_NS;
 	atomic_store(&p->o.status->intake_stopped, false);
-	log_info(spool_room, LOG_TEXT("source", "goes on"));
+	log_info(spool_room, LOG_TEXT("intake", "goes on"));
 }
 
 /* Puts the end of the gap on record when the spool has had room for a while, or at the end. */

@@ -15,6 +15,10 @@ enum { BACKLOG = 64, HOST_BYTES = 64, PORT_BYTES = 6 };
 struct http {
 	struct MHD_Daemon *daemon;
 	struct status *status;
+	/* the library's thread's */
+	int fds[HTTP_CONNECTIONS_MAX]; /* of the connections, the oldest first */
+	size_t fd_count;
+	size_t hung_up; /* so many of the oldest; the library is about to close them */
 };
 
 static const struct {
@@ -85,6 +89,43 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, cons
 	return result;
 }
 
+static void forget(struct http *h, int fd)
+{
+	for (size_t i = 0; i < h->fd_count; i++) {
+		if (h->fds[i] != fd)
+			continue;
+		h->fd_count--;
+		memmove(h->fds + i, h->fds + i + 1, (h->fd_count - i) * sizeof(h->fds[0]));
+		h->hung_up -= i < h->hung_up;
+		return;
+	}
+}
+
+/*
+ * The library has a limit, at which all wait, and one for each address, at which it hangs
+ * up on the newest. A check is the newest, and is answered at once; so the oldest has to go.
+ */
+static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct http *h = cls;
+
+	(void)context;
+	if (info == NULL)
+		return;
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+		forget(h, info->connect_fd);
+		return;
+	}
+	if (h->fd_count == ARRAY_LEN(h->fds))
+		return;
+	h->fds[h->fd_count++] = info->connect_fd;
+	if (h->fd_count - h->hung_up > HTTP_CONNECTIONS_HELD)
+		(void)shutdown(h->fds[h->hung_up++], SHUT_RDWR);
+}
+
 /* The configuration has checked the form: HOST:PORT or [ADDRESS]:PORT. */
 static enum err_kind split_address(const char *address, char host[HOST_BYTES],
 				   char port[PORT_BYTES], struct err *err)
@@ -106,7 +147,7 @@ static enum err_kind split_address(const char *address, char host[HOST_BYTES],
 }
 
 static enum err_kind listen_on(int *ret_fd, const struct addrinfo *a, const char *address,
-			       struct err *err)
+			       bool *ret_taken, struct err *err)
 {
 	int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int on = 1;
@@ -120,13 +161,14 @@ static enum err_kind listen_on(int *ret_fd, const struct addrinfo *a, const char
 		*ret_fd = fd;
 		return ERR_NONE;
 	}
-	err_errno(err, ERR_CONFIG, "cannot listen on %s; choose another FLYTRAIL_LISTEN", address);
+	*ret_taken = errno == EADDRINUSE;
+	err_errno(err, ERR_CONFIG, "FLYTRAIL_LISTEN: cannot listen on %s", address);
 	if (fd >= 0)
 		(void)close(fd);
 	return ERR_CONFIG;
 }
 
-static enum err_kind listen_at(int *ret_fd, const char *address, struct err *err)
+static enum err_kind listen_at(int *ret_fd, const char *address, bool *ret_taken, struct err *err)
 {
 	const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
 				       .ai_socktype = SOCK_STREAM};
@@ -140,7 +182,7 @@ static enum err_kind listen_at(int *ret_fd, const char *address, struct err *err
 	if (getaddrinfo(host, port, &hints, &found) != 0)
 		return err_set(err, ERR_CONFIG, "%s is no numeric address; correct FLYTRAIL_LISTEN",
 			       address);
-	rc = listen_on(ret_fd, found, address, err);
+	rc = listen_on(ret_fd, found, address, ret_taken, err);
 	freeaddrinfo(found);
 	return rc;
 }
@@ -150,20 +192,21 @@ enum err_kind http_start(struct http **ret, const char *listen_address, struct s
 {
 	struct http *h = calloc(1, sizeof(*h));
 	enum err_kind rc;
+	bool taken;
 	int fd = -1;
 
 	if (h == NULL)
 		return err_set(err, ERR_FATAL, "out of memory for the HTTP server");
 	h->status = status;
-	rc = listen_at(&fd, listen_address, err);
+	rc = listen_at(&fd, listen_address, &taken, err);
 	if (rc)
 		goto out;
 	h->daemon = MHD_start_daemon(
 		MHD_USE_AUTO_INTERNAL_THREAD, 0, NULL, NULL, handle, h, MHD_OPTION_LISTEN_SOCKET,
 		fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
-		MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_PER_ADDRESS_MAX,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_SECONDS,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_REQUEST_BYTES_MAX, MHD_OPTION_END);
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned)HTTP_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)HTTP_REQUEST_BYTES_MAX, MHD_OPTION_END);
 	if (h->daemon == NULL) {
 		rc = err_set(err, ERR_FATAL, "the HTTP server on %s does not start",
 			     listen_address);
@@ -176,6 +219,18 @@ out:
 	if (fd >= 0)
 		(void)close(fd);
 	free(h);
+	return rc;
+}
+
+enum err_kind http_try(const char *listen_address, bool *ret_taken, struct err *err)
+{
+	enum err_kind rc;
+	int fd = -1;
+
+	*ret_taken = false;
+	rc = listen_at(&fd, listen_address, ret_taken, err);
+	if (!rc)
+		(void)close(fd);
 	return rc;
 }
 

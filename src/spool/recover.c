@@ -501,6 +501,52 @@ enum err_kind recover_spool(struct spool *s, struct err *err)
 	return rc ? rc : recover_end(s, err);
 }
 
+/* *ret_seq: the last that is accepted in the newest segment; 0: that cannot be told. */
+static enum err_kind look_at_newest(struct spool *s, uint64_t *ret_seq, struct err *err)
+{
+	uint64_t first_seq = s->segments[s->segment_count - 1].first_seq;
+	const struct segment_home home = {s->folder, &s->stream};
+	struct segment_header h = {0};
+	uint8_t *bytes = NULL;
+	struct survey v;
+	size_t len = 0;
+	enum err_kind rc;
+	int fd = -1;
+
+	*ret_seq = 0;
+	rc = segment_open(&home, first_seq, FILE_READ, &fd, &h, err);
+	if (rc == ERR_CORRUPT)
+		return ERR_NONE;
+	if (!rc)
+		rc = read_segment(fd, &bytes, &len, err);
+	file_close(&fd);
+	if (rc)
+		return rc;
+	survey_segment(&v, &h, bytes, len);
+	free(bytes);
+	if (v.end > SEGMENT_HEADER_BYTES)
+		*ret_seq = v.last_seq;
+	return ERR_NONE;
+}
+
+enum err_kind recover_look(struct spool *s, struct spool_look *ret, struct err *err)
+{
+	uint64_t seq = 0;
+	enum err_kind rc = read_stream(s, &ret->found, err);
+
+	if (rc || !ret->found)
+		return rc;
+	rc = list_segments(s, err);
+	if (!rc && s->segment_count > 0)
+		rc = look_at_newest(s, &seq, err);
+	if (rc)
+		return rc;
+	ret->stream = s->stream;
+	ret->end_known = seq > 0 || s->segment_count == 0;
+	ret->end_seq = seq > s->appended_seq ? seq : s->appended_seq;
+	return ERR_NONE;
+}
+
 void spool_note_damage(struct spool *s, uint64_t segment)
 {
 	struct segment_info *info = NULL;

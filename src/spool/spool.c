@@ -101,6 +101,26 @@ void spool_close(struct spool *s)
 	free(s);
 }
 
+enum err_kind spool_look(const char *folder, struct spool_look *ret, struct err *err)
+{
+	const struct spool_options options = {
+		.folder = folder, .max_bytes = (uint64_t)SPOOL_SEGMENTS_MIN * SPOOL_SEGMENT_BYTES};
+	enum err_kind rc = check_options(&options, err);
+	struct spool_look look = {.found = false};
+	struct spool *s;
+
+	if (rc)
+		return rc;
+	s = spool_new(&options);
+	if (!s)
+		return err_set(err, ERR_FATAL, "no memory for a spool");
+	rc = recover_look(s, &look, err);
+	spool_close(s);
+	if (!rc)
+		*ret = look;
+	return rc;
+}
+
 struct spool_stream spool_stream(const struct spool *s)
 {
 	return s->stream;

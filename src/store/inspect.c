@@ -37,7 +37,9 @@ static const char ROLE_SQL[] =
 	"r.rolsuper, r.rolcreaterole, r.rolcreatedb, r.rolbypassrls, r.rolreplication, "
 	"CASE WHEN to_regnamespace('flytrail') IS NULL THEN false "
 	" WHEN NOT has_schema_privilege('flytrail', 'USAGE') THEN false "
-	" ELSE to_regclass('flytrail.schema_version') IS NOT NULL END "
+	" ELSE to_regclass('flytrail.schema_version') IS NOT NULL END, "
+	"coalesce(NOT has_table_privilege(pg_catalog.to_regclass('flytrail.schema_version'), "
+	" 'SELECT'), false) "
 	"FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
 
 static enum err_kind ask_role(struct session *s, struct inspection *in, bool *ret_schema,
@@ -56,6 +58,7 @@ static enum err_kind ask_role(struct session *s, struct inspection *in, bool *re
 	in->bypass_rls = truth(row, 5);
 	in->replication = truth(row, 6);
 	*ret_schema = truth(row, 7);
+	in->is_hidden = *ret_schema && truth(row, 8);
 	PQclear(row);
 	return ERR_NONE;
 }
@@ -104,6 +107,27 @@ static enum err_kind ask_schema(struct session *s, struct inspection *in, struct
 	return ERR_NONE;
 }
 
+static enum err_kind ask_stream(struct session *s, const struct spool_stream *stream,
+				struct inspection *in, struct err *err)
+{
+	char uuid[ID_TEXT_BYTES];
+	const char *const values[] = {id_format(&stream->uuid, uuid)};
+	PGresult *row = NULL;
+	enum err_kind rc =
+		session_ask(s, "SELECT epoch, cursor_seq FROM flytrail.streams WHERE stream = $1",
+			    values, 1, &row, err);
+
+	if (rc)
+		return rc;
+	in->has_stream = PQntuples(row) == 1;
+	if (in->has_stream) {
+		in->stream_epoch = (uint64_t)number(row, 0);
+		in->stream_cursor = (uint64_t)number(row, 1);
+	}
+	PQclear(row);
+	return ERR_NONE;
+}
+
 static enum err_kind ask_clock(struct session *s, struct inspection *in, struct err *err)
 {
 	int64_t before_ns = time_now_ns();
@@ -120,7 +144,8 @@ static enum err_kind ask_clock(struct session *s, struct inspection *in, struct 
 	return ERR_NONE;
 }
 
-enum err_kind store_inspect(struct inspection *ret, const char *url, struct err *err)
+enum err_kind store_inspect(struct inspection *ret, const char *url,
+			    const struct spool_stream *stream, struct err *err)
 {
 	const struct session_options options = {.url = url,
 						.url_name = "FLYTRAIL_DATABASE_URL",
@@ -138,8 +163,10 @@ enum err_kind store_inspect(struct inspection *ret, const char *url, struct err 
 		rc = ask_role(s, &in, &schema, err);
 	if (!rc && schema)
 		rc = ask_rights(s, &in, err);
-	if (!rc && schema)
+	if (!rc && schema && !in.is_hidden)
 		rc = ask_schema(s, &in, err);
+	if (!rc && in.can_add && stream)
+		rc = ask_stream(s, stream, &in, err);
 	if (!rc)
 		*ret = in;
 	session_close(s);

@@ -88,24 +88,44 @@ static enum err_kind run_with(struct session *s, const char *sql, const char *co
 	return rc;
 }
 
+/* What the SQL of sql/ reads the roles' names from, until the transaction ends. */
+static enum err_kind set_roles(struct session *s, const struct migrate_options *options,
+			       struct err *err)
+{
+	const char *const roles[] = {options->owner_role, options->writer_role,
+				     options->reader_role, options->line_reader_role};
+
+	return run_with(s,
+			"SELECT set_config('flytrail.owner_role', $1, true), "
+			"set_config('flytrail.writer_role', $2, true), "
+			"set_config('flytrail.reader_role', $3, true), "
+			"set_config('flytrail.line_reader_role', $4, true)",
+			roles, ARRAY_LEN(roles), err);
+}
+
+/* Begins a transaction that no other migration runs beside. */
+static enum err_kind begin_alone(struct session *s, int *ret_version, int *ret_oldest,
+				 struct err *err)
+{
+	enum err_kind rc = session_run(
+		s, "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('flytrail.migrate', 0))",
+		err);
+
+	return rc ? rc : read_version(s, ret_version, ret_oldest, err);
+}
+
 /* One transaction. *ret_done: false when another session was quicker. */
 static enum err_kind apply(struct session *s, const struct migrate_options *options,
 			   const struct migration *m, bool *ret_done, struct err *err)
 {
 	char number[NUMBER_BYTES], oldest_text[NUMBER_BYTES];
-	const char *const roles[] = {options->owner_role, options->writer_role,
-				     options->reader_role, options->line_reader_role};
 	const char *const row[] = {number, m->name, oldest_text, m->sha256};
 	int version, oldest;
 	enum err_kind rc;
 
 	(void)snprintf(number, sizeof(number), "%d", m->number);
 	(void)snprintf(oldest_text, sizeof(oldest_text), "%d", m->oldest);
-	rc = session_run(
-		s, "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('flytrail.migrate', 0))",
-		err);
-	if (!rc)
-		rc = read_version(s, &version, &oldest, err);
+	rc = begin_alone(s, &version, &oldest, err);
 	if (rc)
 		return rc;
 	*ret_done = version < m->number;
@@ -113,12 +133,7 @@ static enum err_kind apply(struct session *s, const struct migrate_options *opti
 		return session_run(s, "ROLLBACK", err);
 	if (options->progress)
 		options->progress(m->number, m->name);
-	rc = run_with(s,
-		      "SELECT set_config('flytrail.owner_role', $1, true), "
-		      "set_config('flytrail.writer_role', $2, true), "
-		      "set_config('flytrail.reader_role', $3, true), "
-		      "set_config('flytrail.line_reader_role', $4, true)",
-		      roles, ARRAY_LEN(roles), err);
+	rc = set_roles(s, options, err);
 	if (!rc)
 		rc = session_run(s, m->sql, err);
 	if (!rc)
@@ -129,7 +144,50 @@ static enum err_kind apply(struct session *s, const struct migrate_options *opti
 	return rc ? rc : session_run(s, "COMMIT", err);
 }
 
-enum err_kind migrate(const struct migrate_options *options, int *ret_applied, struct err *err)
+/*
+ * One transaction with what is run every time, unless the database is newer: this binary does not
+ * know what there is in it.
+ */
+static enum err_kind apply_always(struct session *s, const struct migrate_options *options,
+				  const char *sql, int *ret_version, struct err *err)
+{
+	int version, oldest;
+	enum err_kind rc = begin_alone(s, &version, &oldest, err);
+
+	if (!rc && oldest > migrate_newest())
+		rc = migrate_check(version, oldest, err);
+	if (!rc && version <= migrate_newest())
+		rc = set_roles(s, options, err);
+	if (!rc && version <= migrate_newest())
+		rc = session_run(s, sql, err);
+	if (!rc)
+		rc = session_run(s, "COMMIT", err);
+	if (!rc)
+		*ret_version = version;
+	return rc;
+}
+
+static enum err_kind apply_missing(struct session *s, const struct migrate_options *options,
+				   struct migrate_result *result, struct err *err)
+{
+	enum err_kind rc = ERR_NONE;
+
+	for (size_t i = 0; i < ARRAY_LEN(migrations) && !rc; i++) {
+		const struct migration *m = &migrations[i];
+		bool done = false;
+
+		if (m->number <= result->version)
+			continue;
+		rc = apply(s, options, m, &done, err);
+		if (rc)
+			err_wrap(err, "migration %d (%s)", m->number, m->name);
+		result->applied += done;
+	}
+	return rc;
+}
+
+enum err_kind migrate(const struct migrate_options *options, struct migrate_result *ret,
+		      struct err *err)
 {
 	const struct session_options connection = {
 		.url = options->url,
@@ -137,28 +195,21 @@ enum err_kind migrate(const struct migrate_options *options, int *ret_applied, s
 		.connect_seconds = CONNECT_SECONDS,
 		.answer_seconds = ANSWER_SECONDS,
 	};
+	struct migrate_result result = {0};
 	struct session *s = NULL;
-	int version = 0, oldest = 0, applied = 0;
 	enum err_kind rc;
 
 	rc = session_open(&s, &connection, err);
+	if (rc && !strstr(err->text, connection.url_name))
+		(void)err_wrap(err, "%s", connection.url_name);
 	if (!rc)
-		rc = read_version(s, &version, &oldest, err);
-	if (!rc && oldest > migrate_newest())
-		rc = migrate_check(version, oldest, err);
-	for (size_t i = 0; i < ARRAY_LEN(migrations) && !rc; i++) {
-		const struct migration *m = &migrations[i];
-		bool done = false;
-
-		if (m->number <= version)
-			continue;
-		rc = apply(s, options, m, &done, err);
-		if (rc)
-			err_wrap(err, "migration %d (%s)", m->number, m->name);
-		applied += done;
-	}
+		rc = apply_always(s, options, roles_sql, &result.version, err);
+	if (!rc)
+		rc = apply_missing(s, options, &result, err);
+	if (!rc)
+		rc = apply_always(s, options, rights_sql, &result.version, err);
 	session_close(s);
 	if (!rc)
-		*ret_applied = applied;
+		*ret = result;
 	return rc;
 }

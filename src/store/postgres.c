@@ -4,6 +4,7 @@
 #include "store/migrate.h"
 #include "store/session.h"
 #include "store/sqlstate.h"
+#include "store/stream.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,7 +12,6 @@
 
 enum {
 	NUMBER_BYTES = 24,
-	NS_PER_US = 1000,
 	SQL_BYTES = 1024,
 	ATTEMPTS_MAX = 4, /* plain, partitions made, staged, partitions made for the staged */
 };
@@ -21,7 +21,7 @@ enum {
 
 struct store {
 	char *url, *replica;
-	struct spool_stream stream;
+	struct stream_row row;
 	struct session *session; /* NULL: to be connected */
 	struct copy_plan plans[2];
 	struct copy_plan *plan;             /* of the batch that is being written */
@@ -40,9 +40,9 @@ enum err_kind store_new(struct store **ret, const struct store_options *options,
 	if (!s)
 		return err_set(err, ERR_FATAL, "out of memory for the store");
 	buf_init(&s->chunk, COPY_CHUNK_BYTES + COPY_ROW_BYTES_MAX);
-	s->stream = options->stream;
 	s->url = span_copy(span_text(options->url));
 	s->replica = span_copy(span_text(options->replica));
+	s->row = (struct stream_row){.stream = options->stream, .replica = s->replica};
 	if (!s->url || !s->replica)
 		rc = err_set(err, ERR_FATAL, "out of memory for the store");
 	for (size_t i = 0; i < ARRAY_LEN(s->plans) && !rc; i++)
@@ -78,12 +78,6 @@ void store_free(struct store *s)
 	free(s);
 }
 
-static const char *number_text(uint64_t n, char text[NUMBER_BYTES])
-{
-	(void)snprintf(text, NUMBER_BYTES, "%" PRIu64, n);
-	return text;
-}
-
 static enum err_kind check_schema(struct store *s, struct err *err)
 {
 	PGresult *row;
@@ -107,75 +101,6 @@ static enum err_kind check_schema(struct store *s, struct err *err)
 	return migrate_check(version, oldest, err);
 }
 
-/* Finds this stream's row; makes it where there is none. */
-static enum err_kind find_stream(struct store *s, uint64_t *ret_epoch, uint64_t *ret_cursor,
-				 struct err *err)
-{
-	char stream[ID_TEXT_BYTES], epoch[NUMBER_BYTES];
-	const char *const values[] = {id_format(&s->stream.uuid, stream),
-				      number_text(s->stream.epoch, epoch), s->replica};
-	PGresult *row;
-	enum err_kind rc;
-
-	rc = session_ask(s->session,
-			 "INSERT INTO flytrail.streams (stream, epoch, replica, cursor_seq) "
-			 "VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING",
-			 values, 3, &row, err);
-	if (rc)
-		return rc;
-	PQclear(row);
-	rc = session_ask(s->session,
-			 "SELECT epoch, cursor_seq FROM flytrail.streams WHERE stream = $1", values,
-			 1, &row, err);
-	if (rc)
-		return rc;
-	if (PQntuples(row) == 1) {
-		*ret_epoch = strtoull(PQgetvalue(row, 0, 0), NULL, 10);
-		*ret_cursor = strtoull(PQgetvalue(row, 0, 1), NULL, 10);
-	} else {
-		rc = err_set(err, ERR_RETRY, "the stream's row is gone again");
-	}
-	PQclear(row);
-	return rc;
-}
-
-static enum err_kind raise_epoch(struct store *s, uint64_t old_epoch, struct err *err)
-{
-	char stream[ID_TEXT_BYTES], epoch[NUMBER_BYTES], old[NUMBER_BYTES];
-	const char *const values[] = {id_format(&s->stream.uuid, stream),
-				      number_text(s->stream.epoch, epoch),
-				      number_text(old_epoch, old), s->replica};
-	PGresult *row;
-	enum err_kind rc;
-
-	rc = session_ask(s->session,
-			 "UPDATE flytrail.streams SET epoch = $2, replica = $4, updated_at = now() "
-			 "WHERE stream = $1 AND epoch = $3",
-			 values, 4, &row, err);
-	if (!rc)
-		PQclear(row);
-	return rc;
-}
-
-static enum err_kind open_stream(struct store *s, uint64_t *ret_cursor, struct err *err)
-{
-	char stream[ID_TEXT_BYTES];
-	uint64_t epoch = 0;
-	enum err_kind rc;
-
-	rc = find_stream(s, &epoch, ret_cursor, err);
-	if (rc)
-		return rc;
-	if (epoch > s->stream.epoch)
-		return err_set(
-			err, ERR_CONFIG,
-			"spool %s has epoch %" PRIu64 " here and %" PRIu64
-			" in Postgres: this volume is a copy, or was restored; stop the other "
-			"machine that has it, or give this one an empty FLYTRAIL_SPOOL_DIR",
-			id_format(&s->stream.uuid, stream), s->stream.epoch, epoch);
-	return epoch < s->stream.epoch ? raise_epoch(s, epoch, err) : ERR_NONE;
-}
-
 enum err_kind store_connect(struct store *s, uint64_t *ret_cursor_seq, struct err *err)
 {
 	const struct session_options options = {
@@ -192,7 +117,7 @@ enum err_kind store_connect(struct store *s, uint64_t *ret_cursor_seq, struct er
 	if (!rc)
 		rc = check_schema(s, err);
 	if (!rc)
-		rc = open_stream(s, &cursor, err);
+		rc = stream_open(s->session, &s->row, &cursor, err);
 	if (rc)
 		disconnect(s);
 	else
@@ -202,24 +127,14 @@ enum err_kind store_connect(struct store *s, uint64_t *ret_cursor_seq, struct er
 
 enum err_kind store_find_others(struct store *s, int64_t *ret_stored_ns, struct err *err)
 {
-	char stream[ID_TEXT_BYTES];
-	const char *const values[] = {id_format(&s->stream.uuid, stream)};
-	PGresult *row;
 	enum err_kind rc;
 
 	if (!s->session)
 		return err_set(err, ERR_RETRY, "not connected to Postgres");
-	rc = session_ask(s->session,
-			 "SELECT coalesce(floor(extract(epoch FROM max(updated_at)) * 1e6), 0)"
-			 "::bigint FROM flytrail.streams WHERE stream <> $1",
-			 values, 1, &row, err);
-	if (rc) {
+	rc = stream_find_others(s->session, &s->row, ret_stored_ns, err);
+	if (rc)
 		disconnect(s);
-		return rc;
-	}
-	*ret_stored_ns = strtoll(PQgetvalue(row, 0, 0), NULL, 10) * NS_PER_US;
-	PQclear(row);
-	return ERR_NONE;
+	return rc;
 }
 
 /* One table's share of a batch. */
@@ -349,33 +264,6 @@ static enum err_kind make_staging(struct store *s, struct err *err)
 	return ERR_NONE;
 }
 
-static enum err_kind move_cursor(struct store *s, uint64_t after_seq, uint64_t seq, struct err *err)
-{
-	char stream[ID_TEXT_BYTES], epoch[NUMBER_BYTES], from[NUMBER_BYTES], to[NUMBER_BYTES];
-	const char *const values[] = {
-		id_format(&s->stream.uuid, stream), number_text(s->stream.epoch, epoch),
-		number_text(after_seq, from), number_text(seq, to), s->replica};
-	PGresult *result;
-	enum err_kind rc;
-	bool moved;
-
-	rc = session_ask(s->session,
-			 "UPDATE flytrail.streams SET cursor_seq = $4, replica = $5, "
-			 "updated_at = now() WHERE stream = $1 AND epoch = $2 AND cursor_seq = $3",
-			 values, 5, &result, err);
-	if (rc)
-		return rc;
-	moved = strcmp(PQcmdTuples(result), "1") == 0;
-	PQclear(result);
-	if (moved)
-		return ERR_NONE;
-	/* A commit whose answer was lost, or another machine's: the new cursor tells which. */
-	return err_set(err, ERR_RETRY,
-		       "Postgres has another position for spool %s than %s: connecting again to "
-		       "read it",
-		       values[0], values[2]);
-}
-
 /* What store_write was asked for, and what came of it. */
 struct job {
 	struct copy_context context;
@@ -436,7 +324,7 @@ static enum err_kind attempt(struct store *s, struct job *job, struct err *err)
 	/* A trigger that waits for the COMMIT is tried, too. */
 	if (job->trial)
 		return session_run(s->session, "SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK", err);
-	rc = move_cursor(s, job->after_seq, job->last_seq, err);
+	rc = stream_move_cursor(s->session, &s->row, job->after_seq, job->last_seq, err);
 	return rc ? rc : session_run(s->session, "COMMIT", err);
 }
 
@@ -589,7 +477,7 @@ enum err_kind store_write(struct store *s, const struct store_job *wanted, struc
 	if (rc)
 		return rc;
 	job.context = (struct copy_context){
-		.batch = wanted->batch, .plan = s->plan, .stream = s->stream.uuid};
+		.batch = wanted->batch, .plan = s->plan, .stream = s->row.stream.uuid};
 	job.last_seq = wanted->batch->frames[wanted->first + wanted->count - 1].seq;
 	rc = write_batch(s, &job, err);
 	if (rc == ERR_RETRY || rc == ERR_FATAL || rc == ERR_CONFIG)

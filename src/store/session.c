@@ -2,7 +2,9 @@
 
 #include "base/time.h"
 #include "store/sqlstate.h"
+#include "store/url.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -54,20 +56,39 @@ static enum err_kind wait_socket(struct session *s, short events, struct err *er
 		       "Postgres did not answer in time; is it overloaded or hung?");
 }
 
+/* What follows a line break: a part of the words, or one that nobody needs. */
+static const char *skip_line_break(const char *words, bool *ret_end)
+{
+	static const char place[] = "\nLOCATION:", question[] = "\n\tIs the server running";
+
+	*ret_end = strncmp(words, place, sizeof(place) - 1) == 0;
+	/* "Connection refused" has answered it. */
+	if (strncmp(words, question, sizeof(question) - 1) == 0)
+		words += 1 + strcspn(words + 1, "\n");
+	return words;
+}
+
 /* libpq's words on one line, without the place in the server's source. */
 static const char *one_line(const char *words, char text[TEXT_BYTES])
 {
 	size_t len = 0;
+	bool end = false;
 
-	for (; *words != '\0' && len + 1 < TEXT_BYTES; words++) {
-		if (*words == '\n' && strncmp(words, "\nLOCATION:", strlen("\nLOCATION:")) == 0)
+	for (;; words++) {
+		bool line_break = *words == '\n';
+
+		if (line_break)
+			words = skip_line_break(words, &end);
+		if (end || *words == '\0' || len + sizeof("; ") >= TEXT_BYTES)
 			break;
+		if (line_break && len > 0 && isalnum((unsigned char)text[len - 1]))
+			text[len++] = ';';
 		if (*words != '\n' && *words != '\t' && *words != ' ')
 			text[len++] = *words;
 		else if (len > 0 && text[len - 1] != ' ')
 			text[len++] = ' ';
 	}
-	while (len > 0 && text[len - 1] == ' ')
+	while (len > 0 && (text[len - 1] == ' ' || text[len - 1] == ';'))
 		len--;
 	text[len] = '\0';
 	return text;
@@ -122,6 +143,9 @@ static enum err_kind connect_kind(const char *words, char state[STATE_BYTES])
 		(void)snprintf(state, STATE_BYTES, "%s", code);
 		kind = sqlstate_kind(state);
 	}
+	/* libpq's own, about the connection string, before it tries a server. */
+	if (kind == ERR_NONE && strncmp(words, "invalid ", strlen("invalid ")) == 0)
+		kind = ERR_CONFIG;
 	return kind == ERR_CONFIG ? ERR_CONFIG : ERR_RETRY;
 }
 
@@ -133,37 +157,6 @@ static enum err_kind connect_failed(struct session *s, struct err *err)
 
 	return err_set(err, kind, "cannot connect to Postgres by %s: %s", s->url_name,
 		       one_line(words, text));
-}
-
-/*
- * libpq's words about a connection string that it cannot read quote it, password and all; so do
- * those about a host or a port that has half a password in it, because of an @ or a : or a / that
- * was not escaped.
- */
-static enum err_kind check_url(const struct session_options *o, int *ret_hosts, struct err *err)
-{
-	PQconninfoOption *parsed = PQconninfoParse(o->url, NULL);
-	bool good = parsed != NULL;
-	int hosts = 1;
-
-	for (const PQconninfoOption *p = parsed; p && p->keyword; p++) {
-		if (p->val && strcmp(p->keyword, "port") == 0)
-			good = good && p->val[strspn(p->val, "0123456789,")] == '\0';
-		if (!p->val || strcmp(p->keyword, "host") != 0)
-			continue;
-		good = good && !strchr(p->val, '@');
-		for (const char *c = p->val; *c != '\0'; c++)
-			hosts += *c == ',';
-	}
-	PQconninfoFree(parsed);
-	if (!good)
-		return err_set(
-			err, ERR_CONFIG,
-			"%s cannot be read: give postgres://USER:PASSWORD@HOST:PORT/DATABASE, "
-			"special characters of the password as %%XX",
-			o->url_name);
-	*ret_hosts = hosts;
-	return ERR_NONE;
 }
 
 static PGconn *start_connecting(const struct session_options *o)
@@ -229,9 +222,11 @@ enum err_kind session_open(struct session **ret, const struct session_options *o
 	enum err_kind rc;
 	int hosts = 1;
 
-	rc = check_url(options, &hosts, err);
-	if (rc)
+	rc = url_check(options->url, &hosts, err);
+	if (rc) {
+		(void)err_wrap(err, "%s", options->url_name);
 		return rc;
+	}
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return err_set(err, ERR_FATAL, "out of memory for a connection to Postgres");

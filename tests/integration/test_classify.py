@@ -3,10 +3,15 @@
 import json
 import os
 import subprocess
+import sys
 import tempfile
+import time
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import lab  # noqa: E402
+
 FLYTRAIL = os.path.join(ROOT, "build", "flytrail")
 DATA = os.path.join(ROOT, "tests", "data")
 COLUMNS = ["id", "occurred_at", "observed_at", "source", "org", "app", "region", "machine_id", "host", "provider",
@@ -102,6 +107,26 @@ class Classify(unittest.TestCase):
                 except BrokenPipeError:
                     pass  # it has ended already
             self.assertEqual((child.stderr.read(), child.wait(60)), (b"", 0))
+
+    def progress_of(self, terminal, stdout):
+        """What it printed on a terminal while and after it read one line, and another one later."""
+        with subprocess.Popen([FLYTRAIL, "classify"], stdin=subprocess.PIPE, stdout=stdout,
+                              stderr=terminal.fd) as child:
+            for _ in range(2):
+                child.stdin.write(nats("x"))
+                child.stdin.flush()
+                time.sleep(0.7)
+            child.stdin.close()
+            self.assertEqual(child.wait(60), 0)
+        return terminal.seen()
+
+    def test_progress_is_shown_on_a_terminal_that_the_output_does_not_go_to(self):
+        with lab.Terminal() as terminal:
+            told = self.progress_of(terminal, subprocess.DEVNULL)
+            self.assertRegex(told, "^(\r\x1b\\[K[12] lines classified)+\r\x1b\\[K$")
+        with lab.Terminal() as terminal:
+            told = self.progress_of(terminal, terminal.fd)
+            self.assertNotIn("lines classified", told)
 
     def test_a_full_disk_is_said(self):
         with open("/dev/full", "wb") as full:

@@ -40,6 +40,11 @@ class Usage(unittest.TestCase):
             self.assertRegex(out, rf"(?m)^  {name} ")
         self.assertLessEqual(max(map(len, out.splitlines())), 100)
 
+    def test_the_usual_options_for_help_and_version_are_understood(self):
+        for words in (["--help"], ["-h"], ["run", "--help"], ["classify", "-h"], ["doctor", "--help"]):
+            self.assertEqual(flytrail(*words), flytrail("help"), words)
+        self.assertEqual(flytrail("--version"), flytrail("version"))
+
     def test_an_unknown_command_is_exit_2(self):
         status, out, err = flytrail("frobnicate")
         self.assertEqual((status, out), (2, ""))
@@ -79,6 +84,25 @@ class Config(unittest.TestCase):
             self.assertNotIn(MARK, out + err)
             for name in bad:
                 self.assertRegex(out + err, rf"(?m)^{form}{name}: ")
+
+    def test_what_would_never_work_is_bad_for_every_command(self):
+        bad = {"NATS_URL": f"nats://{MARK}:abc", "SUBJECT": f"logs..{MARK}", "NETWORK": "fdaa:::",
+               "FLYTRAIL_DATABASE_URL": f"postgres://w:{MARK}@PW/x@127.0.0.1:1/db",
+               "FLYTRAIL_ADMIN_DATABASE_URL": f"x {MARK}"}
+        for command in ("config", "doctor", "run", "migrate"):
+            status, out, err = flytrail(command, **{**self.GOOD, **bad})
+            self.assertEqual(status, 2, command)
+            self.assertNotIn(MARK, out + err)
+            self.assertNotIn("PW", out + err)
+            for name in bad:
+                self.assertIn(f"{name}: ", out + err, command)
+
+    def test_an_unknown_name_does_not_keep_migrate_from_its_work(self):
+        url = f"postgres://a:{MARK}@127.0.0.1:{lab.free_port()}/x"
+        status, _, err = flytrail("migrate", FLYTRAIL_XYZ="1", FLYTRAIL_ADMIN_DATABASE_URL=url)
+        self.assertEqual(status, 1)
+        self.assertIn("unknown: FLYTRAIL_XYZ: ", err)
+        self.assertIn("refused", err)
 
     def test_what_is_missing_is_bad(self):
         status, _, err = flytrail("config")
@@ -167,8 +191,23 @@ class Doctor(unittest.TestCase):
     def test_a_connection_string_that_is_none(self):
         for url in (f"{MARK}", f"postgres://w:{MARK}@[::1", f"host=x password='{MARK}",
                     f"postgres://w@127.0.0.1/x?{MARK}=1"):
-            out = self.assert_fails("postgres: ", FLYTRAIL_DATABASE_URL=url)
+            status, out = self.doctor(FLYTRAIL_DATABASE_URL=url)
+            self.assertEqual(status, 2)
+            self.assertRegex(out, "(?m)^FAIL configuration: FLYTRAIL_DATABASE_URL: ")
+            self.assertRegex(out, "(?m)^warn postgres: not checked")
             self.assertNotIn(MARK, out)
+
+    def test_what_can_be_checked_is_checked_whatever_else_is_wrong(self):
+        status, out = self.doctor(FLYTRAIL_XYZ="1")
+        self.assertEqual(status, 2)
+        self.assertRegex(out, "(?m)^FAIL configuration: FLYTRAIL_XYZ: ")
+        for part in ("nats", "postgres", "schema", "rights", "clock"):
+            self.assertRegex(out, rf"(?m)^ok   {part}: ")
+        status, out = self.doctor(ORG="", FLYTRAIL_SPOOL_DIR="spool")
+        self.assertEqual(status, 2)
+        self.assertRegex(out, "(?m)^warn nats: not checked, because ORG ")
+        self.assertRegex(out, "(?m)^ok   postgres: ")
+        self.assertRegex(out, "(?m)^warn spool: not checked, because FLYTRAIL_SPOOL_DIR ")
 
     def test_a_role_that_does_not_exist(self):
         self.assert_fails("postgres: .*nobody", FLYTRAIL_DATABASE_URL=self.pg.url("nobody"))
@@ -210,10 +249,72 @@ class Doctor(unittest.TestCase):
         self.assertRegex(out, "(?m)^warn rights: heir owns")
 
     def test_a_role_that_may_only_read(self):
-        self.assert_fails("postgres: .*permission denied.*FLYTRAIL_DATABASE_URL",
-                          FLYTRAIL_DATABASE_URL=self.pg.url("flytrail_reader"))
+        out = self.assert_fails("rights: flytrail_reader may not read .*writer's role",
+                                FLYTRAIL_DATABASE_URL=self.pg.url("flytrail_reader"))
+        self.assertNotIn("permission denied", out)
+
+    # The port
+
+    def test_an_address_that_is_not_this_machines(self):
+        self.assert_fails("listen: FLYTRAIL_LISTEN: cannot listen on 192.0.2.1:8080: ",
+                          FLYTRAIL_LISTEN="192.0.2.1:8080")
+
+    def test_a_port_that_is_taken_may_be_the_one_that_runs(self):
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            address = f"127.0.0.1:{other.getsockname()[1]}"
+            status, out = self.doctor(FLYTRAIL_LISTEN=address)
+        self.assertEqual(status, 0, out)
+        self.assertRegex(out, f"(?m)^warn listen: {address} is taken; ")
 
     # The spool
+
+    def spool_with_rows(self, name):
+        """A spool whose three lines Postgres has; doctor's changes for it, and the stream's id."""
+        changes = {"FLYTRAIL_SPOOL_DIR": f"{self.folder}/{name}"}
+        path = f"{self.folder}/{name}.txt"
+        with open(path, "w", encoding="ascii") as lines:
+            lines.writelines(f"{name} line {i}\n" for i in range(3))
+        before = {row[0] for row in self.pg.psql("SELECT stream FROM flytrail.streams")}
+        status, _, err = flytrail("run", path, **changes,
+                                  FLYTRAIL_DATABASE_URL=self.pg.url("flytrail_writer"))
+        self.assertEqual(status, 0, err)
+        stream, = {row[0] for row in self.pg.psql("SELECT stream FROM flytrail.streams")} - before
+        return changes, stream
+
+    def test_how_far_a_spool_is_stored_is_told(self):
+        changes, stream = self.spool_with_rows("stored")
+        before = sorted(os.listdir(f"{self.folder}/stored"))
+        status, out = self.doctor(**changes)
+        self.assertEqual(status, 0, out)
+        told = re.search(rf"(?m)^ok   spool: stream {stream}, of which Postgres has (\d+) of (\d+) records$",
+                         out)
+        self.assertTrue(told, out)
+        self.assertEqual(told[1], told[2])
+        self.assertEqual(sorted(os.listdir(f"{self.folder}/stored")), before)
+
+    def test_a_volume_that_another_machine_has_adopted(self):
+        changes, stream = self.spool_with_rows("adopted")
+        self.pg.psql(f"UPDATE flytrail.streams SET epoch = 2 WHERE stream = '{stream}'")
+        self.assert_fails(f"spool: stream {stream} has epoch 1 here and 2 in Postgres: .*copied or "
+                          "restored.*empty FLYTRAIL_SPOOL_DIR", **changes)
+
+    def test_a_volume_that_is_older_than_what_postgres_has(self):
+        changes, stream = self.spool_with_rows("restored")
+        self.pg.psql(f"UPDATE flytrail.streams SET cursor_seq = 900 WHERE stream = '{stream}'")
+        self.assert_fails(f"spool: stream {stream} ends at record \\d+ here, and Postgres has it up to "
+                          "900: .*copied or restored", **changes)
+        with open(f"{self.folder}/restored/store-foreign", "w", encoding="ascii"):
+            pass
+        self.pg.psql(f"UPDATE flytrail.streams SET cursor_seq = 1 WHERE stream = '{stream}'")
+        self.assert_fails("spool: the file store-foreign .*copied or restored", **changes)
+
+    def test_a_folder_that_is_no_spool(self):
+        os.makedirs(f"{self.folder}/other")
+        with open(f"{self.folder}/other/stream", "wb") as file:
+            file.write(b"x" * 100)
+        self.assert_fails("spool: .*fails its check", FLYTRAIL_SPOOL_DIR=f"{self.folder}/other")
 
     def test_a_spool_that_is_a_file(self):
         path = f"{self.folder}/file"

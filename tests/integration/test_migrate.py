@@ -11,7 +11,7 @@ import lab  # noqa: E402
 
 BUILD = os.environ.get("BUILD", os.path.join(ROOT, "build"))
 FLYTRAIL = os.path.join(BUILD, "flytrail")
-NEWEST = len([name for name in os.listdir(os.path.join(ROOT, "sql")) if name.endswith(".sql")])
+NEWEST = len([name for name in os.listdir(os.path.join(ROOT, "sql")) if name[0].isdigit()])
 EVENT_VIEWS = ("ssh_sessions", "deploys", "secret_changes", "restarts", "exits", "access_changes",
                "timeline", "gaps", "machine_starts")
 
@@ -86,7 +86,9 @@ class Migrating(Server):
         migrate(url)
         self.pg.psql(f"INSERT INTO flytrail.schema_version (version, name, oldest_binary, sha256) "
                      f"VALUES ({NEWEST + 1}, 'new_index', {NEWEST}, '')", database=name)
-        self.assertEqual(migrate(url)[0], 0)
+        status, said = migrate(url)
+        self.assertEqual(status, 0)
+        self.assertIn(f"schema {NEWEST + 1}: nothing done, because it is newer", said)
         self.pg.psql(f"INSERT INTO flytrail.schema_version (version, name, oldest_binary, sha256) "
                      f"VALUES ({NEWEST + 2}, 'new_column', {NEWEST + 2}, '')", database=name)
         status, said = migrate(url)
@@ -98,11 +100,51 @@ class Migrating(Server):
         status, said = migrate(f"postgres://postgres@127.0.0.1:{lab.free_port()}/postgres")
         self.assertEqual(status, 1)
         self.assertIn("refused", said)
+        self.assertEqual(said.count("FLYTRAIL_ADMIN_DATABASE_URL"), 1)
 
     def test_no_url_is_bad_configuration(self):
         status, said = migrate("")
         self.assertEqual(status, 2)
         self.assertIn("FLYTRAIL_ADMIN_DATABASE_URL", said)
+
+    ACL = """SELECT 'schema', 'flytrail', a.privilege_type FROM pg_namespace, aclexplode(nspacl) a
+            WHERE nspname = 'flytrail' AND a.grantee = '{0}'::regrole
+        UNION ALL SELECT 'relation', oid::regclass::text, a.privilege_type FROM pg_class, aclexplode(relacl) a
+            WHERE relnamespace = 'flytrail'::regnamespace AND a.grantee = '{0}'::regrole
+        UNION ALL SELECT 'function', oid::regprocedure::text, a.privilege_type FROM pg_proc, aclexplode(proacl) a
+            WHERE pronamespace = 'flytrail'::regnamespace AND a.grantee = '{0}'::regrole
+        ORDER BY 1, 2, 3"""
+
+    def test_roles_that_are_named_later_get_what_the_first_ones_have(self):
+        name = self.fresh("renamed")
+        url = self.pg.url(database=name)
+        self.assertEqual(migrate(url)[0], 0)
+        self.pg.psql("SELECT flytrail.make_partitions_ahead()", "flytrail_writer", name)
+        named = {"FLYTRAIL_WRITER_ROLE": "other_writer", "FLYTRAIL_READER_ROLE": "other_reader",
+                 "FLYTRAIL_LINE_READER_ROLE": "other_line_reader"}
+        self.assertEqual(migrate(url, **named), (0, f"schema {NEWEST}: 0 migrations applied now\n"))
+        for kind in ("writer", "reader", "line_reader"):
+            first = self.pg.psql(self.ACL.format(f"flytrail_{kind}"), database=name)
+            self.assertEqual(self.pg.psql(self.ACL.format(f"other_{kind}"), database=name), first)
+            self.assertGreater(len(first), 9)
+        self.pg.psql("CREATE TEMPORARY TABLE staged (LIKE flytrail.events)", "other_writer", name)
+
+    def test_the_writers_url_in_the_administrators_place_is_not_helped_to_more_rights(self):
+        name = self.fresh("mixed_up")
+        self.assertEqual(migrate(self.pg.url(database=name))[0], 0)
+        status, said = migrate(self.pg.url("flytrail_writer", name))
+        self.assertEqual(status, 1)
+        self.assertIn("flytrail_writer is one of the roles that use the trail: let "
+                      "FLYTRAIL_ADMIN_DATABASE_URL name one that may act as flytrail_owner", said)
+        self.assertNotIn("GRANT", said)
+
+    def test_another_owner_than_the_first_is_refused(self):
+        name = self.fresh("another_owner")
+        self.assertEqual(migrate(self.pg.url(database=name))[0], 0)
+        status, said = migrate(self.pg.url(database=name), FLYTRAIL_OWNER_ROLE="late_owner")
+        self.assertEqual(status, 1)
+        self.assertIn("schema flytrail belongs to role flytrail_owner, not to late_owner: name "
+                      "flytrail_owner in FLYTRAIL_OWNER_ROLE", said)
 
 
 class Providers(Server):
@@ -131,6 +173,18 @@ class Providers(Server):
                  "FLYTRAIL_READER_ROLE": "bound_reader", "FLYTRAIL_LINE_READER_ROLE": "bound_reader"}
         self.assertEqual(migrate(url, **named)[0], 0)
         self.assertEqual(self.pg.psql("SELECT count(*) FROM flytrail.lines", "bound_reader", name), [["0"]])
+
+
+    def test_one_who_may_not_act_as_the_owner_is_told_what_to_do(self):
+        name = self.fresh("not_the_owner")
+        self.pg.psql(f"""CREATE ROLE stranger LOGIN CREATEROLE;
+            GRANT CREATE ON DATABASE {name} TO stranger; CREATE ROLE w_owner SUPERUSER""")
+        named = {"FLYTRAIL_WRITER_ROLE": "s_writer", "FLYTRAIL_READER_ROLE": "s_reader",
+                 "FLYTRAIL_LINE_READER_ROLE": "s_line_reader"}
+        status, said = migrate(self.pg.url("stranger", name), FLYTRAIL_OWNER_ROLE="w_owner", **named)
+        self.assertEqual(status, 1)
+        self.assertIn("role w_owner exists and stranger may not act as it: let a superuser GRANT w_owner "
+                      "TO stranger, or name another one in FLYTRAIL_OWNER_ROLE", said)
 
 
 class Roles(Server):

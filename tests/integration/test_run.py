@@ -266,6 +266,26 @@ class Files(unittest.TestCase):
         self.assertIn("input_unread", told)
         self.assertEqual(self.world.count(), 10)
 
+    def test_progress_on_a_terminal_makes_way_for_the_log(self):
+        with lab.Terminal() as terminal:
+            with subprocess.Popen(
+                    [flytrail.BINARY, "run", "-"], stdin=subprocess.PIPE, stderr=terminal.fd,
+                    env={"FLYTRAIL_DATABASE_URL": self.world.pg.url("flytrail_writer"),
+                         "FLYTRAIL_SPOOL_MAX_BYTES": "64MiB",
+                         "FLYTRAIL_SPOOL_DIR": f"{self.world.folder}/spool"}) as run:
+                run.stdin.write(self.lines(10).encode())
+                run.stdin.flush()
+                lab.wait_for(lambda: "10 lines read, 10 stored" in terminal.seen())
+                run.stdin.close()
+                self.assertEqual(run.wait(30), 0)
+            *lines, last = terminal.seen().split("\n")
+        self.assertEqual(last.split("\r\x1b[K")[-1], "")
+        for line in lines:
+            json.loads(line.split("\r\x1b[K")[-1])
+        self.assertEqual(json.loads(lines[0])["event"], "started")
+        self.assertRegex(json.loads(lines[0])["version"], r"^\d+\.\d+\.\d+$")
+        self.assertEqual(json.loads(lines[0])["spool"], f"{self.world.folder}/spool")
+
     def test_a_store_that_needs_an_operator_ends_it_with_a_sentence(self):
         self.world.pg.psql("DROP SCHEMA flytrail CASCADE")
         done = self.run_on(self.lines(10))

@@ -11,6 +11,7 @@ that made it. Called by root, Postgres runs as the user postgres.
 
 import json
 import os
+import pty
 import pwd
 import random
 import shutil
@@ -65,6 +66,29 @@ def children(pid):
         if parent == pid:
             found.append(int(name))
     return found
+
+
+class Terminal:
+    """A terminal for a child's stderr: fd is the child's end; seen() is all that was printed so far."""
+
+    def __init__(self):
+        self.ours, self.fd = pty.openpty()
+        os.set_blocking(self.ours, False)
+        self.printed = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.ours)
+        os.close(self.fd)
+
+    def seen(self):
+        while True:
+            try:
+                self.printed += os.read(self.ours, 65536)
+            except BlockingIOError:
+                return self.printed.decode().replace("\r\n", "\n")
 
 
 def is_gone(pid):

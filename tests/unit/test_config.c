@@ -102,6 +102,112 @@ static void credentials_in_the_address_are_refused(void **state)
 	assert_int_equal(report.bad_count, 1);
 }
 
+static void an_address_that_cannot_be_one_is_refused(void **state)
+{
+	static const char *const good[] = {"NATS_URL=nats://nats.example.com:4222",
+					   "NATS_URL=nats://127.0.0.1:65535",
+					   "NATS_URL=nats://[fdaa:0:1::3]:4223",
+					   "NATS_URL=nats://localhost",
+					   "NATS_URL=nats://[::1]",
+					   "NETWORK=fdaa:0:1:2:3:4"};
+	static const char *const bad[] = {
+		"NATS_URL=nats://h:abc",
+		"NATS_URL=nats://h:",
+		"NATS_URL=nats://:4222",
+		"NATS_URL=nats://127.0.0.1:99999",
+		"NATS_URL=nats://127.0.0.1:0",
+		"NATS_URL=nats://127.0.0.999:4222",
+		"NATS_URL=nats://h:1:2",
+		"NATS_URL=nats://[::1",
+		"NATS_URL=nats://[::1]4222",
+		"NATS_URL=nats://[::1]:",
+		"NATS_URL=nats://[::1]]:4222",
+		"NATS_URL=nats://[fdaa:::3]:4223",
+		"NATS_URL=nats://[h]:4222",
+		"NATS_URL=nats://::1:4222",
+		"NATS_URL=nats://h%41:4222",
+		"NETWORK=fdaa:::",
+		"NETWORK=fdaa:",
+		"NETWORK=fdaa::",
+		"NETWORK=:",
+		"NETWORK=fdaaa",
+		"NETWORK=1:2:3:4:5:6:7:8",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		READ(good[i]);
+		assert_int_equal(report.count, 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		READ(bad[i]);
+		if (report.bad_count != 1)
+			fail_msg("%s is taken", bad[i]);
+		assert_string_equal(c.nats_url, "nats://[fdaa::3]:4223");
+	}
+}
+
+static void a_subject_that_fly_never_uses_is_a_warning(void **state)
+{
+	static const char *const good[] = {"SUBJECT=logs.>",     "SUBJECT=>",
+					   "SUBJECT=*.web-1.>",  "SUBJECT=logs.web-1.*.*",
+					   "SUBJECT=logs.*.*.>", "SUBJECT=logs.web-1.ams.0e28"};
+	static const char *const odd[] = {"SUBJECT=logs", "SUBJECT=log.>", "SUBJECT=logs.web-1",
+					  "SUBJECT=logs.a.b.c.>", "SUBJECT=*"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		READ(good[i]);
+		assert_int_equal(report.count, 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+		READ(odd[i]);
+		assert_int_equal(report.count, 1);
+		assert_true(found(CONFIG_WARNING, "SUBJECT: "));
+		assert_string_equal(c.subject, strchr(odd[i], '=') + 1);
+	}
+}
+
+static void findings_say_what_to_write_instead(void **state)
+{
+	(void)state;
+	READ("FLYTRAIL_ORG=a", "FLYTRAIL_ORGS=a", "FLYTRAIL_SPOOL_MAX_BYTES=1",
+	     "FLY_REGION=aaaaaaaaaaaaaaaaa", "FLYTRAIL_SPOOL_DIR=/data/spool ");
+	assert_true(found(CONFIG_UNKNOWN, "FLYTRAIL_ORG: is no option; ORG is"));
+	assert_true(
+		found(CONFIG_UNKNOWN, "FLYTRAIL_ORGS: is no option; `flytrail help` lists them"));
+	assert_true(found(CONFIG_BAD,
+			  "FLYTRAIL_SPOOL_MAX_BYTES: must be a whole number of bytes, or of KiB, "
+			  "MiB or GiB, from 64 MiB to 16384 GiB, or 0"));
+	assert_true(found(CONFIG_BAD, "FLY_REGION: has 17 bytes; must have at most 16"));
+	assert_true(found(CONFIG_BAD, "FLYTRAIL_SPOOL_DIR: must not end with a blank"));
+	config_require(&c, CONFIG_FOR_NATS, &report);
+	assert_true(found(CONFIG_BAD, "ORG: is not set (slug of the organisation: "));
+}
+
+static void a_subject_has_natss_form(void **state)
+{
+	static const char *const good[] = {"SUBJECT=logs.>", "SUBJECT=>", "SUBJECT=logs.web-1.*.*",
+					   "SUBJECT=logs.*.ams.>"};
+	static const char *const bad[] = {
+		"SUBJECT=logs..x", "SUBJECT=logs.>.x", "SUBJECT=logs.",
+		"SUBJECT=.logs",   "SUBJECT=.",        "SUBJECT=logs.web*",
+		"SUBJECT=logs.x>", "SUBJECT=logs.>>",  "SUBJECT=logs.**"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		READ(good[i]);
+		assert_int_equal(report.count, 0);
+		assert_string_equal(c.subject, strchr(good[i], '=') + 1);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		READ(bad[i]);
+		if (!found(CONFIG_BAD, "SUBJECT: must"))
+			fail_msg("%s is taken", bad[i]);
+		assert_string_equal(c.subject, "logs.>");
+	}
+}
+
 static void a_scheme_in_front_of_the_token_is_taken_off(void **state)
 {
 	(void)state;
@@ -199,13 +305,14 @@ static void addresses_are_numeric_and_have_a_port(void **state)
 		"FLYTRAIL_LISTEN=[::]:8080", "FLYTRAIL_LISTEN=127.0.0.1:1",
 		"FLYTRAIL_LISTEN=0.0.0.0:65535", "FLYTRAIL_LISTEN=[fdaa:0:1::3]:8080"};
 	static const char *const bad[] = {
-		"FLYTRAIL_LISTEN=8080",        "FLYTRAIL_LISTEN=:8080",
-		"FLYTRAIL_LISTEN=[]:8080",     "FLYTRAIL_LISTEN=localhost:8080",
-		"FLYTRAIL_LISTEN=[::]",        "FLYTRAIL_LISTEN=[::]:0",
-		"FLYTRAIL_LISTEN=[::]:65536",  "FLYTRAIL_LISTEN=[::]:80a",
-		"FLYTRAIL_LISTEN=[::]:999999", "FLYTRAIL_LISTEN=[::]8080",
-		"FLYTRAIL_LISTEN=::1]:8080",   "FLYTRAIL_LISTEN=[::1:8080",
-		"FLYTRAIL_LISTEN=[::1]]:8080",
+		"FLYTRAIL_LISTEN=8080",         "FLYTRAIL_LISTEN=:8080",
+		"FLYTRAIL_LISTEN=[]:8080",      "FLYTRAIL_LISTEN=localhost:8080",
+		"FLYTRAIL_LISTEN=[::]",         "FLYTRAIL_LISTEN=[::]:0",
+		"FLYTRAIL_LISTEN=[::]:65536",   "FLYTRAIL_LISTEN=[::]:80a",
+		"FLYTRAIL_LISTEN=[::]:999999",  "FLYTRAIL_LISTEN=[::]8080",
+		"FLYTRAIL_LISTEN=::1]:8080",    "FLYTRAIL_LISTEN=[::1:8080",
+		"FLYTRAIL_LISTEN=[::1]]:8080",  "FLYTRAIL_LISTEN=[:::]:8080",
+		"FLYTRAIL_LISTEN=999.0.0.1:80", "FLYTRAIL_LISTEN=1.2.3:80",
 	};
 
 	(void)state;
@@ -404,6 +511,10 @@ int main(void)
 		cmocka_unit_test(a_name_that_only_begins_like_an_option_is_not_it),
 		cmocka_unit_test(the_network_makes_the_address),
 		cmocka_unit_test(credentials_in_the_address_are_refused),
+		cmocka_unit_test(an_address_that_cannot_be_one_is_refused),
+		cmocka_unit_test(a_subject_has_natss_form),
+		cmocka_unit_test(a_subject_that_fly_never_uses_is_a_warning),
+		cmocka_unit_test(findings_say_what_to_write_instead),
 		cmocka_unit_test(a_scheme_in_front_of_the_token_is_taken_off),
 		cmocka_unit_test(credentials_may_not_break_out_of_the_protocol),
 		cmocka_unit_test(sizes_have_units_and_bounds),

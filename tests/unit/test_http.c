@@ -219,19 +219,64 @@ static void nonsense_does_no_harm(void **state)
 	free(text);
 }
 
-static void idle_connections_do_not_shut_others_out(void **state)
+/* Connections from one address with a head that does not end. */
+static void dial_half_open(int *fds, size_t count)
 {
-	int idle[HTTP_CONNECTIONS_PER_ADDRESS_MAX - 1];
+	for (size_t i = 0; i < count; i++) {
+		fds[i] = dial(AF_INET);
+		assert_true(fds[i] >= 0);
+		assert_int_equal(send(fds[i], "GET /hea", 8, MSG_NOSIGNAL), 8);
+	}
+}
+
+static void half_open_connections_do_not_shut_others_out(void **state)
+{
+	int fds[3 * HTTP_CONNECTIONS_MAX];
 	struct err err;
 
 	(void)state;
 	assert_int_equal(start("127.0.0.1", &err), ERR_NONE);
-	for (size_t i = 0; i < ARRAY_LEN(idle); i++)
-		idle[i] = dial(AF_INET);
+	for (size_t round = 0; round < 3; round++) {
+		dial_half_open(fds + round * HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_MAX);
+		request("GET /ready");
+		assert_true(answers("HTTP/1.1 503 "));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		(void)close(fds[i]);
 	request("GET /ready");
 	assert_true(answers("HTTP/1.1 503 "));
-	for (size_t i = 0; i < ARRAY_LEN(idle); i++)
-		(void)close(idle[i]);
+}
+
+static void one_that_trickles_goes_before_the_newest(void **state)
+{
+	int fds[HTTP_CONNECTIONS_MAX];
+	char byte;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(start("127.0.0.1", &err), ERR_NONE);
+	dial_half_open(fds, HTTP_CONNECTIONS_HELD + 1);
+	for (size_t i = 0; i <= HTTP_CONNECTIONS_HELD; i++)
+		(void)send(fds[i], "l", 1, MSG_NOSIGNAL);
+	/* The oldest was hung up on, the newest was not. */
+	assert_true(recv(fds[0], &byte, 1, 0) <= 0);
+	assert_int_equal(recv(fds[HTTP_CONNECTIONS_HELD], &byte, 1, MSG_DONTWAIT), -1);
+	for (size_t i = 0; i <= HTTP_CONNECTIONS_HELD; i++)
+		(void)close(fds[i]);
+}
+
+static void a_head_that_does_not_go_on_is_hung_up_on(void **state)
+{
+	char byte;
+	struct err err;
+	int fd;
+
+	(void)state;
+	assert_int_equal(start("127.0.0.1", &err), ERR_NONE);
+	dial_half_open(&fd, 1);
+	/* Within the socket's PATIENCE_SECONDS. */
+	assert_int_equal(recv(fd, &byte, 1, 0), 0);
+	(void)close(fd);
 }
 
 static void both_families_reach_the_wildcard(void **state)
@@ -294,7 +339,9 @@ int main(void)
 		TEST(other_methods_are_refused),
 		TEST(a_body_is_not_read),
 		TEST(nonsense_does_no_harm),
-		TEST(idle_connections_do_not_shut_others_out),
+		TEST(half_open_connections_do_not_shut_others_out),
+		TEST(one_that_trickles_goes_before_the_newest),
+		TEST(a_head_that_does_not_go_on_is_hung_up_on),
 		TEST(both_families_reach_the_wildcard),
 		TEST(an_address_that_is_taken_is_told),
 		TEST(an_address_that_is_none_is_told),

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -135,23 +136,82 @@ static void repeats_are_counted_and_told_later(void **state)
 	json_free(line);
 }
 
-static void each_cause_is_told_within_bounds(void **state)
+/* A line about the cause of this number. */
+static void warn_of(unsigned number)
 {
-	static const char *const causes[] = {"away", "wrong password", "full", "read-only", "more"};
+	char cause[32];
+
+	(void)snprintf(cause, sizeof(cause), "cause %u", number);
+	log_warn(store_retry, LOG_TEXT("error", cause));
+}
+
+static void each_cause_is_told_once_with_its_own_count(void **state)
+{
 	struct json *line;
 
 	(void)state;
-	for (int round = 0; round < 3; round++) {
-		for (size_t i = 0; i < ARRAY_LEN(causes); i++)
-			log_warn(store_retry, LOG_NUMBER("wait_ms", round),
-				 LOG_TEXT("error", causes[i]));
-	}
+	for (int round = 0; round < 3; round++)
+		for (unsigned i = 0; i < LOG_CAUSES_MAX; i++)
+			warn_of(i);
 	assert_int_equal(count_lines(take_output()), LOG_CAUSES_MAX);
+	warn_of(1);
 	fault_step_clock(LOG_REPEAT_SECONDS * NS_PER_S);
-	log_warn(store_retry, LOG_TEXT("error", causes[1]));
+	warn_of(1);
+	line = take_line();
+	assert_true(json_number(json_member(line, "repeated")) == 3);
+	json_free(line);
+	warn_of(2);
 	line = take_line();
 	assert_true(json_number(json_member(line, "repeated")) == 2);
+	assert_null(json_member(line, "others"));
 	json_free(line);
+}
+
+/* Past the bound a cause is counted, and as nobody else's. */
+static void causes_past_the_bound_are_counted_apart(void **state)
+{
+	struct json *line;
+
+	(void)state;
+	for (unsigned i = 0; i < LOG_CAUSES_MAX + 5; i++)
+		warn_of(i);
+	assert_int_equal(count_lines(take_output()), LOG_CAUSES_MAX);
+	fault_step_clock(LOG_REPEAT_SECONDS * NS_PER_S);
+	warn_of(0);
+	line = take_line();
+	assert_null(json_member(line, "repeated"));
+	assert_true(json_number(json_member(line, "others")) == 5);
+	json_free(line);
+	/* The place of one whose minute is over is free; what was held back of it is not lost. */
+	warn_of(0);
+	fault_step_clock(LOG_REPEAT_SECONDS * NS_PER_S);
+	for (unsigned i = 0; i < LOG_CAUSES_MAX; i++)
+		warn_of(1000 + i);
+	assert_int_equal(count_lines(take_output()), LOG_CAUSES_MAX);
+	fault_step_clock(LOG_REPEAT_SECONDS * NS_PER_S);
+	warn_of(1000);
+	line = take_line();
+	assert_null(json_member(line, "repeated"));
+	json_free(line);
+}
+
+static void progress_makes_way_for_lines(void **state)
+{
+	static const char expected[] = "\r\033[K7 lines read\r\033[K8 lines read\r\033[K{\"ts\"";
+	struct span output;
+
+	(void)state;
+	log_progress("7 lines read");
+	log_progress("8 lines read");
+	log_error(stopped, LOG_NUMBER("n", 1));
+	log_progress("");
+	output = take_output();
+	assert_int_equal(memcmp(output.data, expected, sizeof(expected) - 1), 0);
+	assert_int_equal(output.data[output.len - 1], '\n');
+	log_progress("9 lines read");
+	log_progress("");
+	output = take_output();
+	assert_true(span_is(output, "\r\033[K9 lines read\r\033[K"));
 }
 
 static void that_trouble_is_over_is_always_told(void **state)
@@ -249,7 +309,11 @@ int main(void)
 						end_capture),
 		cmocka_unit_test_setup_teardown(repeats_are_counted_and_told_later, begin_capture,
 						end_capture),
-		cmocka_unit_test_setup_teardown(each_cause_is_told_within_bounds, begin_capture,
+		cmocka_unit_test_setup_teardown(each_cause_is_told_once_with_its_own_count,
+						begin_capture, end_capture),
+		cmocka_unit_test_setup_teardown(causes_past_the_bound_are_counted_apart,
+						begin_capture, end_capture),
+		cmocka_unit_test_setup_teardown(progress_makes_way_for_lines, begin_capture,
 						end_capture),
 		cmocka_unit_test_setup_teardown(that_trouble_is_over_is_always_told, begin_capture,
 						end_capture),

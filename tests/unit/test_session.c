@@ -291,6 +291,44 @@ static void no_memory_fault_leaks_or_crashes(void **state)
 	server_stop(&server);
 }
 
+/* libpq's words come on several lines, with a question that the first one answers. */
+static void words_on_several_lines_become_one_sentence(void **state)
+{
+	struct session_options options = {
+		.url = "host=127.0.0.1,127.0.0.1 port=1 gssencmode=disable sslmode=disable",
+		.url_name = "URL",
+		.connect_seconds = CONNECT_SECONDS,
+		.answer_seconds = ANSWER_SECONDS};
+	struct session *s = NULL;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(session_open(&s, &options, &err), ERR_RETRY);
+	assert_string_equal(
+		err.text,
+		"cannot connect to Postgres by URL: connection to server at \"127.0.0.1\", "
+		"port 1 failed: Connection refused; connection to server at "
+		"\"127.0.0.1\", port 1 failed: Connection refused");
+	options.url = "postgres://127.0.0.1:1/x?sslmode=verify-full&sslrootcert=/none";
+	assert_int_equal(session_open(&s, &options, &err), ERR_RETRY);
+	assert_null(strstr(err.text, "Is the server"));
+}
+
+/* What libpq says before it tries anything will be the same at the next attempt. */
+static void a_string_that_libpq_will_not_use_is_configuration(void **state)
+{
+	const struct session_options options = {.url = "postgres://127.0.0.1:1/x?gssencmode=maybe",
+						.url_name = "URL",
+						.connect_seconds = CONNECT_SECONDS,
+						.answer_seconds = ANSWER_SECONDS};
+	struct session *s = NULL;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(session_open(&s, &options, &err), ERR_CONFIG);
+	assert_non_null(strstr(err.text, "gssencmode"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,6 +338,8 @@ int main(void)
 		cmocka_unit_test(a_server_that_hangs_up_is_told),
 		cmocka_unit_test(words_that_may_quote_a_row_are_kept_back),
 		cmocka_unit_test(a_server_that_talks_nonsense_is_lost),
+		cmocka_unit_test(words_on_several_lines_become_one_sentence),
+		cmocka_unit_test(a_string_that_libpq_will_not_use_is_configuration),
 		cmocka_unit_test(no_memory_fault_leaks_or_crashes),
 	};
 

@@ -714,6 +714,61 @@ static void the_streams_name_is_found_again_in_its_segments(void **state)
 	scratch_remove(&dir);
 }
 
+static void a_spool_can_be_looked_at_while_another_has_it(void **state)
+{
+	struct spool_look look = {.found = true};
+	struct spool_stream stream;
+	struct scratch dir;
+	struct spool *s;
+	struct err err;
+
+	(void)state;
+	scratch_make(&dir);
+	assert_int_equal(spool_look(dir.path, &look, &err), ERR_NONE);
+	assert_false(look.found);
+	s = kit_open(dir.path);
+	stream = spool_stream(s);
+	assert_int_equal(spool_look(dir.path, &look, &err), ERR_NONE);
+	assert_true(look.found && look.end_known && look.end_seq == 0);
+	for (int i = 0; i < 20; i++) { /* three segments */
+		kit_append(s, 2, BIG_BYTES);
+		kit_commit(s);
+	}
+	kit_append(s, 3, 10);
+	assert_int_equal(spool_look(dir.path, &look, &err), ERR_NONE);
+	assert_int_equal(id_compare(&look.stream.uuid, &stream.uuid), 0);
+	assert_true(look.stream.epoch == 1 && look.end_known && look.end_seq == 40);
+	spool_close(s);
+	assert_int_equal(spool_look(dir.path, &look, &err), ERR_NONE);
+	assert_true(look.end_known && look.end_seq == 40);
+	scratch_remove(&dir);
+}
+
+static void look(void *arg)
+{
+	const struct scratch *dir = arg;
+	struct spool_look found = {.found = false};
+	struct err err;
+
+	if (spool_look(dir->path, &found, &err) == ERR_NONE)
+		assert_true(found.found && found.end_seq == 5);
+}
+
+static void a_look_says_what_is_so_or_fails(void **state)
+{
+	struct scratch dir;
+	struct spool *s;
+
+	(void)state;
+	scratch_make(&dir);
+	s = kit_open(dir.path);
+	kit_append(s, 5, 10);
+	kit_commit(s);
+	spool_close(s);
+	fault_everywhere(look, &dir);
+	scratch_remove(&dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -738,6 +793,8 @@ int main(void)
 		cmocka_unit_test(a_place_that_the_disk_never_gives_is_damage_in_the_end),
 		cmocka_unit_test(a_folder_that_is_no_spool_is_refused),
 		cmocka_unit_test(the_streams_name_is_found_again_in_its_segments),
+		cmocka_unit_test(a_spool_can_be_looked_at_while_another_has_it),
+		cmocka_unit_test(a_look_says_what_is_so_or_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,29 @@
+#ifndef BASE_CONFIG_CHECK_H
+#define BASE_CONFIG_CHECK_H
+
+/*
+ * config_check: what a text of each of config's types has to be.
+ *
+ * must_be_x() returns NULL for a good value, or the end of a sentence that says
+ * what it must be, and never quotes it. The types are explained in
+ * base/config.h.
+ *
+ * Threads: pure.
+ */
+
+#include "base/util.h"
+
+const char *must_be_text(const char *value);
+const char *must_be_plain(const char *value);
+const char *must_be_token(const char *value);
+const char *must_be_network(const char *value);
+const char *must_be_role(const char *value);
+const char *must_be_folder(const char *value);
+const char *must_be_address(const char *value);
+const char *must_be_nats(const char *value);
+const char *must_be_subject(const char *value);
+
+/* Whether a good subject can match one of Fly's. */
+bool subject_is_flys(const char *value);
+
+#endif

@@ -1,0 +1,184 @@
+#include "base/config_check.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HOST_BYTES = 512, NETWORK_BYTES_MAX = 64 };
+
+const char *must_be_text(const char *value)
+{
+	for (const char *p = value; *p != '\0'; p++)
+		if (iscntrl((unsigned char)*p))
+			return "has a control character, perhaps a line break at its end";
+	return NULL;
+}
+
+/* nats.c puts these into JSON of its own without escaping. */
+const char *must_be_plain(const char *value)
+{
+	for (const char *p = value; *p != '\0'; p++)
+		if (!isgraph((unsigned char)*p) || *p == '"' || *p == '\\' || *p == '\'')
+			return "must be printable ASCII without blanks, quotes and backslashes";
+	return NULL;
+}
+
+const char *must_be_token(const char *value)
+{
+	return must_be_plain(value);
+}
+
+static bool is_address(int family, const char *text)
+{
+	struct in6_addr parsed; /* the larger of the two */
+
+	return inet_pton(family, text, &parsed) == 1;
+}
+
+/* What is made of it must be an address: see derive_nats_url(). */
+const char *must_be_network(const char *value)
+{
+	char address[NETWORK_BYTES_MAX + sizeof("::3")];
+
+	(void)snprintf(address, sizeof(address), "%s::3", value);
+	return is_address(AF_INET6, address)
+		       ? NULL
+		       : "must be the first groups of an IPv6 address, like fdaa or fdaa:0:1";
+}
+
+const char *must_be_role(const char *value)
+{
+	for (const char *p = value; *p != '\0'; p++)
+		if (!islower((unsigned char)*p) && *p != '_' &&
+		    (p == value || !isdigit((unsigned char)*p)))
+			return "must be a name of a-z, 0-9 and _, not beginning with a digit";
+	return NULL;
+}
+
+const char *must_be_folder(const char *value)
+{
+	size_t len = strlen(value);
+
+	if (value[0] != '/')
+		return "must be an absolute path";
+	return value[len - 1] == ' ' ? "must not end with a blank" : must_be_text(value);
+}
+
+static bool port_is_good(const char *text)
+{
+	enum { PORT_DIGITS_MAX = 5, PORT_MAX = 65535 };
+	size_t len = strspn(text, "0123456789");
+	unsigned long port = strtoul(text, NULL, 10);
+
+	return len > 0 && len <= PORT_DIGITS_MAX && text[len] == '\0' && port > 0 &&
+	       port <= PORT_MAX;
+}
+
+/* HOST:PORT or [ADDRESS]:PORT in parts. port is NULL where there is none. */
+struct host_port {
+	char host[HOST_BYTES];
+	bool bracketed;
+	const char *port;
+};
+
+/* False: not even of that form. */
+static bool split_host_port(const char *value, struct host_port *ret)
+{
+	const char *start = value[0] == '[' ? value + 1 : value;
+	size_t len = strcspn(start, value[0] == '[' ? "]" : ":");
+	const char *rest = start + len;
+
+	ret->bracketed = value[0] == '[';
+	if (len == 0 || len >= sizeof(ret->host) || (ret->bracketed && *rest++ != ']'))
+		return false;
+	memcpy(ret->host, start, len);
+	ret->host[len] = '\0';
+	ret->port = *rest == ':' ? rest + 1 : NULL;
+	return *rest == ':' || *rest == '\0';
+}
+
+const char *must_be_address(const char *value)
+{
+	struct host_port at;
+
+	if (!split_host_port(value, &at) || at.port == NULL || !port_is_good(at.port))
+		return "must be ADDRESS:PORT, like [::]:8080 or 127.0.0.1:8080, and the port from "
+		       "1 to 65535";
+	if (!is_address(at.bracketed ? AF_INET6 : AF_INET, at.host))
+		return "must have a numeric address before the port, like 127.0.0.1, or [::] for "
+		       "IPv6";
+	return NULL;
+}
+
+static bool is_host_name(const char *host)
+{
+	for (const char *p = host; *p != '\0'; p++)
+		if (!isalnum((unsigned char)*p) && strchr("-._", *p) == NULL)
+			return false;
+	/* Numbers and dots alone are an address or nothing. */
+	return strspn(host, "0123456789.") < strlen(host) || is_address(AF_INET, host);
+}
+
+const char *must_be_nats(const char *value)
+{
+	static const char scheme[] = "nats://";
+	const char *host = value + sizeof(scheme) - 1;
+	struct host_port at;
+
+	if (strncmp(value, scheme, sizeof(scheme) - 1) != 0 || *host == '\0')
+		return "must be nats://HOST:PORT";
+	if (strchr(host, '@') != NULL)
+		return "must not hold credentials; set ORG and ACCESS_TOKEN instead";
+	if (strpbrk(host, "/?#,") != NULL)
+		return "must be one address, nats://HOST:PORT and nothing behind it";
+	if (!split_host_port(host, &at))
+		return "must be nats://HOST:PORT, or nats://[ADDRESS]:PORT for IPv6";
+	if (at.port != NULL && !port_is_good(at.port))
+		return "must have a port from 1 to 65535 at its end; an IPv6 address stands in "
+		       "brackets before it";
+	if (at.bracketed ? !is_address(AF_INET6, at.host) : !is_host_name(at.host))
+		return "must have a host name, an IPv4 address, or an IPv6 address in brackets";
+	return NULL;
+}
+
+/* What nats-server takes for a subject to subscribe to, and would not silently match nothing. */
+const char *must_be_subject(const char *value)
+{
+	for (const char *part = value;; part++) {
+		size_t len = strcspn(part, ".");
+		bool last = part[len] == '\0';
+
+		if (len == 0)
+			return "must not have an empty part: no dot at its ends, no two in a row";
+		if (len > 1 && memchr(part, '*', len) != NULL)
+			return "must have * alone between its dots: it stands for one whole part";
+		if (memchr(part, '>', len) != NULL && (len > 1 || !last))
+			return "must have > alone after its last dot: it stands for all that "
+			       "follows";
+		if (last)
+			return must_be_plain(value);
+		part += len;
+	}
+}
+
+bool subject_is_flys(const char *value)
+{
+	enum { PARTS = 4 }; /* logs.<app>.<region>.<machine> */
+	const char *part = value;
+
+	for (int i = 0; i < PARTS; i++) {
+		size_t len = strcspn(part, ".");
+
+		if (part[0] == '>')
+			return true;
+		if (i == 0 && part[0] != '*' && (len != 4 || memcmp(part, "logs", len) != 0))
+			return false;
+		part += len;
+		if (*part == '\0')
+			return i + 1 == PARTS;
+		part++;
+	}
+	return false;
+}

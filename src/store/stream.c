@@ -1,0 +1,130 @@
+#include "store/stream.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { NUMBER_BYTES = 24, NS_PER_US = 1000 };
+
+static const char *number_text(uint64_t n, char text[NUMBER_BYTES])
+{
+	(void)snprintf(text, NUMBER_BYTES, "%" PRIu64, n);
+	return text;
+}
+
+/* Finds this stream's row; makes it where there is none. */
+static enum err_kind find_row(struct session *s, const struct stream_row *r, uint64_t *ret_epoch,
+			      uint64_t *ret_cursor, struct err *err)
+{
+	char stream[ID_TEXT_BYTES], epoch[NUMBER_BYTES];
+	const char *const values[] = {id_format(&r->stream.uuid, stream),
+				      number_text(r->stream.epoch, epoch), r->replica};
+	PGresult *row;
+	enum err_kind rc;
+
+	rc = session_ask(s,
+			 "INSERT INTO flytrail.streams (stream, epoch, replica, cursor_seq) "
+			 "VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING",
+			 values, 3, &row, err);
+	if (rc)
+		return rc;
+	PQclear(row);
+	rc = session_ask(s, "SELECT epoch, cursor_seq FROM flytrail.streams WHERE stream = $1",
+			 values, 1, &row, err);
+	if (rc)
+		return rc;
+	if (PQntuples(row) == 1) {
+		*ret_epoch = strtoull(PQgetvalue(row, 0, 0), NULL, 10);
+		*ret_cursor = strtoull(PQgetvalue(row, 0, 1), NULL, 10);
+	} else {
+		rc = err_set(err, ERR_RETRY, "the stream's row is gone again");
+	}
+	PQclear(row);
+	return rc;
+}
+
+static enum err_kind raise_epoch(struct session *s, const struct stream_row *r, uint64_t old_epoch,
+				 struct err *err)
+{
+	char stream[ID_TEXT_BYTES], epoch[NUMBER_BYTES], old[NUMBER_BYTES];
+	const char *const values[] = {id_format(&r->stream.uuid, stream),
+				      number_text(r->stream.epoch, epoch),
+				      number_text(old_epoch, old), r->replica};
+	PGresult *row;
+	enum err_kind rc;
+
+	rc = session_ask(s,
+			 "UPDATE flytrail.streams SET epoch = $2, replica = $4, updated_at = now() "
+			 "WHERE stream = $1 AND epoch = $3",
+			 values, 4, &row, err);
+	if (!rc)
+		PQclear(row);
+	return rc;
+}
+
+enum err_kind stream_open(struct session *s, const struct stream_row *r, uint64_t *ret_cursor_seq,
+			  struct err *err)
+{
+	char stream[ID_TEXT_BYTES];
+	uint64_t epoch = 0;
+	enum err_kind rc;
+
+	rc = find_row(s, r, &epoch, ret_cursor_seq, err);
+	if (rc)
+		return rc;
+	if (epoch > r->stream.epoch)
+		return err_set(
+			err, ERR_CONFIG,
+			"spool %s has epoch %" PRIu64 " here and %" PRIu64
+			" in Postgres: this volume is a copy, or was restored; stop the other "
+			"machine that has it, or give this one an empty FLYTRAIL_SPOOL_DIR",
+			id_format(&r->stream.uuid, stream), r->stream.epoch, epoch);
+	return epoch < r->stream.epoch ? raise_epoch(s, r, epoch, err) : ERR_NONE;
+}
+
+enum err_kind stream_move_cursor(struct session *s, const struct stream_row *r, uint64_t after_seq,
+				 uint64_t seq, struct err *err)
+{
+	char stream[ID_TEXT_BYTES], epoch[NUMBER_BYTES], from[NUMBER_BYTES], to[NUMBER_BYTES];
+	const char *const values[] = {
+		id_format(&r->stream.uuid, stream), number_text(r->stream.epoch, epoch),
+		number_text(after_seq, from), number_text(seq, to), r->replica};
+	PGresult *result;
+	enum err_kind rc;
+	bool moved;
+
+	rc = session_ask(s,
+			 "UPDATE flytrail.streams SET cursor_seq = $4, replica = $5, "
+			 "updated_at = now() WHERE stream = $1 AND epoch = $2 AND cursor_seq = $3",
+			 values, 5, &result, err);
+	if (rc)
+		return rc;
+	moved = strcmp(PQcmdTuples(result), "1") == 0;
+	PQclear(result);
+	if (moved)
+		return ERR_NONE;
+	/* A commit whose answer was lost, or another machine's: the new cursor tells which. */
+	return err_set(err, ERR_RETRY,
+		       "Postgres has another position for spool %s than %s: connecting again to "
+		       "read it",
+		       values[0], values[2]);
+}
+
+enum err_kind stream_find_others(struct session *s, const struct stream_row *r,
+				 int64_t *ret_stored_ns, struct err *err)
+{
+	char stream[ID_TEXT_BYTES];
+	const char *const values[] = {id_format(&r->stream.uuid, stream)};
+	PGresult *row;
+	enum err_kind rc;
+
+	rc = session_ask(s,
+			 "SELECT coalesce(floor(extract(epoch FROM max(updated_at)) * 1e6), 0)"
+			 "::bigint FROM flytrail.streams WHERE stream <> $1",
+			 values, 1, &row, err);
+	if (rc)
+		return rc;
+	*ret_stored_ns = strtoll(PQgetvalue(row, 0, 0), NULL, 10) * NS_PER_US;
+	PQclear(row);
+	return ERR_NONE;
+}
