@@ -86,7 +86,7 @@ class NatsFaults(unittest.TestCase):
 
     def test_a_burst_that_fits_into_what_may_wait_loses_nothing(self):
         self.start()
-        count = 120000  # 41 MB, as fast as they can be published
+        count = 60000  # 20 MB, as fast as they can be published
         self.assertEqual(self.world.publisher("--count", count).wait(timeout=60), 0)
         self.world.await_rows(count)
         self.assertEqual(self.world.gaps(), [])
