@@ -9,7 +9,8 @@
  * The plain form is searched as well, and what is found there is led back to
  * the bytes of the text it came from.
  *
- * NUL and U+FFFD, which stands for it in a message, are left out.
+ * NUL, bytes that are no UTF-8, halves of surrogate pairs, and U+FFFD, which
+ * stands for them in a message, are left out.
  * Undone are terminal sequences that begin with ESC [, written as they are or
  * as \u001b, \x1b, \033, \e; \u00XX and \xXX below 128; \/ \n \r \t. A run of
  * backslashes counts as one, because escapes nest. \" stays.
@@ -20,7 +21,7 @@
 
 #include "base/buf.h"
 
-/* False: the text is its own plain form. */
+/* False: the text, where it is valid UTF-8, is its own plain form. */
 bool plain_differs(struct span text);
 
 /* Appends the plain form to out, whose buf_check() tells. */

@@ -1,7 +1,10 @@
 #include "stage/plain.h"
 
+#include "base/utf8.h"
+
 enum {
 	ESC = 0x1b,
+	NOT_ASCII = 0x80,        /* from this byte on */
 	REPLACEMENT_HEAD = 0xef, /* the first byte of U+FFFD */
 	SEQUENCE_CHARS_MAX = 64, /* of a terminal sequence; a longer one is taken for text */
 };
@@ -34,6 +37,17 @@ static int hex_digit(char c)
 	return -1;
 }
 
+/* Whether behind backslashes stands half a surrogate pair, or U+FFFD. */
+static bool is_no_character(struct span s)
+{
+	if (s.len < 5 || s.data[0] != 'u')
+		return false;
+	if (strncasecmp(s.data + 1, "fffd", 4) == 0)
+		return true;
+	return (s.data[1] | 0x20) == 'd' && hex_digit(s.data[2]) >= 8 &&
+	       hex_digit(s.data[3]) >= 0 && hex_digit(s.data[4]) >= 0;
+}
+
 /* One escape behind its backslashes: its length, or 0; *ret_byte is what it stands for. */
 static size_t escape_len(struct span s, char *ret_byte)
 {
@@ -41,6 +55,10 @@ static size_t escape_len(struct span s, char *ret_byte)
 	int high;
 	int low;
 
+	if (is_no_character(s)) {
+		*ret_byte = '\0';
+		return 5;
+	}
 	if (s.len >= 5 && memcmp(s.data, "u00", 3) == 0) {
 		digits_at = 3;
 	} else if (s.len >= 3 && s.data[0] == 'x') {
@@ -117,12 +135,25 @@ static size_t sequence_len(struct span s)
 	return 0;
 }
 
-static struct element element_at(struct span s)
+/* A character; what is none stands for nothing, as it does in a message. */
+static struct element character_at(struct span s)
 {
-	struct element e = escape_element(s);
+	size_t len = utf8_char(s);
 
 	if (span_starts(s, replacement))
 		return (struct element){.len = replacement.len};
+	if (len == 0)
+		return (struct element){.len = 1};
+	return (struct element){.len = len, .plain_len = len, .verbatim = true};
+}
+
+static struct element element_at(struct span s)
+{
+	struct element e;
+
+	if ((unsigned char)s.data[0] >= NOT_ASCII)
+		return character_at(s);
+	e = escape_element(s);
 	if (!e.verbatim && e.plain[0] == '\0')
 		e.plain_len = 0;
 	/* ESC goes with the sequence that it begins; one that begins none goes by itself. */
@@ -135,7 +166,7 @@ static struct element element_at(struct span s)
 
 static bool may_be_special(char c)
 {
-	return c == '\\' || c == ESC || c == '\0' || (unsigned char)c == REPLACEMENT_HEAD;
+	return c == '\\' || c == ESC || c == '\0' || (unsigned char)c >= NOT_ASCII;
 }
 
 /* As element_at(), but takes all that stands for itself in one. */

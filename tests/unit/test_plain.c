@@ -40,7 +40,8 @@ static void what_stands_for_nothing_is_left_out(void **state)
 		     "b\xef\xbf\xbd",
 		     "ab");
 	assert_plain("\xef\xbf\xbc", "\xef\xbf\xbc");
-	assert_plain("\xef\xbf", "\xef\xbf");
+	assert_plain("a\\ufffdb\\uFFFDc\\ud800d\\\\uDFFFe", "abcde");
+	assert_plain("\\ud7ff\\ufffc\\udx00\\ud80", "\\ud7ff\\ufffc\\udx00\\ud80");
 	assert_plain("a\\u0000b\\x00c", "abc");
 	buf_init(&out, PLAIN_BYTES_MAX);
 	plain_write(nul, &out);
@@ -48,6 +49,23 @@ static void what_stands_for_nothing_is_left_out(void **state)
 	buf_release(&out);
 	assert_true(plain_differs(nul));
 	assert_true(plain_differs(SPAN("\xef\xbf\xbd")));
+}
+
+static void bytes_that_are_no_utf8_are_left_out(void **state)
+{
+	(void)state;
+	assert_plain("a\xff"
+		     "b\xc3"
+		     "c\xe2\x80"
+		     "d\x80"
+		     "e",
+		     "abcde");
+	assert_plain("a\xed\xa0\x80"
+		     "b\xed\xbf\xbf"
+		     "c",
+		     "abc");
+	assert_plain("\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\xff",
+		     "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80");
 }
 
 static void what_begins_no_sequence_stays(void **state)
@@ -125,6 +143,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(colours_are_left_out),
 		cmocka_unit_test(what_stands_for_nothing_is_left_out),
+		cmocka_unit_test(bytes_that_are_no_utf8_are_left_out),
 		cmocka_unit_test(what_begins_no_sequence_stays),
 		cmocka_unit_test(escapes_are_undone),
 		cmocka_unit_test(a_quote_stays_escaped),
