@@ -13,6 +13,11 @@
  * hits, redacts the whole text. PEM private keys are followed across the lines
  * of one batch and machine (stage/pem.h).
  *
+ * raw holds bytes of any sort, and what of a line fits into no field. It comes
+ * last and is kept only where no text of the record had a secret, raw itself
+ * included; else it becomes a marker as a whole. What several texts of one line
+ * hold is counted once.
+ *
  * An attribute whose name says that it holds a secret loses its value. JSON
  * with a hole in it becomes text. A field that the decoder cut at its limit
  * loses its last word, because the cut may have gone through a secret.

@@ -70,6 +70,12 @@ enum {
 	JOINED_BYTES_MAX = 256,
 };
 
+/* What was found, by kind. */
+struct counts {
+	unsigned of[SECRET_KIND_COUNT];
+	bool any;
+};
+
 struct redactor {
 	/* const after redactor_new() */
 	pcre2_code *codes[PATTERN_COUNT];
@@ -84,7 +90,7 @@ struct redactor {
 	struct buf plain;
 	bool begins_pem; /* the text holds "-----BEGIN" */
 	/* of the record under way */
-	unsigned counts[SECRET_KIND_COUNT];
+	struct counts counts;
 	/* of the batch */
 	struct pem pem;
 };
@@ -283,6 +289,18 @@ static bool find_hits(struct redactor *r, struct span text, const struct hit *kn
 	return true;
 }
 
+static void count(struct redactor *r, enum secret_kind kind)
+{
+	r->counts.of[kind]++;
+	r->counts.any = true;
+}
+
+static void count_hits(struct redactor *r)
+{
+	for (size_t i = 0; i < hits_count(&r->hits); i++)
+		count(r, hits_at(&r->hits, i)->kind);
+}
+
 /* Redacts a text until nothing more is found in it; known is a hit found before. */
 static struct span redact_one(struct redactor *r, struct arena *arena, struct span text,
 			      const struct hit *known)
@@ -294,32 +312,26 @@ static struct span redact_one(struct redactor *r, struct arena *arena, struct sp
 			break;
 		if (hits_count(&r->hits) == 0)
 			return text;
-		for (size_t i = 0; i < hits_count(&r->hits); i++)
-			r->counts[hits_at(&r->hits, i)->kind]++;
+		count_hits(r);
 		text = hits_replace(&r->hits, arena, text);
 		if (!text.data)
 			break;
 	}
-	r->counts[SECRET_unchecked]++;
+	count(r, SECRET_unchecked);
 	return secret_marker(SECRET_unchecked);
-}
-
-static unsigned count_all(const struct redactor *r)
-{
-	unsigned sum = 0;
-
-	for (size_t i = 0; i < SECRET_KIND_COUNT; i++)
-		sum += r->counts[i];
-	return sum;
 }
 
 struct span redact_text(struct redactor *r, struct arena *arena, struct span text,
 			unsigned *ret_count)
 {
-	memset(r->counts, 0, sizeof(r->counts));
+	unsigned sum = 0;
+
+	r->counts = (struct counts){.any = false};
 	text = redact_one(r, arena, text, NULL);
+	for (size_t i = 0; i < SECRET_KIND_COUNT; i++)
+		sum += r->counts.of[i];
 	if (ret_count)
-		*ret_count = count_all(r);
+		*ret_count = sum;
 	return text;
 }
 
@@ -348,22 +360,7 @@ static void redact_field(struct redactor *r, struct arena *arena, struct span *f
 		utf8_cut(redact_one(r, arena, *field, cut ? &piece : NULL), RECORD_FIELD_BYTES_MAX);
 }
 
-/*
- * raw says what message does and may say more. Where less is found in it, bytes
- * that are no text stand in the middle of a secret, and it goes as a whole.
- */
-static void redact_raw(struct redactor *r, struct arena *arena, struct record *record)
-{
-	unsigned in_message = count_all(r);
-
-	record->raw = redact_one(r, arena, record->raw, NULL);
-	if (!record->raw.data || count_all(r) - in_message >= in_message)
-		return;
-	record->raw = secret_marker(SECRET_unchecked);
-	r->counts[SECRET_unchecked]++;
-}
-
-/* The message, and raw, with what continues a private key of earlier lines. */
+/* The message, with what continues a private key of earlier lines. */
 static void redact_message(struct redactor *r, struct arena *arena, struct record *record)
 {
 	struct span came = record->message;
@@ -376,11 +373,6 @@ static void redact_message(struct redactor *r, struct arena *arena, struct recor
 	record->message = redact_one(r, arena, came, head.end ? &head : NULL);
 	if (r->begins_pem)
 		pem_begin(&r->pem, pem_machine(record->app, record->machine_id), came);
-	if (head.end && record->raw.data) {
-		record->raw = secret_marker(SECRET_pem_private_key);
-		return;
-	}
-	redact_raw(r, arena, record);
 }
 
 /* Whether a name alone says that its value is a secret: SECRET_KIND_COUNT if not. */
@@ -416,7 +408,7 @@ static void redact_attr(struct redactor *r, struct arena *arena, struct attr *at
 	redact_field(r, arena, &attr->key);
 	if (kind < SECRET_KIND_COUNT && (attr->type == ATTR_NUMBER || attr->text.len > 0)) {
 		if (!span_equal(attr->text, secret_marker(kind)))
-			r->counts[kind]++;
+			count(r, kind);
 		attr->type = ATTR_TEXT;
 		attr->text = secret_marker(kind);
 		return;
@@ -445,11 +437,11 @@ static void tell_counts(const struct redactor *r, struct arena *arena, struct re
 		return;
 	}
 	for (size_t i = 0; i < SECRET_KIND_COUNT; i++) {
-		if (r->counts[i] == 0)
+		if (r->counts.of[i] == 0)
 			continue;
 		len += snprintf(json + len, COUNTS_BYTES_MAX - (size_t)len, "%c\"%s\":%u",
 				len ? ',' : '{', secret_kind_name((enum secret_kind)i),
-				r->counts[i]);
+				r->counts.of[i]);
 		REQUIRE(len < COUNTS_BYTES_MAX - 1);
 	}
 	json[len++] = '}';
@@ -481,21 +473,75 @@ static bool fields_are_clean(const struct redactor *r, struct span *const fields
 	       !prefilter_find(&r->prefilter, span_of(joined, len), &place);
 }
 
-void redact(struct redactor *r, struct arena *arena, struct record *record)
+static void redact_fields(struct redactor *r, struct arena *arena, struct record *record)
 {
 	struct span *const fields[FIELDS] = {&record->org,      &record->app,  &record->region,
 					     &record->provider, &record->host, &record->machine_id,
 					     &record->level};
 
-	memset(r->counts, 0, sizeof(r->counts));
-	redact_message(r, arena, record);
-	if (!fields_are_clean(r, fields)) {
-		for (size_t i = 0; i < FIELDS; i++)
-			redact_field(r, arena, fields[i]);
+	if (fields_are_clean(r, fields))
+		return;
+	for (size_t i = 0; i < FIELDS; i++)
+		redact_field(r, arena, fields[i]);
+}
+
+/* Counts again what other texts of the same line had: what is in both is one secret. */
+static void keep_larger(struct counts *counts, const struct counts *other)
+{
+	for (size_t i = 0; i < SECRET_KIND_COUNT; i++) {
+		if (other->of[i] > counts->of[i])
+			counts->of[i] = other->of[i];
 	}
+	counts->any |= other->any;
+}
+
+/*
+ * raw says what the other texts do, in bytes of any sort, and may say more. It
+ * comes last and is kept as it came or not at all: that a secret was found in
+ * another text does not say that all of it can be found in this one.
+ */
+static void redact_raw(struct redactor *r, struct record *record)
+{
+	struct counts others = r->counts;
+	size_t kind = 0;
+
+	if (record->raw.len == 0 || secret_is_marker(record->raw))
+		return;
+	r->counts = (struct counts){.any = false};
+	hits_reset(&r->hits);
+	if (search(r, record->raw) && search_plain(r, record->raw)) {
+		hits_merge(&r->hits, 0);
+		count_hits(r);
+	} else {
+		count(r, SECRET_unchecked);
+	}
+	keep_larger(&r->counts, &others);
+	if (!r->counts.any)
+		return;
+	while (r->counts.of[kind] == 0)
+		kind++;
+	record->raw = secret_marker((enum secret_kind)kind);
+}
+
+void redact(struct redactor *r, struct arena *arena, struct record *record)
+{
+	struct counts message = {.any = false};
+
+	r->counts = (struct counts){.any = false};
+	redact_message(r, arena, record);
+	/* The message of a line that was not decoded is that line, with all that is in fields. */
+	if (r->counts.any && !record->decoded) {
+		message = r->counts;
+		r->counts = (struct counts){.any = false};
+	}
+	redact_fields(r, arena, record);
 	for (size_t i = 0; i < record->attr_count; i++)
 		redact_attr(r, arena, &record->attrs[i]);
-	if (count_all(r) > 0)
+	if (message.any)
+		keep_larger(&r->counts, &message);
+	if (record->raw.data)
+		redact_raw(r, record);
+	if (r->counts.any)
 		tell_counts(r, arena, record);
 }
 

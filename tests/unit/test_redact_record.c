@@ -88,7 +88,7 @@ static void every_text_of_a_record_is_redacted(void **state)
 		memset(&record, 0, sizeof(record));
 		*texts[i] = SPAN("x " TOKEN " y");
 		redact(redactor, &arena, &record);
-		assert_text(*texts[i], "x " GONE " y");
+		assert_text(*texts[i], texts[i] == &record.raw ? GONE : "x " GONE " y");
 		assert_text(counts(), "{\"fly_token\":1}");
 	}
 }
@@ -119,6 +119,7 @@ static void every_sample_is_gone_from_every_text(void **state)
 static void hits_are_counted_by_kind(void **state)
 {
 	(void)state;
+	record.decoded = true;
 	record.message = SPAN("password=a password=b " TOKEN " end");
 	record.region = SPAN("token=zzz");
 	redact(redactor, &arena, &record);
@@ -324,25 +325,75 @@ static void raw_goes_with_a_line_of_a_key(void **state)
 
 static void a_secret_with_a_hole_in_its_middle_is_gone_from_raw_too(void **state)
 {
-	static const char *const holes[] = {"\xff", "\xed\xa0\x80"};
+	static const char *const holes[] = {"\xff", "\xed\xa0\x80", "\xc3", "\\ud800", "\\ufffd"};
 
 	for (size_t i = 0; i < ARRAY_LEN(holes); i++) {
-		char raw[64];
-		int len = snprintf(raw, sizeof(raw), "a fm2_EXAMPLEexamp%sle0EXAMPLE b", holes[i]);
+		char raw[128];
+		int len = snprintf(raw, sizeof(raw), "a fm2_EXAMPLEexampleEXAMPLE%s0EXAMPLE b",
+				   holes[i]);
 
 		(void)begin(state);
-		record.message = SPAN("a fm2_EXAMPLEexamp\xef\xbf\xbdle0EXAMPLE b");
+		record.decoded = true;
+		record.message = SPAN("a fm2_EXAMPLEexampleEXAMPLE\xef\xbf\xbd"
+				      "0EXAMPLE b");
 		record.raw = span_of(raw, (size_t)len);
 		redact(redactor, &arena, &record);
 		assert_text(record.message, "a " GONE " b");
-		assert_text(record.raw, "[REDACTED:unchecked]");
-		assert_text(counts(), "{\"fly_token\":1,\"unchecked\":1}");
+		assert_text(record.raw, GONE);
+		assert_text(counts(), "{\"fly_token\":1}");
+		/* Where raw alone has it, it is found as well. */
+		(void)begin(state);
+		record.message = SPAN("a");
+		record.raw = span_of(raw, (size_t)len);
+		redact(redactor, &arena, &record);
+		assert_text(record.raw, GONE);
+		assert_text(counts(), "{\"fly_token\":1}");
 	}
-	(void)begin(state);
-	record.message = SPAN("a\xef\xbf\xbd " TOKEN " b");
-	record.raw = SPAN("a\xff " TOKEN " b");
+}
+
+static void raw_goes_with_a_secret_in_any_other_text(void **state)
+{
+	struct span *const texts[] = {&record.message, &record.app, &record.level,
+				      &record.attrs[0].key, &record.attrs[0].text};
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		(void)begin(state);
+		record.decoded = true;
+		record.raw_is_line = true;
+		record.raw = SPAN("what is not found in it, in whatever form");
+		record_attr_text(&record, SPAN("extra"), SPAN("x"));
+		*texts[i] = SPAN("x " TOKEN " y");
+		redact(redactor, &arena, &record);
+		assert_text(record.raw, GONE);
+		assert_text(counts(), "{\"fly_token\":1}");
+	}
+}
+
+static void raw_without_a_secret_stays(void **state)
+{
+	(void)state;
+	record.message = SPAN("a\xef\xbf\xbd b");
+	record.raw = SPAN("a\xff b");
 	redact(redactor, &arena, &record);
-	assert_text(record.raw, "a\xff " GONE " b");
+	assert_text(record.raw, "a\xff b");
+	assert_int_equal(record.attr_count, 0);
+}
+
+static void what_several_texts_of_a_line_hold_is_counted_once(void **state)
+{
+	(void)begin(state);
+	record.decoded = true;
+	record.message = SPAN("a\xef\xbf\xbd " TOKEN);
+	record.raw = SPAN("a\xff " TOKEN " password=x");
+	redact(redactor, &arena, &record);
+	assert_text(counts(), "{\"fly_token\":1,\"password\":1}");
+	/* A line that was not decoded is its message, and has its fields in it. */
+	(void)begin(state);
+	record.message = SPAN("{\"message\":{\"a\":\"" TOKEN "\"}}");
+	record_attr_text(&record, SPAN("message.a"), SPAN(TOKEN));
+	record_attr_text(&record, SPAN("api_key"), SPAN("EXAMPLE"));
+	redact(redactor, &arena, &record);
+	assert_text(counts(), "{\"fly_token\":1,\"api_key\":1}");
 }
 
 static void a_line_without_machine_may_go_on_with_any_key(void **state)
@@ -382,6 +433,9 @@ int main(void)
 		cmocka_unit_test_setup(raw_goes_with_a_line_of_a_key, begin),
 		cmocka_unit_test_setup(a_secret_with_a_hole_in_its_middle_is_gone_from_raw_too,
 				       begin),
+		cmocka_unit_test_setup(raw_goes_with_a_secret_in_any_other_text, begin),
+		cmocka_unit_test_setup(raw_without_a_secret_stays, begin),
+		cmocka_unit_test_setup(what_several_texts_of_a_line_hold_is_counted_once, begin),
 		cmocka_unit_test_setup(a_line_without_machine_may_go_on_with_any_key, begin),
 	};
 
