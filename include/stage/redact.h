@@ -5,12 +5,11 @@
  * redact: takes secrets out of a record before anything touches disk.
  *
  * A hit becomes [REDACTED:<kind>]; the attribute `redacted` counts the hits by
- * kind. The kinds stand in redact_kinds.def, what they look like in
- * redact_patterns.def. Patterns consume greedily and have no trailing anchor,
- * so that what follows a secret (a comma, a bracket, a colour) cannot save it.
- * A text is searched as it is and in its plain form (stage/plain.h), and again
- * until nothing more is found: twice is once. A match limit hit, or too many
- * hits, redacts the whole text. PEM private keys are followed across the lines
+ * kind. What a secret is and how it is found: stage/search.h. Patterns consume
+ * greedily and have no trailing anchor, so that what follows a secret (a comma,
+ * a bracket, a colour) cannot save it. A text is searched again until nothing
+ * more is found: twice is once. A match limit hit, or too many hits, redacts
+ * the whole text. PEM private keys are followed across the lines
  * of one batch and machine (stage/pem.h).
  *
  * raw holds bytes of any sort, and what of a line fits into no field. It comes
@@ -28,8 +27,8 @@
  * short line of a key whose other lines came in the batch before; a secret in
  * percent or base64 encoding.
  *
- * Ownership: the redactor owns its compiled patterns; new texts live in the
- *            caller's arena, unchanged ones stay where they are.
+ * Ownership: new texts live in the caller's arena, unchanged ones stay where
+ *            they are.
  * Threads:   a redactor belongs to one thread.
  * Limits:    an attempt takes a bounded number of steps a byte, and no byte is
  *            walked over again and again: a line of 1 MiB takes tens of ms.
@@ -55,7 +54,5 @@ void redact(struct redactor *r, struct arena *arena, struct record *record);
 /* One text on its own, with no memory of others; count may be NULL. */
 struct span redact_text(struct redactor *r, struct arena *arena, struct span text,
 			unsigned *ret_count);
-
-const char *redact_library_version(void); /* of PCRE2 */
 
 #endif

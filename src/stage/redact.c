@@ -1,70 +1,16 @@
 #include "stage/redact.h"
 
 #include "base/utf8.h"
-#include "stage/hits.h"
 #include "stage/pem.h"
-#include "stage/plain.h"
-#include "stage/prefilter.h"
+#include "stage/search.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
 enum {
-#define PATTERN(name, kind, flags, expression) PATTERN_##name,
-#define LITERAL(name, word)
-#include "stage/redact_patterns.def"
-#undef PATTERN
-#undef LITERAL
-	PATTERN_COUNT
-};
-
-enum pattern_flag {
-	NO_CASE = 1,
-	/* A failed attempt holds for every later word in the same run of token characters. */
-	ONCE_A_RUN = 2,
-};
-
-struct pattern {
-	const char *name;
-	enum secret_kind kind;
-	unsigned flags;
-	const char *expression;
-};
-
-static const struct pattern patterns[PATTERN_COUNT] = {
-#define PATTERN(name, kind, flags, ...) {#name, SECRET_##kind, (flags), __VA_ARGS__},
-#define LITERAL(name, word)
-#include "stage/redact_patterns.def"
-#undef PATTERN
-#undef LITERAL
-};
-
-static const struct {
-	uint8_t pattern;
-	struct span word;
-} literals[] = {
-#define PATTERN(name, kind, flags, ...)
-#define LITERAL(name, word) {PATTERN_##name, {word, sizeof(word) - 1}},
-#include "stage/redact_patterns.def"
-#undef PATTERN
-#undef LITERAL
-};
-
-enum {
-	/* Of PCRE2, an attempt: ours take a few steps a byte, and never go back far. */
-	MATCH_STEPS_MIN = 10000,
-	MATCH_STEPS_A_BYTE = 8,
-	HEAP_LIMIT_KIB = 16 * 1024, /* of PCRE2's interpreter, where there is no JIT */
-	JIT_STACK_BYTES_FIRST = 32 * 1024,
-	JIT_STACK_BYTES_MAX = 512 * 1024,
-	PLAIN_BYTES_MAX = 3 * RAW_BYTES_MAX, /* a line of bytes that all became U+FFFD */
-	KEEP_BYTES = 64 * 1024,              /* of the plain form's memory, from text to text */
-	ROUNDS_MAX = 4,                      /* searches of one text until nothing more is found */
-	COUNTS_BYTES_MAX = 1024,             /* of the attribute: every kind with its count */
-	CUT_PIECE_BYTES_MIN = 8,             /* a shorter piece of a secret helps nobody */
+	ROUNDS_MAX = 4,          /* searches of one text until nothing more is found */
+	COUNTS_BYTES_MAX = 1024, /* of the attribute: every kind with its count */
+	CUT_PIECE_BYTES_MIN = 8, /* a shorter piece of a secret helps nobody */
 	UTF8_BYTES_MAX = 4,
 	FIELDS = 7,
 	JOINED_BYTES_MAX = 256,
@@ -77,65 +23,10 @@ struct counts {
 };
 
 struct redactor {
-	/* const after redactor_new() */
-	pcre2_code *codes[PATTERN_COUNT];
-	struct prefilter prefilter;
-	struct prefilter_word words[ARRAY_LEN(literals)];
-	pcre2_match_context *match_context;
-	pcre2_jit_stack *jit_stack;
-	/* of the search under way */
-	pcre2_match_data *match;
-	size_t done[PATTERN_COUNT]; /* up to where each pattern has been tried */
-	struct hits hits;
-	struct buf plain;
-	bool begins_pem; /* the text holds "-----BEGIN" */
-	/* of the record under way */
-	struct counts counts;
-	/* of the batch */
-	struct pem pem;
+	struct searcher *searcher;
+	struct counts counts; /* of the record under way */
+	struct pem pem;       /* of the batch */
 };
-
-static enum err_kind compile(struct redactor *r, size_t i, struct err *err)
-{
-	/* A start optimisation looks far ahead for a byte that a match needs: slow at many places.
-	 */
-	uint32_t options = PCRE2_ANCHORED | PCRE2_NEVER_UTF | PCRE2_NO_START_OPTIMIZE;
-	PCRE2_SIZE at;
-	int code;
-
-	if (patterns[i].flags & NO_CASE)
-		options |= PCRE2_CASELESS;
-	r->codes[i] = pcre2_compile((PCRE2_SPTR)patterns[i].expression, PCRE2_ZERO_TERMINATED,
-				    options, &code, &at, NULL);
-	if (!r->codes[i])
-		return err_set(err, ERR_FATAL,
-			       "the expression %s for secrets is refused by PCRE2 (error %d at "
-			       "byte %zu); is its library older than 10.30?",
-			       patterns[i].name, code, at);
-	/* Where there is no JIT, the interpreter does the same, slower. */
-	(void)pcre2_jit_compile(r->codes[i], PCRE2_JIT_COMPLETE);
-	return ERR_NONE;
-}
-
-static enum err_kind set_up_matching(struct redactor *r, struct err *err)
-{
-	enum err_kind rc;
-
-	r->match = pcre2_match_data_create(1, NULL);
-	r->match_context = pcre2_match_context_create(NULL);
-	if (!r->match || !r->match_context)
-		return err_set(err, ERR_FATAL, "out of memory for the search for secrets");
-	(void)pcre2_set_heap_limit(r->match_context, HEAP_LIMIT_KIB);
-	r->jit_stack = pcre2_jit_stack_create(JIT_STACK_BYTES_FIRST, JIT_STACK_BYTES_MAX, NULL);
-	if (r->jit_stack)
-		pcre2_jit_stack_assign(r->match_context, NULL, r->jit_stack);
-	for (size_t i = 0; i < PATTERN_COUNT; i++) {
-		rc = compile(r, i, err);
-		if (rc)
-			return rc;
-	}
-	return ERR_NONE;
-}
 
 enum err_kind redactor_new(struct redactor **ret, struct err *err)
 {
@@ -144,16 +35,7 @@ enum err_kind redactor_new(struct redactor **ret, struct err *err)
 
 	if (!r)
 		return err_set(err, ERR_FATAL, "out of memory for the search for secrets");
-	hits_init(&r->hits);
-	buf_init(&r->plain, PLAIN_BYTES_MAX);
-	for (size_t i = 0; i < ARRAY_LEN(literals); i++)
-		r->words[i] = (struct prefilter_word){
-			.text = literals[i].word,
-			.any_case = patterns[literals[i].pattern].flags & NO_CASE,
-			.owner = literals[i].pattern,
-		};
-	prefilter_init(&r->prefilter, r->words, ARRAY_LEN(literals));
-	rc = set_up_matching(r, err);
+	rc = searcher_new(&r->searcher, err);
 	if (rc) {
 		redactor_free(r);
 		return rc;
@@ -166,13 +48,7 @@ void redactor_free(struct redactor *r)
 {
 	if (!r)
 		return;
-	for (size_t i = 0; i < PATTERN_COUNT; i++)
-		pcre2_code_free(r->codes[i]);
-	pcre2_match_data_free(r->match);
-	pcre2_match_context_free(r->match_context);
-	pcre2_jit_stack_free(r->jit_stack);
-	hits_release(&r->hits);
-	buf_release(&r->plain);
+	searcher_free(r->searcher);
 	free(r);
 }
 
@@ -181,124 +57,16 @@ void redactor_begin_batch(struct redactor *r)
 	pem_forget(&r->pem);
 }
 
-static size_t token_run_end(struct span text, size_t pos)
-{
-	static const char more[] = "_-=";
-
-	while (pos < text.len) {
-		char c = text.data[pos];
-
-		if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-		      memchr(more, c, sizeof(more) - 1)))
-			break;
-		pos++;
-	}
-	return pos;
-}
-
-/* Tries one pattern at one place. False: a limit was hit. */
-static bool try_pattern(struct redactor *r, size_t pattern, struct span text, size_t pos)
-{
-	struct hit hit = {.kind = patterns[pattern].kind};
-	const PCRE2_SIZE *bounds;
-	int rc;
-
-	if (pos < r->done[pattern] || secret_in_marker(text, pos))
-		return true;
-	rc = pcre2_match(r->codes[pattern], (PCRE2_SPTR)text.data, text.len, pos, 0, r->match,
-			 r->match_context);
-	if (rc == PCRE2_ERROR_NOMATCH) {
-		if (patterns[pattern].flags & ONCE_A_RUN)
-			r->done[pattern] = token_run_end(text, pos);
-		return true;
-	}
-	if (rc < 0)
-		return false;
-	bounds = pcre2_get_ovector_pointer(r->match);
-	hit.start = bounds[0];
-	hit.end = bounds[1];
-	r->done[pattern] = hit.end;
-	hits_add(&r->hits, text, &hit);
-	return true;
-}
-
-static void begin_search(struct redactor *r, size_t len)
-{
-	memset(r->done, 0, sizeof(r->done));
-	(void)pcre2_set_match_limit(r->match_context,
-				    (uint32_t)(MATCH_STEPS_MIN + MATCH_STEPS_A_BYTE * len));
-}
-
-/* Adds the hits in one form of a text. False: a limit was hit. */
-static bool search(struct redactor *r, struct span text)
-{
-	struct prefilter_place place = {0};
-	bool first = true;
-
-	while (prefilter_find(&r->prefilter, text, &place)) {
-		if (first)
-			begin_search(r, text.len);
-		first = false;
-		if (place.word->owner == PATTERN_pem)
-			r->begins_pem = true;
-		if (!try_pattern(r, place.word->owner, text, place.pos))
-			return false;
-	}
-	return true;
-}
-
-/* Searches the plain form and leads its hits back to the text. False: a limit was hit. */
-static bool search_plain(struct redactor *r, struct span text)
-{
-	size_t first = hits_count(&r->hits);
-	struct plain_walk walk = {0};
-	bool searched;
-
-	buf_reset(&r->plain);
-	plain_write(text, &r->plain);
-	searched = !r->plain.failed && search(r, span_of(r->plain.data, r->plain.len));
-	if (r->plain.cap > KEEP_BYTES)
-		buf_release(&r->plain);
-	if (!searched || hits_failed(&r->hits))
-		return false;
-	hits_merge(&r->hits, first);
-	for (size_t i = first; i < hits_count(&r->hits); i++) {
-		struct hit *hit = hits_at(&r->hits, i);
-		size_t unused;
-		size_t last = hit->end - 1;
-
-		plain_origin(&walk, text, hit->start, &hit->start, &unused);
-		plain_origin(&walk, text, last, &unused, &hit->end);
-	}
-	return true;
-}
-
-/* Collects what is secret in the text, in order. False: it could not be searched. */
-static bool find_hits(struct redactor *r, struct span text, const struct hit *known)
-{
-	hits_reset(&r->hits);
-	if (known)
-		hits_add(&r->hits, text, known);
-	if (!search(r, text))
-		return false;
-	if (plain_differs(text) && !search_plain(r, text))
-		return false;
-	if (hits_failed(&r->hits))
-		return false;
-	hits_merge(&r->hits, 0);
-	return true;
-}
-
 static void count(struct redactor *r, enum secret_kind kind)
 {
 	r->counts.of[kind]++;
 	r->counts.any = true;
 }
 
-static void count_hits(struct redactor *r)
+static void count_hits(struct redactor *r, const struct hits *hits)
 {
-	for (size_t i = 0; i < hits_count(&r->hits); i++)
-		count(r, hits_at(&r->hits, i)->kind);
+	for (size_t i = 0; i < hits_count(hits); i++)
+		count(r, hits_at(hits, i)->kind);
 }
 
 /* Redacts a text until nothing more is found in it; known is a hit found before. */
@@ -308,12 +76,15 @@ static struct span redact_one(struct redactor *r, struct arena *arena, struct sp
 	if (text.len == 0)
 		return text;
 	for (int round = 0; round < ROUNDS_MAX; round++) {
-		if (!find_hits(r, text, round == 0 ? known : NULL))
+		const struct hits *hits =
+			searcher_find(r->searcher, text, round == 0 ? known : NULL);
+
+		if (!hits)
 			break;
-		if (hits_count(&r->hits) == 0)
+		if (hits_count(hits) == 0)
 			return text;
-		count_hits(r);
-		text = hits_replace(&r->hits, arena, text);
+		count_hits(r, hits);
+		text = hits_replace(hits, arena, text);
 		if (!text.data)
 			break;
 	}
@@ -369,9 +140,9 @@ static void redact_message(struct redactor *r, struct arena *arena, struct recor
 	if (pem_concerns(&r->pem, came))
 		head.end =
 			pem_continue(&r->pem, pem_machine(record->app, record->machine_id), came);
-	r->begins_pem = false;
+	(void)searcher_saw_pem(r->searcher);
 	record->message = redact_one(r, arena, came, head.end ? &head : NULL);
-	if (r->begins_pem)
+	if (searcher_saw_pem(r->searcher))
 		pem_begin(&r->pem, pem_machine(record->app, record->machine_id), came);
 }
 
@@ -381,17 +152,18 @@ static enum secret_kind kind_of_name(struct redactor *r, struct span name)
 	static const char value[] = "=0a1b2c3d4e5f6g7h8i9j";
 	char probe[RECORD_FIELD_BYTES_MAX + sizeof(value)];
 	size_t len = name.len + sizeof(value) - 1;
-	struct prefilter_place place = {0};
+	const struct hits *hits;
 
-	if (name.len > RECORD_FIELD_BYTES_MAX || !prefilter_find(&r->prefilter, name, &place))
+	if (name.len > RECORD_FIELD_BYTES_MAX || searcher_can_skip(r->searcher, name))
 		return SECRET_KIND_COUNT;
 	memcpy(probe, name.data, name.len);
 	memcpy(probe + name.len, value, sizeof(value) - 1);
-	if (!find_hits(r, span_of(probe, len), NULL))
+	hits = searcher_find(r->searcher, span_of(probe, len), NULL);
+	if (!hits)
 		return SECRET_unchecked;
-	for (size_t i = 0; i < hits_count(&r->hits); i++) {
-		if (hits_at(&r->hits, i)->start == name.len + 1 && hits_at(&r->hits, i)->end == len)
-			return hits_at(&r->hits, i)->kind;
+	for (size_t i = 0; i < hits_count(hits); i++) {
+		if (hits_at(hits, i)->start == name.len + 1 && hits_at(hits, i)->end == len)
+			return hits_at(hits, i)->kind;
 	}
 	return SECRET_KIND_COUNT;
 }
@@ -456,7 +228,6 @@ static void tell_counts(const struct redactor *r, struct arena *arena, struct re
 static bool fields_are_clean(const struct redactor *r, struct span *const fields[FIELDS])
 {
 	NOT_CLEARED char joined[JOINED_BYTES_MAX];
-	struct prefilter_place place = {0};
 	size_t len = 0;
 
 	for (size_t i = 0; i < FIELDS; i++) {
@@ -469,8 +240,7 @@ static bool fields_are_clean(const struct redactor *r, struct span *const fields
 		len += field.len;
 		joined[len++] = '\n'; /* in no word: none is found over two fields */
 	}
-	return !plain_differs(span_of(joined, len)) &&
-	       !prefilter_find(&r->prefilter, span_of(joined, len), &place);
+	return searcher_can_skip(r->searcher, span_of(joined, len));
 }
 
 static void redact_fields(struct redactor *r, struct arena *arena, struct record *record)
@@ -503,18 +273,17 @@ static void keep_larger(struct counts *counts, const struct counts *other)
 static void redact_raw(struct redactor *r, struct record *record)
 {
 	struct counts others = r->counts;
+	const struct hits *hits;
 	size_t kind = 0;
 
 	if (record->raw.len == 0 || secret_is_marker(record->raw))
 		return;
 	r->counts = (struct counts){.any = false};
-	hits_reset(&r->hits);
-	if (search(r, record->raw) && search_plain(r, record->raw)) {
-		hits_merge(&r->hits, 0);
-		count_hits(r);
-	} else {
+	hits = searcher_find_in_bytes(r->searcher, record->raw);
+	if (hits)
+		count_hits(r, hits);
+	else
 		count(r, SECRET_unchecked);
-	}
 	keep_larger(&r->counts, &others);
 	if (!r->counts.any)
 		return;
@@ -543,15 +312,4 @@ void redact(struct redactor *r, struct arena *arena, struct record *record)
 		redact_raw(r, record);
 	if (r->counts.any)
 		tell_counts(r, arena, record);
-}
-
-const char *redact_library_version(void)
-{
-	enum { VERSION_BYTES = 64 }; /* "10.42 2022-12-11" */
-	static char text[VERSION_BYTES];
-
-	if (pcre2_config(PCRE2_CONFIG_VERSION, NULL) > VERSION_BYTES ||
-	    pcre2_config(PCRE2_CONFIG_VERSION, text) < 0)
-		return "unknown";
-	return text;
 }
