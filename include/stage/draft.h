@@ -26,14 +26,14 @@ struct draft {
 };
 
 /*
- * Attributes from the line itself. They are cut and made valid UTF-8; what
- * does not fit sets in_raw.
+ * Attributes from the line itself, made valid UTF-8. What does not fit sets
+ * in_raw.
  */
 void draft_attr_text(struct draft *d, struct span key, struct span text);
 void draft_attr_number(struct draft *d, struct span key, int64_t number);
 void draft_attr_bool(struct draft *d, struct span key, bool value);
 
-/* s as a column other than message holds it: cut, and made valid UTF-8. May set in_raw. */
+/* s as a column other than message holds it, but not yet cut. May set in_raw. */
 struct span draft_field(struct draft *d, struct span s);
 
 /*

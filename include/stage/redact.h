@@ -18,8 +18,8 @@
  * hold is counted once.
  *
  * An attribute whose name says that it holds a secret loses its value. JSON
- * with a hole in it becomes text. A field that the decoder cut at its limit
- * loses its last word, because the cut may have gone through a secret.
+ * with a hole in it becomes text. Fields are cut to their limit when they are
+ * redacted.
  *
  * Not seen: a secret without a known form or a telling name; a bare value
  * behind its first space or quote; a password that holds "://", or that begins

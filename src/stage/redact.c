@@ -106,29 +106,10 @@ struct span redact_text(struct redactor *r, struct arena *arena, struct span tex
 	return text;
 }
 
-/*
- * A field comes cut to its limit, and the cut may have gone through a secret,
- * which then looks like none. Its last word is taken out unread.
- */
-static bool cut_piece(struct span field, struct hit *ret)
-{
-	size_t start = field.len;
-
-	if (field.len <= RECORD_FIELD_BYTES_MAX - UTF8_BYTES_MAX)
-		return false;
-	while (start > 0 && field.data[start - 1] != ' ')
-		start--;
-	*ret = (struct hit){start, field.len, SECRET_unchecked};
-	return field.len - start >= CUT_PIECE_BYTES_MIN;
-}
-
+/* A field comes whole, because a cut may go through a secret, which then looks like none. */
 static void redact_field(struct redactor *r, struct arena *arena, struct span *field)
 {
-	struct hit piece;
-	bool cut = cut_piece(*field, &piece);
-
-	*field =
-		utf8_cut(redact_one(r, arena, *field, cut ? &piece : NULL), RECORD_FIELD_BYTES_MAX);
+	*field = utf8_cut(redact_one(r, arena, *field, NULL), RECORD_FIELD_BYTES_MAX);
 }
 
 /* The message, with what continues a private key of earlier lines. */

@@ -195,17 +195,35 @@ static void a_field_stays_within_its_limit(void **state)
 		span_starts(record.app, SPAN("token=[REDACTED:token] token=[REDACTED:token] ")));
 }
 
-static void a_secret_that_a_cut_went_through_is_taken_out(void **state)
+static void a_secret_that_a_cut_goes_through_is_taken_out(void **state)
 {
-	char field[RECORD_FIELD_BYTES_MAX];
+	char field[RECORD_FIELD_BYTES_MAX + 100];
 
 	(void)state;
 	memset(field, 'x', sizeof(field));
 	memcpy(field + 900, " postgres://app:EXAMPLE", 23);
+	field[1100] = '@';
 	record.app = span_of(field, sizeof(field));
 	redact(redactor, &arena, &record);
-	assert_int_equal(record.app.len, 901 + strlen("[REDACTED:unchecked]"));
-	assert_text(span_after(record.app, 901), "[REDACTED:unchecked]");
+	assert_true(span_starts(span_after(record.app, 900),
+				SPAN(" postgres://app:[REDACTED:url_password]@xx")));
+}
+
+static void a_long_field_without_a_secret_is_cut_and_no_more(void **state)
+{
+	char field[5000];
+
+	(void)state;
+	memset(field, 'x', sizeof(field));
+	record.decoded = true;
+	record.app = span_of(field, sizeof(field));
+	record.raw = record.app;
+	record_attr_text(&record, SPAN("url"), record.app);
+	redact(redactor, &arena, &record);
+	assert_int_equal(record.app.len, RECORD_FIELD_BYTES_MAX);
+	assert_int_equal(record.attrs[0].text.len, RECORD_FIELD_BYTES_MAX);
+	assert_int_equal(record.raw.len, sizeof(field));
+	assert_int_equal(record.attr_count, 1);
 }
 
 static void a_private_key_is_followed_over_lines(void **state)
@@ -419,7 +437,8 @@ int main(void)
 		cmocka_unit_test_setup(an_attribute_is_judged_by_its_name_too, begin),
 		cmocka_unit_test_setup(json_with_a_hole_becomes_text, begin),
 		cmocka_unit_test_setup(a_field_stays_within_its_limit, begin),
-		cmocka_unit_test_setup(a_secret_that_a_cut_went_through_is_taken_out, begin),
+		cmocka_unit_test_setup(a_secret_that_a_cut_goes_through_is_taken_out, begin),
+		cmocka_unit_test_setup(a_long_field_without_a_secret_is_cut_and_no_more, begin),
 		cmocka_unit_test_setup(a_private_key_is_followed_over_lines, begin),
 		cmocka_unit_test_setup(an_unfinished_key_ends_at_a_line_that_is_none, begin),
 		cmocka_unit_test_setup(the_same_machine_of_another_app_is_another, begin),
