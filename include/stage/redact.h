@@ -17,7 +17,9 @@
  * included; else it becomes a marker as a whole. What several texts of one line
  * hold is counted once.
  *
- * An attribute whose name says that it holds a secret loses its value. JSON
+ * An attribute whose name, or any part of its dotted name, says that it holds a
+ * secret loses its value; so does one that {"name": ..., "value": ...} or a list
+ * of headers names. JSON
  * with a hole in it becomes text. Fields are cut to their limit when they are
  * redacted.
  *

@@ -2,6 +2,7 @@
 
 #include "base/utf8.h"
 #include "stage/pem.h"
+#include "stage/plain.h"
 #include "stage/search.h"
 
 #include <stdio.h>
@@ -12,9 +13,14 @@ enum {
 	COUNTS_BYTES_MAX = 1024, /* of the attribute: every kind with its count */
 	CUT_PIECE_BYTES_MIN = 8, /* a shorter piece of a secret helps nobody */
 	UTF8_BYTES_MAX = 4,
+	SPOKEN_NAME_BYTES_MAX = 128, /* of a name that is the text of an attribute */
+	PROBE_BYTES_MAX = 32 * 1024, /* of a name of 1 KiB that is nothing but dots */
 	FIELDS = 7,
 	JOINED_BYTES_MAX = 256,
 };
+
+/* What stands for the value of a name, which it is behind no name that says nothing. */
+static const struct span probe_value = {"=0a1b2c3d4e5f6g7h8i9j\n", 22};
 
 /* What was found, by kind. */
 struct counts {
@@ -25,7 +31,9 @@ struct counts {
 struct redactor {
 	struct searcher *searcher;
 	struct counts counts; /* of the record under way */
-	struct pem pem;       /* of the batch */
+	struct buf name;      /* of the name under way, in plain form */
+	struct buf probe;
+	struct pem pem; /* of the batch */
 };
 
 enum err_kind redactor_new(struct redactor **ret, struct err *err)
@@ -35,6 +43,8 @@ enum err_kind redactor_new(struct redactor **ret, struct err *err)
 
 	if (!r)
 		return err_set(err, ERR_FATAL, "out of memory for the search for secrets");
+	buf_init(&r->name, RECORD_FIELD_BYTES_MAX);
+	buf_init(&r->probe, PROBE_BYTES_MAX);
 	rc = searcher_new(&r->searcher, err);
 	if (rc) {
 		redactor_free(r);
@@ -49,6 +59,8 @@ void redactor_free(struct redactor *r)
 	if (!r)
 		return;
 	searcher_free(r->searcher);
+	buf_release(&r->name);
+	buf_release(&r->probe);
 	free(r);
 }
 
@@ -127,56 +139,169 @@ static void redact_message(struct redactor *r, struct arena *arena, struct recor
 		pem_begin(&r->pem, pem_machine(record->app, record->machine_id), came);
 }
 
-/* Whether a name alone says that its value is a secret: SECRET_KIND_COUNT if not. */
+/*
+ * What kind_of_name() searches instead of a name: each part of it, up to a dot,
+ * with the part before it and a value behind. Of headers.authorization.0 that is
+ * headers=..., headers.authorization=..., authorization.0=...
+ */
+static void write_probe(struct buf *probe, struct span name)
+{
+	size_t before = 0; /* where the part before begins */
+	size_t start = 0;
+
+	for (size_t i = 0; i <= name.len; i++) {
+		if (i < name.len && name.data[i] != '.')
+			continue;
+		buf_add(probe, name.data + before, i - before);
+		buf_add(probe, probe_value.data, probe_value.len);
+		before = start;
+		start = i + 1;
+	}
+}
+
+/*
+ * Whether a name alone says that its value is a secret, or that what it is a part
+ * of is one: SECRET_KIND_COUNT if not.
+ */
 static enum secret_kind kind_of_name(struct redactor *r, struct span name)
 {
-	static const char value[] = "=0a1b2c3d4e5f6g7h8i9j";
-	char probe[RECORD_FIELD_BYTES_MAX + sizeof(value)];
-	size_t len = name.len + sizeof(value) - 1;
 	const struct hits *hits;
+	struct span probe;
 
-	if (name.len > RECORD_FIELD_BYTES_MAX || searcher_can_skip(r->searcher, name))
-		return SECRET_KIND_COUNT;
-	memcpy(probe, name.data, name.len);
-	memcpy(probe + name.len, value, sizeof(value) - 1);
-	hits = searcher_find(r->searcher, span_of(probe, len), NULL);
+	buf_reset(&r->name);
+	buf_reset(&r->probe);
+	if (plain_differs(name)) {
+		plain_write(name, &r->name);
+		name = span_of(r->name.data, r->name.len);
+	}
+	write_probe(&r->probe, name);
+	if (r->name.failed || r->probe.failed)
+		return SECRET_unchecked;
+	probe = span_of(r->probe.data, r->probe.len);
+	hits = searcher_find(r->searcher, probe, NULL);
 	if (!hits)
 		return SECRET_unchecked;
 	for (size_t i = 0; i < hits_count(hits); i++) {
-		if (hits_at(hits, i)->start == name.len + 1 && hits_at(hits, i)->end == len)
-			return hits_at(hits, i)->kind;
+		const struct hit *hit = hits_at(hits, i);
+		struct span rest = span_after(probe, hit->start - (hit->start > 0));
+
+		/* The value and nothing else: what is found in the name itself says nothing of it.
+		 */
+		if (span_starts(rest, probe_value) && hit->end - hit->start == probe_value.len - 2)
+			return hit->kind;
 	}
 	return SECRET_KIND_COUNT;
 }
 
-static void redact_attr(struct redactor *r, struct arena *arena, struct attr *attr)
+/* A key without its last part and that part, as in headers.0 and value. */
+static struct span split_key(struct span key, struct span *ret_last)
 {
-	enum secret_kind kind;
-	const char *text;
+	const char *dot = key.len ? memrchr(key.data, '.', key.len) : NULL;
+	size_t len = dot ? (size_t)(dot - key.data) : 0;
 
+	*ret_last = dot ? span_after(key, len + 1) : key;
+	return span_of(key.data, len);
+}
+
+static bool is_word(struct span s, struct span word)
+{
+	return s.len == word.len && strncasecmp(s.data, word.data, s.len) == 0;
+}
+
+static bool is_index(struct span s)
+{
+	return s.len > 0 && s.data[0] >= '0' && s.data[0] <= '9';
+}
+
+/* Whether these two are "name": NAME and "value": VALUE of one object. */
+static bool are_name_and_value(const struct attr *name, const struct attr *value)
+{
+	struct span name_last, value_last;
+	struct span parent = split_key(value->key, &value_last);
+
+	return span_equal(parent, split_key(name->key, &name_last)) &&
+	       is_word(value_last, SPAN("value")) &&
+	       (is_word(name_last, SPAN("name")) || is_word(name_last, SPAN("key")));
+}
+
+/* Whether these two follow each other in one list. */
+static bool are_in_a_list(const struct attr *first, const struct attr *second)
+{
+	struct span first_last, second_last;
+	struct span parent = split_key(second->key, &second_last);
+
+	return span_equal(parent, split_key(first->key, &first_last)) && is_index(first_last) &&
+	       is_index(second_last);
+}
+
+static enum secret_kind kind_of_text(struct redactor *r, const struct attr *name)
+{
+	bool may_be = name->type == ATTR_TEXT && name->text.len > 0 &&
+		      name->text.len <= SPOKEN_NAME_BYTES_MAX;
+
+	return may_be ? kind_of_name(r, name->text) : SECRET_KIND_COUNT;
+}
+
+/* What another attribute says that this one holds, as in lists of headers. */
+static enum secret_kind kind_by_neighbour(struct redactor *r, const struct record *record,
+					  size_t idx)
+{
+	const struct attr *attrs = record->attrs;
+	enum secret_kind kind = SECRET_KIND_COUNT;
+
+	for (size_t i = 0; i < record->attr_count; i++) {
+		if (are_name_and_value(&attrs[i], &attrs[idx]))
+			return kind_of_text(r, &attrs[i]);
+	}
+	if (idx > 0 && are_in_a_list(&attrs[idx - 1], &attrs[idx]))
+		kind = kind_of_text(r, &attrs[idx - 1]);
+	/* Of other kinds, a list is rather one of names alone. */
+	return kind == SECRET_authorization || kind == SECRET_cookie ? kind : SECRET_KIND_COUNT;
+}
+
+static bool is_ours(const struct attr *attr)
+{
 	/* Our own count of an earlier redaction names the kinds; it holds no secret. */
-	if (attr->type == ATTR_BOOL || (attr->type == ATTR_JSON && span_is(attr->key, "redacted")))
-		return;
-	kind = kind_of_name(r, attr->key);
+	return attr->type == ATTR_JSON && span_is(attr->key, "redacted");
+}
+
+static void redact_attr(struct redactor *r, struct arena *arena, struct attr *attr,
+			enum secret_kind kind)
+{
+	const char *text = attr->text.data;
+
 	redact_field(r, arena, &attr->key);
+	if (attr->type == ATTR_BOOL || is_ours(attr))
+		return;
 	if (kind < SECRET_KIND_COUNT && (attr->type == ATTR_NUMBER || attr->text.len > 0)) {
-		if (!span_equal(attr->text, secret_marker(kind)))
+		if (attr->type == ATTR_NUMBER || !secret_is_marker(attr->text))
 			count(r, kind);
 		attr->type = ATTR_TEXT;
 		attr->text = secret_marker(kind);
 		return;
 	}
-	if (attr->type == ATTR_NUMBER)
-		return;
-	text = attr->text.data;
-	if (attr->type == ATTR_TEXT) {
+	if (attr->type == ATTR_TEXT)
 		redact_field(r, arena, &attr->text);
+	if (attr->type != ATTR_JSON)
 		return;
-	}
 	attr->text = redact_one(r, arena, attr->text, NULL);
 	/* With a hole in it JSON may be none any more: from here on it is a text. */
 	if (attr->text.data != text)
 		attr->type = ATTR_TEXT;
+}
+
+static void redact_attrs(struct redactor *r, struct arena *arena, struct record *record)
+{
+	NOT_CLEARED enum secret_kind kinds[RECORD_ATTRS_MAX];
+
+	/* All names are read before the first one is changed. */
+	for (size_t i = 0; i < record->attr_count; i++) {
+		kinds[i] = kind_of_name(r, record->attrs[i].key);
+		if (kinds[i] == SECRET_KIND_COUNT)
+			kinds[i] = kind_by_neighbour(r, record, i);
+	}
+	for (size_t i = 0; i < record->attr_count; i++)
+		redact_attr(r, arena, &record->attrs[i], kinds[i]);
 }
 
 /* Says in the attribute `redacted` what was taken out. */
@@ -285,8 +410,7 @@ void redact(struct redactor *r, struct arena *arena, struct record *record)
 		r->counts = (struct counts){.any = false};
 	}
 	redact_fields(r, arena, record);
-	for (size_t i = 0; i < record->attr_count; i++)
-		redact_attr(r, arena, &record->attrs[i]);
+	redact_attrs(r, arena, record);
 	if (message.any)
 		keep_larger(&r->counts, &message);
 	if (record->raw.data)

@@ -3,6 +3,7 @@
 #include "stage/redact.h"
 
 #include "secrets.h"
+#include "stage/hits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -168,6 +169,67 @@ static void an_attribute_is_judged_by_its_name_too(void **state)
 	assert_int_equal(record.attrs[4].type, ATTR_BOOL);
 	assert_text(record.attrs[5].text, "");
 	assert_text(counts(), "{\"cookie\":1,\"password\":1,\"token\":1}");
+}
+
+static void what_a_list_or_an_object_under_such_a_name_holds_is_gone(void **state)
+{
+	static const char *const keys[] = {
+		"password.0",
+		"password.value",
+		"headers.authorization.0",
+		"headers.Set-Cookie.0",
+		"a.api.key.b.0.c",
+		"password",
+		"pass",
+		"x.pass.0",
+		"\"password\".x",
+		"pass\\u0077ord.a",
+		"user[password].0.1.2",
+		"a.b.db_password.c",
+	};
+	static const char *const others[] = {
+		"", ".", "..", "a.b", "token_count.0", "compass.0", "monkey.key.0", "pass_count.x"};
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		(void)begin(state);
+		record_attr_text(&record, span_text(keys[i]), SPAN("EXAMPLE"));
+		record_attr_number(&record, span_text(keys[i]), 12);
+		redact(redactor, &arena, &record);
+		for (size_t j = 0; j < 2; j++) {
+			assert_int_equal(record.attrs[j].type, ATTR_TEXT);
+			if (!secret_is_marker(record.attrs[j].text))
+				fail_msg("%s: stays", keys[i]);
+		}
+	}
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		(void)begin(state);
+		record_attr_text(&record, span_text(others[i]), SPAN("EXAMPLE"));
+		redact(redactor, &arena, &record);
+		assert_text(record.attrs[0].text, "EXAMPLE");
+	}
+}
+
+static void a_value_beside_the_name_of_a_secret_is_gone(void **state)
+{
+	(void)state;
+	record_attr_text(&record, SPAN("h.0.name"), SPAN("Cookie"));
+	record_attr_text(&record, SPAN("h.0.value"), SPAN("EXAMPLE"));
+	record_attr_text(&record, SPAN("h.1.name"), SPAN("accept"));
+	record_attr_text(&record, SPAN("h.1.value"), SPAN("text/html"));
+	record_attr_text(&record, SPAN("env.Value"), SPAN("EXAMPLE"));
+	record_attr_text(&record, SPAN("env.Key"), SPAN("DB_PASSWORD"));
+	record_attr_text(&record, SPAN("raw.2"), SPAN("Authorization"));
+	record_attr_text(&record, SPAN("raw.3"), SPAN("Basic EXAMPLE"));
+	record_attr_text(&record, SPAN("permit.0"), SPAN("password"));
+	record_attr_text(&record, SPAN("permit.1"), SPAN("email"));
+	redact(redactor, &arena, &record);
+	assert_text(record.attrs[0].text, "Cookie");
+	assert_text(record.attrs[1].text, "[REDACTED:cookie]");
+	assert_text(record.attrs[3].text, "text/html");
+	assert_text(record.attrs[4].text, "[REDACTED:password]");
+	assert_text(record.attrs[7].text, "[REDACTED:authorization]");
+	assert_text(record.attrs[9].text, "email");
+	assert_text(counts(), "{\"authorization\":1,\"cookie\":1,\"password\":1}");
 }
 
 static void json_with_a_hole_becomes_text(void **state)
@@ -387,6 +449,20 @@ static void raw_goes_with_a_secret_in_any_other_text(void **state)
 	}
 }
 
+static void a_name_with_a_hole_in_it_is_read_all_the_same(void **state)
+{
+	(void)begin(state);
+	record.raw = SPAN("{\"pass\\ud800word\":\"EXAMPLE00001\"}");
+	record_attr_text(&record, SPAN("pass\xef\xbf\xbdword"), SPAN("EXAMPLE00001"));
+	redact(redactor, &arena, &record);
+	assert_text(record.attrs[0].text, "[REDACTED:password]");
+	assert_text(record.raw, "[REDACTED:password]");
+	(void)begin(state);
+	record_attr_bool(&record, SPAN(TOKEN), true);
+	redact(redactor, &arena, &record);
+	assert_text(record.attrs[0].key, GONE);
+}
+
 static void raw_without_a_secret_stays(void **state)
 {
 	(void)state;
@@ -435,6 +511,9 @@ int main(void)
 		cmocka_unit_test_setup(a_clean_record_gets_no_attribute, begin),
 		cmocka_unit_test_setup(a_second_redaction_of_a_record_changes_nothing, begin),
 		cmocka_unit_test_setup(an_attribute_is_judged_by_its_name_too, begin),
+		cmocka_unit_test_setup(what_a_list_or_an_object_under_such_a_name_holds_is_gone,
+				       begin),
+		cmocka_unit_test_setup(a_value_beside_the_name_of_a_secret_is_gone, begin),
 		cmocka_unit_test_setup(json_with_a_hole_becomes_text, begin),
 		cmocka_unit_test_setup(a_field_stays_within_its_limit, begin),
 		cmocka_unit_test_setup(a_secret_that_a_cut_goes_through_is_taken_out, begin),
@@ -453,6 +532,7 @@ int main(void)
 		cmocka_unit_test_setup(a_secret_with_a_hole_in_its_middle_is_gone_from_raw_too,
 				       begin),
 		cmocka_unit_test_setup(raw_goes_with_a_secret_in_any_other_text, begin),
+		cmocka_unit_test_setup(a_name_with_a_hole_in_it_is_read_all_the_same, begin),
 		cmocka_unit_test_setup(raw_without_a_secret_stays, begin),
 		cmocka_unit_test_setup(what_several_texts_of_a_line_hold_is_counted_once, begin),
 		cmocka_unit_test_setup(a_line_without_machine_may_go_on_with_any_key, begin),
