@@ -5,7 +5,8 @@
  * plain: a text as it reads, without colours and with its escapes undone.
  *
  * A secret may be hidden from a search by a colour or a NUL in its middle, or by
- * the escapes of a line that was not decoded ("fm2\u005f...", "postgres:\/\/").
+ * the escapes of a line that was not decoded ("fm2\u005f...", "postgres:\/\/"),
+ * or by the encoding of URLs ("postgres%3A%2F%2F").
  * The plain form is searched as well, and what is found there is led back to
  * the bytes of the text it came from.
  *
@@ -13,7 +14,8 @@
  * stands for them in a message, are left out.
  * Undone are terminal sequences that begin with ESC [, written as they are or
  * as \u001b, \x1b, \033, \e; \u00XX and \xXX below 128; \/ \n \r \t. A run of
- * backslashes counts as one, because escapes nest. \" stays.
+ * backslashes counts as one, because escapes nest. \" stays. And %XX below 128,
+ * also %25XX and so on, and where its characters are escaped themselves.
  *
  * Threads: pure functions.
  * Limits:  a plain form is never longer than its text.

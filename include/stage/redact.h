@@ -27,7 +27,7 @@
  * behind its first space or quote; a password that holds "://", or that begins
  * with digits and a slash in an http URL, where it reads as a port; the last,
  * short line of a key whose other lines came in the batch before; a secret in
- * percent or base64 encoding.
+ * base64.
  *
  * Ownership: new texts live in the caller's arena, unchanged ones stay where
  *            they are.

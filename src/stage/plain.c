@@ -19,11 +19,9 @@ struct element {
 
 static const struct span replacement = {"\xef\xbf\xbd", 3};
 
-bool plain_differs(struct span text)
+static bool is_ascii_code(int high, int low)
 {
-	return text.len > 0 &&
-	       (memchr(text.data, '\\', text.len) || memchr(text.data, ESC, text.len) ||
-		memchr(text.data, '\0', text.len) || memchr(text.data, REPLACEMENT_HEAD, text.len));
+	return high >= 0 && high <= 7 && low >= 0;
 }
 
 static int hex_digit(char c)
@@ -35,6 +33,30 @@ static int hex_digit(char c)
 	if (c >= 'A' && c <= 'F')
 		return c - 'A' + 10;
 	return -1;
+}
+
+/* Whether a byte in percent encoding, as in a URL, is somewhere in the text. */
+static bool has_percent_code(struct span text)
+{
+	const char *at = memchr(text.data, '%', text.len);
+
+	while (at) {
+		text = span_after(text, (size_t)(at - text.data) + 1);
+		if (text.len < 2)
+			return false;
+		if (is_ascii_code(hex_digit(text.data[0]), hex_digit(text.data[1])))
+			return true;
+		at = memchr(text.data, '%', text.len);
+	}
+	return false;
+}
+
+bool plain_differs(struct span text)
+{
+	return text.len > 0 &&
+	       (memchr(text.data, '\\', text.len) || memchr(text.data, ESC, text.len) ||
+		memchr(text.data, '\0', text.len) ||
+		memchr(text.data, REPLACEMENT_HEAD, text.len) || has_percent_code(text));
 }
 
 /* Whether behind backslashes stands half a surrogate pair, or U+FFFD. */
@@ -81,7 +103,7 @@ static size_t escape_len(struct span s, char *ret_byte)
 	}
 	high = hex_digit(s.data[digits_at]);
 	low = hex_digit(s.data[digits_at + 1]);
-	if (high < 0 || high > 7 || low < 0)
+	if (!is_ascii_code(high, low))
 		return 0;
 	*ret_byte = (char)(high * 16 + low);
 	return digits_at + 2;
@@ -111,11 +133,47 @@ static struct element backslash_element(struct span s)
 	return e;
 }
 
-static struct element escape_element(struct span s)
+static struct element byte_element(struct span s)
 {
 	if (s.data[0] == '\\')
 		return backslash_element(s);
 	return (struct element){.len = 1, .plain_len = 1, .plain = {s.data[0]}};
+}
+
+/* The hex digit at pos, perhaps an escape itself, which pos is moved behind; -1: none. */
+static int digit_at(struct span s, size_t *pos)
+{
+	struct element e;
+
+	if (*pos >= s.len)
+		return -1;
+	e = byte_element(span_after(s, *pos));
+	*pos += e.len;
+	return e.verbatim || e.plain_len != 1 ? -1 : hex_digit(e.plain[0]);
+}
+
+/* A % and the two digits behind it; %25, which is a % itself, as often as it is encoded. */
+static struct element percent_element(struct span s, struct element percent)
+{
+	for (;;) {
+		size_t pos = percent.len;
+		int high = digit_at(s, &pos);
+		int low = high < 0 ? -1 : digit_at(s, &pos);
+
+		if (!is_ascii_code(high, low))
+			return percent;
+		percent.len = pos;
+		percent.plain[0] = (char)(high * 16 + low);
+		if (percent.plain[0] != '%')
+			return percent;
+	}
+}
+
+static struct element escape_element(struct span s)
+{
+	struct element e = byte_element(s);
+
+	return !e.verbatim && e.plain[0] == '%' ? percent_element(s, e) : e;
 }
 
 /* How long the rest of a terminal sequence is, from its `[` on; 0: it is none. */
@@ -166,7 +224,7 @@ static struct element element_at(struct span s)
 
 static bool may_be_special(char c)
 {
-	return c == '\\' || c == ESC || c == '\0' || (unsigned char)c >= NOT_ASCII;
+	return c == '\\' || c == '%' || c == ESC || c == '\0' || (unsigned char)c >= NOT_ASCII;
 }
 
 /* As element_at(), but takes all that stands for itself in one. */

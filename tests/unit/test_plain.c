@@ -87,6 +87,18 @@ static void escapes_are_undone(void **state)
 	assert_plain("a\\\\/b\\\\\\u0041", "a/bA");
 }
 
+static void percent_encoding_is_undone(void **state)
+{
+	(void)state;
+	assert_plain("a%3A%2f%2Fb%40c", "a://b@c");
+	assert_plain("%2540 %25252540 %25", "@ @ %");
+	assert_plain("%0A%22%5C%7e", "\n\"\\~");
+	assert_plain("a%00b%1b%5B0mc", "abc");
+	assert_plain("\\u00254\\u0030%\\x34\\\\u0030", "@@");
+	assert_plain("100% of 12%ab %8 %4 %", "100% of 12%ab %8 %4 %");
+	assert_plain("%25ab%2", "%ab%2");
+}
+
 static void a_quote_stays_escaped(void **state)
 {
 	(void)state;
@@ -112,7 +124,8 @@ static void only_texts_with_escapes_differ(void **state)
 {
 	(void)state;
 	assert_false(plain_differs(SPAN("")));
-	assert_false(plain_differs(SPAN("a \xc3\xa4 %41")));
+	assert_false(plain_differs(SPAN("a \xc3\xa4 100% %% %ff %")));
+	assert_true(plain_differs(SPAN("a %% %41")));
 	assert_true(plain_differs(SPAN("a\\")));
 	assert_true(plain_differs(SPAN("a\x1b")));
 }
@@ -146,6 +159,7 @@ int main(void)
 		cmocka_unit_test(bytes_that_are_no_utf8_are_left_out),
 		cmocka_unit_test(what_begins_no_sequence_stays),
 		cmocka_unit_test(escapes_are_undone),
+		cmocka_unit_test(percent_encoding_is_undone),
 		cmocka_unit_test(a_quote_stays_escaped),
 		cmocka_unit_test(what_is_no_escape_stays),
 		cmocka_unit_test(only_texts_with_escapes_differ),
