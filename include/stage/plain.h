@@ -14,8 +14,11 @@
  * stands for them in a message, are left out.
  * Undone are terminal sequences that begin with ESC [, written as they are or
  * as \u001b, \x1b, \033, \e; \u00XX and \xXX below 128; \/ \n \r \t. A run of
- * backslashes counts as one, because escapes nest. \" stays. And %XX below 128,
- * also %25XX and so on, and where its characters are escaped themselves.
+ * backslashes counts as one, because escapes nest. \" stays.
+ *
+ * PLAIN_PERCENT undoes %XX below 128, too: also %25XX and so on, and where its
+ * characters are escaped themselves. That is a form of its own, since a password
+ * with %20 in it is one word in the other.
  *
  * Threads: pure functions.
  * Limits:  a plain form is never longer than its text.
@@ -23,14 +26,20 @@
 
 #include "base/buf.h"
 
-/* False: the text, where it is valid UTF-8, is its own plain form. */
+enum plain_depth { PLAIN_ESCAPES, PLAIN_PERCENT };
+
+/* Whether PLAIN_PERCENT makes another form of a text that is plain as far as PLAIN_ESCAPES goes. */
+bool plain_has_percent(struct span text);
+
+/* False: PLAIN_ESCAPES leaves the text, where it is valid UTF-8, as it is. */
 bool plain_differs(struct span text);
 
 /* Appends the plain form to out, whose buf_check() tells. */
-void plain_write(struct span text, struct buf *out);
+void plain_write(struct span text, enum plain_depth depth, struct buf *out);
 
-/* Leads places in the plain form back to its text; begin with {0}, ask in rising order. */
+/* Leads places in the plain form back to its text; begin with {.depth}, ask in rising order. */
 struct plain_walk {
+	enum plain_depth depth;
 	size_t text_pos;
 	size_t plain_pos;
 };

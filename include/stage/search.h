@@ -6,8 +6,8 @@
  *
  * The kinds stand in redact_kinds.def, what they look like in
  * redact_patterns.def. A pattern is tried where the prefilter sees one of its
- * words, and there alone. A text is searched as it is and in its plain form
- * (stage/plain.h).
+ * words, and there alone. A text is searched as it is and in its plain
+ * forms (stage/plain.h).
  *
  * Ownership: hits are the searcher's, and lent until it is asked again.
  * Threads:   a searcher belongs to one thread.

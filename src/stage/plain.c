@@ -35,10 +35,9 @@ static int hex_digit(char c)
 	return -1;
 }
 
-/* Whether a byte in percent encoding, as in a URL, is somewhere in the text. */
-static bool has_percent_code(struct span text)
+bool plain_has_percent(struct span text)
 {
-	const char *at = memchr(text.data, '%', text.len);
+	const char *at = text.len > 0 ? memchr(text.data, '%', text.len) : NULL;
 
 	while (at) {
 		text = span_after(text, (size_t)(at - text.data) + 1);
@@ -55,8 +54,7 @@ bool plain_differs(struct span text)
 {
 	return text.len > 0 &&
 	       (memchr(text.data, '\\', text.len) || memchr(text.data, ESC, text.len) ||
-		memchr(text.data, '\0', text.len) ||
-		memchr(text.data, REPLACEMENT_HEAD, text.len) || has_percent_code(text));
+		memchr(text.data, '\0', text.len) || memchr(text.data, REPLACEMENT_HEAD, text.len));
 }
 
 /* Whether behind backslashes stands half a surrogate pair, or U+FFFD. */
@@ -169,20 +167,21 @@ static struct element percent_element(struct span s, struct element percent)
 	}
 }
 
-static struct element escape_element(struct span s)
+static struct element escape_element(struct span s, enum plain_depth depth)
 {
 	struct element e = byte_element(s);
 
-	return !e.verbatim && e.plain[0] == '%' ? percent_element(s, e) : e;
+	return depth == PLAIN_PERCENT && !e.verbatim && e.plain[0] == '%' ? percent_element(s, e)
+									  : e;
 }
 
 /* How long the rest of a terminal sequence is, from its `[` on; 0: it is none. */
-static size_t sequence_len(struct span s)
+static size_t sequence_len(struct span s, enum plain_depth depth)
 {
 	size_t pos = 0;
 
 	for (size_t count = 0; pos < s.len && count < SEQUENCE_CHARS_MAX; count++) {
-		struct element e = escape_element(span_after(s, pos));
+		struct element e = escape_element(span_after(s, pos), depth);
 
 		if (e.verbatim || e.plain_len != 1 || (count == 0 && e.plain[0] != '['))
 			return 0;
@@ -205,18 +204,18 @@ static struct element character_at(struct span s)
 	return (struct element){.len = len, .plain_len = len, .verbatim = true};
 }
 
-static struct element element_at(struct span s)
+static struct element element_at(struct span s, enum plain_depth depth)
 {
 	struct element e;
 
 	if ((unsigned char)s.data[0] >= NOT_ASCII)
 		return character_at(s);
-	e = escape_element(s);
+	e = escape_element(s, depth);
 	if (!e.verbatim && e.plain[0] == '\0')
 		e.plain_len = 0;
 	/* ESC goes with the sequence that it begins; one that begins none goes by itself. */
 	if (!e.verbatim && e.plain[0] == ESC) {
-		e.len += sequence_len(span_after(s, e.len));
+		e.len += sequence_len(span_after(s, e.len), depth);
 		e.plain_len = 0;
 	}
 	return e;
@@ -228,18 +227,18 @@ static bool may_be_special(char c)
 }
 
 /* As element_at(), but takes all that stands for itself in one. */
-static struct element run_at(struct span s)
+static struct element run_at(struct span s, enum plain_depth depth)
 {
 	size_t len = 0;
 
 	while (len < s.len && !may_be_special(s.data[len]))
 		len++;
 	if (len == 0)
-		return element_at(s);
+		return element_at(s, depth);
 	return (struct element){.len = len, .plain_len = len, .verbatim = true};
 }
 
-void plain_write(struct span text, struct buf *out)
+void plain_write(struct span text, enum plain_depth depth, struct buf *out)
 {
 	size_t len = out->len;
 	uint8_t *to = buf_extend(out, text.len);
@@ -247,7 +246,7 @@ void plain_write(struct span text, struct buf *out)
 	if (!to)
 		return;
 	for (size_t pos = 0; pos < text.len;) {
-		struct element e = run_at(span_after(text, pos));
+		struct element e = run_at(span_after(text, pos), depth);
 
 		memcpy(to, e.verbatim ? text.data + pos : e.plain, e.plain_len);
 		to += e.plain_len;
@@ -261,7 +260,7 @@ void plain_origin(struct plain_walk *w, struct span text, size_t plain_pos, size
 		  size_t *ret_end)
 {
 	while (w->text_pos < text.len) {
-		struct element e = element_at(span_after(text, w->text_pos));
+		struct element e = element_at(span_after(text, w->text_pos), w->depth);
 
 		if (w->plain_pos + e.plain_len > plain_pos) {
 			*ret_start = w->text_pos;

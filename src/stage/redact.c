@@ -170,8 +170,8 @@ static enum secret_kind kind_of_name(struct redactor *r, struct span name)
 
 	buf_reset(&r->name);
 	buf_reset(&r->probe);
-	if (plain_differs(name)) {
-		plain_write(name, &r->name);
+	if (plain_differs(name) || plain_has_percent(name)) {
+		plain_write(name, PLAIN_PERCENT, &r->name);
 		name = span_of(r->name.data, r->name.len);
 	}
 	write_probe(&r->probe, name);
@@ -259,14 +259,24 @@ static enum secret_kind kind_by_neighbour(struct redactor *r, const struct recor
 	return kind == SECRET_authorization || kind == SECRET_cookie ? kind : SECRET_KIND_COUNT;
 }
 
+/* The message of a line that was not decoded is that line: it says what the attributes say. */
+static void take_out_of_line(struct record *record, const struct attr *attr, enum secret_kind kind)
+{
+	struct span line = record->message;
+
+	if (!record->decoded && line.len > 0 && attr->text.len > 0 &&
+	    memmem(line.data, line.len, attr->text.data, attr->text.len))
+		record->message = secret_marker(kind);
+}
+
 static bool is_ours(const struct attr *attr)
 {
 	/* Our own count of an earlier redaction names the kinds; it holds no secret. */
 	return attr->type == ATTR_JSON && span_is(attr->key, "redacted");
 }
 
-static void redact_attr(struct redactor *r, struct arena *arena, struct attr *attr,
-			enum secret_kind kind)
+static void redact_attr(struct redactor *r, struct arena *arena, struct record *record,
+			struct attr *attr, enum secret_kind kind)
 {
 	const char *text = attr->text.data;
 
@@ -276,6 +286,7 @@ static void redact_attr(struct redactor *r, struct arena *arena, struct attr *at
 	if (kind < SECRET_KIND_COUNT && (attr->type == ATTR_NUMBER || attr->text.len > 0)) {
 		if (attr->type == ATTR_NUMBER || !secret_is_marker(attr->text))
 			count(r, kind);
+		take_out_of_line(record, attr, kind);
 		attr->type = ATTR_TEXT;
 		attr->text = secret_marker(kind);
 		return;
@@ -301,7 +312,7 @@ static void redact_attrs(struct redactor *r, struct arena *arena, struct record 
 			kinds[i] = kind_by_neighbour(r, record, i);
 	}
 	for (size_t i = 0; i < record->attr_count; i++)
-		redact_attr(r, arena, &record->attrs[i], kinds[i]);
+		redact_attr(r, arena, record, &record->attrs[i], kinds[i]);
 }
 
 /* Says in the attribute `redacted` what was taken out. */

@@ -74,6 +74,7 @@ struct searcher {
 	struct hits hits;
 	struct buf plain;
 	bool saw_pem;
+	bool saw_percent;
 };
 
 static enum err_kind compile(struct searcher *s, size_t i, struct err *err)
@@ -172,6 +173,64 @@ static size_t token_run_end(struct span text, size_t pos)
 	return pos;
 }
 
+/* Whether a quote at pos begins a string; an apostrophe inside a word does not. */
+static bool begins_string(struct span text, size_t pos)
+{
+	char before = pos > 0 ? text.data[pos - 1] : ' ';
+
+	return text.data[pos] == '"' ||
+	       (text.data[pos] == '\'' && strchr(" \t\r\n[{(,:=>\\", before) != NULL);
+}
+
+/* Behind the string that begins at pos: with escapes, where it is escaped itself. */
+static size_t string_end(struct span text, size_t pos, size_t backslashes)
+{
+	char quote = text.data[pos];
+	size_t run = 0;
+
+	for (pos++; pos < text.len; pos++) {
+		if (text.data[pos] == quote && run <= backslashes)
+			return pos + 1;
+		run = text.data[pos] == '\\' ? run + 1 : 0;
+	}
+	return text.len;
+}
+
+/*
+ * Behind the bracket that closes the one at pos, or at the end of the text where
+ * none does: the text may have been cut.
+ */
+static size_t bracket_end(struct span text, size_t pos)
+{
+	size_t depth = 0;
+	size_t run = 0;
+
+	while (pos < text.len) {
+		char c = text.data[pos];
+
+		if (begins_string(text, pos)) {
+			pos = string_end(text, pos, run);
+			run = 0;
+			continue;
+		}
+		run = c == '\\' ? run + 1 : 0;
+		depth += c == '[' || c == '{';
+		depth -= c == ']' || c == '}';
+		pos++;
+		if (depth == 0)
+			return pos;
+	}
+	return text.len;
+}
+
+/* Whether that is a bracket alone, or that of a map as Elixir writes it: %{ */
+static bool is_opening(struct span s)
+{
+	if (s.len == 2 && s.data[0] == '%')
+		s = span_after(s, 1);
+	return s.len == 1 && (s.data[0] == '[' || s.data[0] == '{');
+}
+
 /* Tries one pattern at one place. False: a limit was hit. */
 static bool try_pattern(struct searcher *s, size_t pattern, struct span text, size_t pos)
 {
@@ -193,6 +252,9 @@ static bool try_pattern(struct searcher *s, size_t pattern, struct span text, si
 	bounds = pcre2_get_ovector_pointer(s->match);
 	hit.start = bounds[0];
 	hit.end = bounds[1];
+	/* A list or an object goes as a whole; counting brackets is nothing for an expression. */
+	if (is_opening(span_of(text.data + hit.start, hit.end - hit.start)))
+		hit.end = bracket_end(text, hit.end - 1);
 	s->done[pattern] = hit.end;
 	hits_add(&s->hits, text, &hit);
 	return true;
@@ -223,21 +285,11 @@ static bool search(struct searcher *s, struct span text)
 	return true;
 }
 
-/* Searches the plain form and leads its hits back to the text. False: a limit was hit. */
-static bool search_plain(struct searcher *s, struct span text)
+/* Leads hits in the plain form, from the first on, back to the text. */
+static void lead_back(struct searcher *s, struct span text, enum plain_depth depth, size_t first)
 {
-	size_t first = hits_count(&s->hits);
-	struct plain_walk walk = {0};
-	bool searched;
+	struct plain_walk walk = {.depth = depth};
 
-	buf_reset(&s->plain);
-	plain_write(text, &s->plain);
-	searched = !s->plain.failed && search(s, span_of(s->plain.data, s->plain.len));
-	if (s->plain.cap > KEEP_BYTES)
-		buf_release(&s->plain);
-	if (!searched || hits_failed(&s->hits))
-		return false;
-	hits_merge(&s->hits, first);
 	for (size_t i = first; i < hits_count(&s->hits); i++) {
 		struct hit *hit = hits_at(&s->hits, i);
 		size_t unused;
@@ -246,6 +298,26 @@ static bool search_plain(struct searcher *s, struct span text)
 		plain_origin(&walk, text, hit->start, &hit->start, &unused);
 		plain_origin(&walk, text, last, &unused, &hit->end);
 	}
+}
+
+/* Searches a plain form. False: a limit was hit. */
+static bool search_plain(struct searcher *s, struct span text, enum plain_depth depth)
+{
+	size_t first = hits_count(&s->hits);
+	struct span plain;
+	bool searched;
+
+	buf_reset(&s->plain);
+	plain_write(text, depth, &s->plain);
+	plain = span_of(s->plain.data, s->plain.len);
+	s->saw_percent |= plain_has_percent(plain);
+	searched = !s->plain.failed && search(s, plain);
+	if (s->plain.cap > KEEP_BYTES)
+		buf_release(&s->plain);
+	if (!searched || hits_failed(&s->hits))
+		return false;
+	hits_merge(&s->hits, first);
+	lead_back(s, text, depth, first);
 	return true;
 }
 
@@ -255,7 +327,9 @@ static const struct hits *find(struct searcher *s, struct span text, const struc
 	hits_reset(&s->hits);
 	if (known)
 		hits_add(&s->hits, text, known);
-	if (!search(s, text) || (in_plain && !search_plain(s, text)) || hits_failed(&s->hits))
+	s->saw_percent = plain_has_percent(text);
+	if (!search(s, text) || (in_plain && !search_plain(s, text, PLAIN_ESCAPES)) ||
+	    (s->saw_percent && !search_plain(s, text, PLAIN_PERCENT)) || hits_failed(&s->hits))
 		return NULL;
 	hits_merge(&s->hits, 0);
 	return &s->hits;
@@ -283,7 +357,8 @@ bool searcher_can_skip(const struct searcher *s, struct span text)
 {
 	struct prefilter_place place = {0};
 
-	return !plain_differs(text) && !prefilter_find(&s->prefilter, text, &place);
+	return !plain_differs(text) && !plain_has_percent(text) &&
+	       !prefilter_find(&s->prefilter, text, &place);
 }
 
 const char *searcher_library_version(void)

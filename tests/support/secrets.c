@@ -67,16 +67,20 @@ static bool holds_piece(struct span secret, struct span text)
 	return false;
 }
 
-bool secret_is_in(struct span secret, struct span text)
+static bool plain_form_holds_piece(struct span secret, struct span text, enum plain_depth depth)
 {
 	struct buf plain;
-	bool found = holds_piece(secret, text);
+	bool found;
 
-	if (found || !plain_differs(text))
-		return found;
 	buf_init(&plain, PLAIN_BYTES_MAX);
-	plain_write(text, &plain);
+	plain_write(text, depth, &plain);
 	found = holds_piece(secret, span_of(plain.data, plain.len));
 	buf_release(&plain);
 	return found;
+}
+
+bool secret_is_in(struct span secret, struct span text)
+{
+	return holds_piece(secret, text) || plain_form_holds_piece(secret, text, PLAIN_ESCAPES) ||
+	       plain_form_holds_piece(secret, text, PLAIN_PERCENT);
 }
