@@ -16,9 +16,10 @@
  * as \u001b, \x1b, \033, \e; \u00XX and \xXX below 128; \/ \n \r \t. A run of
  * backslashes counts as one, because escapes nest. \" stays.
  *
- * PLAIN_PERCENT undoes %XX below 128, too: also %25XX and so on, and where its
- * characters are escaped themselves. That is a form of its own, since a password
- * with %20 in it is one word in the other.
+ * At a depth above 0 %XX below 128 is undone, too, as often as the depth says
+ * (%2540), also where its characters are escaped themselves. Each depth is a
+ * form of its own, since a password with %20 in it is one word until that is
+ * undone.
  *
  * Threads: pure functions.
  * Limits:  a plain form is never longer than its text.
@@ -26,20 +27,20 @@
 
 #include "base/buf.h"
 
-enum plain_depth { PLAIN_ESCAPES, PLAIN_PERCENT };
+enum { PLAIN_DEPTH_MAX = 3 };
 
-/* Whether PLAIN_PERCENT makes another form of a text that is plain as far as PLAIN_ESCAPES goes. */
+/* Whether the next depth makes another form of one that was written. */
 bool plain_has_percent(struct span text);
 
-/* False: PLAIN_ESCAPES leaves the text, where it is valid UTF-8, as it is. */
+/* False: the text, where it is valid UTF-8, is its own plain form at depth 0. */
 bool plain_differs(struct span text);
 
 /* Appends the plain form to out, whose buf_check() tells. */
-void plain_write(struct span text, enum plain_depth depth, struct buf *out);
+void plain_write(struct span text, unsigned depth, struct buf *out);
 
 /* Leads places in the plain form back to its text; begin with {.depth}, ask in rising order. */
 struct plain_walk {
-	enum plain_depth depth;
+	unsigned depth;
 	size_t text_pos;
 	size_t plain_pos;
 };

@@ -122,7 +122,10 @@ static struct element backslash_element(struct span s)
 		return (struct element){.len = run, .plain_len = run, .verbatim = true};
 	e.len = run + escape;
 	e.plain[0] = byte;
-	/* An escaped quote stays one, so that it does not close the text around it. */
+	/* An escaped quote stays one, as often as it is escaped: it does not close the text around
+	 * it. */
+	if (byte == '"' && run > 1)
+		return (struct element){.len = run - 1, .plain_len = run - 1, .verbatim = true};
 	if (byte == '"') {
 		e.plain[0] = '\\';
 		e.plain[1] = '"';
@@ -150,33 +153,31 @@ static int digit_at(struct span s, size_t *pos)
 	return e.verbatim || e.plain_len != 1 ? -1 : hex_digit(e.plain[0]);
 }
 
-/* A % and the two digits behind it; %25, which is a % itself, as often as it is encoded. */
-static struct element percent_element(struct span s, struct element percent)
+/* A % and the two digits behind it, again where that is a % itself. */
+static struct element percent_element(struct span s, struct element percent, unsigned depth)
 {
-	for (;;) {
+	while (depth-- > 0 && percent.plain[0] == '%') {
 		size_t pos = percent.len;
 		int high = digit_at(s, &pos);
 		int low = high < 0 ? -1 : digit_at(s, &pos);
 
 		if (!is_ascii_code(high, low))
-			return percent;
+			break;
 		percent.len = pos;
 		percent.plain[0] = (char)(high * 16 + low);
-		if (percent.plain[0] != '%')
-			return percent;
 	}
+	return percent;
 }
 
-static struct element escape_element(struct span s, enum plain_depth depth)
+static struct element escape_element(struct span s, unsigned depth)
 {
 	struct element e = byte_element(s);
 
-	return depth == PLAIN_PERCENT && !e.verbatim && e.plain[0] == '%' ? percent_element(s, e)
-									  : e;
+	return e.verbatim || e.plain[0] != '%' ? e : percent_element(s, e, depth);
 }
 
 /* How long the rest of a terminal sequence is, from its `[` on; 0: it is none. */
-static size_t sequence_len(struct span s, enum plain_depth depth)
+static size_t sequence_len(struct span s, unsigned depth)
 {
 	size_t pos = 0;
 
@@ -204,7 +205,7 @@ static struct element character_at(struct span s)
 	return (struct element){.len = len, .plain_len = len, .verbatim = true};
 }
 
-static struct element element_at(struct span s, enum plain_depth depth)
+static struct element element_at(struct span s, unsigned depth)
 {
 	struct element e;
 
@@ -227,7 +228,7 @@ static bool may_be_special(char c)
 }
 
 /* As element_at(), but takes all that stands for itself in one. */
-static struct element run_at(struct span s, enum plain_depth depth)
+static struct element run_at(struct span s, unsigned depth)
 {
 	size_t len = 0;
 
@@ -238,7 +239,7 @@ static struct element run_at(struct span s, enum plain_depth depth)
 	return (struct element){.len = len, .plain_len = len, .verbatim = true};
 }
 
-void plain_write(struct span text, enum plain_depth depth, struct buf *out)
+void plain_write(struct span text, unsigned depth, struct buf *out)
 {
 	size_t len = out->len;
 	uint8_t *to = buf_extend(out, text.len);

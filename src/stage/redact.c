@@ -171,7 +171,7 @@ static enum secret_kind kind_of_name(struct redactor *r, struct span name)
 	buf_reset(&r->name);
 	buf_reset(&r->probe);
 	if (plain_differs(name) || plain_has_percent(name)) {
-		plain_write(name, PLAIN_PERCENT, &r->name);
+		plain_write(name, PLAIN_DEPTH_MAX, &r->name);
 		name = span_of(r->name.data, r->name.len);
 	}
 	write_probe(&r->probe, name);
@@ -203,9 +203,20 @@ static struct span split_key(struct span key, struct span *ret_last)
 	return span_of(key.data, len);
 }
 
+/* In any case, and whatever characters of it are missing. */
 static bool is_word(struct span s, struct span word)
 {
-	return s.len == word.len && strncasecmp(s.data, word.data, s.len) == 0;
+	static const struct span missing = {UTF8_REPLACEMENT, sizeof(UTF8_REPLACEMENT) - 1};
+
+	while (s.len > 0) {
+		bool same = word.len > 0 && strncasecmp(s.data, word.data, 1) == 0;
+
+		if (!same && !span_starts(s, missing))
+			return false;
+		s = span_after(s, same ? 1 : missing.len);
+		word = span_after(word, same);
+	}
+	return word.len == 0;
 }
 
 static bool is_index(struct span s)

@@ -74,7 +74,7 @@ struct searcher {
 	struct hits hits;
 	struct buf plain;
 	bool saw_pem;
-	bool saw_percent;
+	bool has_percent; /* the form last searched */
 };
 
 static enum err_kind compile(struct searcher *s, size_t i, struct err *err)
@@ -286,7 +286,7 @@ static bool search(struct searcher *s, struct span text)
 }
 
 /* Leads hits in the plain form, from the first on, back to the text. */
-static void lead_back(struct searcher *s, struct span text, enum plain_depth depth, size_t first)
+static void lead_back(struct searcher *s, struct span text, unsigned depth, size_t first)
 {
 	struct plain_walk walk = {.depth = depth};
 
@@ -301,7 +301,7 @@ static void lead_back(struct searcher *s, struct span text, enum plain_depth dep
 }
 
 /* Searches a plain form. False: a limit was hit. */
-static bool search_plain(struct searcher *s, struct span text, enum plain_depth depth)
+static bool search_plain(struct searcher *s, struct span text, unsigned depth)
 {
 	size_t first = hits_count(&s->hits);
 	struct span plain;
@@ -310,7 +310,7 @@ static bool search_plain(struct searcher *s, struct span text, enum plain_depth 
 	buf_reset(&s->plain);
 	plain_write(text, depth, &s->plain);
 	plain = span_of(s->plain.data, s->plain.len);
-	s->saw_percent |= plain_has_percent(plain);
+	s->has_percent = plain_has_percent(plain);
 	searched = !s->plain.failed && search(s, plain);
 	if (s->plain.cap > KEEP_BYTES)
 		buf_release(&s->plain);
@@ -321,15 +321,28 @@ static bool search_plain(struct searcher *s, struct span text, enum plain_depth 
 	return true;
 }
 
+/* As find(), without putting the hits in order. */
+static bool find_in_forms(struct searcher *s, struct span text, bool in_plain)
+{
+	bool has_percent = plain_has_percent(text);
+
+	if (!search(s, text) || (in_plain && !search_plain(s, text, 0)))
+		return false;
+	s->has_percent = has_percent || (in_plain && s->has_percent);
+	for (unsigned depth = 1; depth <= PLAIN_DEPTH_MAX && s->has_percent; depth++) {
+		if (!search_plain(s, text, depth))
+			return false;
+	}
+	return !hits_failed(&s->hits);
+}
+
 static const struct hits *find(struct searcher *s, struct span text, const struct hit *known,
 			       bool in_plain)
 {
 	hits_reset(&s->hits);
 	if (known)
 		hits_add(&s->hits, text, known);
-	s->saw_percent = plain_has_percent(text);
-	if (!search(s, text) || (in_plain && !search_plain(s, text, PLAIN_ESCAPES)) ||
-	    (s->saw_percent && !search_plain(s, text, PLAIN_PERCENT)) || hits_failed(&s->hits))
+	if (!find_in_forms(s, text, in_plain))
 		return NULL;
 	hits_merge(&s->hits, 0);
 	return &s->hits;

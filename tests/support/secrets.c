@@ -67,7 +67,7 @@ static bool holds_piece(struct span secret, struct span text)
 	return false;
 }
 
-static bool plain_form_holds_piece(struct span secret, struct span text, enum plain_depth depth)
+static bool plain_form_holds_piece(struct span secret, struct span text, unsigned depth)
 {
 	struct buf plain;
 	bool found;
@@ -81,6 +81,9 @@ static bool plain_form_holds_piece(struct span secret, struct span text, enum pl
 
 bool secret_is_in(struct span secret, struct span text)
 {
-	return holds_piece(secret, text) || plain_form_holds_piece(secret, text, PLAIN_ESCAPES) ||
-	       plain_form_holds_piece(secret, text, PLAIN_PERCENT);
+	bool found = holds_piece(secret, text);
+
+	for (unsigned depth = 0; depth <= PLAIN_DEPTH_MAX && !found && text.len > 0; depth++)
+		found = plain_form_holds_piece(secret, text, depth);
+	return found;
 }

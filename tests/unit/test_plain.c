@@ -9,7 +9,7 @@
 
 enum { PLAIN_BYTES_MAX = 4096 };
 
-static void assert_form(enum plain_depth depth, const char *text, const char *expected)
+static void assert_form(unsigned depth, const char *text, const char *expected)
 {
 	struct buf out;
 
@@ -22,7 +22,7 @@ static void assert_form(enum plain_depth depth, const char *text, const char *ex
 
 static void assert_plain(const char *text, const char *expected)
 {
-	assert_form(PLAIN_ESCAPES, text, expected);
+	assert_form(0, text, expected);
 }
 
 static void colours_are_left_out(void **state)
@@ -49,7 +49,7 @@ static void what_stands_for_nothing_is_left_out(void **state)
 	assert_plain("\\ud7ff\\ufffc\\udx00\\ud80", "\\ud7ff\\ufffc\\udx00\\ud80");
 	assert_plain("a\\u0000b\\x00c", "abc");
 	buf_init(&out, PLAIN_BYTES_MAX);
-	plain_write(nul, PLAIN_ESCAPES, &out);
+	plain_write(nul, 0, &out);
 	assert_true(span_is(span_of(out.data, out.len), "ab"));
 	buf_release(&out);
 	assert_true(plain_differs(nul));
@@ -95,14 +95,16 @@ static void escapes_are_undone(void **state)
 static void percent_encoding_is_undone(void **state)
 {
 	(void)state;
-	assert_form(PLAIN_PERCENT, "a%3A%2f%2Fb%40c", "a://b@c");
-	assert_form(PLAIN_PERCENT, "%2540 %25252540 %25", "@ @ %");
-	assert_form(PLAIN_PERCENT, "%0A%22%5C%7e", "\n\"\\~");
-	assert_form(PLAIN_PERCENT, "a%00b%1b%5B0mc", "abc");
-	assert_form(PLAIN_PERCENT, "\\u00254\\u0030%\\x34\\\\u0030", "@@");
-	assert_form(PLAIN_PERCENT, "100% of 12%ab %8 %4 %", "100% of 12%ab %8 %4 %");
-	assert_form(PLAIN_PERCENT, "%25ab%2", "%ab%2");
+	assert_form(PLAIN_DEPTH_MAX, "a%3A%2f%2Fb%40c", "a://b@c");
+	assert_form(PLAIN_DEPTH_MAX, "%2540 %252540 %25", "@ @ %");
+	assert_form(PLAIN_DEPTH_MAX, "%0A%22%5C%7e", "\n\"\\~");
+	assert_form(PLAIN_DEPTH_MAX, "a%00b%1b%5B0mc", "abc");
+	assert_form(PLAIN_DEPTH_MAX, "\\u00254\\u0030%\\x34\\\\u0030", "@@");
+	assert_form(PLAIN_DEPTH_MAX, "100% of 12%ab %8 %4 %", "100% of 12%ab %8 %4 %");
+	assert_form(PLAIN_DEPTH_MAX, "%25ab%2", "%ab%2");
 	assert_plain("%41\\u002542", "%41%42");
+	assert_form(1, "%41 %2541 %252541", "A %41 %2541");
+	assert_form(2, "%41 %2541 %252541", "A A %41");
 }
 
 static void a_quote_stays_escaped(void **state)
@@ -110,6 +112,7 @@ static void a_quote_stays_escaped(void **state)
 	(void)state;
 	assert_plain("\\\"a\\\\\\\"", "\\\"a\\\\\\\"");
 	assert_plain("\\u0022a", "\\\"a");
+	assert_plain("\\\\\\u0022a\\u0022", "\\\\\\\"a\\\"");
 }
 
 static void what_is_no_escape_stays(void **state)
