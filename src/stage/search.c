@@ -223,12 +223,13 @@ static size_t bracket_end(struct span text, size_t pos)
 	return text.len;
 }
 
-/* Whether that is a bracket alone, or that of a map as Elixir writes it: %{ */
+/* Whether that is a bracket alone, or as Elixir and Go begin it: %{ and []string{ */
 static bool is_opening(struct span s)
 {
-	if (s.len == 2 && s.data[0] == '%')
-		s = span_after(s, 1);
-	return s.len == 1 && (s.data[0] == '[' || s.data[0] == '{');
+	char last = s.len > 0 ? s.data[s.len - 1] : '\0';
+
+	return (last == '[' || last == '{') &&
+	       (s.len == 1 || (s.len == 2 && s.data[0] == '%') || span_starts(s, SPAN("[]")));
 }
 
 /* Tries one pattern at one place. False: a limit was hit. */

@@ -400,14 +400,18 @@ static void make_named(struct text *secret, struct text *text)
 	}
 }
 
-/* Where to put a hole, or nowhere: within a colour or a code it would break that, not the secret.
+/*
+ * Where to put a hole, or nowhere: within a colour, a code or an escape it would
+ * break that, not the secret.
  */
 static size_t pick_hole(const struct text *text)
 {
+	size_t at = pick(text->len + 1);
+
 	if (pick(3) || memchr(text->bytes, '\x1b', text->len) ||
-	    memchr(text->bytes, '%', text->len))
+	    memchr(text->bytes, '%', text->len) || (at > 0 && text->bytes[at - 1] == '\\'))
 		return SIZE_MAX;
-	return pick(text->len + 1);
+	return at;
 }
 
 static void make_line(const struct text *text, bool as_json, struct text *line)
