@@ -23,11 +23,16 @@
  * with a hole in it becomes text. Fields are cut to their limit when they are
  * redacted.
  *
+ * A line that was not decoded is its message, and goes as a whole where the
+ * name of an attribute gives something in it away that no pattern found.
+ *
  * Not seen: a secret without a known form or a telling name; a bare value
- * behind its first space or quote; a password that holds "://", or that begins
- * with digits and a slash in an http URL, where it reads as a port; the last,
- * short line of a key whose other lines came in the batch before; a secret in
- * base64.
+ * behind its first space, or behind a quote where the text may well go on like
+ * that; a password that holds "://", or that begins like a port in a URL and
+ * goes on with a quote or, in http, a slash; a pair whose value comes before its
+ * name; a name that is in two parts in a text ({"master": {"key": ...}}), but for
+ * api; the last, short line of a key whose other lines came in the batch before;
+ * a secret in base64, or in percent encoding more than three times.
  *
  * Ownership: new texts live in the caller's arena, unchanged ones stay where
  *            they are.

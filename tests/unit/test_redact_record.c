@@ -209,6 +209,17 @@ static void what_a_list_or_an_object_under_such_a_name_holds_is_gone(void **stat
 	}
 }
 
+static void a_line_that_was_not_decoded_goes_with_what_a_name_in_it_gives_away(void **state)
+{
+	(void)state;
+	record.message = SPAN("{\"message\":{\"master\": {\"key\":\"EXAMPLE\"}}}");
+	record_attr_text(&record, SPAN("message.master.key"), SPAN("EXAMPLE"));
+	redact(redactor, &arena, &record);
+	assert_text(record.message, "[REDACTED:api_key]");
+	assert_text(record.attrs[0].text, "[REDACTED:api_key]");
+	assert_text(counts(), "{\"api_key\":1}");
+}
+
 static void a_value_beside_the_name_of_a_secret_is_gone(void **state)
 {
 	(void)state;
@@ -513,6 +524,8 @@ int main(void)
 		cmocka_unit_test_setup(an_attribute_is_judged_by_its_name_too, begin),
 		cmocka_unit_test_setup(what_a_list_or_an_object_under_such_a_name_holds_is_gone,
 				       begin),
+		cmocka_unit_test_setup(
+			a_line_that_was_not_decoded_goes_with_what_a_name_in_it_gives_away, begin),
 		cmocka_unit_test_setup(a_value_beside_the_name_of_a_secret_is_gone, begin),
 		cmocka_unit_test_setup(json_with_a_hole_becomes_text, begin),
 		cmocka_unit_test_setup(a_field_stays_within_its_limit, begin),
