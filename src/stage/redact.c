@@ -13,8 +13,10 @@ enum {
 	COUNTS_BYTES_MAX = 1024, /* of the attribute: every kind with its count */
 	CUT_PIECE_BYTES_MIN = 8, /* a shorter piece of a secret helps nobody */
 	UTF8_BYTES_MAX = 4,
-	SPOKEN_NAME_BYTES_MAX = 128, /* of a name that is the text of an attribute */
-	PROBE_BYTES_MAX = 32 * 1024, /* of a name of 1 KiB that is nothing but dots */
+	SPOKEN_NAME_BYTES_MAX = 128,        /* of a name that is the text of an attribute */
+	LINE_BYTES_MAX = 3 * RAW_BYTES_MAX, /* bytes that all became U+FFFD */
+	KEEP_BYTES = 64 * 1024,             /* of a line's memory, from line to line */
+	PROBE_BYTES_MAX = 32 * 1024,        /* of a name of 1 KiB that is nothing but dots */
 	FIELDS = 7,
 	JOINED_BYTES_MAX = 256,
 };
@@ -33,7 +35,8 @@ struct redactor {
 	struct counts counts; /* of the record under way */
 	struct buf name;      /* of the name under way, in plain form */
 	struct buf probe;
-	struct pem pem; /* of the batch */
+	struct buf line; /* in plain form */
+	struct pem pem;  /* of the batch */
 };
 
 enum err_kind redactor_new(struct redactor **ret, struct err *err)
@@ -45,6 +48,7 @@ enum err_kind redactor_new(struct redactor **ret, struct err *err)
 		return err_set(err, ERR_FATAL, "out of memory for the search for secrets");
 	buf_init(&r->name, RECORD_FIELD_BYTES_MAX);
 	buf_init(&r->probe, PROBE_BYTES_MAX);
+	buf_init(&r->line, LINE_BYTES_MAX);
 	rc = searcher_new(&r->searcher, err);
 	if (rc) {
 		redactor_free(r);
@@ -61,6 +65,7 @@ void redactor_free(struct redactor *r)
 	searcher_free(r->searcher);
 	buf_release(&r->name);
 	buf_release(&r->probe);
+	buf_release(&r->line);
 	free(r);
 }
 
@@ -124,6 +129,30 @@ static void redact_field(struct redactor *r, struct arena *arena, struct span *f
 	*field = utf8_cut(redact_one(r, arena, *field, NULL), RECORD_FIELD_BYTES_MAX);
 }
 
+/* A line as a key's followers read it: a colour or a missing character makes it none of theirs. */
+static struct span read_plain(struct redactor *r, struct span line)
+{
+	if (!plain_differs(line))
+		return line;
+	buf_reset(&r->line);
+	plain_write(line, 0, &r->line);
+	return r->line.failed ? line : span_of(r->line.data, r->line.len);
+}
+
+/* How much of the line continues a private key of earlier lines. */
+static size_t key_head(struct redactor *r, uint64_t machine, struct span came)
+{
+	bool is_open = r->pem.count > 0 || r->pem.overflown;
+	struct span line = is_open ? read_plain(r, came) : came;
+	struct plain_walk walk = {0};
+	size_t start, end;
+
+	end = pem_concerns(&r->pem, line) ? pem_continue(&r->pem, machine, line) : 0;
+	if (end > 0 && line.data != came.data)
+		plain_origin(&walk, came, end - 1, &start, &end);
+	return end;
+}
+
 /* The message, with what continues a private key of earlier lines. */
 static void redact_message(struct redactor *r, struct arena *arena, struct record *record)
 {
@@ -131,12 +160,14 @@ static void redact_message(struct redactor *r, struct arena *arena, struct recor
 	struct hit head = {.kind = SECRET_pem_private_key};
 
 	if (pem_concerns(&r->pem, came))
-		head.end =
-			pem_continue(&r->pem, pem_machine(record->app, record->machine_id), came);
+		head.end = key_head(r, pem_machine(record->app, record->machine_id), came);
 	(void)searcher_saw_pem(r->searcher);
 	record->message = redact_one(r, arena, came, head.end ? &head : NULL);
 	if (searcher_saw_pem(r->searcher))
-		pem_begin(&r->pem, pem_machine(record->app, record->machine_id), came);
+		pem_begin(&r->pem, pem_machine(record->app, record->machine_id),
+			  read_plain(r, came));
+	if (r->line.cap > KEEP_BYTES)
+		buf_release(&r->line);
 }
 
 /*

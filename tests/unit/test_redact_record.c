@@ -314,6 +314,17 @@ static void a_private_key_is_followed_over_lines(void **state)
 	assert_text(line_of("m1", "word"), "word");
 }
 
+static void a_private_key_is_followed_through_colours_and_holes(void **state)
+{
+	(void)state;
+	assert_text(line_of("m1", "-----BEG\x1b[1mIN PRIVATE KEY-----"), KEY);
+	assert_text(line_of("m1", "\x1b[32mEXAMPLE\xef\xbf\xbd"
+				  "example\x1b[0m"),
+		    KEY "\x1b[0m");
+	assert_text(line_of("m1", "\x1b[32m-----END\x1b[0m PRIVATE KEY----- done"), KEY " done");
+	assert_text(line_of("m1", "word"), "word");
+}
+
 static void an_unfinished_key_ends_at_a_line_that_is_none(void **state)
 {
 	(void)state;
@@ -532,6 +543,7 @@ int main(void)
 		cmocka_unit_test_setup(a_secret_that_a_cut_goes_through_is_taken_out, begin),
 		cmocka_unit_test_setup(a_long_field_without_a_secret_is_cut_and_no_more, begin),
 		cmocka_unit_test_setup(a_private_key_is_followed_over_lines, begin),
+		cmocka_unit_test_setup(a_private_key_is_followed_through_colours_and_holes, begin),
 		cmocka_unit_test_setup(an_unfinished_key_ends_at_a_line_that_is_none, begin),
 		cmocka_unit_test_setup(the_same_machine_of_another_app_is_another, begin),
 		cmocka_unit_test_setup(a_new_batch_forgets_open_keys, begin),
