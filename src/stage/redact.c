@@ -435,7 +435,7 @@ static void redact_raw(struct redactor *r, struct record *record)
 	const struct hits *hits;
 	size_t kind = 0;
 
-	if (record->raw.len == 0 || secret_is_marker(record->raw))
+	if (secret_is_marker(record->raw))
 		return;
 	r->counts = (struct counts){.any = false};
 	hits = searcher_find_in_bytes(r->searcher, record->raw);
@@ -453,20 +453,22 @@ static void redact_raw(struct redactor *r, struct record *record)
 
 void redact(struct redactor *r, struct arena *arena, struct record *record)
 {
-	struct counts message = {.any = false};
+	NOT_CLEARED struct counts message;
+	bool is_line = false;
 
 	r->counts = (struct counts){.any = false};
 	redact_message(r, arena, record);
 	/* The message of a line that was not decoded is that line, with all that is in fields. */
 	if (r->counts.any && !record->decoded) {
+		is_line = true;
 		message = r->counts;
 		r->counts = (struct counts){.any = false};
 	}
 	redact_fields(r, arena, record);
 	redact_attrs(r, arena, record);
-	if (message.any)
+	if (is_line)
 		keep_larger(&r->counts, &message);
-	if (record->raw.data)
+	if (record->raw.len > 0)
 		redact_raw(r, record);
 	if (r->counts.any)
 		tell_counts(r, arena, record);
