@@ -15,7 +15,7 @@
  *            payload.
  * Threads:   pure functions.
  * Limits:    RECORD_ATTRS_MAX attributes; message and raw RECORD_TEXT_BYTES_MAX
- *            each; every other text RECORD_FIELD_BYTES_MAX (the decoder cuts).
+ *            each; every other text RECORD_FIELD_BYTES_MAX (redaction cuts).
  */
 
 #include "base/arena.h"

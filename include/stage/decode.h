@@ -48,7 +48,8 @@
  *            in place, and from the arena.
  * Threads:   pure but for the arena; one decoder a thread.
  * Limits:    JSON_DEPTH_MAX levels; DECODE_FIELDS_MAX fields become
- *            attributes; a text field is cut at RECORD_FIELD_BYTES_MAX.
+ *            attributes. A text field is as long as it came: redaction cuts
+ *            it to RECORD_FIELD_BYTES_MAX, when it has seen all of it.
  *            The message is not cut here: it is redacted whole, then cut.
  * Source:    the forms are those of Fly's NATS stream and of flyctl's printer.
  */

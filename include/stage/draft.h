@@ -26,15 +26,15 @@ struct draft {
 };
 
 /*
- * Attributes from the line itself. They are cut and made valid UTF-8; what
- * does not fit sets in_raw.
+ * Attributes from the line itself, made valid UTF-8. What does not fit sets
+ * in_raw.
  */
 void draft_attr_text(struct draft *d, struct span key, struct span text);
 void draft_attr_number(struct draft *d, struct span key, int64_t number);
 void draft_attr_bool(struct draft *d, struct span key, bool value);
 void draft_attr_json(struct draft *d, struct span key, struct span json); /* a constant */
 
-/* s as a column other than message holds it: cut, and made valid UTF-8. May set in_raw. */
+/* s as a column other than message holds it, but not yet cut. May set in_raw. */
 struct span draft_field(struct draft *d, struct span s);
 
 /*

@@ -39,6 +39,9 @@ struct hits {
 const char *secret_kind_name(enum secret_kind kind);
 struct span secret_marker(enum secret_kind kind);
 
+/* Whether the text is a marker and nothing else. */
+bool secret_is_marker(struct span text);
+
 /* Whether pos is in the name of a marker. */
 bool secret_in_marker(struct span text, size_t pos);
 

@@ -16,7 +16,7 @@
  * line of nothing but 64, 70 or 76 base64 characters (what openssl, ssh-keygen
  * and MIME print) is taken for a piece of a private key wherever no public
  * block is open. What stays visible then is a last, shorter line at the very
- * beginning of a batch.
+ * beginning of a batch, or a full one with a byte in it that is no character.
  *
  * Threads: one owner at a time.
  * Limits:  PEM_BLOCKS_MAX open blocks; past them every line of base64 is taken

@@ -5,14 +5,21 @@
  * plain: a text as it reads, without colours and with its escapes undone.
  *
  * A secret may be hidden from a search by a colour or a NUL in its middle, or by
- * the escapes of a line that was not decoded ("fm2\u005f...", "postgres:\/\/").
+ * the escapes of a line that was not decoded ("fm2\u005f...", "postgres:\/\/"),
+ * or by the encoding of URLs ("postgres%3A%2F%2F").
  * The plain form is searched as well, and what is found there is led back to
  * the bytes of the text it came from.
  *
- * NUL and U+FFFD, which stands for it in a message, are left out.
+ * NUL, bytes that are no UTF-8, halves of surrogate pairs, and U+FFFD, which
+ * stands for them in a message, are left out.
  * Undone are terminal sequences that begin with ESC [, written as they are or
  * as \u001b, \x1b, \033, \e; \u00XX and \xXX below 128; \/ \n \r \t. A run of
  * backslashes counts as one, because escapes nest. \" stays.
+ *
+ * At a depth above 0 %XX below 128 is undone, too, as often as the depth says
+ * (%2540), also where its characters are escaped themselves. Each depth is a
+ * form of its own, since a password with %20 in it is one word until that is
+ * undone.
  *
  * Threads: pure functions.
  * Limits:  a plain form is never longer than its text.
@@ -20,14 +27,20 @@
 
 #include "base/buf.h"
 
-/* False: the text is its own plain form. */
+enum { PLAIN_DEPTH_MAX = 3 };
+
+/* Whether the next depth makes another form of one that was written. */
+bool plain_has_percent(struct span text);
+
+/* False: the text, where it is valid UTF-8, is its own plain form at depth 0. */
 bool plain_differs(struct span text);
 
 /* Appends the plain form to out, whose buf_check() tells. */
-void plain_write(struct span text, struct buf *out);
+void plain_write(struct span text, unsigned depth, struct buf *out);
 
-/* Leads places in the plain form back to its text; begin with {0}, ask in rising order. */
+/* Leads places in the plain form back to its text; begin with {.depth}, ask in rising order. */
 struct plain_walk {
+	unsigned depth;
 	size_t text_pos;
 	size_t plain_pos;
 };

@@ -5,26 +5,37 @@
  * redact: takes secrets out of a record before anything touches disk.
  *
  * A hit becomes [REDACTED:<kind>]; the attribute `redacted` counts the hits by
- * kind. The kinds stand in redact_kinds.def, what they look like in
- * redact_patterns.def. Patterns consume greedily and have no trailing anchor,
- * so that what follows a secret (a comma, a bracket, a colour) cannot save it.
- * A text is searched as it is and in its plain form (stage/plain.h), and again
- * until nothing more is found: twice is once. A match limit hit, or too many
- * hits, redacts the whole text. PEM private keys are followed across the lines
+ * kind. What a secret is and how it is found: stage/search.h. Patterns consume
+ * greedily and have no trailing anchor, so that what follows a secret (a comma,
+ * a bracket, a colour) cannot save it. A text is searched again until nothing
+ * more is found: twice is once. A match limit hit, or too many hits, redacts
+ * the whole text. PEM private keys are followed across the lines
  * of one batch and machine (stage/pem.h).
  *
- * An attribute whose name says that it holds a secret loses its value. JSON
- * with a hole in it becomes text. A field that the decoder cut at its limit
- * loses its last word, because the cut may have gone through a secret.
+ * raw holds bytes of any sort, and what of a line fits into no field. It comes
+ * last and is kept only where no text of the record had a secret, raw itself
+ * included; else it becomes a marker as a whole. What several texts of one line
+ * hold is counted once.
+ *
+ * An attribute whose name, or any part of its dotted name, says that it holds a
+ * secret loses its value; so does one that {"name": ..., "value": ...} or a list
+ * of headers names. JSON
+ * with a hole in it becomes text. Fields are cut to their limit when they are
+ * redacted.
+ *
+ * A line that was not decoded is its message, and goes as a whole where the
+ * name of an attribute gives something in it away that no pattern found.
  *
  * Not seen: a secret without a known form or a telling name; a bare value
- * behind its first space or quote; a password that holds "://", or that begins
- * with digits and a slash in an http URL, where it reads as a port; the last,
- * short line of a key whose other lines came in the batch before; a secret in
- * percent or base64 encoding.
+ * behind its first space, or behind a quote where the text may well go on like
+ * that; a password that holds "://", or that begins like a port in a URL and
+ * goes on with a quote or, in http, a slash; a pair whose value comes before its
+ * name; a name that is in two parts in a text ({"master": {"key": ...}}), but for
+ * api; the last, short line of a key whose other lines came in the batch before;
+ * a secret in base64, or in percent encoding more than three times.
  *
- * Ownership: the redactor owns its compiled patterns; new texts live in the
- *            caller's arena, unchanged ones stay where they are.
+ * Ownership: new texts live in the caller's arena, unchanged ones stay where
+ *            they are.
  * Threads:   a redactor belongs to one thread.
  * Limits:    an attempt takes a bounded number of steps a byte, and no byte is
  *            walked over again and again: a line of 1 MiB takes tens of ms.
@@ -50,7 +61,5 @@ void redact(struct redactor *r, struct arena *arena, struct record *record);
 /* One text on its own, with no memory of others; count may be NULL. */
 struct span redact_text(struct redactor *r, struct arena *arena, struct span text,
 			unsigned *ret_count);
-
-const char *redact_library_version(void); /* of PCRE2 */
 
 #endif

@@ -6,7 +6,7 @@
 #include "base/version.h"
 #include "serve/http.h"
 #include "source/nats.h"
-#include "stage/redact.h"
+#include "stage/search.h"
 #include "store/inspect.h"
 #include "store/migrate.h"
 
@@ -22,7 +22,7 @@ int cmd_version(int argc, char **argv)
 	(void)printf("libpq %d.%d\n", libpq / 10000, libpq % 10000);
 	(void)printf("libcrypto %s\n", hash_library_version());
 	(void)printf("cJSON %s\n", json_library_version());
-	(void)printf("PCRE2 %s\n", redact_library_version());
+	(void)printf("PCRE2 %s\n", searcher_library_version());
 	(void)printf("zlib %s\n", gzip_library_version());
 	(void)printf("libmicrohttpd %s\n", http_library_version());
 	return CMD_OK;

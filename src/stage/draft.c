@@ -79,20 +79,13 @@ struct span draft_hold(struct arena *arena, struct span s, bool *changed)
 	return span_of(out, at);
 }
 
-static struct span cut(struct draft *d, struct span s)
-{
-	if (s.len <= RECORD_FIELD_BYTES_MAX)
-		return s;
-	d->in_raw = true;
-	return utf8_cut(s, RECORD_FIELD_BYTES_MAX);
-}
-
 struct span draft_field(struct draft *d, struct span s)
 {
 	if (!s.data)
 		return SPAN("");
-	/* Before, so that little is copied; after, because what is replaced grows. */
-	return cut(d, draft_hold(d->ctx->arena, cut(d, s), &d->in_raw));
+	if (s.len > RECORD_FIELD_BYTES_MAX)
+		d->in_raw = true;
+	return draft_hold(d->ctx->arena, s, &d->in_raw);
 }
 
 static struct span own_key_aside(struct arena *arena, struct span key)

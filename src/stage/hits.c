@@ -57,6 +57,11 @@ bool secret_in_marker(struct span text, size_t pos)
 	return pos < start + marker_len(span_after(text, start));
 }
 
+bool secret_is_marker(struct span text)
+{
+	return text.len > 0 && marker_len(text) == text.len;
+}
+
 static bool is_marker(struct span text, const struct hit *hit)
 {
 	return hit->end - hit->start <= marker_len(span_after(text, hit->start));

@@ -1,135 +1,43 @@
 #include "stage/redact.h"
 
 #include "base/utf8.h"
-#include "stage/hits.h"
 #include "stage/pem.h"
 #include "stage/plain.h"
-#include "stage/prefilter.h"
+#include "stage/search.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
 enum {
-#define PATTERN(name, kind, flags, expression) PATTERN_##name,
-#define LITERAL(name, word)
-#include "stage/redact_patterns.def"
-#undef PATTERN
-#undef LITERAL
-	PATTERN_COUNT
-};
-
-enum pattern_flag {
-	NO_CASE = 1,
-	/* A failed attempt holds for every later word in the same run of token characters. */
-	ONCE_A_RUN = 2,
-};
-
-struct pattern {
-	const char *name;
-	enum secret_kind kind;
-	unsigned flags;
-	const char *expression;
-};
-
-static const struct pattern patterns[PATTERN_COUNT] = {
-#define PATTERN(name, kind, flags, ...) {#name, SECRET_##kind, (flags), __VA_ARGS__},
-#define LITERAL(name, word)
-#include "stage/redact_patterns.def"
-#undef PATTERN
-#undef LITERAL
-};
-
-static const struct {
-	uint8_t pattern;
-	struct span word;
-} literals[] = {
-#define PATTERN(name, kind, flags, ...)
-#define LITERAL(name, word) {PATTERN_##name, {word, sizeof(word) - 1}},
-#include "stage/redact_patterns.def"
-#undef PATTERN
-#undef LITERAL
-};
-
-enum {
-	/* Of PCRE2, an attempt: ours take a few steps a byte, and never go back far. */
-	MATCH_STEPS_MIN = 10000,
-	MATCH_STEPS_A_BYTE = 8,
-	HEAP_LIMIT_KIB = 16 * 1024, /* of PCRE2's interpreter, where there is no JIT */
-	JIT_STACK_BYTES_FIRST = 32 * 1024,
-	JIT_STACK_BYTES_MAX = 512 * 1024,
-	PLAIN_BYTES_MAX = 3 * RAW_BYTES_MAX, /* a line of bytes that all became U+FFFD */
-	KEEP_BYTES = 64 * 1024,              /* of the plain form's memory, from text to text */
-	ROUNDS_MAX = 4,                      /* searches of one text until nothing more is found */
-	COUNTS_BYTES_MAX = 1024,             /* of the attribute: every kind with its count */
-	CUT_PIECE_BYTES_MIN = 8,             /* a shorter piece of a secret helps nobody */
+	ROUNDS_MAX = 4,          /* searches of one text until nothing more is found */
+	COUNTS_BYTES_MAX = 1024, /* of the attribute: every kind with its count */
+	CUT_PIECE_BYTES_MIN = 8, /* a shorter piece of a secret helps nobody */
 	UTF8_BYTES_MAX = 4,
+	SPOKEN_NAME_BYTES_MAX = 128,        /* of a name that is the text of an attribute */
+	LINE_BYTES_MAX = 3 * RAW_BYTES_MAX, /* bytes that all became U+FFFD */
+	KEEP_BYTES = 64 * 1024,             /* of a line's memory, from line to line */
+	PROBE_BYTES_MAX = 32 * 1024,        /* of a name of 1 KiB that is nothing but dots */
 	FIELDS = 7,
 	JOINED_BYTES_MAX = 256,
 };
 
-struct redactor {
-	/* const after redactor_new() */
-	pcre2_code *codes[PATTERN_COUNT];
-	struct prefilter prefilter;
-	struct prefilter_word words[ARRAY_LEN(literals)];
-	pcre2_match_context *match_context;
-	pcre2_jit_stack *jit_stack;
-	/* of the search under way */
-	pcre2_match_data *match;
-	size_t done[PATTERN_COUNT]; /* up to where each pattern has been tried */
-	struct hits hits;
-	struct buf plain;
-	bool begins_pem; /* the text holds "-----BEGIN" */
-	/* of the record under way */
-	unsigned counts[SECRET_KIND_COUNT];
-	/* of the batch */
-	struct pem pem;
+/* What stands for the value of a name, which it is behind no name that says nothing. */
+static const struct span probe_value = {"=0a1b2c3d4e5f6g7h8i9j\n", 22};
+
+/* What was found, by kind. */
+struct counts {
+	unsigned of[SECRET_KIND_COUNT];
+	bool any;
 };
 
-static enum err_kind compile(struct redactor *r, size_t i, struct err *err)
-{
-	/* A start optimisation looks far ahead for a byte that a match needs: slow at many places.
-	 */
-	uint32_t options = PCRE2_ANCHORED | PCRE2_NEVER_UTF | PCRE2_NO_START_OPTIMIZE;
-	PCRE2_SIZE at;
-	int code;
-
-	if (patterns[i].flags & NO_CASE)
-		options |= PCRE2_CASELESS;
-	r->codes[i] = pcre2_compile((PCRE2_SPTR)patterns[i].expression, PCRE2_ZERO_TERMINATED,
-				    options, &code, &at, NULL);
-	if (!r->codes[i])
-		return err_set(err, ERR_FATAL,
-			       "the expression %s for secrets is refused by PCRE2 (error %d at "
-			       "byte %zu); is its library older than 10.30?",
-			       patterns[i].name, code, at);
-	/* Where there is no JIT, the interpreter does the same, slower. */
-	(void)pcre2_jit_compile(r->codes[i], PCRE2_JIT_COMPLETE);
-	return ERR_NONE;
-}
-
-static enum err_kind set_up_matching(struct redactor *r, struct err *err)
-{
-	enum err_kind rc;
-
-	r->match = pcre2_match_data_create(1, NULL);
-	r->match_context = pcre2_match_context_create(NULL);
-	if (!r->match || !r->match_context)
-		return err_set(err, ERR_FATAL, "out of memory for the search for secrets");
-	(void)pcre2_set_heap_limit(r->match_context, HEAP_LIMIT_KIB);
-	r->jit_stack = pcre2_jit_stack_create(JIT_STACK_BYTES_FIRST, JIT_STACK_BYTES_MAX, NULL);
-	if (r->jit_stack)
-		pcre2_jit_stack_assign(r->match_context, NULL, r->jit_stack);
-	for (size_t i = 0; i < PATTERN_COUNT; i++) {
-		rc = compile(r, i, err);
-		if (rc)
-			return rc;
-	}
-	return ERR_NONE;
-}
+struct redactor {
+	struct searcher *searcher;
+	struct counts counts; /* of the record under way */
+	struct buf name;      /* of the name under way, in plain form */
+	struct buf probe;
+	struct buf line; /* in plain form */
+	struct pem pem;  /* of the batch */
+};
 
 enum err_kind redactor_new(struct redactor **ret, struct err *err)
 {
@@ -138,16 +46,10 @@ enum err_kind redactor_new(struct redactor **ret, struct err *err)
 
 	if (!r)
 		return err_set(err, ERR_FATAL, "out of memory for the search for secrets");
-	hits_init(&r->hits);
-	buf_init(&r->plain, PLAIN_BYTES_MAX);
-	for (size_t i = 0; i < ARRAY_LEN(literals); i++)
-		r->words[i] = (struct prefilter_word){
-			.text = literals[i].word,
-			.any_case = patterns[literals[i].pattern].flags & NO_CASE,
-			.owner = literals[i].pattern,
-		};
-	prefilter_init(&r->prefilter, r->words, ARRAY_LEN(literals));
-	rc = set_up_matching(r, err);
+	buf_init(&r->name, RECORD_FIELD_BYTES_MAX);
+	buf_init(&r->probe, PROBE_BYTES_MAX);
+	buf_init(&r->line, LINE_BYTES_MAX);
+	rc = searcher_new(&r->searcher, err);
 	if (rc) {
 		redactor_free(r);
 		return rc;
@@ -160,13 +62,10 @@ void redactor_free(struct redactor *r)
 {
 	if (!r)
 		return;
-	for (size_t i = 0; i < PATTERN_COUNT; i++)
-		pcre2_code_free(r->codes[i]);
-	pcre2_match_data_free(r->match);
-	pcre2_match_context_free(r->match_context);
-	pcre2_jit_stack_free(r->jit_stack);
-	hits_release(&r->hits);
-	buf_release(&r->plain);
+	searcher_free(r->searcher);
+	buf_release(&r->name);
+	buf_release(&r->probe);
+	buf_release(&r->line);
 	free(r);
 }
 
@@ -175,112 +74,16 @@ void redactor_begin_batch(struct redactor *r)
 	pem_forget(&r->pem);
 }
 
-static size_t token_run_end(struct span text, size_t pos)
+static void count(struct redactor *r, enum secret_kind kind)
 {
-	static const char more[] = "_-=";
-
-	while (pos < text.len) {
-		char c = text.data[pos];
-
-		if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-		      memchr(more, c, sizeof(more) - 1)))
-			break;
-		pos++;
-	}
-	return pos;
+	r->counts.of[kind]++;
+	r->counts.any = true;
 }
 
-/* Tries one pattern at one place. False: a limit was hit. */
-static bool try_pattern(struct redactor *r, size_t pattern, struct span text, size_t pos)
+static void count_hits(struct redactor *r, const struct hits *hits)
 {
-	struct hit hit = {.kind = patterns[pattern].kind};
-	const PCRE2_SIZE *bounds;
-	int rc;
-
-	if (pos < r->done[pattern] || secret_in_marker(text, pos))
-		return true;
-	rc = pcre2_match(r->codes[pattern], (PCRE2_SPTR)text.data, text.len, pos, 0, r->match,
-			 r->match_context);
-	if (rc == PCRE2_ERROR_NOMATCH) {
-		if (patterns[pattern].flags & ONCE_A_RUN)
-			r->done[pattern] = token_run_end(text, pos);
-		return true;
-	}
-	if (rc < 0)
-		return false;
-	bounds = pcre2_get_ovector_pointer(r->match);
-	hit.start = bounds[0];
-	hit.end = bounds[1];
-	r->done[pattern] = hit.end;
-	hits_add(&r->hits, text, &hit);
-	return true;
-}
-
-static void begin_search(struct redactor *r, size_t len)
-{
-	memset(r->done, 0, sizeof(r->done));
-	(void)pcre2_set_match_limit(r->match_context,
-				    (uint32_t)(MATCH_STEPS_MIN + MATCH_STEPS_A_BYTE * len));
-}
-
-/* Adds the hits in one form of a text. False: a limit was hit. */
-static bool search(struct redactor *r, struct span text)
-{
-	struct prefilter_place place = {0};
-	bool first = true;
-
-	while (prefilter_find(&r->prefilter, text, &place)) {
-		if (first)
-			begin_search(r, text.len);
-		first = false;
-		if (place.word->owner == PATTERN_pem)
-			r->begins_pem = true;
-		if (!try_pattern(r, place.word->owner, text, place.pos))
-			return false;
-	}
-	return true;
-}
-
-/* Searches the plain form and leads its hits back to the text. False: a limit was hit. */
-static bool search_plain(struct redactor *r, struct span text)
-{
-	size_t first = hits_count(&r->hits);
-	struct plain_walk walk = {0};
-	bool searched;
-
-	buf_reset(&r->plain);
-	plain_write(text, &r->plain);
-	searched = !r->plain.failed && search(r, span_of(r->plain.data, r->plain.len));
-	if (r->plain.cap > KEEP_BYTES)
-		buf_release(&r->plain);
-	if (!searched || hits_failed(&r->hits))
-		return false;
-	hits_merge(&r->hits, first);
-	for (size_t i = first; i < hits_count(&r->hits); i++) {
-		struct hit *hit = hits_at(&r->hits, i);
-		size_t unused;
-		size_t last = hit->end - 1;
-
-		plain_origin(&walk, text, hit->start, &hit->start, &unused);
-		plain_origin(&walk, text, last, &unused, &hit->end);
-	}
-	return true;
-}
-
-/* Collects what is secret in the text, in order. False: it could not be searched. */
-static bool find_hits(struct redactor *r, struct span text, const struct hit *known)
-{
-	hits_reset(&r->hits);
-	if (known)
-		hits_add(&r->hits, text, known);
-	if (!search(r, text))
-		return false;
-	if (plain_differs(text) && !search_plain(r, text))
-		return false;
-	if (hits_failed(&r->hits))
-		return false;
-	hits_merge(&r->hits, 0);
-	return true;
+	for (size_t i = 0; i < hits_count(hits); i++)
+		count(r, hits_at(hits, i)->kind);
 }
 
 /* Redacts a text until nothing more is found in it; known is a hit found before. */
@@ -290,148 +93,268 @@ static struct span redact_one(struct redactor *r, struct arena *arena, struct sp
 	if (text.len == 0)
 		return text;
 	for (int round = 0; round < ROUNDS_MAX; round++) {
-		if (!find_hits(r, text, round == 0 ? known : NULL))
+		const struct hits *hits =
+			searcher_find(r->searcher, text, round == 0 ? known : NULL);
+
+		if (!hits)
 			break;
-		if (hits_count(&r->hits) == 0)
+		if (hits_count(hits) == 0)
 			return text;
-		for (size_t i = 0; i < hits_count(&r->hits); i++)
-			r->counts[hits_at(&r->hits, i)->kind]++;
-		text = hits_replace(&r->hits, arena, text);
+		count_hits(r, hits);
+		text = hits_replace(hits, arena, text);
 		if (!text.data)
 			break;
 	}
-	r->counts[SECRET_unchecked]++;
+	count(r, SECRET_unchecked);
 	return secret_marker(SECRET_unchecked);
-}
-
-static unsigned count_all(const struct redactor *r)
-{
-	unsigned sum = 0;
-
-	for (size_t i = 0; i < SECRET_KIND_COUNT; i++)
-		sum += r->counts[i];
-	return sum;
 }
 
 struct span redact_text(struct redactor *r, struct arena *arena, struct span text,
 			unsigned *ret_count)
 {
-	memset(r->counts, 0, sizeof(r->counts));
+	unsigned sum = 0;
+
+	r->counts = (struct counts){.any = false};
 	text = redact_one(r, arena, text, NULL);
+	for (size_t i = 0; i < SECRET_KIND_COUNT; i++)
+		sum += r->counts.of[i];
 	if (ret_count)
-		*ret_count = count_all(r);
+		*ret_count = sum;
 	return text;
 }
 
-/*
- * A field comes cut to its limit, and the cut may have gone through a secret,
- * which then looks like none. Its last word is taken out unread.
- */
-static bool cut_piece(struct span field, struct hit *ret)
-{
-	size_t start = field.len;
-
-	if (field.len <= RECORD_FIELD_BYTES_MAX - UTF8_BYTES_MAX)
-		return false;
-	while (start > 0 && field.data[start - 1] != ' ')
-		start--;
-	*ret = (struct hit){start, field.len, SECRET_unchecked};
-	return field.len - start >= CUT_PIECE_BYTES_MIN;
-}
-
+/* A field comes whole, because a cut may go through a secret, which then looks like none. */
 static void redact_field(struct redactor *r, struct arena *arena, struct span *field)
 {
-	struct hit piece;
-	bool cut = cut_piece(*field, &piece);
-
-	*field =
-		utf8_cut(redact_one(r, arena, *field, cut ? &piece : NULL), RECORD_FIELD_BYTES_MAX);
+	*field = utf8_cut(redact_one(r, arena, *field, NULL), RECORD_FIELD_BYTES_MAX);
 }
 
-/*
- * raw says what message does and may say more. Where less is found in it, bytes
- * that are no text stand in the middle of a secret, and it goes as a whole.
- */
-static void redact_raw(struct redactor *r, struct arena *arena, struct record *record)
+/* A line as a key's followers read it: a colour or a missing character makes it none of theirs. */
+static struct span read_plain(struct redactor *r, struct span line)
 {
-	unsigned in_message = count_all(r);
-
-	record->raw = redact_one(r, arena, record->raw, NULL);
-	if (!record->raw.data || count_all(r) - in_message >= in_message)
-		return;
-	record->raw = secret_marker(SECRET_unchecked);
-	r->counts[SECRET_unchecked]++;
+	if (!plain_differs(line))
+		return line;
+	buf_reset(&r->line);
+	plain_write(line, 0, &r->line);
+	return r->line.failed ? line : span_of(r->line.data, r->line.len);
 }
 
-/* The message, and raw, with what continues a private key of earlier lines. */
+/* How much of the line continues a private key of earlier lines. */
+static size_t key_head(struct redactor *r, uint64_t machine, struct span came)
+{
+	bool is_open = r->pem.count > 0 || r->pem.overflown;
+	struct span line = is_open ? read_plain(r, came) : came;
+	struct plain_walk walk = {0};
+	size_t start, end;
+
+	end = pem_concerns(&r->pem, line) ? pem_continue(&r->pem, machine, line) : 0;
+	if (end > 0 && line.data != came.data)
+		plain_origin(&walk, came, end - 1, &start, &end);
+	return end;
+}
+
+/* The message, with what continues a private key of earlier lines. */
 static void redact_message(struct redactor *r, struct arena *arena, struct record *record)
 {
 	struct span came = record->message;
 	struct hit head = {.kind = SECRET_pem_private_key};
 
 	if (pem_concerns(&r->pem, came))
-		head.end =
-			pem_continue(&r->pem, pem_machine(record->app, record->machine_id), came);
-	r->begins_pem = false;
+		head.end = key_head(r, pem_machine(record->app, record->machine_id), came);
+	(void)searcher_saw_pem(r->searcher);
 	record->message = redact_one(r, arena, came, head.end ? &head : NULL);
-	if (r->begins_pem)
-		pem_begin(&r->pem, pem_machine(record->app, record->machine_id), came);
-	if (head.end && record->raw.data) {
-		record->raw = secret_marker(SECRET_pem_private_key);
-		return;
-	}
-	redact_raw(r, arena, record);
+	if (searcher_saw_pem(r->searcher))
+		pem_begin(&r->pem, pem_machine(record->app, record->machine_id),
+			  read_plain(r, came));
+	if (r->line.cap > KEEP_BYTES)
+		buf_release(&r->line);
 }
 
-/* Whether a name alone says that its value is a secret: SECRET_KIND_COUNT if not. */
+/*
+ * What kind_of_name() searches instead of a name: each part of it, up to a dot,
+ * with the part before it and a value behind. Of headers.authorization.0 that is
+ * headers=..., headers.authorization=..., authorization.0=...
+ */
+static void write_probe(struct buf *probe, struct span name)
+{
+	size_t before = 0; /* where the part before begins */
+	size_t start = 0;
+
+	for (size_t i = 0; i <= name.len; i++) {
+		if (i < name.len && name.data[i] != '.')
+			continue;
+		buf_add(probe, name.data + before, i - before);
+		buf_add(probe, probe_value.data, probe_value.len);
+		before = start;
+		start = i + 1;
+	}
+}
+
+/*
+ * Whether a name alone says that its value is a secret, or that what it is a part
+ * of is one: SECRET_KIND_COUNT if not.
+ */
 static enum secret_kind kind_of_name(struct redactor *r, struct span name)
 {
-	static const char value[] = "=0a1b2c3d4e5f6g7h8i9j";
-	char probe[RECORD_FIELD_BYTES_MAX + sizeof(value)];
-	size_t len = name.len + sizeof(value) - 1;
-	struct prefilter_place place = {0};
+	const struct hits *hits;
+	struct span probe;
 
-	if (name.len > RECORD_FIELD_BYTES_MAX || !prefilter_find(&r->prefilter, name, &place))
-		return SECRET_KIND_COUNT;
-	memcpy(probe, name.data, name.len);
-	memcpy(probe + name.len, value, sizeof(value) - 1);
-	if (!find_hits(r, span_of(probe, len), NULL))
+	buf_reset(&r->name);
+	buf_reset(&r->probe);
+	if (plain_differs(name) || plain_has_percent(name)) {
+		plain_write(name, PLAIN_DEPTH_MAX, &r->name);
+		name = span_of(r->name.data, r->name.len);
+	}
+	write_probe(&r->probe, name);
+	if (r->name.failed || r->probe.failed)
 		return SECRET_unchecked;
-	for (size_t i = 0; i < hits_count(&r->hits); i++) {
-		if (hits_at(&r->hits, i)->start == name.len + 1 && hits_at(&r->hits, i)->end == len)
-			return hits_at(&r->hits, i)->kind;
+	probe = span_of(r->probe.data, r->probe.len);
+	hits = searcher_find(r->searcher, probe, NULL);
+	if (!hits)
+		return SECRET_unchecked;
+	for (size_t i = 0; i < hits_count(hits); i++) {
+		const struct hit *hit = hits_at(hits, i);
+		struct span rest = span_after(probe, hit->start - (hit->start > 0));
+
+		/* The value and nothing else: what is found in the name itself says nothing of it.
+		 */
+		if (span_starts(rest, probe_value) && hit->end - hit->start == probe_value.len - 2)
+			return hit->kind;
 	}
 	return SECRET_KIND_COUNT;
 }
 
-static void redact_attr(struct redactor *r, struct arena *arena, struct attr *attr)
+/* A key without its last part and that part, as in headers.0 and value. */
+static struct span split_key(struct span key, struct span *ret_last)
 {
-	enum secret_kind kind;
-	const char *text;
+	const char *dot = key.len ? memrchr(key.data, '.', key.len) : NULL;
+	size_t len = dot ? (size_t)(dot - key.data) : 0;
 
+	*ret_last = dot ? span_after(key, len + 1) : key;
+	return span_of(key.data, len);
+}
+
+/* In any case, and whatever characters of it are missing. */
+static bool is_word(struct span s, struct span word)
+{
+	static const struct span missing = {UTF8_REPLACEMENT, sizeof(UTF8_REPLACEMENT) - 1};
+
+	while (s.len > 0) {
+		bool same = word.len > 0 && strncasecmp(s.data, word.data, 1) == 0;
+
+		if (!same && !span_starts(s, missing))
+			return false;
+		s = span_after(s, same ? 1 : missing.len);
+		word = span_after(word, same);
+	}
+	return word.len == 0;
+}
+
+static bool is_index(struct span s)
+{
+	return s.len > 0 && s.data[0] >= '0' && s.data[0] <= '9';
+}
+
+/* Whether these two are "name": NAME and "value": VALUE of one object. */
+static bool are_name_and_value(const struct attr *name, const struct attr *value)
+{
+	struct span name_last, value_last;
+	struct span parent = split_key(value->key, &value_last);
+
+	return span_equal(parent, split_key(name->key, &name_last)) &&
+	       is_word(value_last, SPAN("value")) &&
+	       (is_word(name_last, SPAN("name")) || is_word(name_last, SPAN("key")));
+}
+
+/* Whether these two follow each other in one list. */
+static bool are_in_a_list(const struct attr *first, const struct attr *second)
+{
+	struct span first_last, second_last;
+	struct span parent = split_key(second->key, &second_last);
+
+	return span_equal(parent, split_key(first->key, &first_last)) && is_index(first_last) &&
+	       is_index(second_last);
+}
+
+static enum secret_kind kind_of_text(struct redactor *r, const struct attr *name)
+{
+	bool may_be = name->type == ATTR_TEXT && name->text.len > 0 &&
+		      name->text.len <= SPOKEN_NAME_BYTES_MAX;
+
+	return may_be ? kind_of_name(r, name->text) : SECRET_KIND_COUNT;
+}
+
+/* What another attribute says that this one holds, as in lists of headers. */
+static enum secret_kind kind_by_neighbour(struct redactor *r, const struct record *record,
+					  size_t idx)
+{
+	const struct attr *attrs = record->attrs;
+	enum secret_kind kind = SECRET_KIND_COUNT;
+
+	for (size_t i = 0; i < record->attr_count; i++) {
+		if (are_name_and_value(&attrs[i], &attrs[idx]))
+			return kind_of_text(r, &attrs[i]);
+	}
+	if (idx > 0 && are_in_a_list(&attrs[idx - 1], &attrs[idx]))
+		kind = kind_of_text(r, &attrs[idx - 1]);
+	/* Of other kinds, a list is rather one of names alone. */
+	return kind == SECRET_authorization || kind == SECRET_cookie ? kind : SECRET_KIND_COUNT;
+}
+
+/* The message of a line that was not decoded is that line: it says what the attributes say. */
+static void take_out_of_line(struct record *record, const struct attr *attr, enum secret_kind kind)
+{
+	struct span line = record->message;
+
+	if (!record->decoded && line.len > 0 && attr->text.len > 0 &&
+	    memmem(line.data, line.len, attr->text.data, attr->text.len))
+		record->message = secret_marker(kind);
+}
+
+static bool is_ours(const struct attr *attr)
+{
 	/* Our own count of an earlier redaction names the kinds; it holds no secret. */
-	if (attr->type == ATTR_BOOL || (attr->type == ATTR_JSON && span_is(attr->key, "redacted")))
-		return;
-	kind = kind_of_name(r, attr->key);
+	return attr->type == ATTR_JSON && span_is(attr->key, "redacted");
+}
+
+static void redact_attr(struct redactor *r, struct arena *arena, struct record *record,
+			struct attr *attr, enum secret_kind kind)
+{
+	const char *text = attr->text.data;
+
 	redact_field(r, arena, &attr->key);
+	if (attr->type == ATTR_BOOL || is_ours(attr))
+		return;
 	if (kind < SECRET_KIND_COUNT && (attr->type == ATTR_NUMBER || attr->text.len > 0)) {
-		if (!span_equal(attr->text, secret_marker(kind)))
-			r->counts[kind]++;
+		if (attr->type == ATTR_NUMBER || !secret_is_marker(attr->text))
+			count(r, kind);
+		take_out_of_line(record, attr, kind);
 		attr->type = ATTR_TEXT;
 		attr->text = secret_marker(kind);
 		return;
 	}
-	if (attr->type == ATTR_NUMBER)
-		return;
-	text = attr->text.data;
-	if (attr->type == ATTR_TEXT) {
+	if (attr->type == ATTR_TEXT)
 		redact_field(r, arena, &attr->text);
+	if (attr->type != ATTR_JSON)
 		return;
-	}
 	attr->text = redact_one(r, arena, attr->text, NULL);
 	/* With a hole in it JSON may be none any more: from here on it is a text. */
 	if (attr->text.data != text)
 		attr->type = ATTR_TEXT;
+}
+
+static void redact_attrs(struct redactor *r, struct arena *arena, struct record *record)
+{
+	NOT_CLEARED enum secret_kind kinds[RECORD_ATTRS_MAX];
+
+	/* All names are read before the first one is changed. */
+	for (size_t i = 0; i < record->attr_count; i++) {
+		kinds[i] = kind_of_name(r, record->attrs[i].key);
+		if (kinds[i] == SECRET_KIND_COUNT)
+			kinds[i] = kind_by_neighbour(r, record, i);
+	}
+	for (size_t i = 0; i < record->attr_count; i++)
+		redact_attr(r, arena, record, &record->attrs[i], kinds[i]);
 }
 
 /* Says in the attribute `redacted` what was taken out. */
@@ -445,11 +368,11 @@ static void tell_counts(const struct redactor *r, struct arena *arena, struct re
 		return;
 	}
 	for (size_t i = 0; i < SECRET_KIND_COUNT; i++) {
-		if (r->counts[i] == 0)
+		if (r->counts.of[i] == 0)
 			continue;
 		len += snprintf(json + len, COUNTS_BYTES_MAX - (size_t)len, "%c\"%s\":%u",
 				len ? ',' : '{', secret_kind_name((enum secret_kind)i),
-				r->counts[i]);
+				r->counts.of[i]);
 		REQUIRE(len < COUNTS_BYTES_MAX - 1);
 	}
 	json[len++] = '}';
@@ -464,7 +387,6 @@ static void tell_counts(const struct redactor *r, struct arena *arena, struct re
 static bool fields_are_clean(const struct redactor *r, struct span *const fields[FIELDS])
 {
 	NOT_CLEARED char joined[JOINED_BYTES_MAX];
-	struct prefilter_place place = {0};
 	size_t len = 0;
 
 	for (size_t i = 0; i < FIELDS; i++) {
@@ -477,35 +399,77 @@ static bool fields_are_clean(const struct redactor *r, struct span *const fields
 		len += field.len;
 		joined[len++] = '\n'; /* in no word: none is found over two fields */
 	}
-	return !plain_differs(span_of(joined, len)) &&
-	       !prefilter_find(&r->prefilter, span_of(joined, len), &place);
+	return searcher_can_skip(r->searcher, span_of(joined, len));
 }
 
-void redact(struct redactor *r, struct arena *arena, struct record *record)
+static void redact_fields(struct redactor *r, struct arena *arena, struct record *record)
 {
 	struct span *const fields[FIELDS] = {&record->org,      &record->app,  &record->region,
 					     &record->provider, &record->host, &record->machine_id,
 					     &record->level};
 
-	memset(r->counts, 0, sizeof(r->counts));
-	redact_message(r, arena, record);
-	if (!fields_are_clean(r, fields)) {
-		for (size_t i = 0; i < FIELDS; i++)
-			redact_field(r, arena, fields[i]);
-	}
-	for (size_t i = 0; i < record->attr_count; i++)
-		redact_attr(r, arena, &record->attrs[i]);
-	if (count_all(r) > 0)
-		tell_counts(r, arena, record);
+	if (fields_are_clean(r, fields))
+		return;
+	for (size_t i = 0; i < FIELDS; i++)
+		redact_field(r, arena, fields[i]);
 }
 
-const char *redact_library_version(void)
+/* Counts again what other texts of the same line had: what is in both is one secret. */
+static void keep_larger(struct counts *counts, const struct counts *other)
 {
-	enum { VERSION_BYTES = 64 }; /* "10.42 2022-12-11" */
-	static char text[VERSION_BYTES];
+	for (size_t i = 0; i < SECRET_KIND_COUNT; i++) {
+		if (other->of[i] > counts->of[i])
+			counts->of[i] = other->of[i];
+	}
+	counts->any |= other->any;
+}
 
-	if (pcre2_config(PCRE2_CONFIG_VERSION, NULL) > VERSION_BYTES ||
-	    pcre2_config(PCRE2_CONFIG_VERSION, text) < 0)
-		return "unknown";
-	return text;
+/*
+ * raw says what the other texts do, in bytes of any sort, and may say more. It
+ * comes last and is kept as it came or not at all: that a secret was found in
+ * another text does not say that all of it can be found in this one.
+ */
+static void redact_raw(struct redactor *r, struct record *record)
+{
+	struct counts others = r->counts;
+	const struct hits *hits;
+	size_t kind = 0;
+
+	if (secret_is_marker(record->raw))
+		return;
+	r->counts = (struct counts){.any = false};
+	hits = searcher_find_in_bytes(r->searcher, record->raw);
+	if (hits)
+		count_hits(r, hits);
+	else
+		count(r, SECRET_unchecked);
+	keep_larger(&r->counts, &others);
+	if (!r->counts.any)
+		return;
+	while (r->counts.of[kind] == 0)
+		kind++;
+	record->raw = secret_marker((enum secret_kind)kind);
+}
+
+void redact(struct redactor *r, struct arena *arena, struct record *record)
+{
+	NOT_CLEARED struct counts message;
+	bool is_line = false;
+
+	r->counts = (struct counts){.any = false};
+	redact_message(r, arena, record);
+	/* The message of a line that was not decoded is that line, with all that is in fields. */
+	if (r->counts.any && !record->decoded) {
+		is_line = true;
+		message = r->counts;
+		r->counts = (struct counts){.any = false};
+	}
+	redact_fields(r, arena, record);
+	redact_attrs(r, arena, record);
+	if (is_line)
+		keep_larger(&r->counts, &message);
+	if (record->raw.len > 0)
+		redact_raw(r, record);
+	if (r->counts.any)
+		tell_counts(r, arena, record);
 }

@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 #include "stage/classify.h"
 #include "stage/decode.h"
+#include "stage/hits.h"
 #include "stage/redact.h"
 
 #include <stdlib.h>
@@ -61,8 +62,9 @@ void stages_begin_batch(struct stages *s)
 static enum err_kind make_id(struct stages *s, const struct raw *raw, struct record *r,
 			     struct err *err)
 {
-	/* Fly's copies of a line may differ in more than the message. */
-	struct span text = r->raw.data && !r->raw_is_line ? r->raw : r->message;
+	/* Fly's copies of a line may differ in more than the message. A redacted raw says less. */
+	bool by_raw = r->raw.data && !r->raw_is_line && !secret_is_marker(r->raw);
+	struct span text = by_raw ? r->raw : r->message;
 	struct id_extra extra = {
 		.source = span_text(source_name(r->source)),
 		.raw = text,

@@ -32,7 +32,7 @@ FOREIGN = {
     r"zlib\.h": "base/gzip.c",
     r"cjson/.*|cJSON\.h": "base/json.c",
     r"microhttpd\.h": "serve/http.c",
-    r"pcre2\.h": "stage/redact",
+    r"pcre2\.h": "stage/search",
     r"curl/.*": "base/http_client.c",
 }
 LOGGERS = {"cmd", "run", "serve", "main"}

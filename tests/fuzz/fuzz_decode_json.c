@@ -53,14 +53,14 @@ static void check_text(struct span s, size_t max)
 static void check_record(const struct record *r, struct span line)
 {
 	check_text(r->message, 3 * line.len);
-	check_text(r->app, RECORD_FIELD_BYTES_MAX);
-	check_text(r->machine_id, RECORD_FIELD_BYTES_MAX);
-	check_text(r->provider, RECORD_FIELD_BYTES_MAX);
+	check_text(r->app, 3 * line.len);
+	check_text(r->machine_id, 3 * line.len);
+	check_text(r->provider, 3 * line.len);
 	REQUIRE(r->attr_count <= DECODE_FIELDS_MAX + MARKS_MAX);
 	for (size_t i = 0; i < r->attr_count; i++) {
 		check_text(r->attrs[i].key, RECORD_FIELD_BYTES_MAX);
 		if (r->attrs[i].type == ATTR_TEXT)
-			check_text(r->attrs[i].text, RECORD_FIELD_BYTES_MAX);
+			check_text(r->attrs[i].text, 3 * line.len + RECORD_FIELD_BYTES_MAX);
 	}
 	/* Nothing is lost: an undecoded line stands in message, or in raw. */
 	REQUIRE(r->decoded || span_equal(r->raw.data ? r->raw : r->message, line));

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import unittest
+import urllib.parse
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
@@ -63,6 +64,11 @@ def escaped(text):
     return "".join(f"\\u{ord(c):04x}" for c in text)
 
 
+def with_byte(make, text, secret, middle, byte=b"\xff"):
+    """An object that has the text with a byte in the middle of the secret that is no UTF-8."""
+    return dump(make(text.replace(secret, f"{secret[:middle]}@@@{secret[middle:]}"))).replace(b"@@@", byte)
+
+
 def objects(secret, text):
     """The text in each place of an object of the NATS shape."""
     middle = len(secret) // 2
@@ -71,6 +77,19 @@ def objects(secret, text):
         "a field of its own": dump(nats(extra={"note": text})),
         "an array": dump(nats(list=[1, [text]])),
         "a key": dump(nats(**{text: 1})),
+        "a key of a boolean": dump(nats(extra={text: True})),
+        "a list under the name of a secret": dump(nats(extra={"password": [1, [secret]]})),
+        "an object under the name of a secret": dump(nats(auth={"api": {"key": {"value": secret}}})),
+        "a list of headers": dump(nats(headers=[{"name": "Cookie", "value": secret}])),
+        "a name with NUL": dump(nats(**{"pass\0word": secret})),
+        "a message that is an object": dump(nats(**{"message": {"password": {"value": secret}, "x": text}})),
+        "JSON with an object under such a name": dump(nats(dump({"token": {"a": [secret]}}).decode())),
+        "percent encoding": dump(nats("GET /?u=" + urllib.parse.quote(text, safe=""))),
+        "percent encoding, twice": dump(nats(urllib.parse.quote(urllib.parse.quote(text)))),
+        "a byte in its middle": with_byte(nats, text, secret, middle),
+        "a byte in its middle, in a field": with_byte(lambda t: nats(extra={"note": t}), text, secret, middle),
+        "a byte in its middle, in the app": with_byte(lambda t: nats(app=t), text, secret, middle),
+        "a surrogate in its middle": with_byte(nats, text, secret, middle, b"\\ud800"),
         "a key on the way": dump(nats(extra={text: {"x": 1}})),
         **{name: dump(nats(**{name: text}))
            for name in ("app", "instance", "region", "host", "provider", "level", "timestamp")},
@@ -89,8 +108,9 @@ def objects(secret, text):
     }
 
 
-def undecoded(text):
+def undecoded(secret, text):
     """The text in lines that cannot be decoded."""
+    middle = len(secret) // 2
     return {
         "truncated": dump(nats(text))[:-20],
         "truncated in the text": dump({"message": text})[:-2],
@@ -101,6 +121,8 @@ def undecoded(text):
         "no message": dump({"fly": {"app": {"name": text}}}),
         "too deep": b'{"a":' + b"[" * 200 + dump(text) + b"]" * 200 + b"}",
         "no JSON": text.encode(),
+        "no JSON, with a byte in its middle": text.encode().replace(secret.encode(), secret[:middle].encode()
+                                                                    + b"\xff" + secret[middle:].encode()),
     }
 
 
@@ -132,7 +154,7 @@ class Secrets(unittest.TestCase):
         for _, secret, text in planted():
             text = text.replace("\\n", "\n") if "BEGIN" in text else text
             secret = secret.replace("\\n", "\n") if "BEGIN" in secret else secret
-            self.lines += [*objects(secret, text).values(), *undecoded(text).values()]
+            self.lines += [*objects(secret, text).values(), *undecoded(secret, text).values()]
         self.texts = [line for _, _, text in planted() if "BEGIN" not in text
                       for line in texts(text).values()]
 

@@ -67,16 +67,23 @@ static bool holds_piece(struct span secret, struct span text)
 	return false;
 }
 
-bool secret_is_in(struct span secret, struct span text)
+static bool plain_form_holds_piece(struct span secret, struct span text, unsigned depth)
 {
 	struct buf plain;
-	bool found = holds_piece(secret, text);
+	bool found;
 
-	if (found || !plain_differs(text))
-		return found;
 	buf_init(&plain, PLAIN_BYTES_MAX);
-	plain_write(text, &plain);
+	plain_write(text, depth, &plain);
 	found = holds_piece(secret, span_of(plain.data, plain.len));
 	buf_release(&plain);
+	return found;
+}
+
+bool secret_is_in(struct span secret, struct span text)
+{
+	bool found = holds_piece(secret, text);
+
+	for (unsigned depth = 0; depth <= PLAIN_DEPTH_MAX && !found && text.len > 0; depth++)
+		found = plain_form_holds_piece(secret, text, depth);
 	return found;
 }

@@ -9,15 +9,20 @@
 
 enum { PLAIN_BYTES_MAX = 4096 };
 
-static void assert_plain(const char *text, const char *expected)
+static void assert_form(unsigned depth, const char *text, const char *expected)
 {
 	struct buf out;
 
 	buf_init(&out, PLAIN_BYTES_MAX);
-	plain_write(span_text(text), &out);
+	plain_write(span_text(text), depth, &out);
 	if (!span_is(span_of(out.data, out.len), expected))
 		fail_msg("%s reads %.*s, not %s", text, (int)out.len, (char *)out.data, expected);
 	buf_release(&out);
+}
+
+static void assert_plain(const char *text, const char *expected)
+{
+	assert_form(0, text, expected);
 }
 
 static void colours_are_left_out(void **state)
@@ -40,14 +45,32 @@ static void what_stands_for_nothing_is_left_out(void **state)
 		     "b\xef\xbf\xbd",
 		     "ab");
 	assert_plain("\xef\xbf\xbc", "\xef\xbf\xbc");
-	assert_plain("\xef\xbf", "\xef\xbf");
+	assert_plain("a\\ufffdb\\uFFFDc\\ud800d\\\\uDFFFe", "abcde");
+	assert_plain("\\ud7ff\\ufffc\\udx00\\ud80", "\\ud7ff\\ufffc\\udx00\\ud80");
 	assert_plain("a\\u0000b\\x00c", "abc");
 	buf_init(&out, PLAIN_BYTES_MAX);
-	plain_write(nul, &out);
+	plain_write(nul, 0, &out);
 	assert_true(span_is(span_of(out.data, out.len), "ab"));
 	buf_release(&out);
 	assert_true(plain_differs(nul));
 	assert_true(plain_differs(SPAN("\xef\xbf\xbd")));
+}
+
+static void bytes_that_are_no_utf8_are_left_out(void **state)
+{
+	(void)state;
+	assert_plain("a\xff"
+		     "b\xc3"
+		     "c\xe2\x80"
+		     "d\x80"
+		     "e",
+		     "abcde");
+	assert_plain("a\xed\xa0\x80"
+		     "b\xed\xbf\xbf"
+		     "c",
+		     "abc");
+	assert_plain("\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\xff",
+		     "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80");
 }
 
 static void what_begins_no_sequence_stays(void **state)
@@ -69,11 +92,27 @@ static void escapes_are_undone(void **state)
 	assert_plain("a\\\\/b\\\\\\u0041", "a/bA");
 }
 
+static void percent_encoding_is_undone(void **state)
+{
+	(void)state;
+	assert_form(PLAIN_DEPTH_MAX, "a%3A%2f%2Fb%40c", "a://b@c");
+	assert_form(PLAIN_DEPTH_MAX, "%2540 %252540 %25", "@ @ %");
+	assert_form(PLAIN_DEPTH_MAX, "%0A%22%5C%7e", "\n\"\\~");
+	assert_form(PLAIN_DEPTH_MAX, "a%00b%1b%5B0mc", "abc");
+	assert_form(PLAIN_DEPTH_MAX, "\\u00254\\u0030%\\x34\\\\u0030", "@@");
+	assert_form(PLAIN_DEPTH_MAX, "100% of 12%ab %8 %4 %", "100% of 12%ab %8 %4 %");
+	assert_form(PLAIN_DEPTH_MAX, "%25ab%2", "%ab%2");
+	assert_plain("%41\\u002542", "%41%42");
+	assert_form(1, "%41 %2541 %252541", "A %41 %2541");
+	assert_form(2, "%41 %2541 %252541", "A A %41");
+}
+
 static void a_quote_stays_escaped(void **state)
 {
 	(void)state;
 	assert_plain("\\\"a\\\\\\\"", "\\\"a\\\\\\\"");
 	assert_plain("\\u0022a", "\\\"a");
+	assert_plain("\\\\\\u0022a\\u0022", "\\\\\\\"a\\\"");
 }
 
 static void what_is_no_escape_stays(void **state)
@@ -95,6 +134,9 @@ static void only_texts_with_escapes_differ(void **state)
 	(void)state;
 	assert_false(plain_differs(SPAN("")));
 	assert_false(plain_differs(SPAN("a \xc3\xa4 %41")));
+	assert_false(plain_has_percent(SPAN("")));
+	assert_false(plain_has_percent(SPAN("a \xc3\xa4 100% %% %ff %")));
+	assert_true(plain_has_percent(SPAN("a %% %41")));
 	assert_true(plain_differs(SPAN("a\\")));
 	assert_true(plain_differs(SPAN("a\x1b")));
 }
@@ -125,8 +167,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(colours_are_left_out),
 		cmocka_unit_test(what_stands_for_nothing_is_left_out),
+		cmocka_unit_test(bytes_that_are_no_utf8_are_left_out),
 		cmocka_unit_test(what_begins_no_sequence_stays),
 		cmocka_unit_test(escapes_are_undone),
+		cmocka_unit_test(percent_encoding_is_undone),
 		cmocka_unit_test(a_quote_stays_escaped),
 		cmocka_unit_test(what_is_no_escape_stays),
 		cmocka_unit_test(only_texts_with_escapes_differ),

@@ -1,13 +1,16 @@
 /*
- * Random secrets of every kind at random places, between random neighbours, coloured and escaped
- * at random: afterwards neither the secret nor any 12 bytes of it are in any text of the record.
- * The seed is printed; FLYTRAIL_TEST_SEED gives another.
+ * Random secrets of every kind at random places, between random neighbours, coloured, escaped,
+ * encoded and with holes in them at random, in records and in whole lines: afterwards neither the
+ * secret nor any 12 bytes of it are in any text of the record. The seed is printed;
+ * FLYTRAIL_TEST_SEED gives another.
  */
 
 #include "stage/redact.h"
 
+#include "base/time.h"
 #include "base/utf8.h"
 #include "secrets.h"
+#include "stage/stages.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,6 +27,7 @@
 
 enum {
 	CASES = 20000,
+	LINES = 40000,
 	TEXT_BYTES_MAX = 16 * 1024,
 	FIELD_BYTES_MAX = 900, /* short of the limit, where the last word is taken out unread */
 	ARENA_BYTES_MAX = 4 * 1024 * 1024,
@@ -114,6 +118,15 @@ static const char *const words[] = {
 };
 
 static uint64_t seed;
+
+static void read_seed(void)
+{
+	const char *given = getenv("FLYTRAIL_TEST_SEED");
+
+	seed = given ? strtoull(given, NULL, 10) : SEED;
+	assert_true(seed > 0);
+	print_message("seed %llu\n", (unsigned long long)seed);
+}
 
 static size_t pick(size_t bound)
 {
@@ -218,15 +231,12 @@ static void no_planted_secret_survives(void **state)
 {
 	static struct text secret, line, escaped;
 	static struct record r;
-	const char *given = getenv("FLYTRAIL_TEST_SEED");
 	struct redactor *redactor;
 	struct arena arena;
 	struct err err;
 
 	(void)state;
-	seed = given ? strtoull(given, NULL, 10) : SEED;
-	assert_true(seed > 0);
-	print_message("seed %llu\n", (unsigned long long)seed);
+	read_seed();
 	assert_int_equal(redactor_new(&redactor, &err), ERR_NONE);
 	arena_init(&arena, ARENA_BYTES_MAX);
 	for (size_t i = 0; i < CASES; i++) {
@@ -259,10 +269,232 @@ static void no_planted_secret_survives(void **state)
 	redactor_free(redactor);
 }
 
+/* Bytes and escapes that are no character: none may save the secret that they stand in. */
+static const char *const holes[] = {
+	"\xff",    "\xc3",    "\xed\xa0\x80", "\xe2\x82",     "\\ud800",
+	"\\udfff", "\\u0000", "\\ufffd",      "\xef\xbf\xbd",
+};
+
+/* Names that say that what is under them is a secret. */
+static const char *const names[] = {
+	"password",      "db_password",   "PGPASSWORD",      "pass",
+	"passphrase",    "authorization", "Cookie",          "Set-Cookie",
+	"token",         "accessToken",   "x-api-key",       "api_key",
+	"client_secret", "credentials",   "secretAccessKey", "private_key",
+};
+
+/* How what is secret stands under its name, @ for it and $ for the name. */
+static const char *const unders[] = {
+	"{\"$\":@}",
+	"{\"$\":[@]}",
+	"{\"$\":[\"x\",@]}",
+	"{\"$\":{\"x\":@}}",
+	"{\"$\":[[{\"x\":@}]]}",
+	"{\"a\":{\"$\":{\"b\":[1,{\"c\":@}]}}}",
+	"{\"a\":[{\"name\":\"$\",\"value\":@}]}",
+	"{\"key\":\"$\", \"value\": @}",
+	"{\"$\":{\"x\":\"]}\",\"y\":@}}",
+	"{\"$\" : @}",
+};
+
+/* How a text stands in a line, @ for it as a JSON string, # for it as it is. */
+static const char *const lines[] = {
+	"{\"message\":@,\"timestamp\":\"T\"}",
+	"{\"message\":@,\"x\":1}",
+	"{\"message\":\"m\",\"x\":@}",
+	"{\"message\":\"m\",\"x\":[1,{\"y\":@}]}",
+	"{\"message\":\"m\",@:1}",
+	"{\"message\":\"m\",\"x\":{@:[true]}}",
+	"{\"message\":{\"x\":@}}",
+	"{\"message\":[@]}",
+	"{\"message\":\"m\",\"fly\":{\"app\":{\"name\":@}}}",
+	"{\"message\":\"m\",\"host\":@,\"log\":{\"level\":1}}",
+	"{\"message\":\"m\",\"timestamp\":@}",
+	"{\"message\":\"m\",\"message\":@}",
+	"{\"message\":@",
+	"#",
+};
+
+static void add_hole(struct text *t)
+{
+	add_string(t, holes[pick(ARRAY_LEN(holes))]);
+}
+
+/* The text as it stands in a JSON string, with one hole at most from `from` to `to`. */
+static void add_json(struct text *t, const struct text *from, size_t hole_at)
+{
+	char u[8];
+
+	add_string(t, "\"");
+	for (size_t i = 0; i < from->len; i++) {
+		uint8_t c = (uint8_t)from->bytes[i];
+
+		if (i == hole_at)
+			add_hole(t);
+		(void)snprintf(u, sizeof(u), "\\u%04x", (unsigned)c);
+		if (c < 0x20 || (c < 0x80 && pick(40) == 0))
+			add_string(t, u);
+		else if (c == '"' || c == '\\')
+			add(t, (char[]){'\\', (char)c}, 2);
+		else
+			add(t, (char *)&c, 1);
+	}
+	add_string(t, "\"");
+}
+
+static void add_raw(struct text *t, const struct text *from, size_t hole_at)
+{
+	for (size_t i = 0; i < from->len; i++) {
+		if (i == hole_at)
+			add_hole(t);
+		add(t, &from->bytes[i], 1);
+	}
+}
+
+static void percent_encode(struct text *t)
+{
+	static struct text from;
+	bool often = pick(2) == 0;
+	char code[8];
+
+	from = *t;
+	t->len = 0;
+	for (size_t i = 0; i < from.len; i++) {
+		uint8_t c = (uint8_t)from.bytes[i];
+		bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+			     (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.' ||
+			     c >= 0x80;
+
+		(void)snprintf(code, sizeof(code), pick(2) ? "%%%02X" : "%%%02x", (unsigned)c);
+		if (plain && (c >= 0x80 || !often || pick(8) > 0))
+			add(t, (char *)&c, 1);
+		else
+			add_string(t, code);
+	}
+}
+
+/* A text with a secret in it by its form. Returns where the secret begins at the earliest. */
+static void make_text(struct text *secret, struct text *text)
+{
+	const struct shape *shape = &shapes[pick(ARRAY_LEN(shapes))];
+
+	make_secret(shape, secret);
+	plant(shape, secret, text);
+}
+
+/* A text with a secret in it by its name. */
+static void make_named(struct text *secret, struct text *text)
+{
+	static const struct shape any = {"", "0", NASTY NASTY " \"'\\{}[],:;/<>&?@#%", 12, 60, ""};
+	const char *under = unders[pick(ARRAY_LEN(unders))];
+
+	make_secret(&any, secret);
+	text->len = 0;
+	for (const char *p = under; *p; p++) {
+		if (*p == '@')
+			add_json(text, secret, SIZE_MAX);
+		else if (*p == '$')
+			add_string(text, names[pick(ARRAY_LEN(names))]);
+		else
+			add(text, p, 1);
+	}
+}
+
+/*
+ * Where to put a hole, or nowhere: within a colour, a code or an escape it would
+ * break that, not the secret.
+ */
+static size_t pick_hole(const struct text *text)
+{
+	size_t at = pick(text->len + 1);
+
+	if (pick(3) || memchr(text->bytes, '\x1b', text->len) ||
+	    memchr(text->bytes, '%', text->len) || (at > 0 && text->bytes[at - 1] == '\\'))
+		return SIZE_MAX;
+	return at;
+}
+
+static void make_line(const struct text *text, bool as_json, struct text *line)
+{
+	const char *form = lines[pick(ARRAY_LEN(lines))];
+	size_t hole_at = pick_hole(text);
+
+	line->len = 0;
+	for (const char *p = form; *p; p++) {
+		if (*p == '@' && as_json && p[-1] == ':')
+			add_raw(line, text, SIZE_MAX);
+		else if (*p == '@')
+			add_json(line, text, hole_at);
+		else if (*p == '#')
+			add_raw(line, text, hole_at);
+		else if (*p == 'T')
+			add_string(line, "2026-03-01T00:00:00.5Z");
+		else
+			add(line, p, 1);
+	}
+}
+
+static void assert_gone_from(const struct record *r, struct span secret, const struct text *line)
+{
+	const struct span texts[] = {r->message,    r->raw,  r->org,      r->app,  r->region,
+				     r->machine_id, r->host, r->provider, r->level};
+
+	for (size_t i = 0; i < ARRAY_LEN(texts) + 2 * r->attr_count; i++) {
+		size_t attr = i < ARRAY_LEN(texts) ? 0 : (i - ARRAY_LEN(texts)) / 2;
+		struct span text = i < ARRAY_LEN(texts) ? texts[i]
+				   : i % 2              ? r->attrs[attr].key
+							: r->attrs[attr].text;
+
+		if (i >= ARRAY_LEN(texts) && r->attrs[attr].type != ATTR_TEXT && i % 2 == 0)
+			continue;
+		if (secret_is_in(secret, text))
+			fail_msg("%.*s is left of\n%.*s\nin\n%.*s", (int)secret.len, secret.data,
+				 (int)line->len, line->bytes, (int)text.len, text.data);
+	}
+}
+
+static void no_planted_secret_survives_in_a_line(void **state)
+{
+	static struct text secret, text, line;
+	static struct record r;
+	struct stages_options options = {.any_time = true};
+	struct stages *stages;
+	struct batch *batch;
+	struct err err;
+
+	(void)state;
+	read_seed();
+	assert_int_equal(stages_new(&stages, &options, &err), ERR_NONE);
+	assert_int_equal(batch_new(&batch, &err), ERR_NONE);
+	for (size_t i = 0; i < LINES; i++) {
+		bool named = pick(3) == 0;
+		struct raw *raw;
+
+		if (named)
+			make_named(&secret, &text);
+		else
+			make_text(&secret, &text);
+		if (!named && pick(4) == 0)
+			percent_encode(&text);
+		make_line(&text, named && pick(2), &line);
+		batch_reset(batch);
+		raw = batch_add(batch, SPAN(""), span_of(line.bytes, line.len));
+		assert_non_null(raw);
+		raw->form = RAW_NATS_JSON;
+		raw->received_ns = time_now_ns();
+		stages_begin_batch(stages);
+		assert_int_equal(stages_take(stages, batch, raw, &r, &err), ERR_NONE);
+		assert_gone_from(&r, span_of(secret.bytes, secret.len), &line);
+	}
+	stages_free(stages);
+	batch_free(batch);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_planted_secret_survives),
+		cmocka_unit_test(no_planted_secret_survives_in_a_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 
 #include "redact_kit.h"
 #include "secrets.h"
+#include "stage/hits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -66,7 +67,7 @@ static void every_text_of_a_record_is_redacted(void **state)
 		memset(&record, 0, sizeof(record));
 		*texts[i] = SPAN("x " TOKEN " y");
 		redact(redactor, &arena, &record);
-		assert_text(*texts[i], "x " GONE " y");
+		assert_text(*texts[i], texts[i] == &record.raw ? GONE : "x " GONE " y");
 		assert_text(counts(), "{\"fly_token\":1}");
 	}
 }
@@ -97,6 +98,7 @@ static void every_sample_is_gone_from_every_text(void **state)
 static void hits_are_counted_by_kind(void **state)
 {
 	(void)state;
+	record.decoded = true;
 	record.message = SPAN("password=a password=b " TOKEN " end");
 	record.region = SPAN("token=zzz");
 	redact(redactor, &arena, &record);
@@ -147,6 +149,78 @@ static void an_attribute_is_judged_by_its_name_too(void **state)
 	assert_text(counts(), "{\"cookie\":1,\"password\":1,\"token\":1}");
 }
 
+static void what_a_list_or_an_object_under_such_a_name_holds_is_gone(void **state)
+{
+	static const char *const keys[] = {
+		"password.0",
+		"password.value",
+		"headers.authorization.0",
+		"headers.Set-Cookie.0",
+		"a.api.key.b.0.c",
+		"password",
+		"pass",
+		"x.pass.0",
+		"\"password\".x",
+		"pass\\u0077ord.a",
+		"user[password].0.1.2",
+		"a.b.db_password.c",
+	};
+	static const char *const others[] = {
+		"", ".", "..", "a.b", "token_count.0", "compass.0", "monkey.key.0", "pass_count.x"};
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		(void)begin(state);
+		record_attr_text(&record, span_text(keys[i]), SPAN("EXAMPLE"));
+		record_attr_number(&record, span_text(keys[i]), 12);
+		redact(redactor, &arena, &record);
+		for (size_t j = 0; j < 2; j++) {
+			assert_int_equal(record.attrs[j].type, ATTR_TEXT);
+			if (!secret_is_marker(record.attrs[j].text))
+				fail_msg("%s: stays", keys[i]);
+		}
+	}
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		(void)begin(state);
+		record_attr_text(&record, span_text(others[i]), SPAN("EXAMPLE"));
+		redact(redactor, &arena, &record);
+		assert_text(record.attrs[0].text, "EXAMPLE");
+	}
+}
+
+static void a_line_that_was_not_decoded_goes_with_what_a_name_in_it_gives_away(void **state)
+{
+	(void)state;
+	record.message = SPAN("{\"message\":{\"master\": {\"key\":\"EXAMPLE\"}}}");
+	record_attr_text(&record, SPAN("message.master.key"), SPAN("EXAMPLE"));
+	redact(redactor, &arena, &record);
+	assert_text(record.message, "[REDACTED:api_key]");
+	assert_text(record.attrs[0].text, "[REDACTED:api_key]");
+	assert_text(counts(), "{\"api_key\":1}");
+}
+
+static void a_value_beside_the_name_of_a_secret_is_gone(void **state)
+{
+	(void)state;
+	record_attr_text(&record, SPAN("h.0.name"), SPAN("Cookie"));
+	record_attr_text(&record, SPAN("h.0.value"), SPAN("EXAMPLE"));
+	record_attr_text(&record, SPAN("h.1.name"), SPAN("accept"));
+	record_attr_text(&record, SPAN("h.1.value"), SPAN("text/html"));
+	record_attr_text(&record, SPAN("env.Value"), SPAN("EXAMPLE"));
+	record_attr_text(&record, SPAN("env.Key"), SPAN("DB_PASSWORD"));
+	record_attr_text(&record, SPAN("raw.2"), SPAN("Authorization"));
+	record_attr_text(&record, SPAN("raw.3"), SPAN("Basic EXAMPLE"));
+	record_attr_text(&record, SPAN("permit.0"), SPAN("password"));
+	record_attr_text(&record, SPAN("permit.1"), SPAN("email"));
+	redact(redactor, &arena, &record);
+	assert_text(record.attrs[0].text, "Cookie");
+	assert_text(record.attrs[1].text, "[REDACTED:cookie]");
+	assert_text(record.attrs[3].text, "text/html");
+	assert_text(record.attrs[4].text, "[REDACTED:password]");
+	assert_text(record.attrs[7].text, "[REDACTED:authorization]");
+	assert_text(record.attrs[9].text, "email");
+	assert_text(counts(), "{\"authorization\":1,\"cookie\":1,\"password\":1}");
+}
+
 static void json_with_a_hole_becomes_text(void **state)
 {
 	(void)state;
@@ -172,17 +246,35 @@ static void a_field_stays_within_its_limit(void **state)
 		span_starts(record.app, SPAN("token=[REDACTED:token] token=[REDACTED:token] ")));
 }
 
-static void a_secret_that_a_cut_went_through_is_taken_out(void **state)
+static void a_secret_that_a_cut_goes_through_is_taken_out(void **state)
 {
-	char field[RECORD_FIELD_BYTES_MAX];
+	char field[RECORD_FIELD_BYTES_MAX + 100];
 
 	(void)state;
 	memset(field, 'x', sizeof(field));
 	memcpy(field + 900, " postgres://app:EXAMPLE", 23);
+	field[1100] = '@';
 	record.app = span_of(field, sizeof(field));
 	redact(redactor, &arena, &record);
-	assert_int_equal(record.app.len, 901 + strlen("[REDACTED:unchecked]"));
-	assert_text(span_after(record.app, 901), "[REDACTED:unchecked]");
+	assert_true(span_starts(span_after(record.app, 900),
+				SPAN(" postgres://app:[REDACTED:url_password]@xx")));
+}
+
+static void a_long_field_without_a_secret_is_cut_and_no_more(void **state)
+{
+	char field[5000];
+
+	(void)state;
+	memset(field, 'x', sizeof(field));
+	record.decoded = true;
+	record.app = span_of(field, sizeof(field));
+	record.raw = record.app;
+	record_attr_text(&record, SPAN("url"), record.app);
+	redact(redactor, &arena, &record);
+	assert_int_equal(record.app.len, RECORD_FIELD_BYTES_MAX);
+	assert_int_equal(record.attrs[0].text.len, RECORD_FIELD_BYTES_MAX);
+	assert_int_equal(record.raw.len, sizeof(field));
+	assert_int_equal(record.attr_count, 1);
 }
 
 static void a_private_key_is_followed_over_lines(void **state)
@@ -197,6 +289,17 @@ static void a_private_key_is_followed_over_lines(void **state)
 	assert_text(counts(), "{\"pem_private_key\":1}");
 	assert_text(line_of("m1", "  RVhBTVBMRQ=="), KEY);
 	assert_text(line_of("m1", "-----END RSA PRIVATE KEY----- done"), KEY " done");
+	assert_text(line_of("m1", "word"), "word");
+}
+
+static void a_private_key_is_followed_through_colours_and_holes(void **state)
+{
+	(void)state;
+	assert_text(line_of("m1", "-----BEG\x1b[1mIN PRIVATE KEY-----"), KEY);
+	assert_text(line_of("m1", "\x1b[32mEXAMPLE\xef\xbf\xbd"
+				  "example\x1b[0m"),
+		    KEY "\x1b[0m");
+	assert_text(line_of("m1", "\x1b[32m-----END\x1b[0m PRIVATE KEY----- done"), KEY " done");
 	assert_text(line_of("m1", "word"), "word");
 }
 
@@ -302,25 +405,89 @@ static void raw_goes_with_a_line_of_a_key(void **state)
 
 static void a_secret_with_a_hole_in_its_middle_is_gone_from_raw_too(void **state)
 {
-	static const char *const holes[] = {"\xff", "\xed\xa0\x80"};
+	static const char *const holes[] = {"\xff", "\xed\xa0\x80", "\xc3", "\\ud800", "\\ufffd"};
 
 	for (size_t i = 0; i < ARRAY_LEN(holes); i++) {
-		char raw[64];
-		int len = snprintf(raw, sizeof(raw), "a fm2_EXAMPLEexamp%sle0EXAMPLE b", holes[i]);
+		char raw[128];
+		int len = snprintf(raw, sizeof(raw), "a fm2_EXAMPLEexampleEXAMPLE%s0EXAMPLE b",
+				   holes[i]);
 
 		(void)begin(state);
-		record.message = SPAN("a fm2_EXAMPLEexamp\xef\xbf\xbdle0EXAMPLE b");
+		record.decoded = true;
+		record.message = SPAN("a fm2_EXAMPLEexampleEXAMPLE\xef\xbf\xbd"
+				      "0EXAMPLE b");
 		record.raw = span_of(raw, (size_t)len);
 		redact(redactor, &arena, &record);
 		assert_text(record.message, "a " GONE " b");
-		assert_text(record.raw, "[REDACTED:unchecked]");
-		assert_text(counts(), "{\"fly_token\":1,\"unchecked\":1}");
+		assert_text(record.raw, GONE);
+		assert_text(counts(), "{\"fly_token\":1}");
+		/* Where raw alone has it, it is found as well. */
+		(void)begin(state);
+		record.message = SPAN("a");
+		record.raw = span_of(raw, (size_t)len);
+		redact(redactor, &arena, &record);
+		assert_text(record.raw, GONE);
+		assert_text(counts(), "{\"fly_token\":1}");
 	}
+}
+
+static void raw_goes_with_a_secret_in_any_other_text(void **state)
+{
+	struct span *const texts[] = {&record.message, &record.app, &record.level,
+				      &record.attrs[0].key, &record.attrs[0].text};
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		(void)begin(state);
+		record.decoded = true;
+		record.raw_is_line = true;
+		record.raw = SPAN("what is not found in it, in whatever form");
+		record_attr_text(&record, SPAN("extra"), SPAN("x"));
+		*texts[i] = SPAN("x " TOKEN " y");
+		redact(redactor, &arena, &record);
+		assert_text(record.raw, GONE);
+		assert_text(counts(), "{\"fly_token\":1}");
+	}
+}
+
+static void a_name_with_a_hole_in_it_is_read_all_the_same(void **state)
+{
 	(void)begin(state);
-	record.message = SPAN("a\xef\xbf\xbd " TOKEN " b");
-	record.raw = SPAN("a\xff " TOKEN " b");
+	record.raw = SPAN("{\"pass\\ud800word\":\"EXAMPLE00001\"}");
+	record_attr_text(&record, SPAN("pass\xef\xbf\xbdword"), SPAN("EXAMPLE00001"));
 	redact(redactor, &arena, &record);
-	assert_text(record.raw, "a\xff " GONE " b");
+	assert_text(record.attrs[0].text, "[REDACTED:password]");
+	assert_text(record.raw, "[REDACTED:password]");
+	(void)begin(state);
+	record_attr_bool(&record, SPAN(TOKEN), true);
+	redact(redactor, &arena, &record);
+	assert_text(record.attrs[0].key, GONE);
+}
+
+static void raw_without_a_secret_stays(void **state)
+{
+	(void)state;
+	record.message = SPAN("a\xef\xbf\xbd b");
+	record.raw = SPAN("a\xff b");
+	redact(redactor, &arena, &record);
+	assert_text(record.raw, "a\xff b");
+	assert_int_equal(record.attr_count, 0);
+}
+
+static void what_several_texts_of_a_line_hold_is_counted_once(void **state)
+{
+	(void)begin(state);
+	record.decoded = true;
+	record.message = SPAN("a\xef\xbf\xbd " TOKEN);
+	record.raw = SPAN("a\xff " TOKEN " password=x");
+	redact(redactor, &arena, &record);
+	assert_text(counts(), "{\"fly_token\":1,\"password\":1}");
+	/* A line that was not decoded is its message, and has its fields in it. */
+	(void)begin(state);
+	record.message = SPAN("{\"message\":{\"a\":\"" TOKEN "\"}}");
+	record_attr_text(&record, SPAN("message.a"), SPAN(TOKEN));
+	record_attr_text(&record, SPAN("api_key"), SPAN("EXAMPLE"));
+	redact(redactor, &arena, &record);
+	assert_text(counts(), "{\"fly_token\":1,\"api_key\":1}");
 }
 
 static void a_line_without_machine_may_go_on_with_any_key(void **state)
@@ -344,10 +511,17 @@ int main(void)
 		cmocka_unit_test_setup(a_clean_record_gets_no_attribute, begin),
 		cmocka_unit_test_setup(a_second_redaction_of_a_record_changes_nothing, begin),
 		cmocka_unit_test_setup(an_attribute_is_judged_by_its_name_too, begin),
+		cmocka_unit_test_setup(what_a_list_or_an_object_under_such_a_name_holds_is_gone,
+				       begin),
+		cmocka_unit_test_setup(
+			a_line_that_was_not_decoded_goes_with_what_a_name_in_it_gives_away, begin),
+		cmocka_unit_test_setup(a_value_beside_the_name_of_a_secret_is_gone, begin),
 		cmocka_unit_test_setup(json_with_a_hole_becomes_text, begin),
 		cmocka_unit_test_setup(a_field_stays_within_its_limit, begin),
-		cmocka_unit_test_setup(a_secret_that_a_cut_went_through_is_taken_out, begin),
+		cmocka_unit_test_setup(a_secret_that_a_cut_goes_through_is_taken_out, begin),
+		cmocka_unit_test_setup(a_long_field_without_a_secret_is_cut_and_no_more, begin),
 		cmocka_unit_test_setup(a_private_key_is_followed_over_lines, begin),
+		cmocka_unit_test_setup(a_private_key_is_followed_through_colours_and_holes, begin),
 		cmocka_unit_test_setup(an_unfinished_key_ends_at_a_line_that_is_none, begin),
 		cmocka_unit_test_setup(the_same_machine_of_another_app_is_another, begin),
 		cmocka_unit_test_setup(a_new_batch_forgets_open_keys, begin),
@@ -360,6 +534,10 @@ int main(void)
 		cmocka_unit_test_setup(raw_goes_with_a_line_of_a_key, begin),
 		cmocka_unit_test_setup(a_secret_with_a_hole_in_its_middle_is_gone_from_raw_too,
 				       begin),
+		cmocka_unit_test_setup(raw_goes_with_a_secret_in_any_other_text, begin),
+		cmocka_unit_test_setup(a_name_with_a_hole_in_it_is_read_all_the_same, begin),
+		cmocka_unit_test_setup(raw_without_a_secret_stays, begin),
+		cmocka_unit_test_setup(what_several_texts_of_a_line_hold_is_counted_once, begin),
 		cmocka_unit_test_setup(a_line_without_machine_may_go_on_with_any_key, begin),
 	};
 

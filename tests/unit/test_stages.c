@@ -139,6 +139,23 @@ static void a_secret_is_gone_before_the_id_is_made(void **state)
 	close_fixture(f);
 }
 
+static void lines_whose_raw_was_redacted_stay_apart(void **state)
+{
+	struct fixture *f = open_fixture("");
+	struct id first;
+
+	(void)state;
+	take(f, SPAN("{\"message\":\"a \xff "
+		     "token=hunter2\",\"timestamp\":\"2026-01-01T00:00:00.5Z\"}"));
+	assert_true(span_is(f->record.raw, "[REDACTED:token]"));
+	first = f->record.id;
+	take(f, SPAN("{\"message\":\"b \xff "
+		     "token=hunter2\",\"timestamp\":\"2026-01-01T00:00:00.5Z\"}"));
+	assert_true(span_is(f->record.raw, "[REDACTED:token]"));
+	assert_int_not_equal(id_compare(&first, &f->record.id), 0);
+	close_fixture(f);
+}
+
 static void a_long_message_is_cut_and_its_whole_told(void **state)
 {
 	static const char head[] = "{\"message\":\"";
@@ -313,6 +330,7 @@ int main(void)
 		cmocka_unit_test(fields_beside_the_message_are_not_in_the_id),
 		cmocka_unit_test(a_line_of_flytrails_own_is_never_an_event),
 		cmocka_unit_test(a_secret_is_gone_before_the_id_is_made),
+		cmocka_unit_test(lines_whose_raw_was_redacted_stay_apart),
 		cmocka_unit_test(a_long_message_is_cut_and_its_whole_told),
 		cmocka_unit_test(what_a_rule_finds_wins_over_a_field_of_the_lines_own),
 		cmocka_unit_test(no_record_writes_a_key_twice),
