@@ -7,7 +7,7 @@
  * Nearly every text holds none, so that pass is what redaction costs. At each
  * byte the next three, letters folded, are hashed into a table that fits the
  * first-level cache; only where it says so is a word compared. x86-64 asks a
- * coarser question first, of 16 places at once: whether the half-bytes of those
+ * coarser question first, of 32 places at once: whether the half-bytes of those
  * three are ones that some word of the same group begins with.
  *
  * Ownership: lends the words.

@@ -44,11 +44,23 @@ static bool is_plain(uint64_t word)
 	return ((word | (word - ones)) & (ones << 7)) == 0;
 }
 
-/* Bytes at the start of s that are ASCII without NUL, found eight at a time. */
+/* As four of those say. */
+static bool are_plain(const char *bytes)
+{
+	uint64_t words[4];
+
+	memcpy(words, bytes, sizeof(words));
+	return is_plain(words[0]) & is_plain(words[1]) & is_plain(words[2]) & is_plain(words[3]);
+}
+
+/* Bytes at the start of s that are ASCII without NUL, found in strides. */
 static size_t plain_prefix(struct span s)
 {
+	const size_t stride = 4 * sizeof(uint64_t);
 	size_t at = 0;
 
+	while (s.len - at >= stride && are_plain(s.data + at))
+		at += stride;
 	for (; s.len - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
 		uint64_t word;
 

@@ -86,36 +86,41 @@ static size_t skip_one_by_one(const struct prefilter *p, struct span text, size_
 #if defined(__x86_64__)
 
 enum {
-	PLACES = 16, /* looked at in one go */
+	PLACES = 32, /* looked at in one go */
 	WINDOW_BYTES = PLACES + PREFILTER_WORD_BYTES_MIN - 1,
 };
 
-#define SHUFFLE_TARGET __attribute__((target("ssse3")))
+#define SHUFFLE_TARGET __attribute__((target("avx2")))
 
-SHUFFLE_TARGET static inline __m128i load(const void *bytes)
+/* What a table says of each of PLACES half-bytes. */
+SHUFFLE_TARGET static inline __m256i look_up(const uint8_t table[PREFILTER_HALF_BYTES],
+					     __m256i half_bytes)
 {
-	return _mm_loadu_si128((const __m128i *)bytes);
+	__m128i once = _mm_loadu_si128((const __m128i *)(const void *)table);
+
+	return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(once), half_bytes);
 }
 
 /* The groups that have a word with these bytes at this place in it. */
-SHUFFLE_TARGET static inline __m128i groups_of(const struct prefilter *p, size_t place, __m128i c)
+SHUFFLE_TARGET static inline __m256i groups_of(const struct prefilter *p, size_t place,
+					       const char *bytes)
 {
-	const __m128i half = _mm_set1_epi8(0x0f);
-	__m128i low = _mm_shuffle_epi8(load(p->low[place]), _mm_and_si128(c, half));
-	__m128i high =
-		_mm_shuffle_epi8(load(p->high[place]), _mm_and_si128(_mm_srli_epi16(c, 4), half));
+	const __m256i half = _mm256_set1_epi8(0x0f);
+	__m256i c = _mm256_loadu_si256((const __m256i *)(const void *)bytes);
+	__m256i high = _mm256_and_si256(_mm256_srli_epi16(c, 4), half);
 
-	return _mm_and_si128(low, high);
+	return _mm256_and_si256(look_up(p->low[place], _mm256_and_si256(c, half)),
+				look_up(p->high[place], high));
 }
 
 /* A bit for each of PLACES places at which a word of some group may stand. */
-SHUFFLE_TARGET static inline unsigned places_of(const struct prefilter *p, const char *window)
+SHUFFLE_TARGET static inline uint32_t places_of(const struct prefilter *p, const char *window)
 {
-	__m128i groups = groups_of(p, 0, load(window));
+	__m256i groups = groups_of(p, 0, window), none = _mm256_setzero_si256();
 
 	for (size_t i = 1; i < PREFILTER_WORD_BYTES_MIN; i++)
-		groups = _mm_and_si128(groups, groups_of(p, i, load(window + i)));
-	return ~(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(groups, _mm_setzero_si128())) & 0xffff;
+		groups = _mm256_and_si256(groups, groups_of(p, i, window + i));
+	return ~(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(groups, none));
 }
 
 SHUFFLE_TARGET static size_t skip_by_windows(const struct prefilter *p, struct span text,
@@ -124,7 +129,7 @@ SHUFFLE_TARGET static size_t skip_by_windows(const struct prefilter *p, struct s
 	while (pos + PREFILTER_WORD_BYTES_MIN <= text.len) {
 		/* The last window reaches back over places that were looked at. */
 		size_t start = pos + WINDOW_BYTES <= text.len ? pos : text.len - WINDOW_BYTES;
-		unsigned places = places_of(p, text.data + start) >> (pos - start);
+		uint32_t places = places_of(p, text.data + start) >> (pos - start);
 
 		for (; places != 0; places &= places - 1) {
 			size_t at = pos + (size_t)__builtin_ctz(places);
@@ -139,7 +144,7 @@ SHUFFLE_TARGET static size_t skip_by_windows(const struct prefilter *p, struct s
 
 static size_t skip_to_candidate(const struct prefilter *p, struct span text, size_t pos)
 {
-	if (text.len >= WINDOW_BYTES && __builtin_cpu_supports("ssse3"))
+	if (text.len >= WINDOW_BYTES && __builtin_cpu_supports("avx2"))
 		return skip_by_windows(p, text, pos);
 	return skip_one_by_one(p, text, pos);
 }
