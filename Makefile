@@ -42,7 +42,7 @@ OPT = -O1 -g -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 LINK = -fsanitize=$(SAN)
 endif
 
-CFLAGS_ALL = -std=c17 -D_GNU_SOURCE -Iinclude -I$(BUILD)/gen $(WARN) $(WERROR) $(OPT) $(PKG_CFLAGS) \
+CFLAGS_ALL = -std=c17 -D_GNU_SOURCE -Iinclude -I$(BUILD)/gen $(WARN) $(WERROR) $(OPT) $(TARGET_OPT) $(PKG_CFLAGS) \
 	-pthread -MMD -MP $(CFLAGS)
 LIBS = $(PKG_LIBS) -pthread
 
@@ -72,9 +72,10 @@ $(BUILD)/flytrail: $(BUILD)/src/main.o $(LIB)
 $(LIB): $(OBJ)
 	$(call SAY,AR) rm -f $@ && ar rcs $@ $^
 
+$(BUILD)/src/%.o: TARGET_OPT = $(SRC_OPT)
 $(BUILD)/src/%.o: src/%.c
 	@mkdir -p $(@D)
-	$(call SAY,CC) $(CC) $(CFLAGS_ALL) $(SRC_OPT) -include include/banned.h -c -o $@ $<
+	$(call SAY,CC) $(CC) $(CFLAGS_ALL) -include include/banned.h -c -o $@ $<
 
 # The migrations, as C strings.
 $(BUILD)/gen/migrations.inc: $(SQL) sql/embed.py

@@ -11,7 +11,8 @@
  * that read files.
  *
  * Threads: one, at the start.
- * Limits:  reads the whole spool where nothing in it came live.
+ * Limits:  reads at most the newest four million records.
+ * Errors:  what the disk does not give makes the answer LAST_LIVE_UNKNOWN at most.
  */
 
 #include "spool/spool.h"

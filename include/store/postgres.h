@@ -50,8 +50,9 @@ void store_free(struct store *s); /* NULL is fine */
 /* Connects, checks the schema's version, finds or makes this stream's row. */
 NODISCARD enum err_kind store_connect(struct store *s, uint64_t *ret_cursor_seq, struct err *err);
 
-/* When another stream was stored last; 0: there is none, this trail begins with ours. */
-NODISCARD enum err_kind store_find_others(struct store *s, int64_t *ret_stored_ns, struct err *err);
+/* When the newest line that came live was taken, of those that are stored; 0: there is none. */
+NODISCARD enum err_kind store_find_newest_live(struct store *s, int64_t *ret_observed_ns,
+					       struct err *err);
 
 struct store_result {
 	uint64_t lines; /* rows written */

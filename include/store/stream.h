@@ -27,8 +27,4 @@ NODISCARD enum err_kind stream_open(struct session *s, const struct stream_row *
 NODISCARD enum err_kind stream_move_cursor(struct session *s, const struct stream_row *r,
 					   uint64_t after_seq, uint64_t seq, struct err *err);
 
-/* When another stream was stored last; 0: there is none. */
-NODISCARD enum err_kind stream_find_others(struct session *s, const struct stream_row *r,
-					   int64_t *ret_stored_ns, struct err *err);
-
 #endif

@@ -96,6 +96,7 @@ static enum err_kind classify_batch(struct classify_job *job, struct err *err)
 	stages_begin_batch(job->stages);
 	for (size_t i = 0; i < job->batch->count && rc == ERR_NONE && !job->reader_gone; i++) {
 		job->batch->raws[i].received_ns = RECORD_NO_TIME;
+		job->batch->raws[i].file = (struct file_stamp){0}; /* a copy says the same */
 		rc = stages_take(job->stages, job->batch, &job->batch->raws[i], &job->record, err);
 		if (rc)
 			return rc;

@@ -35,12 +35,12 @@ struct consumer {
 	struct hasher *hasher;
 	struct spool_damage told; /* the newest in the log; it is met again when a write fails */
 	uint64_t buried_seq;      /* the newest dead letter; likewise */
+	struct fact beginning;    /* see put_beginning(); noticed_ns 0: not worked out */
 	uint64_t cursor;
-	uint64_t sure_seq;  /* up to here Postgres may have it of us: it was here at the start, or
-			       was stored since */
-	uint64_t tried_seq; /* where the newest write wanted the cursor; its answer may be lost */
-	bool foreign;       /* Postgres has been further: see check_cursor() */
-	unsigned failures;  /* in a row */
+	uint64_t sure_seq; /* up to here Postgres may have it of us: it was here at the start, or
+			      was sent since, whatever came of that */
+	bool foreign;      /* Postgres has been further: see check_cursor() */
+	unsigned failures; /* in a row */
 	struct refusal refusal;
 	struct err read_err; /* of the read that went on while Postgres worked */
 };
@@ -72,6 +72,7 @@ enum err_kind consumer_new(struct consumer **ret, const struct consumer_options 
 	if (!c)
 		return err_set(err, ERR_FATAL, "out of memory for the store's consumer");
 	c->o = *options;
+	c->buried_seq = UINT64_MAX; /* 0 is a fact of ours */
 	rc = find_sure(c, err);
 	if (rc == ERR_NONE)
 		rc = hasher_new(&c->hasher, err);
@@ -173,28 +174,36 @@ static enum err_kind put_damage(struct consumer *c, size_t idx, enum gap_reason 
 }
 
 /*
- * A spool that nothing is stored of yet, while others are: its volume takes another's place, or a
- * replica was added. What was published between them may have been taken by nobody. Told again
+ * A trail that has lines, and a spool that nothing is stored of yet: its volume takes another's
+ * place, or a replica was added. What was published since the newest line that came live may have
+ * been taken by nobody. Worked out once, so that it is one gap, and put again at each connection
  * until something of this spool is stored.
  */
 static enum err_kind put_beginning(struct consumer *c, struct err *err)
 {
-	struct fact fact = {.action = ACTION_trail_gap_opened, .noticed_ns = time_now_ns()};
+	struct fact *fact = &c->beginning;
 	struct spool_stats stats;
-	int64_t others_ns, begun_ns;
-	enum err_kind rc = store_find_others(c->store, &others_ns, err);
+	int64_t newest_ns = 0;
+	enum err_kind rc;
 
-	if (rc || others_ns == 0)
+	if (fact->noticed_ns != 0)
+		return put_fact(c, c->now, fact, err);
+	rc = store_find_newest_live(c->store, &newest_ns, err);
+	if (rc || newest_ns == 0)
 		return rc;
 	spool_stats(c->o.spool, &stats);
-	begun_ns = stats.oldest_ns != 0 ? stats.oldest_ns : fact.noticed_ns;
-	fact.gap = (struct gap){.reason = GAP_start,
-				.start_ns = others_ns - GAP_MARGIN_NS,
-				.end_ns = begun_ns + GAP_MARGIN_NS};
-	if (fact.gap.start_ns >= fact.gap.end_ns) /* it was added beside one that runs */
-		return ERR_NONE;
+	*fact = (struct fact){
+		.action = ACTION_trail_gap_opened,
+		.noticed_ns = time_now_ns(),
+		.gap = {.reason = GAP_start, .start_ns = newest_ns - GAP_MARGIN_NS},
+	};
+	fact->gap.end_ns =
+		(stats.oldest_ns != 0 ? stats.oldest_ns : fact->noticed_ns) + GAP_MARGIN_NS;
+	/* Another machine's clock may be ahead. */
+	if (fact->gap.start_ns > fact->gap.end_ns)
+		fact->gap.start_ns = fact->gap.end_ns;
 	atomic_fetch_add(&c->o.status->gaps, 1);
-	return put_fact(c, c->now, &fact, err);
+	return put_fact(c, c->now, fact, err);
 }
 
 /* Appends to a batch what the spool gives, and what it does not give any more. */
@@ -210,11 +219,16 @@ static enum err_kind read_batch(struct consumer *c, size_t idx, int64_t timeout_
 	return put_damage(c, idx, GAP_spool_damaged, &b->damage, err);
 }
 
+static void note_tried(struct consumer *c, uint64_t seq)
+{
+	if (c->sure_seq < seq)
+		c->sure_seq = seq;
+}
+
 static void note_cursor(struct consumer *c, uint64_t cursor)
 {
 	c->cursor = cursor;
-	if (c->sure_seq < cursor)
-		c->sure_seq = cursor;
+	note_tried(c, cursor);
 	atomic_store(&c->o.status->stored_seq, cursor);
 }
 
@@ -247,7 +261,7 @@ static enum err_kind check_cursor(struct consumer *c, struct err *err)
 		"Postgres had records of this stream that are not of this spool\n";
 	struct err aside;
 
-	if (!c->foreign && (c->cursor <= c->sure_seq || c->cursor == c->tried_seq))
+	if (!c->foreign && c->cursor <= c->sure_seq)
 		return ERR_NONE;
 	(void)err_set(err, ERR_CONFIG,
 		      "Postgres is at record %" PRIu64 " of a spool that this one is a copy of: "
@@ -332,7 +346,13 @@ static enum err_kind bury(struct consumer *c, struct spool_batch *batch, size_t 
 		atomic_fetch_add(&c->o.status->dead_letters, 1);
 		c->buried_seq = frame->seq;
 	}
-	return make_frame(c, batch, &fact, frame, err);
+	rc = make_frame(c, batch, &fact, frame, err);
+	if (rc != ERR_FULL)
+		return rc;
+	return err_set(
+		err, ERR_RETRY,
+		"more records of one batch are refused than there is room to say so of: going "
+		"on from the newest that is stored");
 }
 
 /* A record is refused alone. ERR_NONE: the fact about that is in its place. */
@@ -367,7 +387,7 @@ static enum err_kind write_batch(struct consumer *c, struct err *err)
 		struct store_result result = {0};
 		enum err_kind rc;
 
-		c->tried_seq = batch->frames[first + count - 1].seq;
+		note_tried(c, batch->frames[first + count - 1].seq);
 		/* The other batch is filled further at each turn, until it is full. */
 		rc = store_write(c->store, &job, &result, err);
 		if (rc == ERR_REJECT && count > 1) {

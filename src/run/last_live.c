@@ -11,6 +11,7 @@ enum {
 	STRETCH_FRAMES_MIN = 64,        /* the newest, which are read first */
 	STRETCH_FRAMES_MAX = 64 * 1024, /* about two segments of usual lines */
 	STRETCH_GROWS = 4,
+	SEARCHED_FRAMES_MAX = 4 * 1024 * 1024, /* some seconds; lines of a file may be many more */
 	BATCH_FRAMES = 1024,
 	BATCH_BYTES = 1024 * 1024,
 };
@@ -76,6 +77,10 @@ static enum err_kind search_stretch(struct search *s, uint64_t after_seq, uint64
 	while (!rc && seq < last_seq) {
 		spool_batch_reset(b);
 		rc = spool_reader_read(s->reader, b, 0, 0, err);
+		if (rc == ERR_RETRY) { /* the disk does not give it now: no reason not to start */
+			s->lost = true;
+			return ERR_NONE;
+		}
 		if (rc || (b->count == 0 && b->damage.first_seq == 0))
 			break;
 		if (b->damage.first_seq != 0) {
@@ -95,11 +100,14 @@ static enum err_kind search_stretch(struct search *s, uint64_t after_seq, uint64
 static enum err_kind search_back(struct search *s, const struct spool_stats *stats, struct err *err)
 {
 	uint64_t last_seq = stats->accepted_seq, stretch = STRETCH_FRAMES_MIN;
+	uint64_t first_seq = stats->oldest_seq;
 	enum err_kind rc = ERR_NONE;
 
-	s->lost = stats->oldest_seq > 1;
-	while (!rc && s->line_ns == 0 && last_seq >= stats->oldest_seq) {
-		uint64_t left = last_seq - (stats->oldest_seq - 1);
+	if (last_seq > SEARCHED_FRAMES_MAX && first_seq < last_seq - SEARCHED_FRAMES_MAX)
+		first_seq = last_seq - SEARCHED_FRAMES_MAX;
+	s->lost = first_seq > 1;
+	while (!rc && s->line_ns == 0 && last_seq >= first_seq) {
+		uint64_t left = last_seq - (first_seq - 1);
 		uint64_t after_seq = last_seq - (left < stretch ? left : stretch);
 
 		rc = search_stretch(s, after_seq, last_seq, err);

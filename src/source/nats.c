@@ -428,7 +428,6 @@ static enum err_kind check_url(const char *url, struct err *err)
 	return ERR_NONE;
 }
 
-/* A copy with a NUL, or NULL out of memory. */
 static natsStatus set_options(struct nats *n)
 {
 	natsStatus s;

@@ -9,10 +9,8 @@
 #include <stdlib.h>
 
 enum {
-	ROUNDS_MAX = 4,          /* searches of one text until nothing more is found */
-	COUNTS_BYTES_MAX = 1024, /* of the attribute: every kind with its count */
-	CUT_PIECE_BYTES_MIN = 8, /* a shorter piece of a secret helps nobody */
-	UTF8_BYTES_MAX = 4,
+	ROUNDS_MAX = 4,                     /* searches of one text until nothing more is found */
+	COUNTS_BYTES_MAX = 1024,            /* of the attribute: every kind with its count */
 	SPOKEN_NAME_BYTES_MAX = 128,        /* of a name that is the text of an attribute */
 	LINE_BYTES_MAX = 3 * RAW_BYTES_MAX, /* bytes that all became U+FFFD */
 	KEEP_BYTES = 64 * 1024,             /* of a line's memory, from line to line */
@@ -301,20 +299,35 @@ static enum secret_kind kind_by_neighbour(struct redactor *r, const struct recor
 	return kind == SECRET_authorization || kind == SECRET_cookie ? kind : SECRET_KIND_COUNT;
 }
 
+/* Whether a line may hold an attribute's value, in whatever form it was read from. */
+static bool may_hold(struct span line, const struct attr *attr)
+{
+	/* A number is printed anew, and an escape stands for other bytes. */
+	if (attr->type == ATTR_NUMBER || memchr(line.data, '\\', line.len))
+		return true;
+	if (attr->text.len == 0)
+		return false;
+	return (attr->text.data[0] >= '0' && attr->text.data[0] <= '9') ||
+	       attr->text.data[0] == '-' ||
+	       memmem(line.data, line.len, attr->text.data, attr->text.len);
+}
+
 /* The message of a line that was not decoded is that line: it says what the attributes say. */
 static void take_out_of_line(struct record *record, const struct attr *attr, enum secret_kind kind)
 {
 	struct span line = record->message;
 
-	if (!record->decoded && line.len > 0 && attr->text.len > 0 &&
-	    memmem(line.data, line.len, attr->text.data, attr->text.len))
+	if (!record->decoded && line.len > 0 && may_hold(line, attr))
 		record->message = secret_marker(kind);
 }
 
-static bool is_ours(const struct attr *attr)
+/* Our own count of an earlier redaction, or what says that there is no value. */
+static bool holds_nothing(const struct attr *attr)
 {
-	/* Our own count of an earlier redaction names the kinds; it holds no secret. */
-	return attr->type == ATTR_JSON && span_is(attr->key, "redacted");
+	return attr->type == ATTR_BOOL ||
+	       (attr->type == ATTR_JSON &&
+		(span_is(attr->key, "redacted") || span_is(attr->text, "null") ||
+		 span_is(attr->text, "{}") || span_is(attr->text, "[]")));
 }
 
 static void redact_attr(struct redactor *r, struct arena *arena, struct record *record,
@@ -323,7 +336,7 @@ static void redact_attr(struct redactor *r, struct arena *arena, struct record *
 	const char *text = attr->text.data;
 
 	redact_field(r, arena, &attr->key);
-	if (attr->type == ATTR_BOOL || is_ours(attr))
+	if (holds_nothing(attr))
 		return;
 	if (kind < SECRET_KIND_COUNT && (attr->type == ATTR_NUMBER || attr->text.len > 0)) {
 		if (attr->type == ATTR_NUMBER || !secret_is_marker(attr->text))

@@ -12,6 +12,7 @@
 
 enum {
 	NUMBER_BYTES = 24,
+	NS_PER_US = 1000,
 	SQL_BYTES = 1024,
 	ATTEMPTS_MAX = 4, /* plain, partitions made, staged, partitions made for the staged */
 };
@@ -125,16 +126,27 @@ enum err_kind store_connect(struct store *s, uint64_t *ret_cursor_seq, struct er
 	return rc;
 }
 
-enum err_kind store_find_others(struct store *s, int64_t *ret_stored_ns, struct err *err)
+enum err_kind store_find_newest_live(struct store *s, int64_t *ret_observed_ns, struct err *err)
 {
+	PGresult *row;
 	enum err_kind rc;
 
 	if (!s->session)
 		return err_set(err, ERR_RETRY, "not connected to Postgres");
-	rc = stream_find_others(s->session, &s->row, ret_stored_ns, err);
-	if (rc)
+	/* Newest by its own time, for which there is an index. */
+	rc = session_ask(s->session,
+			 "SELECT floor(extract(epoch FROM observed_at) * 1e6)::bigint "
+			 "FROM flytrail.log_lines WHERE source = 'nats' "
+			 "ORDER BY occurred_at DESC LIMIT 1",
+			 NULL, 0, &row, err);
+	if (rc) {
 		disconnect(s);
-	return rc;
+		return rc;
+	}
+	*ret_observed_ns =
+		PQntuples(row) == 1 ? strtoll(PQgetvalue(row, 0, 0), NULL, 10) * NS_PER_US : 0;
+	PQclear(row);
+	return ERR_NONE;
 }
 
 /* One table's share of a batch. */

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NUMBER_BYTES = 24, NS_PER_US = 1000 };
+enum { NUMBER_BYTES = 24 };
 
 static const char *number_text(uint64_t n, char text[NUMBER_BYTES])
 {
@@ -12,7 +12,10 @@ static const char *number_text(uint64_t n, char text[NUMBER_BYTES])
 	return text;
 }
 
-/* Finds this stream's row; makes it where there is none. */
+/*
+ * Finds this stream's row; makes it where there is none. The INSERT waits for a transaction of
+ * ours that Postgres is still committing, so that the cursor that is read is the last word.
+ */
 static enum err_kind find_row(struct session *s, const struct stream_row *r, uint64_t *ret_epoch,
 			      uint64_t *ret_cursor, struct err *err)
 {
@@ -108,23 +111,4 @@ enum err_kind stream_move_cursor(struct session *s, const struct stream_row *r, 
 		       "Postgres has another position for spool %s than %s: connecting again to "
 		       "read it",
 		       values[0], values[2]);
-}
-
-enum err_kind stream_find_others(struct session *s, const struct stream_row *r,
-				 int64_t *ret_stored_ns, struct err *err)
-{
-	char stream[ID_TEXT_BYTES];
-	const char *const values[] = {id_format(&r->stream.uuid, stream)};
-	PGresult *row;
-	enum err_kind rc;
-
-	rc = session_ask(s,
-			 "SELECT coalesce(floor(extract(epoch FROM max(updated_at)) * 1e6), 0)"
-			 "::bigint FROM flytrail.streams WHERE stream <> $1",
-			 values, 1, &row, err);
-	if (rc)
-		return rc;
-	*ret_stored_ns = strtoll(PQgetvalue(row, 0, 0), NULL, 10) * NS_PER_US;
-	PQclear(row);
-	return ERR_NONE;
 }

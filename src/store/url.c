@@ -89,6 +89,16 @@ static enum err_kind check_part(const char *keyword, const char *value, struct e
 	return ERR_NONE;
 }
 
+/* Of a list with commas. */
+static int count_listed(const char *list)
+{
+	int count = 1;
+
+	for (const char *c = list; *c != '\0'; c++)
+		count += *c == ',';
+	return count;
+}
+
 enum err_kind url_check(const char *url, int *ret_hosts, struct err *err)
 {
 	PQconninfoOption *parsed = PQconninfoParse(url, NULL);
@@ -99,8 +109,8 @@ enum err_kind url_check(const char *url, int *ret_hosts, struct err *err)
 		if (!p->val)
 			continue;
 		rc = check_part(p->keyword, p->val, err);
-		for (const char *c = p->val; strcmp(p->keyword, "host") == 0 && *c != '\0'; c++)
-			hosts += *c == ',';
+		if (!rc && (strcmp(p->keyword, "host") == 0 || strcmp(p->keyword, "hostaddr") == 0))
+			hosts = count_listed(p->val) > hosts ? count_listed(p->val) : hosts;
 	}
 	PQconninfoFree(parsed);
 	if (!rc)

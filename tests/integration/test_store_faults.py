@@ -66,6 +66,31 @@ class StoreFaults(unittest.TestCase):
             time.sleep(0.3)
         self.assert_all_there(ft, publisher)
 
+    def test_a_commit_that_comes_through_after_its_connection_was_given_up(self):
+        self.world.pg.psql("""
+            CREATE FUNCTION public.dawdle() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN PERFORM pg_sleep(6); RETURN NULL; END $$;
+            CREATE CONSTRAINT TRIGGER dawdle AFTER UPDATE ON flytrail.streams
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+            WHEN (old.cursor_seq BETWEEN 1 AND 100) EXECUTE FUNCTION public.dawdle()""")
+        link = lab.Link(self.world.pg.port)
+        self.addCleanup(link.close)
+        url = self.world.pg.url("flytrail_writer").replace(f":{self.world.pg.port}/", f":{link.port}/")
+        ft = self.world.flytrail(FLYTRAIL_DATABASE_URL=url).start()
+        self.world.publish(50)
+        self.world.await_rows(50)
+        self.world.publish(100, first=50)
+        lab.wait_for(lambda: self.world.pg.psql(
+            "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), what="a slow commit")
+        self.world.publish(50, first=150)  # so that the next batch ends further on
+        time.sleep(0.2)
+        link.cut()
+        self.world.await_rows(200, timeout=60)
+        lab.wait_for(lambda: ft.health()[0] == 200, 30, "a healthy store")
+        self.assertEqual(ft.events("store_parked"), [])
+        self.assertEqual(ft.stop(), 0)
+        self.assertEqual([n for n, _ in self.world.numbers()], list(range(200)))
+
     def test_postgres_that_is_read_only_for_a_while(self):
         ft, publisher = self.load()
         self.world.pg.psql("ALTER SYSTEM SET default_transaction_read_only = on;")

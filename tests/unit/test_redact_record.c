@@ -198,6 +198,42 @@ static void a_line_that_was_not_decoded_goes_with_what_a_name_in_it_gives_away(v
 	assert_text(counts(), "{\"api_key\":1}");
 }
 
+/* Numbers are printed anew, and escapes undone: what the attribute has is not what stood there. */
+static void such_a_line_goes_in_whatever_form_it_has_the_value(void **state)
+{
+	(void)begin(state);
+	record.message = SPAN("{\"env\":[{\"name\":\"DB_PASSWORD\",\"value\":83920e4}]}");
+	record_attr_text(&record, SPAN("env.0.name"), SPAN("DB_PASSWORD"));
+	record_attr_number(&record, SPAN("env.0.value"), 839200000);
+	redact(redactor, &arena, &record);
+	assert_text(record.message, "[REDACTED:password]");
+
+	(void)begin(state);
+	record.message = SPAN("{\"master\": {\"key\": 0.123456789012345678}}");
+	record_attr_text(&record, SPAN("master.key"), SPAN("0.123456789012346"));
+	redact(redactor, &arena, &record);
+	assert_text(record.message, "[REDACTED:api_key]");
+
+	(void)begin(state);
+	record.message = SPAN("{\"master\": {\"key\": \"EXA\\/MPLE\"}}");
+	record_attr_text(&record, SPAN("master.key"), SPAN("EXA/MPLE"));
+	redact(redactor, &arena, &record);
+	assert_text(record.message, "[REDACTED:api_key]");
+}
+
+static void a_name_without_a_value_gives_nothing_away(void **state)
+{
+	static const char *const nothing[] = {"null", "{}", "[]"};
+
+	for (size_t i = 0; i < ARRAY_LEN(nothing); i++) {
+		(void)begin(state);
+		record_attr_json(&record, SPAN("password"), span_text(nothing[i]));
+		redact(redactor, &arena, &record);
+		assert_int_equal(record.attr_count, 1);
+		assert_text(record.attrs[0].text, nothing[i]);
+	}
+}
+
 static void a_value_beside_the_name_of_a_secret_is_gone(void **state)
 {
 	(void)state;
@@ -515,6 +551,8 @@ int main(void)
 				       begin),
 		cmocka_unit_test_setup(
 			a_line_that_was_not_decoded_goes_with_what_a_name_in_it_gives_away, begin),
+		cmocka_unit_test_setup(such_a_line_goes_in_whatever_form_it_has_the_value, begin),
+		cmocka_unit_test_setup(a_name_without_a_value_gives_nothing_away, begin),
 		cmocka_unit_test_setup(a_value_beside_the_name_of_a_secret_is_gone, begin),
 		cmocka_unit_test_setup(json_with_a_hole_becomes_text, begin),
 		cmocka_unit_test_setup(a_field_stays_within_its_limit, begin),
