@@ -35,39 +35,32 @@ size_t utf8_char(struct span s)
 	return len;
 }
 
-/* Eight bytes, of which none is NUL or past ASCII. */
-static bool is_plain(uint64_t word)
+/* Not 0 where one of eight bytes is NUL or past ASCII. */
+static uint64_t stops_in(const char *bytes)
 {
 	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t word;
 
+	memcpy(&word, bytes, sizeof(word));
 	/* Taking one from each byte sets the high bit of one that was NUL. */
-	return ((word | (word - ones)) & (ones << 7)) == 0;
-}
-
-/* As four of those say. */
-static bool are_plain(const char *bytes)
-{
-	uint64_t words[4];
-
-	memcpy(words, bytes, sizeof(words));
-	return is_plain(words[0]) & is_plain(words[1]) & is_plain(words[2]) & is_plain(words[3]);
+	return (word | (word - ones)) & (ones << 7);
 }
 
 /* Bytes at the start of s that are ASCII without NUL, found in strides. */
 static size_t plain_prefix(struct span s)
 {
-	const size_t stride = 4 * sizeof(uint64_t);
+	const size_t word = sizeof(uint64_t);
 	size_t at = 0;
 
-	while (s.len - at >= stride && are_plain(s.data + at))
-		at += stride;
-	for (; s.len - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
-		uint64_t word;
+	for (; s.len - at >= 4 * word; at += 4 * word) {
+		const char *bytes = s.data + at;
 
-		memcpy(&word, s.data + at, sizeof(word));
-		if (!is_plain(word))
+		if (stops_in(bytes) | stops_in(bytes + word) | stops_in(bytes + 2 * word) |
+		    stops_in(bytes + 3 * word))
 			break;
 	}
+	while (s.len - at >= word && stops_in(s.data + at) == 0)
+		at += word;
 	while (at < s.len && s.data[at] > 0)
 		at++;
 	return at;
