@@ -116,6 +116,15 @@ void record_encode(const struct record *r, struct buf *out);
 /* ERR_CORRUPT: the payload is none that this version writes. */
 NODISCARD enum err_kind record_decode(struct span payload, struct record *ret, struct err *err);
 
+/* What a line is sorted by, read from the payload's first bytes alone. */
+struct record_key {
+	struct id id;
+	int64_t occurred_ns;
+	enum line_class class;
+};
+NODISCARD enum err_kind record_decode_key(struct span payload, struct record_key *ret,
+					  struct err *err);
+
 /* What a payload holds, told by its first bytes. */
 enum payload_kind { PAYLOAD_LINE = 1, PAYLOAD_EVENT = 2, PAYLOAD_UNKNOWN = 0 };
 enum payload_kind payload_kind(struct span payload);

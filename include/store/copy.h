@@ -21,7 +21,8 @@
  * Ownership: a plan owns its keys; it points at frames by their number.
  * Threads:   none shared.
  * Limits:    a plan of rows_max frames; a row of COPY_ROW_BYTES_MAX.
- * Errors:    ERR_REJECT for a payload that is none: the batch is to be halved.
+ * Errors:    ERR_REJECT for a payload that is none: the batch is to be halved. The plan
+ *            reads what it sorts by, so a payload may be refused when its row is put.
  */
 
 #include "spool/spool.h"

@@ -50,6 +50,8 @@ NODISCARD enum err_kind session_ask(struct session *s, const char *sql, const ch
 NODISCARD enum err_kind session_copy_begin(struct session *s, const char *sql, struct err *err);
 NODISCARD enum err_kind session_copy_put(struct session *s, const void *bytes, size_t len,
 					 struct err *err);
+/* Instead of the rest: nothing of the COPY stands, and a ROLLBACK is to follow. */
+NODISCARD enum err_kind session_copy_abort(struct session *s, struct err *err);
 NODISCARD enum err_kind session_copy_done(struct session *s, struct err *err); /* nothing follows */
 NODISCARD enum err_kind session_copy_end(struct session *s, uint64_t *ret_rows, struct err *err);
 

@@ -7,6 +7,7 @@ enum {
 	SECONDS_PER_HOUR = 3600,
 	SECONDS_PER_MINUTE = 60,
 	FRACTION_DIGITS = 9,
+	DATE_TIME_BYTES = 19,  /* 2026-03-07T15:20:03 */
 	DAYS_PER_ERA = 146097, /* 400 Gregorian years */
 	DAYS_TO_1970 = 719468, /* from 0000-03-01 */
 };
@@ -47,21 +48,26 @@ struct reader {
 	bool bad;
 };
 
-static int64_t read_digits(struct reader *r, unsigned count)
+/* Two digits of what is known to have them; bad where they are none. */
+static unsigned two_digits(const char *at, bool *bad)
 {
-	int64_t value = 0;
+	unsigned tens = (unsigned)(unsigned char)at[0] - '0';
+	unsigned ones = (unsigned)(unsigned char)at[1] - '0';
 
-	if (r->left.len < count) {
+	*bad |= tens > 9 || ones > 9;
+	return tens * 10 + ones;
+}
+
+static int64_t read_two_digits(struct reader *r)
+{
+	unsigned value;
+
+	if (r->left.len < 2) {
 		r->bad = true;
 		return 0;
 	}
-	for (unsigned i = 0; i < count; i++) {
-		unsigned digit = (unsigned)(unsigned char)r->left.data[i] - '0';
-
-		r->bad |= digit > 9;
-		value = value * 10 + digit;
-	}
-	r->left = span_after(r->left, count);
+	value = two_digits(r->left.data, &r->bad);
+	r->left = span_after(r->left, 2);
 	return value;
 }
 
@@ -89,34 +95,32 @@ static bool date_exists(int64_t year, int64_t month, int64_t day)
 	return day <= month_days[month - 1] + (leap && month == 2 ? 1 : 0);
 }
 
-static int64_t read_date(struct reader *r)
+/* The seconds of "2026-03-07T15:20:03", whose every part has its place. */
+static int64_t read_seconds(struct reader *r)
 {
-	int64_t year, month, day;
+	const char *at = r->left.data;
+	unsigned year, month, day, hour, minute, second;
 
-	year = read_digits(r, 4);
-	need(r, '-');
-	month = read_digits(r, 2);
-	need(r, '-');
-	day = read_digits(r, 2);
+	if (r->left.len < DATE_TIME_BYTES) {
+		r->bad = true;
+		return 0;
+	}
+	year = two_digits(at, &r->bad) * 100 + two_digits(at + 2, &r->bad);
+	month = two_digits(at + 5, &r->bad);
+	day = two_digits(at + 8, &r->bad);
+	hour = two_digits(at + 11, &r->bad);
+	minute = two_digits(at + 14, &r->bad);
+	second = two_digits(at + 17, &r->bad);
+	r->bad |= at[4] != '-' || at[7] != '-' || at[13] != ':' || at[16] != ':';
+	r->bad |= at[10] != 'T' && at[10] != 't' && at[10] != ' ';
+	r->bad |= hour > 23 || minute > 59 || second > 60; /* 60: a leap second */
+	r->left = span_after(r->left, DATE_TIME_BYTES);
 	if (r->bad || !date_exists(year, month, day)) {
 		r->bad = true;
 		return 0;
 	}
-	return days_of(year, month, day);
-}
-
-static int64_t read_time_of_day(struct reader *r)
-{
-	int64_t hour, minute, second;
-
-	hour = read_digits(r, 2);
-	need(r, ':');
-	minute = read_digits(r, 2);
-	need(r, ':');
-	second = read_digits(r, 2);
-	if (hour > 23 || minute > 59 || second > 60) /* 60: a leap second */
-		r->bad = true;
-	return hour * SECONDS_PER_HOUR + minute * SECONDS_PER_MINUTE + second;
+	return days_of(year, month, day) * SECONDS_PER_DAY + hour * SECONDS_PER_HOUR +
+	       minute * SECONDS_PER_MINUTE + second;
 }
 
 /* Nanoseconds of the fraction, if there is one. */
@@ -152,9 +156,9 @@ static int64_t read_zone(struct reader *r, bool optional)
 	west = take(r, '-');
 	if (!west)
 		need(r, '+');
-	hours = read_digits(r, 2);
+	hours = read_two_digits(r);
 	need(r, ':');
-	minutes = read_digits(r, 2);
+	minutes = read_two_digits(r);
 	if (hours > 23 || minutes > 59)
 		r->bad = true;
 	hours = hours * SECONDS_PER_HOUR + minutes * SECONDS_PER_MINUTE;
@@ -184,10 +188,7 @@ bool time_parse(struct span text, bool zone_optional, int64_t *ret_ns, unsigned 
 	unsigned digits;
 	int64_t seconds, fraction_ns;
 
-	seconds = read_date(&r) * SECONDS_PER_DAY;
-	if (!take(&r, 'T') && !take(&r, 't'))
-		need(&r, ' ');
-	seconds += read_time_of_day(&r);
+	seconds = read_seconds(&r);
 	fraction_ns = read_fraction(&r, &digits);
 	seconds -= read_zone(&r, zone_optional);
 	if (r.bad || r.left.len > 0 || !join(seconds, fraction_ns, ret_ns))

@@ -254,17 +254,58 @@ static void get_texts(struct codec_reader *r, struct record *ret, bool has_raw)
 	ret->raw = has_raw ? codec_get_text(r) : (struct span){NULL, 0};
 }
 
+/* What a payload begins with. */
+struct head {
+	struct record_key key;
+	int64_t observed_ns;
+	enum record_source source;
+};
+
+static struct head get_head(struct codec_reader *r)
+{
+	struct head head;
+
+	codec_get_id(r, &head.key.id);
+	head.key.occurred_ns = codec_get_i64(r);
+	head.observed_ns = codec_get_i64(r);
+	head.source = (enum record_source)codec_get_enum(r, SOURCE_COUNT);
+	head.key.class = (enum line_class)codec_get_enum(r, CLASS_COUNT);
+	return head;
+}
+
+static enum err_kind refuse_kind(struct err *err)
+{
+	return err_set(err, ERR_CORRUPT, "a spool payload is no line of version %d", CODEC_VERSION);
+}
+
+enum err_kind record_decode_key(struct span payload, struct record_key *ret, struct err *err)
+{
+	struct codec_reader r;
+	struct head head;
+
+	if (payload_kind(payload) != PAYLOAD_LINE)
+		return refuse_kind(err);
+	r = codec_reader(span_after(payload, 2));
+	head = get_head(&r);
+	if (r.bad)
+		return err_set(err, ERR_CORRUPT, "a line's payload of %zu bytes is cut",
+			       payload.len);
+	*ret = head.key;
+	return ERR_NONE;
+}
+
 /* Leaves attrs alone: clearing them would cost more than all the rest. */
 static bool decode_line(struct span payload, struct record *ret)
 {
 	struct codec_reader r = codec_reader(span_after(payload, 2));
+	struct head head = get_head(&r);
 	unsigned bits;
 
-	codec_get_id(&r, &ret->id);
-	ret->occurred_ns = codec_get_i64(&r);
-	ret->observed_ns = codec_get_i64(&r);
-	ret->source = (enum record_source)codec_get_enum(&r, SOURCE_COUNT);
-	ret->class = (enum line_class)codec_get_enum(&r, CLASS_COUNT);
+	ret->id = head.key.id;
+	ret->occurred_ns = head.key.occurred_ns;
+	ret->observed_ns = head.observed_ns;
+	ret->source = head.source;
+	ret->class = head.key.class;
 	ret->action = (enum action)codec_get_enum(&r, ACTION_COUNT);
 	bits = codec_get_enum(&r, LINE_BITS_ALL + 1);
 	ret->foreign_time = (bits & FOREIGN_TIME) != 0;
@@ -288,8 +329,7 @@ static bool decode_line(struct span payload, struct record *ret)
 enum err_kind record_decode(struct span payload, struct record *ret, struct err *err)
 {
 	if (payload_kind(payload) != PAYLOAD_LINE)
-		return err_set(err, ERR_CORRUPT, "a spool payload is no line of version %d",
-			       CODEC_VERSION);
+		return refuse_kind(err);
 	if (!decode_line(payload, ret))
 		return err_set(err, ERR_CORRUPT, "a line's payload of %zu bytes is damaged",
 			       payload.len);

@@ -9,14 +9,19 @@
 
 enum { TICK_MS = 100, ROOM_WAIT_MS = 200 }; /* facts of other threads wait so long at most */
 
+struct line_counts {
+	uint64_t undecoded, redacted, classified, accepted;
+};
+
 struct pipeline {
 	struct pipeline_options o; /* const after pipeline_new() */
 
 	struct stages *stages;
 	struct hasher *hasher; /* for the ids of facts */
 	struct record record;
-	struct buf payload; /* of a line */
-	struct buf fact;    /* of a fact; the line's payload may be waiting meanwhile */
+	struct line_counts counts; /* of the batch under way */
+	struct buf payload;        /* of a line */
+	struct buf fact;           /* of a fact; the line's payload may be waiting meanwhile */
 
 	struct gap full; /* while and shortly after the spool is full */
 	bool full_open, full_now;
@@ -184,15 +189,22 @@ static enum err_kind encode(struct pipeline *p, struct err *err)
 
 static void count_line(struct pipeline *p)
 {
+	p->counts.undecoded += !p->record.decoded;
+	p->counts.redacted += stages_redacted(p->stages);
+	p->counts.classified += p->record.class != CLASS_app_log;
+	p->counts.accepted++;
+}
+
+/* Once a batch: a counter that other threads read costs more than all the rest of counting. */
+static void tell_counts(struct pipeline *p)
+{
 	struct status *s = p->o.status;
 
-	if (!p->record.decoded)
-		atomic_fetch_add_explicit(&s->lines_undecoded, 1, memory_order_relaxed);
-	if (stages_redacted(p->stages))
-		atomic_fetch_add_explicit(&s->lines_redacted, 1, memory_order_relaxed);
-	if (p->record.class != CLASS_app_log)
-		atomic_fetch_add_explicit(&s->lines_classified, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&s->lines_accepted, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->lines_undecoded, p->counts.undecoded, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->lines_redacted, p->counts.redacted, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->lines_classified, p->counts.classified, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->lines_accepted, p->counts.accepted, memory_order_relaxed);
+	p->counts = (struct line_counts){0};
 }
 
 static enum err_kind take_line(struct pipeline *p, struct batch *batch, const struct raw *raw,
@@ -221,12 +233,11 @@ enum err_kind pipeline_take(struct pipeline *p, struct batch *batch, struct err 
 	if (rc != ERR_NONE && rc != ERR_FULL)
 		return rc;
 	stages_begin_batch(p->stages);
-	for (size_t i = 0; i < batch->count; i++) {
+	rc = ERR_NONE;
+	for (size_t i = 0; i < batch->count && !rc; i++)
 		rc = take_line(p, batch, &batch->raws[i], err);
-		if (rc)
-			return rc;
-	}
-	return ERR_NONE;
+	tell_counts(p);
+	return rc;
 }
 
 /* What is done between batches and while none comes. */

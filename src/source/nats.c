@@ -17,6 +17,7 @@ enum {
 	ANSWER_MS = 1000, /* for a question to the server (PING); lines come meanwhile */
 	ASK_EVERY_MS = 2000,
 	SUBJECT_BYTES_MAX = 4096, /* nats-server lets no longer one through, unless told to */
+	LOOK_AT_CLOCK_EVERY = 32, /* lines that are there already: some microseconds */
 	BREATH_MS = 2,            /* the queue is looked into so often, not at every line */
 	CLOSE_MS = 5000,
 	CONNECT_OTHER_BYTES = 256, /* of a CONNECT line, beside user and password */
@@ -36,6 +37,7 @@ struct nats {
 	struct hasher *hasher;
 	struct gap_track gaps;
 	uint64_t ordinal;
+	int64_t now_ns; /* when lines of the present batch are taken; 0: the clock is to be asked */
 	unsigned losses_seen;
 	unsigned attempt;     /* to connect, since the last success */
 	int64_t try_again_ns; /* on the monotonic clock */
@@ -222,7 +224,9 @@ static enum err_kind add_held(struct nats *n, struct batch *batch, bool *ret_add
 	if (!raw)
 		return ERR_NONE;
 	raw->form = RAW_NATS_JSON;
-	raw->received_ns = time_now_ns();
+	if (n->now_ns == 0 || batch->count % LOOK_AT_CLOCK_EVERY == 1)
+		n->now_ns = time_now_ns();
+	raw->received_ns = n->now_ns;
 	raw->ordinal = ++n->ordinal;
 	raw->full_len = whole.len;
 	if (whole.len > line.len)
@@ -257,6 +261,7 @@ static bool next_line(struct nats *n, const struct batch *batch, int64_t gather_
 		if (time_monotonic_ns() >= gather_until_ns)
 			return false;
 		nats_Sleep(BREATH_MS);
+		n->now_ns = 0;
 	}
 }
 

@@ -75,15 +75,15 @@ static struct copy_key *add_key(struct copy_key *keys, size_t *count, const stru
 static enum err_kind add_line(struct copy_plan *p, struct span payload, size_t frame_idx,
 			      struct err *err)
 {
-	struct record *r = &p->scratch;
-	enum err_kind rc = record_decode(payload, r, err);
+	struct record_key r;
+	enum err_kind rc = record_decode_key(payload, &r, err);
 
 	if (rc)
 		return rc;
-	(void)add_key(p->lines, &p->line_count, &r->id, r->occurred_ns, frame_idx);
-	if (r->class != CLASS_app_log)
-		add_key(p->events, &p->event_count, &r->id, r->occurred_ns, frame_idx)
-			->is_security = is_security(r->class);
+	(void)add_key(p->lines, &p->line_count, &r.id, r.occurred_ns, frame_idx);
+	if (r.class != CLASS_app_log)
+		add_key(p->events, &p->event_count, &r.id, r.occurred_ns, frame_idx)->is_security =
+			is_security(r.class);
 	return ERR_NONE;
 }
 
@@ -135,6 +135,11 @@ static size_t sort_keys(struct copy_key *keys, size_t *count)
 	return total - kept;
 }
 
+static enum err_kind refuse(struct err *err)
+{
+	return err_set(err, ERR_REJECT, "a record of the spool is none that this version can read");
+}
+
 enum err_kind copy_plan_fill(struct copy_plan *p, const struct spool_batch *batch, size_t first,
 			     size_t count, struct err *err)
 {
@@ -152,8 +157,7 @@ enum err_kind copy_plan_fill(struct copy_plan *p, const struct spool_batch *batc
 							    : add_line(p, payload, i, err);
 	}
 	if (rc)
-		return err_set(err, ERR_REJECT,
-			       "a record of the spool is none that this version can read");
+		return refuse(err);
 	p->duplicates = sort_keys(p->lines, &p->line_count);
 	p->duplicates += sort_keys(p->events, &p->event_count);
 	return ERR_NONE;
@@ -276,9 +280,8 @@ enum err_kind copy_put_line(const struct copy_context *c, const struct copy_key 
 	uint8_t *room, *at;
 	size_t start;
 
-	rc = record_decode(spool_batch_payload(c->batch, key->frame_idx), r, err);
-	if (rc)
-		return rc;
+	if (record_decode(spool_batch_payload(c->batch, key->frame_idx), r, err))
+		return refuse(err);
 	room = begin_row(out, line_bound(r), &start, err, &rc);
 	if (rc)
 		return rc;
@@ -353,9 +356,8 @@ enum err_kind copy_put_event(const struct copy_context *c, const struct copy_key
 	uint8_t *room, *at;
 	size_t start;
 
-	rc = event_of(spool_batch_payload(c->batch, key->frame_idx), &c->plan->scratch, &e, err);
-	if (rc)
-		return rc;
+	if (event_of(spool_batch_payload(c->batch, key->frame_idx), &c->plan->scratch, &e, err))
+		return refuse(err);
 	room = begin_row(out, event_bound(&e), &start, err, &rc);
 	if (rc)
 		return rc;

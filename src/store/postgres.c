@@ -169,6 +169,17 @@ static enum err_kind send_chunk(struct store *s, struct err *err)
 	return rc;
 }
 
+/* After a row that cannot be written: the connection stays good for the halves of the batch. */
+static enum err_kind abort_rows(struct store *s, enum err_kind why, struct err *err)
+{
+	struct err aside;
+
+	if (session_copy_abort(s->session, &aside) == ERR_NONE)
+		return why;
+	*err = aside;
+	return aside.kind;
+}
+
 static enum err_kind send_rows(struct store *s, const struct copy_context *context,
 			       const struct part *part, struct err *err)
 {
@@ -178,7 +189,9 @@ static enum err_kind send_rows(struct store *s, const struct copy_context *conte
 	copy_put_header(&s->chunk);
 	for (size_t i = 0; i < part->count && !rc; i++) {
 		rc = part->put(context, &part->keys[i], &s->chunk, err);
-		if (!rc && s->chunk.len >= COPY_CHUNK_BYTES)
+		if (rc)
+			return abort_rows(s, rc, err);
+		if (s->chunk.len >= COPY_CHUNK_BYTES)
 			rc = send_chunk(s, err);
 	}
 	copy_put_trailer(&s->chunk);

@@ -391,6 +391,21 @@ enum err_kind session_copy_put(struct session *s, const void *bytes, size_t len,
 	return ERR_NONE;
 }
 
+enum err_kind session_copy_abort(struct session *s, struct err *err)
+{
+	enum err_kind rc;
+
+	begin_wait(s, s->answer_seconds);
+	rc = flush(s, err);
+	if (rc)
+		return rc;
+	if (PQputCopyEnd(s->pg, "the client cannot read a record") != 1)
+		return connection_lost(s, err);
+	/* The server says that the COPY failed, as it should. */
+	rc = take_results(s, NULL, err);
+	return PQstatus(s->pg) == CONNECTION_OK && strcmp(s->state, "57014") == 0 ? ERR_NONE : rc;
+}
+
 enum err_kind session_copy_done(struct session *s, struct err *err)
 {
 	enum err_kind rc;

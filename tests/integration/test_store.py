@@ -232,6 +232,15 @@ class Refused(StoreCase):
         self.assertRegex(d.write(0), "^reject a record of the spool")
         self.assertEqual(d.write(0, 0, 3), (3, 0, 0, 1))
 
+    def test_a_payload_that_is_cut_is_refused_and_the_connection_still_serves(self):
+        d = self.connected()
+        d.tell("lines", 1000, self.now, 1000)
+        d.tell("cut", self.now + 10_000_000)
+        self.assertRegex(d.write(0), "^reject a record of the spool")
+        self.assertEqual(self.count("log_lines"), 0)
+        self.assertEqual(d.write(0, 0, 1000), (1000, 10, 0, 1))
+        self.assertEqual(self.count("log_lines"), 1000)
+
     def test_a_time_that_no_partition_is_made_for_is_refused(self):
         d = self.connected()
         d.tell("line", self.now - 2000 * DAY, "app_log", "-", "very old")

@@ -11,6 +11,7 @@
  *	event NS                             adds a fact that is no line
  *	bytes                                adds a line whose message is no UTF-8
  *	garbage                              adds a payload that is none
+ *	cut NS                               adds a line's payload without its last byte
  *	write AFTER_SEQ [FIRST COUNT]        -> ok LINES EVENTS DUPLICATES MEANWHILE WALL_US CPU_US
  *	partitions                           -> ok
  *
@@ -249,6 +250,9 @@ static void obey(struct driver *d, char *line)
 		add_record(d, time_now_ns(), CLASS_app_log, ACTION_none, SPAN("\xff\xfe"));
 	} else if (strcmp(line, "garbage") == 0) {
 		add_frame(d, SPAN("\x01\x01 no payload"));
+	} else if (strcmp(line, "cut") == 0) {
+		add_record(d, numbers[0], CLASS_app_log, ACTION_none, SPAN("cut"));
+		d->batch.frames[d->batch.count - 1].len--;
 	} else if (strcmp(line, "write") == 0) {
 		write_batch(d, numbers, given);
 	} else if (strcmp(line, "partitions") == 0) {

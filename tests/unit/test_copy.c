@@ -435,6 +435,21 @@ static void a_payload_that_is_none_is_a_reject(void **state)
 	buf_release(&payload);
 }
 
+/* The plan reads no more than it sorts by. */
+static void a_payload_that_is_cut_is_a_reject_when_its_row_is_put(void **state)
+{
+	struct kit *k = kit_new();
+
+	(void)state;
+	add_line(&k->batch, plain_line(1, 0));
+	k->batch.frames[0].len--;
+	must(copy_plan_fill(&k->plan, &k->batch, 0, 1, &k->err), &k->err);
+	assert_int_equal(copy_put_line(&k->context, &k->plan.lines[0], &k->out, &k->err),
+			 ERR_REJECT);
+	assert_int_equal(k->out.len, 0);
+	kit_free(k);
+}
+
 static void the_largest_line_fits(void **state)
 {
 	static char text[RECORD_TEXT_BYTES_MAX];
@@ -509,6 +524,7 @@ int main(void)
 		cmocka_unit_test(a_key_is_sent_once),
 		cmocka_unit_test(a_plan_takes_the_range_it_is_given),
 		cmocka_unit_test(a_payload_that_is_none_is_a_reject),
+		cmocka_unit_test(a_payload_that_is_cut_is_a_reject_when_its_row_is_put),
 		cmocka_unit_test(the_largest_line_fits),
 		cmocka_unit_test(no_memory_fault_leaks_or_crashes),
 	};

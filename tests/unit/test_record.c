@@ -322,6 +322,25 @@ static void every_actor_type_has_a_name_of_its_own(void **state)
 	}
 }
 
+static void the_key_is_what_the_whole_record_says(void **state)
+{
+	struct record full = full_record();
+	struct record_key key;
+	struct err err;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, RECORD_PAYLOAD_BYTES_MAX);
+	record_encode(&full, &b);
+	assert_int_equal(record_decode_key(span_of(b.data, b.len), &key, &err), ERR_NONE);
+	assert_memory_equal(key.id.bytes, full.id.bytes, ID_BYTES);
+	assert_true(key.occurred_ns == full.occurred_ns);
+	assert_int_equal(key.class, full.class);
+	for (size_t len = 0; len < 2 + ID_BYTES + 8 + 8 + 2; len++)
+		assert_int_equal(record_decode_key(span_of(b.data, len), &key, &err), ERR_CORRUPT);
+	buf_release(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +354,7 @@ int main(void)
 		cmocka_unit_test(a_rule_without_its_nul_is_corrupt),
 		cmocka_unit_test(attributes_past_the_last_are_counted),
 		cmocka_unit_test(a_buffer_that_is_too_small_says_so),
+		cmocka_unit_test(the_key_is_what_the_whole_record_says),
 		cmocka_unit_test(no_memory_fault_leaks_or_crashes),
 		cmocka_unit_test(every_actor_type_has_a_name_of_its_own),
 	};
