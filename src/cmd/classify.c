@@ -1,8 +1,9 @@
 /*
  * flytrail classify [--app APP] [FILE...|-]: what each line is, without database or configuration.
  *
- * The same input gives the same output on any day: a time is taken however old it is, and there is
- * no time of arrival.
+ * The same input gives the same output on any day, with the ids that `flytrail run` stores: a time
+ * is taken however old it is, and there is no time of arrival. A line without a time of its own
+ * has its file's, as source/lines.h says, so a copy of a file is another input.
  */
 
 #include "cmd/cmd.h"
@@ -96,7 +97,6 @@ static enum err_kind classify_batch(struct classify_job *job, struct err *err)
 	stages_begin_batch(job->stages);
 	for (size_t i = 0; i < job->batch->count && rc == ERR_NONE && !job->reader_gone; i++) {
 		job->batch->raws[i].received_ns = RECORD_NO_TIME;
-		job->batch->raws[i].file = (struct file_stamp){0}; /* a copy says the same */
 		rc = stages_take(job->stages, job->batch, &job->batch->raws[i], &job->record, err);
 		if (rc)
 			return rc;
