@@ -49,7 +49,7 @@ struct reader {
 };
 
 /* Two digits of what is known to have them; bad where they are none. */
-static unsigned two_digits(const char *at, bool *bad)
+static int64_t two_digits(const char *at, bool *bad)
 {
 	unsigned tens = (unsigned)(unsigned char)at[0] - '0';
 	unsigned ones = (unsigned)(unsigned char)at[1] - '0';
@@ -60,7 +60,7 @@ static unsigned two_digits(const char *at, bool *bad)
 
 static int64_t read_two_digits(struct reader *r)
 {
-	unsigned value;
+	int64_t value;
 
 	if (r->left.len < 2) {
 		r->bad = true;
@@ -99,7 +99,7 @@ static bool date_exists(int64_t year, int64_t month, int64_t day)
 static int64_t read_seconds(struct reader *r)
 {
 	const char *at = r->left.data;
-	unsigned year, month, day, hour, minute, second;
+	int64_t year, month, day, hour, minute, second;
 
 	if (r->left.len < DATE_TIME_BYTES) {
 		r->bad = true;
