@@ -15,7 +15,6 @@
 
 const char *must_be_text(const char *value);
 const char *must_be_plain(const char *value);
-const char *must_be_token(const char *value);
 const char *must_be_network(const char *value);
 const char *must_be_role(const char *value);
 const char *must_be_folder(const char *value);

@@ -25,9 +25,13 @@
  * Limits:  a plain form is never longer than its text.
  */
 
-#include "base/buf.h"
+#include "model/batch.h"
 
-enum { PLAIN_DEPTH_MAX = 3 };
+enum {
+	PLAIN_DEPTH_MAX = 3,
+	PLAIN_BYTES_MAX = 3 * RAW_BYTES_MAX, /* of a line whose bytes all became U+FFFD */
+	PLAIN_KEEP_BYTES = 64 * 1024,        /* of the memory for it, from text to text */
+};
 
 /* Whether the next depth makes another form of one that was written. */
 bool plain_has_percent(struct span text);

@@ -213,7 +213,7 @@ static void read_number(const struct reading *r, const char *value, uint64_t *re
 #define READ_text(r, value, ret) read_text(r, value, ret, must_be_text)
 #define READ_plain(r, value, ret) read_text(r, value, ret, must_be_plain)
 #define READ_token(r, value, ret) \
-	read_text(r, (value) == NULL ? NULL : without_scheme(value), ret, must_be_token)
+	read_text(r, (value) == NULL ? NULL : without_scheme(value), ret, must_be_plain)
 #define READ_nats(r, value, ret) read_text(r, value, ret, must_be_nats)
 #define READ_subject(r, value, ret) read_text(r, value, ret, must_be_subject)
 #define READ_network(r, value, ret) read_text(r, value, ret, must_be_network)

@@ -25,11 +25,6 @@ const char *must_be_plain(const char *value)
 	return NULL;
 }
 
-const char *must_be_token(const char *value)
-{
-	return must_be_plain(value);
-}
-
 static bool is_address(int family, const char *text)
 {
 	struct in6_addr parsed; /* the larger of the two */

@@ -1,5 +1,6 @@
 #include "stage/classify.h"
 
+#include "base/utf8.h"
 #include "stage/rules.h"
 
 #include <inttypes.h>
@@ -53,16 +54,6 @@ static enum action code_action(struct span code)
 	}
 }
 
-/* s cut to at most max bytes, at the start of a UTF-8 character. */
-static struct span cut(struct span s, size_t max)
-{
-	if (s.len <= max)
-		return s;
-	while (max > 0 && ((unsigned char)s.data[max] & 0xc0) == 0x80)
-		max--;
-	return span_of(s.data, max);
-}
-
 /* A value of a Go log line without its quotes. */
 static struct span unquote(struct span s)
 {
@@ -73,7 +64,8 @@ static struct span unquote(struct span s)
 
 static struct span field_text(const struct field *f)
 {
-	return cut(f->kind == FIELD_VALUE ? unquote(f->value) : f->value, RECORD_FIELD_BYTES_MAX);
+	return utf8_cut(f->kind == FIELD_VALUE ? unquote(f->value) : f->value,
+			RECORD_FIELD_BYTES_MAX);
 }
 
 /* scaled / 10^digits as a JSON number in the arena; its data is NULL when there is no room. */
@@ -155,7 +147,7 @@ static void add_digest(struct arena *arena, struct record *r, const struct field
 
 		if (span_starts(rest, digest_mark)) {
 			add_text(arena, r, SPAN("digest"),
-				 cut(span_after(rest, 1), RECORD_FIELD_BYTES_MAX));
+				 utf8_cut(span_after(rest, 1), RECORD_FIELD_BYTES_MAX));
 			return;
 		}
 	}
@@ -282,7 +274,7 @@ static struct span summary_value(struct arena *arena, const struct line *line,
 
 static size_t append(char *to, size_t len, struct span s)
 {
-	s = cut(s, SUMMARY_BYTES_MAX - len);
+	s = utf8_cut(s, SUMMARY_BYTES_MAX - len);
 	if (s.len > 0)
 		memcpy(to + len, s.data, s.len);
 	return len + s.len;

@@ -9,12 +9,10 @@
 #include <stdlib.h>
 
 enum {
-	ROUNDS_MAX = 4,                     /* searches of one text until nothing more is found */
-	COUNTS_BYTES_MAX = 1024,            /* of the attribute: every kind with its count */
-	SPOKEN_NAME_BYTES_MAX = 128,        /* of a name that is the text of an attribute */
-	LINE_BYTES_MAX = 3 * RAW_BYTES_MAX, /* bytes that all became U+FFFD */
-	KEEP_BYTES = 64 * 1024,             /* of a line's memory, from line to line */
-	PROBE_BYTES_MAX = 32 * 1024,        /* of a name of 1 KiB that is nothing but dots */
+	ROUNDS_MAX = 4,              /* searches of one text until nothing more is found */
+	COUNTS_BYTES_MAX = 1024,     /* of the attribute: every kind with its count */
+	SPOKEN_NAME_BYTES_MAX = 128, /* of a name that is the text of an attribute */
+	PROBE_BYTES_MAX = 32 * 1024, /* of a name of 1 KiB that is nothing but dots */
 	FIELDS = 7,
 	JOINED_BYTES_MAX = 256,
 };
@@ -46,7 +44,7 @@ enum err_kind redactor_new(struct redactor **ret, struct err *err)
 		return err_set(err, ERR_FATAL, "out of memory for the search for secrets");
 	buf_init(&r->name, RECORD_FIELD_BYTES_MAX);
 	buf_init(&r->probe, PROBE_BYTES_MAX);
-	buf_init(&r->line, LINE_BYTES_MAX);
+	buf_init(&r->line, PLAIN_BYTES_MAX);
 	rc = searcher_new(&r->searcher, err);
 	if (rc) {
 		redactor_free(r);
@@ -164,7 +162,7 @@ static void redact_message(struct redactor *r, struct arena *arena, struct recor
 	if (searcher_saw_pem(r->searcher))
 		pem_begin(&r->pem, pem_machine(record->app, record->machine_id),
 			  read_plain(r, came));
-	if (r->line.cap > KEEP_BYTES)
+	if (r->line.cap > PLAIN_KEEP_BYTES)
 		buf_release(&r->line);
 }
 

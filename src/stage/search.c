@@ -57,8 +57,6 @@ enum {
 	HEAP_LIMIT_KIB = 16 * 1024, /* of PCRE2's interpreter, where there is no JIT */
 	JIT_STACK_BYTES_FIRST = 32 * 1024,
 	JIT_STACK_BYTES_MAX = 512 * 1024,
-	PLAIN_BYTES_MAX = 3 * RAW_BYTES_MAX, /* a line of bytes that all became U+FFFD */
-	KEEP_BYTES = 64 * 1024,              /* of the plain form's memory, from text to text */
 };
 
 struct searcher {
@@ -313,7 +311,7 @@ static bool search_plain(struct searcher *s, struct span text, unsigned depth)
 	plain = span_of(s->plain.data, s->plain.len);
 	s->has_percent = plain_has_percent(plain);
 	searched = !s->plain.failed && search(s, plain);
-	if (s->plain.cap > KEEP_BYTES)
+	if (s->plain.cap > PLAIN_KEEP_BYTES)
 		buf_release(&s->plain);
 	if (!searched || hits_failed(&s->hits))
 		return false;

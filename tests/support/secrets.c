@@ -10,7 +10,7 @@
 
 #define PATH "tests/data/secrets.txt"
 
-enum { FILE_BYTES_MAX = 64 * 1024, PLAIN_BYTES_MAX = 16 * 1024 * 1024 };
+enum { FILE_BYTES_MAX = 64 * 1024, SHOWN_BYTES_MAX = 16 * 1024 * 1024 };
 
 static char bytes[FILE_BYTES_MAX];
 static struct secret secrets[SECRETS_MAX];
@@ -72,7 +72,7 @@ static bool plain_form_holds_piece(struct span secret, struct span text, unsigne
 	struct buf plain;
 	bool found;
 
-	buf_init(&plain, PLAIN_BYTES_MAX);
+	buf_init(&plain, SHOWN_BYTES_MAX);
 	plain_write(text, depth, &plain);
 	found = holds_piece(secret, span_of(plain.data, plain.len));
 	buf_release(&plain);

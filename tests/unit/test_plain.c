@@ -7,13 +7,13 @@
 
 #include <cmocka.h>
 
-enum { PLAIN_BYTES_MAX = 4096 };
+enum { FORM_BYTES_MAX = 4096 };
 
 static void assert_form(unsigned depth, const char *text, const char *expected)
 {
 	struct buf out;
 
-	buf_init(&out, PLAIN_BYTES_MAX);
+	buf_init(&out, FORM_BYTES_MAX);
 	plain_write(span_text(text), depth, &out);
 	if (!span_is(span_of(out.data, out.len), expected))
 		fail_msg("%s reads %.*s, not %s", text, (int)out.len, (char *)out.data, expected);
@@ -48,7 +48,7 @@ static void what_stands_for_nothing_is_left_out(void **state)
 	assert_plain("a\\ufffdb\\uFFFDc\\ud800d\\\\uDFFFe", "abcde");
 	assert_plain("\\ud7ff\\ufffc\\udx00\\ud80", "\\ud7ff\\ufffc\\udx00\\ud80");
 	assert_plain("a\\u0000b\\x00c", "abc");
-	buf_init(&out, PLAIN_BYTES_MAX);
+	buf_init(&out, FORM_BYTES_MAX);
 	plain_write(nul, 0, &out);
 	assert_true(span_is(span_of(out.data, out.len), "ab"));
 	buf_release(&out);
