@@ -27,6 +27,10 @@
  *        address  ADDRESS:PORT, or [ADDRESS]:PORT for IPv6
  *        size     bytes, or a number with KiB, MiB or GiB
  *        seconds  a whole number
+ *        count    a whole number
+ *        source   nats or http
+ *        api      https://HOST[:PORT]; http:// only to _api.internal and to this machine itself,
+ *                 because a token goes there
  *
  * Ownership: texts point into the struct's own pool, so it is never copied.
  * Threads:   filled by one; constant from then on.
@@ -61,6 +65,9 @@ enum config_flag {
 #define CONFIG_C_TYPE_address const char *
 #define CONFIG_C_TYPE_size uint64_t
 #define CONFIG_C_TYPE_seconds uint64_t
+#define CONFIG_C_TYPE_count uint64_t
+#define CONFIG_C_TYPE_source const char *
+#define CONFIG_C_TYPE_api const char *
 
 enum { CONFIG_POOL_BYTES = 64 * 1024 }; /* config.c checks that all texts fit */
 

@@ -21,6 +21,8 @@ const char *must_be_folder(const char *value);
 const char *must_be_address(const char *value);
 const char *must_be_nats(const char *value);
 const char *must_be_subject(const char *value);
+const char *must_be_source(const char *value);
+const char *must_be_api(const char *value);
 
 /* Whether a good subject can match one of Fly's. */
 bool subject_is_flys(const char *value);

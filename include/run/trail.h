@@ -12,10 +12,13 @@
  *	any thread         trail_post(); trail_encode() with a hasher of its own
  *	pipeline thread    trail_peek(), trail_encode(), append, trail_pop()
  *
- * A gap is one id: of stream, reason and start. gap_opened and gap_progress
- * carry it as correlation_id, and gap_start, gap_end (RFC 3339; absent while
- * not known), reason, lines_lost and stream as attributes. Ids are functions of
- * the fact, so a fact told twice is one row.
+ * A gap is one id: of stream, reason and start. gap_opened, gap_progress and
+ * gap_closed carry it as correlation_id, and gap_start, gap_end (RFC 3339;
+ * absent while not known), reason, lines_lost and stream as attributes. What
+ * recovery tells of a gap names it, since it may be another stream's, and has
+ * lines_recovered: by that the view `gaps` knows it from what the gap's own
+ * stream says about its end. Ids are functions of the fact, so a fact told
+ * twice is one row.
  *
  * Ownership: trail_self's texts must outlive the trail.
  * Threads:   trail_post() any (lock `facts`); trail_encode() any, it reads what is
@@ -28,7 +31,7 @@
 #include "model/event.h"
 #include "spool/spool.h"
 
-enum { TRAIL_FACTS_MAX = 64, TRAIL_OLD_DAYS_MAX = 390 };
+enum { TRAIL_FACTS_MAX = 64, TRAIL_OLD_DAYS_MAX = 390, TRAIL_APP_BYTES = 65 };
 
 /* The attribute `input` of a start or stop; others have none. */
 #define TRAIL_INPUT_FILES "files"
@@ -38,13 +41,24 @@ struct trail_self {
 	struct spool_stream stream;
 };
 
+/* What a comparison with Fly's second copy came to. */
+struct fact_found {
+	char subject[ID_TEXT_BYTES]; /* the gap's id, or the line's; empty: not about one */
+	char app[TRAIL_APP_BYTES];   /* empty: all of them */
+	const char *state;           /* of what is done with: a constant word; NULL: it goes on */
+	bool is_loss;                /* lines are missing for good */
+	uint64_t lines_seen, lines_recovered, id_mismatches;
+};
+
 struct fact {
 	enum action action; /* of class trail */
 	int64_t noticed_ns;
-	struct gap gap;               /* of a gap; times of 0 are not known */
+	struct gap gap; /* of a gap, a time of listening, a window; times of 0 are not known */
 	uint64_t first_seq, last_seq; /* of the records it is about; 0: none */
-	char why[ERR_TEXT_BYTES];     /* of a dead letter */
+	char why[ERR_TEXT_BYTES];     /* of a dead letter, of what became of a gap or a window */
 	bool from_files;              /* of a start or stop: the run reads files, nothing live */
+	bool shared;                  /* of listening: a queue group, so others took lines, too */
+	struct fact_found found;      /* of what recovery and reconciling tell */
 };
 
 struct trail;

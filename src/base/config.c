@@ -21,6 +21,9 @@
 #define ROOM_address ROOM_text
 #define ROOM_size(max) 1
 #define ROOM_seconds(max) 1
+#define ROOM_count(max) 1
+#define ROOM_source ROOM_text
+#define ROOM_api ROOM_text
 
 struct longest_texts {
 #define OPTION(field, name, type, def, min, max, flags, doc) char field[ROOM_##type(max)];
@@ -175,6 +178,11 @@ static bool parse_seconds(const char *value, uint64_t *ret)
 	return parse_number(value, ret, &rest) && *rest == '\0';
 }
 
+static bool parse_count(const char *value, uint64_t *ret)
+{
+	return parse_seconds(value, ret);
+}
+
 /* A bound as people would write it. */
 static const char *show_bound(uint64_t n, bool is_size, char text[NUMBER_BYTES])
 {
@@ -204,7 +212,9 @@ static void read_number(const struct reading *r, const char *value, uint64_t *re
 	else
 		find(r->report, CONFIG_BAD, "%s: must be a whole number%s from %s to %s%s",
 		     r->o->name,
-		     parse == parse_size ? " of bytes, or of KiB, MiB or GiB," : " of seconds",
+		     parse == parse_size      ? " of bytes, or of KiB, MiB or GiB,"
+		     : parse == parse_seconds ? " of seconds"
+					      : "",
 		     show_bound(r->o->min, parse == parse_size, min),
 		     show_bound(r->o->max, parse == parse_size, max),
 		     r->o->flags & CONFIG_ZERO_TOO ? ", or 0" : "");
@@ -222,6 +232,9 @@ static void read_number(const struct reading *r, const char *value, uint64_t *re
 #define READ_address(r, value, ret) read_text(r, value, ret, must_be_address)
 #define READ_size(r, value, ret) read_number(r, value, ret, parse_size)
 #define READ_seconds(r, value, ret) read_number(r, value, ret, parse_seconds)
+#define READ_count(r, value, ret) read_number(r, value, ret, parse_count)
+#define READ_source(r, value, ret) read_text(r, value, ret, must_be_source)
+#define READ_api(r, value, ret) read_text(r, value, ret, must_be_api)
 
 /* ---- what is not an option ---- */
 
@@ -259,6 +272,15 @@ static void find_unknown(struct config_report *report, char *const *env)
 
 /* ---- public ---- */
 
+/* Where Fly's Machines API is near: only inside of Fly's network is the name _api.internal known.
+ */
+static void derive_machines_url(struct config *c)
+{
+	if (c->machines_url[0] == '\0')
+		c->machines_url = c->fly_app_name[0] != '\0' ? "http://_api.internal:4280"
+							     : "https://api.machines.dev";
+}
+
 static void derive_nats_url(struct config *c)
 {
 	enum { URL_BYTES = 64 };
@@ -284,6 +306,7 @@ void config_read(struct config *ret, struct config_report *ret_report, char *con
 #include "base/config.def"
 #undef OPTION
 	derive_nats_url(ret);
+	derive_machines_url(ret);
 	find_unknown(ret_report, env);
 	if (!subject_is_flys(ret->subject))
 		find(ret_report, CONFIG_WARNING,
@@ -423,6 +446,9 @@ static void show_number(const uint64_t *value, unsigned flags, char *text)
 #define SHOW_address show_text
 #define SHOW_size show_number
 #define SHOW_seconds show_number
+#define SHOW_count show_number
+#define SHOW_source show_text
+#define SHOW_api show_text
 
 const char *config_value(const struct config *c, size_t idx, char text[CONFIG_VALUE_BYTES])
 {

@@ -138,6 +138,43 @@ const char *must_be_nats(const char *value)
 	return NULL;
 }
 
+const char *must_be_source(const char *value)
+{
+	return strcmp(value, "nats") == 0 || strcmp(value, "http") == 0 ? NULL
+									: "must be nats or http";
+}
+
+/* This machine itself, or Fly's private network, where there is no TLS and no way to listen in. */
+static bool may_be_plain(const char *host)
+{
+	return strcmp(host, "_api.internal") == 0 || strcmp(host, "localhost") == 0 ||
+	       strcmp(host, "127.0.0.1") == 0 || strcmp(host, "::1") == 0;
+}
+
+const char *must_be_api(const char *value)
+{
+	static const char safe[] = "https://", plain[] = "http://";
+	bool is_safe = strncmp(value, safe, sizeof(safe) - 1) == 0;
+	const char *host = value + (is_safe ? sizeof(safe) : sizeof(plain)) - 1;
+	struct host_port at;
+
+	if (!is_safe && strncmp(value, plain, sizeof(plain) - 1) != 0)
+		return "must be https://HOST or https://HOST:PORT";
+	if (strchr(host, '@') != NULL)
+		return "must not hold credentials; ACCESS_TOKEN is sent there";
+	if (strpbrk(host, "/?#,") != NULL || !split_host_port(host, &at))
+		return "must be https://HOST or https://HOST:PORT, and nothing behind it";
+	if (at.port != NULL && !port_is_good(at.port))
+		return "must have a port from 1 to 65535 at its end; an IPv6 address stands in "
+		       "brackets before it";
+	if (at.bracketed ? !is_address(AF_INET6, at.host) : !is_host_name(at.host))
+		return "must have a host name, an IPv4 address, or an IPv6 address in brackets";
+	if (!is_safe && !may_be_plain(at.host))
+		return "must begin with https://, because ACCESS_TOKEN is sent there; http:// is "
+		       "for _api.internal and this machine itself";
+	return NULL;
+}
+
 /* What nats-server takes for a subject to subscribe to, and would not silently match nothing. */
 const char *must_be_subject(const char *value)
 {

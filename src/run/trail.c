@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NUMBER_BYTES = 24, SUMMARY_BYTES = 512, ATTRIBUTES_BYTES_MAX = 4096 };
+enum { NUMBER_BYTES = 24, KEY_BYTES = 32, SUMMARY_BYTES = 512, ATTRIBUTES_BYTES_MAX = 4096 };
 
 static const int64_t NS_PER_DAY = 86400 * NS_PER_S;
 
@@ -112,6 +112,16 @@ static bool end_is_known(const struct gap *g)
 	return g->end_ns != 0 && g->end_ns != INT64_MAX;
 }
 
+/* Which words the times of a fact's range have; NULL: it has none. */
+static const char *range_name(const struct fact *f)
+{
+	if (is_gap(f))
+		return "gap";
+	if (f->action == ACTION_trail_listening)
+		return "listening";
+	return f->action == ACTION_trail_window_checked ? "window" : NULL;
+}
+
 static enum err_kind gap_id(const struct trail *t, struct hasher *hasher, const struct fact *f,
 			    struct id *ret, struct err *err)
 {
@@ -133,8 +143,9 @@ static enum err_kind fact_id(const struct trail *t, struct hasher *hasher, const
 			     struct span subject, struct id *ret, struct err *err)
 {
 	bool by_time = f->action == ACTION_trail_started || f->action == ACTION_trail_stopped;
+	bool by_start = range_name(f) && !is_gap(f); /* a gap's start is in the subject */
 	char time[NUMBER_BYTES], end[NUMBER_BYTES], lost[NUMBER_BYTES], seq[NUMBER_BYTES],
-		epoch[NUMBER_BYTES];
+		epoch[NUMBER_BYTES], start[NUMBER_BYTES], recovered[NUMBER_BYTES];
 	const struct span parts[] = {
 		SPAN("trail"),
 		span_text(action_name(f->action)),
@@ -145,6 +156,10 @@ static enum err_kind fact_id(const struct trail *t, struct hasher *hasher, const
 		number_text(f->gap.end_ns, end),
 		number_text((int64_t)f->gap.lines_lost, lost),
 		number_text((int64_t)f->first_seq, seq),
+		span_text(f->found.app),
+		span_text(f->found.state ? f->found.state : ""),
+		number_text(by_start ? f->gap.start_ns : 0, start),
+		number_text((int64_t)f->found.lines_recovered, recovered),
 	};
 
 	return id_event(hasher, parts, ARRAY_LEN(parts), ret, err);
@@ -166,6 +181,45 @@ static void write_number(struct buf *out, const char *key, uint64_t n)
 	buf_fmt(out, "%" PRIu64, n);
 }
 
+static void write_range(const struct fact *f, struct buf *out)
+{
+	const char *name = range_name(f);
+	char key[KEY_BYTES];
+
+	if (!name)
+		return;
+	(void)snprintf(key, sizeof(key), "%s_start", name);
+	if (f->gap.start_ns != 0)
+		write_time(out, key, f->gap.start_ns);
+	(void)snprintf(key, sizeof(key), "%s_end", name);
+	if (end_is_known(&f->gap))
+		write_time(out, key, f->gap.end_ns);
+}
+
+/* lines_recovered stands there also when it is 0: see trail.h. */
+static void write_found(const struct fact *f, struct buf *out)
+{
+	const struct fact_found *found = &f->found;
+
+	if (found->app[0] != '\0') {
+		json_write_key(out, "app");
+		json_write_text(out, span_text(found->app));
+	}
+	if (found->state) {
+		json_write_key(out, "state");
+		json_write_text(out, span_text(found->state));
+	}
+	if (f->action == ACTION_trail_unconfirmed_line) {
+		json_write_key(out, "line_id");
+		json_write_text(out, span_text(found->subject));
+	} else if (found->subject[0] != '\0' || f->action == ACTION_trail_window_checked) {
+		write_number(out, "lines_seen", found->lines_seen);
+		json_write_key(out, "lines_recovered");
+		buf_fmt(out, "%" PRIu64, found->lines_recovered);
+		write_number(out, "id_mismatches", found->id_mismatches);
+	}
+}
+
 static void write_attributes(const struct trail *t, const struct fact *f, struct buf *out)
 {
 	buf_u8(out, '{');
@@ -175,11 +229,13 @@ static void write_attributes(const struct trail *t, const struct fact *f, struct
 	if (is_gap(f)) {
 		json_write_key(out, "reason");
 		json_write_text(out, span_text(gap_reason_name(f->gap.reason)));
-		if (f->gap.start_ns != 0)
-			write_time(out, "gap_start", f->gap.start_ns);
-		if (end_is_known(&f->gap))
-			write_time(out, "gap_end", f->gap.end_ns);
 		write_number(out, "lines_lost", f->gap.lines_lost);
+	}
+	write_range(f, out);
+	write_found(f, out);
+	if (f->shared) {
+		json_write_key(out, "shared");
+		buf_str(out, "true");
 	}
 	write_number(out, "first_seq", f->first_seq);
 	write_number(out, "last_seq", f->last_seq);
@@ -209,17 +265,28 @@ static const char *gap_doc(enum gap_reason r)
 static void write_summary(const struct fact *f, char text[SUMMARY_BYTES])
 {
 	char start[TIME_TEXT_BYTES] = "a time not known", end[TIME_TEXT_BYTES] = "now";
+	const struct fact_found *found = &f->found;
 
-	if (!is_gap(f)) {
-		(void)snprintf(text, SUMMARY_BYTES, "%s", action_doc(f->action));
-		return;
-	}
 	if (f->gap.start_ns != 0)
 		(void)time_format(f->gap.start_ns, start);
 	if (end_is_known(&f->gap))
 		(void)time_format(f->gap.end_ns, end);
-	(void)snprintf(text, SUMMARY_BYTES, "lines may be missing from %s to %s: %s", start, end,
-		       gap_doc(f->gap.reason));
+	if (is_gap(f) && found->state)
+		(void)snprintf(text, SUMMARY_BYTES,
+			       "the gap from %s to %s is %s: %" PRIu64 " lines were recovered",
+			       start, end, found->state, found->lines_recovered);
+	else if (is_gap(f) && found->subject[0] != '\0')
+		(void)snprintf(text, SUMMARY_BYTES,
+			       "%" PRIu64 " lines of the gap from %s to %s were recovered so far",
+			       found->lines_recovered, start, end);
+	else if (is_gap(f))
+		(void)snprintf(text, SUMMARY_BYTES, "lines may be missing from %s to %s: %s", start,
+			       end, gap_doc(f->gap.reason));
+	else if (f->action == ACTION_trail_window_checked)
+		(void)snprintf(text, SUMMARY_BYTES, "%s from %s to %s: %s", found->app, start, end,
+			       found->state ? found->state : "unknown");
+	else
+		(void)snprintf(text, SUMMARY_BYTES, "%s", action_doc(f->action));
 }
 
 /* A gap stands where it begins, so that a timeline shows it before the lines after it. */
@@ -236,10 +303,16 @@ static int64_t fact_time(const struct fact *f)
 	return ns;
 }
 
+/* A loss that will stay is not for information. */
+static enum severity fact_severity(const struct fact *f)
+{
+	return f->found.is_loss ? SEVERITY_HIGH : action_severity(f->action);
+}
+
 enum err_kind trail_encode(const struct trail *t, struct hasher *hasher, const struct fact *f,
 			   struct buf *out, struct err *err)
 {
-	char gap_text[ID_TEXT_BYTES] = "", summary[SUMMARY_BYTES];
+	char subject[ID_TEXT_BYTES], summary[SUMMARY_BYTES];
 	struct buf attributes;
 	struct event e;
 	struct id gap, id;
@@ -247,13 +320,14 @@ enum err_kind trail_encode(const struct trail *t, struct hasher *hasher, const s
 
 	REQUIRE(action_class(f->action) == CLASS_trail);
 	buf_init(&attributes, ATTRIBUTES_BYTES_MAX);
-	if (is_gap(f))
+	memcpy(subject, f->found.subject, sizeof(subject));
+	if (is_gap(f) && subject[0] == '\0') {
 		rc = gap_id(t, hasher, f, &gap, err);
-	if (rc)
-		goto out;
-	if (is_gap(f))
-		(void)id_format(&gap, gap_text);
-	rc = fact_id(t, hasher, f, span_text(is_gap(f) ? gap_text : ""), &id, err);
+		if (rc)
+			goto out;
+		(void)id_format(&gap, subject);
+	}
+	rc = fact_id(t, hasher, f, span_text(subject), &id, err);
 	if (rc)
 		goto out;
 	write_attributes(t, f, &attributes);
@@ -273,12 +347,12 @@ enum err_kind trail_encode(const struct trail *t, struct hasher *hasher, const s
 		.app = t->self.app,
 		.region = t->self.region,
 		.machine_id = t->self.machine,
-		.correlation_id = span_text(gap_text),
+		.correlation_id = span_text(subject),
 		.actor = SPAN("flytrail"),
 		.actor_type = ACTOR_SELF,
 		.target_type = SPAN("stream"),
 		.target = span_text(t->stream),
-		.severity = action_severity(f->action),
+		.severity = fact_severity(f),
 		.trust = TRUST_SELF,
 		.source = SOURCE_TRAIL,
 		.rule = SPAN("trail"),

@@ -147,6 +147,57 @@ static void an_address_that_cannot_be_one_is_refused(void **state)
 	}
 }
 
+static void the_api_is_reached_by_tls_or_where_nobody_listens_in(void **state)
+{
+	static const char *const good[] = {"FLYTRAIL_API_URL=https://api.fly.io",
+					   "FLYTRAIL_API_URL=https://api.example.com:8443",
+					   "FLYTRAIL_API_URL=http://_api.internal:4280",
+					   "FLYTRAIL_API_URL=http://127.0.0.1:8000",
+					   "FLYTRAIL_API_URL=http://[::1]:8000"};
+	static const char *const bad[] = {
+		"FLYTRAIL_API_URL=api.fly.io",
+		"FLYTRAIL_API_URL=http://api.fly.io",
+		"FLYTRAIL_API_URL=http://127.0.0.2:80",
+		"FLYTRAIL_API_URL=https://api.fly.io/v1",
+		"FLYTRAIL_API_URL=https://user:made-up-pass@api.fly.io",
+		"FLYTRAIL_API_URL=https://",
+		"FLYTRAIL_API_URL=https://h:99999",
+		"FLYTRAIL_API_URL=ftp://api.fly.io",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		READ(good[i]);
+		assert_int_equal(report.bad_count, 0);
+		assert_string_equal(c.api_url, good[i] + sizeof("FLYTRAIL_API_URL=") - 1);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		READ(bad[i]);
+		assert_int_equal(report.bad_count, 1);
+		assert_string_equal(c.api_url, "https://api.fly.io");
+		assert_null(strstr(report.findings[0].text, "made-up-pass"));
+	}
+}
+
+static void the_machines_api_is_the_near_one(void **state)
+{
+	(void)state;
+	READ("FLYTRAIL_SOURCE=http");
+	assert_string_equal(c.source, "http");
+	assert_string_equal(c.machines_url, "https://api.machines.dev");
+	READ("FLY_APP_NAME=flytrail");
+	assert_string_equal(c.machines_url, "http://_api.internal:4280");
+	READ("FLY_APP_NAME=flytrail", "FLYTRAIL_MACHINES_URL=https://machines.example.com");
+	assert_string_equal(c.machines_url, "https://machines.example.com");
+	READ("FLYTRAIL_SOURCE=both");
+	assert_int_equal(report.bad_count, 1);
+	assert_string_equal(c.source, "nats");
+	READ("FLYTRAIL_RECONCILE_PAGES_PER_HOUR=0", "FLYTRAIL_HEARTBEAT_SECONDS=0");
+	assert_int_equal(report.bad_count, 0);
+	assert_int_equal(c.reconcile_pages, 0);
+	assert_int_equal(c.heartbeat_seconds, 0);
+}
+
 static void a_subject_that_fly_never_uses_is_a_warning(void **state)
 {
 	static const char *const good[] = {"SUBJECT=logs.>",     "SUBJECT=>",
@@ -506,6 +557,8 @@ static void wiping_leaves_no_secret_in_the_environment(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_api_is_reached_by_tls_or_where_nobody_listens_in),
+		cmocka_unit_test(the_machines_api_is_the_near_one),
 		cmocka_unit_test(nothing_set_gives_the_defaults),
 		cmocka_unit_test(an_empty_value_counts_as_not_set),
 		cmocka_unit_test(a_name_that_only_begins_like_an_option_is_not_it),

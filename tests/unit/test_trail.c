@@ -211,6 +211,109 @@ static void a_dead_letter_says_which_record_and_why(void **state)
 	told_release(&t);
 }
 
+/* By recovery, of another stream's gap: named, and marked by lines_recovered, also when none was.
+ */
+static void what_became_of_a_gap_names_it(void **state)
+{
+	struct fact fact = a_gap();
+	const struct event *e;
+	struct id first;
+	struct told t;
+
+	(void)state;
+	told_init(&t);
+	fact.action = ACTION_trail_gap_closed;
+	fact.gap.end_ns = T0;
+	fact.found = (struct fact_found){.subject = "4718f5dc-5f98-830a-888b-c53ebf1e1bf5",
+					 .state = "filled"};
+	e = tell(&t, &fact);
+	first = e->id;
+	assert_true(span_is(e->correlation_id, "4718f5dc-5f98-830a-888b-c53ebf1e1bf5"));
+	assert_int_equal(e->severity, SEVERITY_INFO);
+	assert_text(&t, "state", "filled");
+	assert_text(&t, "gap_end", "2026-05-03T22:14:18.000000000Z");
+	assert_true(json_number(json_member(t.attributes, "lines_recovered")) == 0);
+	fact.found.lines_recovered = 7;
+	fact.found.state = "partly_lost";
+	fact.found.is_loss = true;
+	e = tell(&t, &fact);
+	assert_int_not_equal(id_compare(&e->id, &first), 0);
+	assert_int_equal(e->severity, SEVERITY_HIGH);
+	assert_true(json_number(json_member(t.attributes, "lines_recovered")) == 7);
+	told_release(&t);
+}
+
+static void windows_of_one_time_are_one_fact_for_each_application(void **state)
+{
+	struct fact fact = {
+		.action = ACTION_trail_window_checked,
+		.noticed_ns = T0,
+		.gap = {.start_ns = T0 - 60 * NS_PER_S, .end_ns = T0},
+		.found = {.app = "web-1", .state = "agrees", .lines_seen = 9},
+	};
+	struct id first;
+	struct told t;
+
+	(void)state;
+	told_init(&t);
+	first = tell(&t, &fact)->id;
+	assert_text(&t, "app", "web-1");
+	assert_text(&t, "state", "agrees");
+	assert_text(&t, "window_start", "2026-05-03T22:13:18.000000000Z");
+	assert_text(&t, "window_end", "2026-05-03T22:14:18.000000000Z");
+	assert_null(json_member(t.attributes, "reason"));
+	assert_true(json_number(json_member(t.attributes, "lines_seen")) == 9);
+	fact.gap.start_ns -= NS_PER_S;
+	assert_int_not_equal(id_compare(&tell(&t, &fact)->id, &first), 0);
+	fact.gap.start_ns += NS_PER_S;
+	fact.found.app[0] = 'v';
+	assert_int_not_equal(id_compare(&tell(&t, &fact)->id, &first), 0);
+	told_release(&t);
+}
+
+static void listening_says_from_when_to_when_and_whether_others_took_lines(void **state)
+{
+	struct fact fact = {
+		.action = ACTION_trail_listening,
+		.noticed_ns = T0,
+		.gap = {.start_ns = T0 - 60 * NS_PER_S, .end_ns = T0},
+	};
+	struct told t;
+
+	(void)state;
+	told_init(&t);
+	(void)tell(&t, &fact);
+	assert_text(&t, "listening_start", "2026-05-03T22:13:18.000000000Z");
+	assert_text(&t, "listening_end", "2026-05-03T22:14:18.000000000Z");
+	assert_null(json_member(t.attributes, "shared"));
+	assert_null(json_member(t.attributes, "lines_recovered"));
+	fact.shared = true;
+	(void)tell(&t, &fact);
+	assert_true(json_bool(json_member(t.attributes, "shared")));
+	told_release(&t);
+}
+
+static void an_unconfirmed_line_is_named(void **state)
+{
+	struct fact fact = {
+		.action = ACTION_trail_unconfirmed_line,
+		.noticed_ns = T0,
+		.found = {.app = "web-1", .subject = "4718f5dc-5f98-830a-888b-c53ebf1e1bf5"},
+	};
+	const struct event *e;
+	struct told t;
+
+	(void)state;
+	told_init(&t);
+	e = tell(&t, &fact);
+	assert_int_equal(e->severity, SEVERITY_HIGH);
+	assert_true(span_is(e->correlation_id, "4718f5dc-5f98-830a-888b-c53ebf1e1bf5"));
+	assert_text(&t, "line_id", "4718f5dc-5f98-830a-888b-c53ebf1e1bf5");
+	assert_text(&t, "app", "web-1");
+	assert_null(json_member(t.attributes, "lines_recovered"));
+	told_release(&t);
+}
+
 static void the_mailbox_keeps_order_and_drops_what_is_too_much(void **state)
 {
 	struct fact fact = a_gap(), got;
@@ -256,6 +359,10 @@ int main(void)
 		cmocka_unit_test(a_fact_told_twice_is_one_row_and_another_gap_is_another),
 		cmocka_unit_test(times_that_are_not_known_are_left_out),
 		cmocka_unit_test(a_dead_letter_says_which_record_and_why),
+		cmocka_unit_test(what_became_of_a_gap_names_it),
+		cmocka_unit_test(windows_of_one_time_are_one_fact_for_each_application),
+		cmocka_unit_test(listening_says_from_when_to_when_and_whether_others_took_lines),
+		cmocka_unit_test(an_unconfirmed_line_is_named),
 		cmocka_unit_test(the_mailbox_keeps_order_and_drops_what_is_too_much),
 		cmocka_unit_test(damage_becomes_a_gap_wider_than_its_neighbours),
 	};

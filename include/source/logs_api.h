@@ -1,0 +1,87 @@
+#ifndef SOURCE_LOGS_API_H
+#define SOURCE_LOGS_API_H
+
+/*
+ * logs_api: Fly's HTTP logs API, a page at a time: the second copy of the log
+ * stream, about LOGS_API_DAYS back. What `fly logs` polls; not an official API.
+ *
+ *	GET {url}/api/v1/apps/APP/logs?next_token=NANOSECONDS
+ *	GET {machines_url}/v1/apps?org_slug=ORG
+ *
+ * A page is what was printed after a time, oldest first. The boundary's own
+ * nanosecond may be cut in two (it is not known whether Fly's `after` is strict),
+ * so the next page is asked for from a nanosecond before the last entry, and
+ * its lines come again: ids make them one.
+ *
+ * Requests are paced: none while logs_api_wait_ns() is not 0. A 429 doubles the
+ * pace (or obeys Retry-After), each good page quickens it a little. A lone 401
+ * is passing, and tried again; LOGS_API_REFUSALS_MAX in a row are an answer.
+ *
+ * Ownership: logs_api_new() copies the options.
+ * Threads:   a struct logs_api belongs to one thread.
+ * Limits:    LOGS_API_PAGE_BYTES_MAX of an answer; LOGS_API_SECONDS for all of it.
+ * Errors:    ERR_RETRY: try again after logs_api_wait_ns(), for ever: the network, a
+ *            5xx, a 429, an answer that is no page. ERR_REJECT: 404, there is no
+ *            such application (any more). ERR_CONFIG: the token is refused, and not
+ *            by a passing whim; it may be tried again, later. ERR_FATAL: no memory.
+ *            Texts hold neither the token nor a byte of the answer.
+ */
+
+#include "model/batch.h"
+
+#include <stdatomic.h>
+
+enum {
+	LOGS_API_DAYS = 7,
+	LOGS_API_PAGE_LINES = 100, /* what Fly puts into a page */
+	LOGS_API_PAGE_LINES_MAX = 1000,
+	LOGS_API_PAGE_BYTES_MAX = 8 * 1024 * 1024,
+	LOGS_API_SECONDS = 30,
+	LOGS_API_REFUSALS_MAX = 5,
+	LOGS_API_APPS_MAX = 4096,
+	LOGS_API_APP_BYTES = 65,
+};
+
+struct logs_api;
+
+struct logs_api_options {
+	const char *url, *machines_url; /* of base/config.h's type api */
+	const char *token;              /* without its scheme, which its form decides */
+	const char *org;                /* slug; empty: logs_api_apps() is ERR_CONFIG */
+	const _Atomic bool *cut;        /* set: a request under way ends, as ERR_RETRY */
+};
+
+NODISCARD enum err_kind logs_api_new(struct logs_api **ret, const struct logs_api_options *options,
+				     struct err *err);
+void logs_api_free(struct logs_api *a); /* NULL is fine */
+
+struct logs_page {
+	size_t count;              /* entries */
+	int64_t first_ns, last_ns; /* the earliest and the latest of their times; 0: none */
+	int64_t next_ns;           /* to ask for the page after this one */
+	bool end;                  /* nothing was newer */
+};
+
+/*
+ * The page after after_ns. Appends its entries to the batch, which must be empty, as lines of
+ * the form RAW_FLY_JSON with the subject `logs.APP`; batch->source becomes SOURCE_HTTP.
+ * A page whose entries are not in order, whose token does not advance or that never ends is
+ * read all the same: next_ns always advances, or end is true.
+ */
+NODISCARD enum err_kind logs_api_page(struct logs_api *a, const char *app, int64_t after_ns,
+				      struct batch *batch, struct logs_page *ret, struct err *err);
+
+/* How long to wait before the next request; 0: none. */
+int64_t logs_api_wait_ns(const struct logs_api *a);
+
+struct logs_api_apps {
+	char (*names)[LOGS_API_APP_BYTES];
+	size_t count;
+};
+
+/* The organisation's applications, by name. *ret is the caller's to release. */
+NODISCARD enum err_kind logs_api_apps(struct logs_api *a, struct logs_api_apps *ret,
+				      struct err *err);
+void logs_api_apps_release(struct logs_api_apps *apps);
+
+#endif
