@@ -2,6 +2,7 @@
 
 #include "base/gzip.h"
 #include "base/hash.h"
+#include "base/http_client.h"
 #include "base/json.h"
 #include "base/version.h"
 #include "serve/http.h"
@@ -20,6 +21,7 @@ int cmd_version(int argc, char **argv)
 	(void)printf("schema %d\n", migrate_newest());
 	(void)printf("nats.c %s\n", nats_library_version());
 	(void)printf("libpq %d.%d\n", libpq / 10000, libpq % 10000);
+	(void)printf("libcurl %s\n", http_client_library_version());
 	(void)printf("libcrypto %s\n", hash_library_version());
 	(void)printf("cJSON %s\n", json_library_version());
 	(void)printf("PCRE2 %s\n", searcher_library_version());

@@ -16,7 +16,7 @@ fi
 purpose=${1:-check}
 
 build="build-essential pkg-config python3 libnats-dev libpq-dev libcjson-dev libpcre2-dev
-libmicrohttpd-dev libssl-dev zlib1g-dev"
+libmicrohttpd-dev libcurl4-openssl-dev libssl-dev zlib1g-dev openssl ca-certificates"
 servers="postgresql nats-server"
 tools="clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev cppcheck shellcheck
 libcmocka-dev iproute2 util-linux procps git"

@@ -1,0 +1,67 @@
+#ifndef BASE_HTTP_CLIENT_H
+#define BASE_HTTP_CLIENT_H
+
+/*
+ * http_client: a request and its answer, by libcurl, which is met here alone.
+ *
+ * It goes to the host of the URL and nowhere else, because a token goes with
+ * it: no redirect is followed (a 3xx is an answer like any other), no proxy is
+ * taken from the environment, and a certificate that does not verify ends the
+ * request before anything is sent.
+ *
+ * Connections are kept for the next request. An answer of any status is
+ * ERR_NONE: what it means is the caller's.
+ *
+ * Ownership: http_client_new() copies the options. The answer's body is lent
+ *            until the next request.
+ * Threads:   a client belongs to one thread; *cut may be set by any.
+ * Limits:    HTTP_CLIENT_CONNECT_SECONDS to connect, HTTP_CLIENT_SILENT_SECONDS
+ *            without a byte, and the request's own seconds and body_max.
+ * Errors:    ERR_RETRY: no answer, or more than body_max of it. ERR_CONFIG: the URL
+ *            cannot be used. ERR_FATAL: no memory. Texts name the URL's path:
+ *            neither its query nor a header nor a byte of the answer.
+ */
+
+#include "base/buf.h"
+
+#include <stdatomic.h>
+
+enum {
+	HTTP_CLIENT_CONNECT_SECONDS = 5,
+	HTTP_CLIENT_SILENT_SECONDS = 8,
+	HTTP_CLIENT_HEADERS_MAX = 16,
+	HTTP_CLIENT_RETRY_AFTER_SECONDS_MAX = 3600,
+};
+
+struct http_client;
+
+struct http_client_options {
+	const char *ca_file; /* for tests: trusts what is in there; NULL: what the system does */
+	const _Atomic bool *cut; /* set: the request under way ends within a second; or NULL */
+};
+
+NODISCARD enum err_kind http_client_new(struct http_client **ret,
+					const struct http_client_options *options, struct err *err);
+void http_client_free(struct http_client *c); /* NULL is fine */
+
+struct http_request {
+	const char *method;         /* NULL: GET */
+	const char *url;            /* http:// or https:// */
+	const char *const *headers; /* "Name: value", ended by NULL; or NULL */
+	struct span body;           /* data NULL: none */
+	size_t body_max;            /* of the answer */
+	unsigned seconds;           /* for all of it */
+};
+
+struct http_answer {
+	unsigned status;
+	struct span body;
+	unsigned retry_after_seconds; /* of the header Retry-After, bounded; 0: none */
+};
+
+NODISCARD enum err_kind http_client_send(struct http_client *c, const struct http_request *request,
+					 struct http_answer *ret, struct err *err);
+
+const char *http_client_library_version(void); /* of libcurl */
+
+#endif
