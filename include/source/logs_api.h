@@ -8,23 +8,25 @@
  *	GET {url}/api/v1/apps/APP/logs?next_token=NANOSECONDS
  *	GET {machines_url}/v1/apps?org_slug=ORG
  *
- * A page is what was printed after a time, oldest first. The boundary's own
- * nanosecond may be cut in two (it is not known whether Fly's `after` is strict),
- * so the next page is asked for from a nanosecond before the last entry, and
- * its lines come again: ids make them one.
+ * A page is what was printed after a time, oldest first; source/logs_page.h says
+ * how it is read. The boundary's own nanosecond may be cut in two (it is not
+ * known whether Fly's `after` is strict), so the next page is asked for from a
+ * nanosecond before the last entry, and its lines come again: ids make them one.
  *
- * Requests are paced: none while logs_api_wait_ns() is not 0. A 429 doubles the
- * pace (or obeys Retry-After), each good page quickens it a little. A lone 401
- * is passing, and tried again; LOGS_API_REFUSALS_MAX in a row are an answer.
+ * Requests are paced: none should be made while logs_api_wait_ns() is not 0. A
+ * 429 doubles the pace (or obeys Retry-After), each good page quickens it a
+ * little; a failure waits as base/backoff.h says. A lone 401 or 403 is passing,
+ * and tried again; LOGS_API_REFUSALS_MAX in a row are an answer.
  *
  * Ownership: logs_api_new() copies the options.
  * Threads:   a struct logs_api belongs to one thread.
- * Limits:    LOGS_API_PAGE_BYTES_MAX of an answer; LOGS_API_SECONDS for all of it.
+ * Limits:    LOGS_API_PAGE_BYTES_MAX of an answer; the options' seconds for all of it.
+ *            How many pages there are is the caller's to bound: new lines come for ever.
  * Errors:    ERR_RETRY: try again after logs_api_wait_ns(), for ever: the network, a
- *            5xx, a 429, an answer that is no page. ERR_REJECT: 404, there is no
- *            such application (any more). ERR_CONFIG: the token is refused, and not
- *            by a passing whim; it may be tried again, later. ERR_FATAL: no memory.
- *            Texts hold neither the token nor a byte of the answer.
+ *            5xx, a 429, a redirect (none is followed), an answer that is no page.
+ *            ERR_REJECT: 404, there is no such application (any more). ERR_CONFIG: the
+ *            token is refused, and not by a passing whim; it may be tried again, later.
+ *            ERR_FATAL: no memory. Texts hold neither the token nor a byte of the answer.
  */
 
 #include "model/batch.h"
@@ -38,6 +40,9 @@ enum {
 	LOGS_API_PAGE_BYTES_MAX = 8 * 1024 * 1024,
 	LOGS_API_SECONDS = 30,
 	LOGS_API_REFUSALS_MAX = 5,
+	LOGS_API_PACE_MS_MIN =
+		125, /* after a 429 without Retry-After, and doubled by each further */
+	LOGS_API_PACE_MS_MAX = 16 * 1000,
 	LOGS_API_APPS_MAX = 4096,
 	LOGS_API_APP_BYTES = 65,
 };
@@ -48,7 +53,9 @@ struct logs_api_options {
 	const char *url, *machines_url; /* of base/config.h's type api */
 	const char *token;              /* without its scheme, which its form decides */
 	const char *org;                /* slug; empty: logs_api_apps() is ERR_CONFIG */
-	const _Atomic bool *cut;        /* set: a request under way ends, as ERR_RETRY */
+	const _Atomic bool *cut;        /* set: a request under way ends, as ERR_RETRY; or NULL */
+	unsigned seconds;               /* for a request; 0: LOGS_API_SECONDS */
+	const char *ca_file;            /* for tests: see base/http_client.h */
 };
 
 NODISCARD enum err_kind logs_api_new(struct logs_api **ret, const struct logs_api_options *options,
@@ -56,17 +63,20 @@ NODISCARD enum err_kind logs_api_new(struct logs_api **ret, const struct logs_ap
 void logs_api_free(struct logs_api *a); /* NULL is fine */
 
 struct logs_page {
-	size_t count;              /* entries */
-	int64_t first_ns, last_ns; /* the earliest and the latest of their times; 0: none */
+	size_t count;              /* entries that are in the batch */
+	int64_t first_ns, last_ns; /* their earliest and latest time, none more than a day ahead;
+				      0: none */
 	int64_t next_ns;           /* to ask for the page after this one */
 	bool end;                  /* nothing was newer */
+	bool tie_cut; /* more lines of the nanosecond last_ns than a page holds: some of them
+			 cannot be reached, and next_ns steps over them */
 };
 
 /*
  * The page after after_ns. Appends its entries to the batch, which must be empty, as lines of
  * the form RAW_FLY_JSON with the subject `logs.APP`; batch->source becomes SOURCE_HTTP.
- * A page whose entries are not in order, whose token does not advance or that never ends is
- * read all the same: next_ns always advances, or end is true.
+ * A page whose entries are not in order or whose token does not advance is read all the same:
+ * next_ns advances, or end is true. After a failure the batch is empty.
  */
 NODISCARD enum err_kind logs_api_page(struct logs_api *a, const char *app, int64_t after_ns,
 				      struct batch *batch, struct logs_page *ret, struct err *err);
@@ -77,6 +87,7 @@ int64_t logs_api_wait_ns(const struct logs_api *a);
 struct logs_api_apps {
 	char (*names)[LOGS_API_APP_BYTES];
 	size_t count;
+	bool more; /* there are more than LOGS_API_APPS_MAX: those are not in here */
 };
 
 /* The organisation's applications, by name. *ret is the caller's to release. */

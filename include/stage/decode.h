@@ -31,7 +31,8 @@
  *	empty_message     true: the line has a message with nothing in it
  *	subject_mismatch  the NATS subject, which names another app, region or
  *	                  machine than the payload; the payload's are taken
- *	from_subject      true: app, region or machine come from the subject
+ *	from_subject      true: app, region or machine come from the subject; a form
+ *	                  that never names the app takes it from there unmarked
  *	line_bytes, line_sha256  of the whole of a line that the source cut
  *
  * A line without a time of its own that can be taken has the one at which its

@@ -59,6 +59,9 @@ static void apply_subject(struct draft *d, struct span text)
 	struct subject subject = read_subject(text);
 	bool differs = false, filled = false;
 
+	/* A form that names no application lacks nothing: it is told by who asked for it. */
+	if (d->form != RAW_NATS_JSON && (!d->app.data || d->app.len == 0))
+		d->app = subject.app.data ? subject.app : d->ctx->app;
 	if (text.len == 0)
 		return;
 	compare_subject(&d->app, subject.app, &differs, &filled);
@@ -197,8 +200,6 @@ void decode(const struct decode_context *ctx, struct batch *batch, const struct 
 	read_line(&d, raw->len > 0 ? (char *)batch->bytes.data + raw->offset : NULL, raw);
 	if (d.undecoded)
 		record_attr_text(ret, SPAN("undecoded"), span_text(undecoded_name(d.undecoded)));
-	if (raw->form != RAW_NATS_JSON && (!d.app.data || d.app.len == 0))
-		d.app = ctx->app;
 	apply_subject(&d, batch_subject(batch, raw));
 	apply_time(&d, raw);
 	apply_fields(&d);

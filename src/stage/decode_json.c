@@ -306,7 +306,8 @@ static struct json *parse(struct draft *d)
 	return rc ? NULL : root;
 }
 
-/* Lines polled by HTTP may have nothing but an error to say, as in read_text(). */
+/* A line may have nothing but an error to say, as in read_text(). For both of Fly's copies
+ * alike, so that they have the same id. */
 static void take_error_as_message(struct draft *d)
 {
 	const struct record *r = d->record;
@@ -340,6 +341,6 @@ void read_json(struct draft *d)
 		d->undecoded = UNDECODED_missing_field;
 	if (d->undecoded)
 		d->message = (struct span){NULL, 0};
-	else if (d->form == RAW_FLY_JSON && d->message.len == 0)
+	else if (d->message.len == 0)
 		take_error_as_message(d);
 }
