@@ -81,7 +81,8 @@ struct batch {
 	size_t count;
 	struct gap gaps[BATCH_GAPS_MAX]; /* what the source knows it missed, before these lines */
 	size_t gap_count;
-	bool last; /* the source has ended: nothing follows */
+	bool last;      /* the source has ended: nothing follows */
+	bool recovered; /* lines that the live source did not bring: they are counted apart */
 };
 
 NODISCARD enum err_kind batch_new(struct batch **ret, struct err *err);

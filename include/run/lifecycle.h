@@ -4,7 +4,7 @@
 /*
  * lifecycle: starts the threads of `flytrail run` in order and ends them in order.
  *
- *	start   spool, committer, pipeline, source, consumer, housekeeper
+ *	start   spool, committer, pipeline, source, consumer, housekeeper, worker
  *	end     source closed, batches accepted, trail.stopped, the consumer's
  *	        drain time, spool closed
  *

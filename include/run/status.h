@@ -41,7 +41,17 @@ struct status {
 	_Atomic uint64_t lines_redacted;
 	_Atomic uint64_t lines_accepted; /* handed to the spool: durable within SPOOL_COMMIT_MS */
 	_Atomic uint64_t gaps;
-	_Atomic bool intake_stopped; /* the spool is full */
+	_Atomic bool intake_stopped;      /* the spool is full */
+	_Atomic uint64_t lines_recovered; /* of those accepted: from Fly's second copy */
+
+	/* the worker; why: a constant text, NULL: well */
+	_Atomic(const char *) worker_why;
+	_Atomic uint64_t gaps_open;
+	_Atomic uint64_t lines_confirmed; /* events that Fly's second copy has, too */
+	_Atomic uint64_t lines_unconfirmed;
+	_Atomic uint64_t id_mismatches;
+	_Atomic uint64_t api_pages;
+	_Atomic uint64_t api_errors;
 
 	/* the store's consumer */
 	_Atomic enum store_state store_state;

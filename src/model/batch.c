@@ -43,6 +43,7 @@ enum err_kind batch_new(struct batch **ret, struct err *err)
 	b->count = 0;
 	b->gap_count = 0;
 	b->last = false;
+	b->recovered = false;
 	*ret = b;
 	return ERR_NONE;
 }
@@ -63,6 +64,7 @@ void batch_reset(struct batch *b)
 	b->count = 0;
 	b->gap_count = 0;
 	b->last = false;
+	b->recovered = false;
 }
 
 bool batch_is_full(const struct batch *b)

@@ -12,6 +12,7 @@
 #include "run/last_live.h"
 #include "run/life.h"
 #include "run/pipeline.h"
+#include "run/worker.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -30,7 +31,7 @@ enum {
 };
 
 /* A thread that was started is joined once. */
-struct worker {
+struct job {
 	pthread_t thread;
 	bool running;
 };
@@ -47,7 +48,7 @@ struct run {
 	struct consumer *consumer;
 	struct intake intake;
 	int64_t deadline_ns; /* of the drain; INT64_MAX: none */
-	struct worker source_worker, pipeline_worker, store_worker, house_worker;
+	struct job source_job, pipeline_job, store_job, house_job, recovery_job;
 };
 
 /* The signals that end the program; they are read from a descriptor. */
@@ -138,8 +139,28 @@ static void *house_main(void *arg)
 	return NULL;
 }
 
+static void *recovery_main(void *arg)
+{
+	struct run *r = arg;
+	const struct worker_options options = {
+		.config = r->o->config,
+		.spool = r->spool,
+		.trail = r->trail,
+		.status = r->o->status,
+		.life = &r->life,
+		.pool = r->intake.pool,
+		.filled = r->intake.filled,
+		.replica = r->host,
+	};
+
+	worker_run(&options);
+	atomic_store(&r->life.recovery_done, true);
+	life_wake(&r->life);
+	return NULL;
+}
+
 /* name is what tools show: at most 15 characters. */
-static enum err_kind start(struct run *r, struct worker *w, const char *name, void *(*body)(void *),
+static enum err_kind start(struct run *r, struct job *w, const char *name, void *(*body)(void *),
 			   struct err *err)
 {
 	int rc = pthread_create(&w->thread, NULL, body, r);
@@ -153,7 +174,7 @@ static enum err_kind start(struct run *r, struct worker *w, const char *name, vo
 	return ERR_NONE;
 }
 
-static void join(struct worker *w)
+static void join(struct job *w)
 {
 	if (w->running)
 		MUST0(pthread_join(w->thread, NULL));
@@ -286,13 +307,15 @@ static enum err_kind start_all(struct run *r, struct err *err)
 		return rc;
 	life_advance(&r->life, LIFE_RUNNING);
 	post_fact(r, ACTION_trail_started);
-	rc = start(r, &r->pipeline_worker, "pipeline", pipeline_main, err);
+	rc = start(r, &r->pipeline_job, "pipeline", pipeline_main, err);
 	if (rc == ERR_NONE)
-		rc = start(r, &r->source_worker, "source", source_main, err);
+		rc = start(r, &r->source_job, "source", source_main, err);
 	if (rc == ERR_NONE)
-		rc = start(r, &r->store_worker, "store", store_main, err);
+		rc = start(r, &r->store_job, "store", store_main, err);
 	if (rc == ERR_NONE)
-		rc = start(r, &r->house_worker, "house", house_main, err);
+		rc = start(r, &r->house_job, "house", house_main, err);
+	if (rc == ERR_NONE && r->o->live)
+		rc = start(r, &r->recovery_job, "recovery", recovery_main, err);
 	return rc;
 }
 
@@ -395,7 +418,7 @@ static void work_on(struct run *r)
 /* --- end --- */
 
 /* After a cut: a thread that hangs in a library is not waited for. */
-static bool leave(struct run *r, struct worker *w, _Atomic bool *done)
+static bool leave(struct run *r, struct job *w, _Atomic bool *done)
 {
 	r->deadline_ns = time_monotonic_ns() + LIFECYCLE_LEAVE_SECONDS * NS_PER_S;
 	if (w->running && !await(r, done))
@@ -413,23 +436,24 @@ static bool drain(struct run *r)
 		log_info(draining, LOG_NUMBER("seconds_max", r->o->config->drain_seconds));
 	life_advance(&r->life, LIFE_DRAINING);
 	atomic_store(&r->intake.close, true);
-	if (r->source_worker.running)
+	if (r->source_job.running)
 		(void)await(r, &r->life.source_done);
-	join(&r->source_worker);
+	join(&r->source_job);
 	queue_close(r->intake.filled);
-	if (r->pipeline_worker.running)
+	if (r->pipeline_job.running)
 		(void)await(r, &r->life.pipeline_done);
-	join(&r->pipeline_worker);
+	join(&r->pipeline_job);
 	committer_stop(r->committer);
 	r->committer = NULL;
 	atomic_store(&r->life.intake_done, true);
 	spool_wake(r->spool);
-	if (r->store_worker.running)
+	if (r->store_job.running)
 		(void)await(r, &r->life.store_done);
 	life_cut(&r->life);
 	spool_wake(r->spool);
-	return leave(r, &r->store_worker, &r->life.store_done) &&
-	       leave(r, &r->house_worker, &r->life.house_done);
+	return leave(r, &r->store_job, &r->life.store_done) &&
+	       leave(r, &r->house_job, &r->life.house_done) &&
+	       leave(r, &r->recovery_job, &r->life.recovery_done);
 }
 
 static void free_queue(struct queue *q)

@@ -10,7 +10,7 @@
 enum { TICK_MS = 100, ROOM_WAIT_MS = 200 }; /* facts of other threads wait so long at most */
 
 struct line_counts {
-	uint64_t undecoded, redacted, classified, accepted;
+	uint64_t undecoded, redacted, classified, accepted, recovered;
 };
 
 struct pipeline {
@@ -204,6 +204,7 @@ static void tell_counts(struct pipeline *p)
 	atomic_fetch_add_explicit(&s->lines_redacted, p->counts.redacted, memory_order_relaxed);
 	atomic_fetch_add_explicit(&s->lines_classified, p->counts.classified, memory_order_relaxed);
 	atomic_fetch_add_explicit(&s->lines_accepted, p->counts.accepted, memory_order_relaxed);
+	atomic_fetch_add(&s->lines_recovered, p->counts.recovered);
 	p->counts = (struct line_counts){0};
 }
 
@@ -236,6 +237,8 @@ enum err_kind pipeline_take(struct pipeline *p, struct batch *batch, struct err 
 	rc = ERR_NONE;
 	for (size_t i = 0; i < batch->count && !rc; i++)
 		rc = take_line(p, batch, &batch->raws[i], err);
+	if (batch->recovered)
+		p->counts.recovered = p->counts.accepted;
 	tell_counts(p);
 	return rc;
 }

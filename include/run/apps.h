@@ -1,0 +1,44 @@
+#ifndef RUN_APPS_H
+#define RUN_APPS_H
+
+/*
+ * apps: the applications whose lines are compared with Fly's second copy: those
+ * that the trail knows of, and those that the organisation has now.
+ *
+ * One that Fly does not know (any more) is gone: it is left alone until the
+ * organisation has it again.
+ *
+ * Ownership: the caller owns the struct; apps_release() frees what it holds.
+ * Threads:   one, the worker's.
+ * Limits:    RECOVERY_APPS_MAX; asked for anew after APPS_SECONDS.
+ * Errors:    that the organisation's list cannot be read is no error: it is told in
+ *            the log, and those that the trail knows of are taken.
+ */
+
+#include "source/logs_api.h"
+#include "store/recovery.h"
+
+enum { APPS_SECONDS = 300 };
+
+struct app {
+	char name[LOGS_API_APP_BYTES];
+	bool listed; /* the organisation has it */
+	bool gone;
+};
+
+struct apps {
+	struct app *list;
+	size_t count;
+	int64_t asked_ns; /* on the monotonic clock; 0: never */
+};
+
+void apps_release(struct apps *a);
+
+/* The place in list of the application; count: there is none. */
+size_t apps_find(const struct apps *a, struct span name);
+
+/* Asks again where it is time for that. */
+NODISCARD enum err_kind apps_refresh(struct apps *a, struct recovery *db, struct logs_api *api,
+				     struct err *err);
+
+#endif

@@ -1,0 +1,53 @@
+#ifndef RUN_REFILL_H
+#define RUN_REFILL_H
+
+/*
+ * refill: fills gaps from Fly's second copy, or says why that cannot be.
+ *
+ * A gap is looked at when it has been over for delay_ns, because Fly's copy
+ * needs a while of its own. Then, in this order:
+ *
+ *	lost         all of it is older than what Fly keeps (LOGS_API_DAYS)
+ *	covered      another replica took the lines; nothing is asked of Fly
+ *	filled       two passes over all applications, at least delay_ns apart, of
+ *	             which the later found nothing missing
+ *	partly_lost  as filled, but a part was older than what Fly keeps, or an
+ *	             application that printed lines about then is gone from Fly
+ *
+ * The newest gap comes first. What was found is on record after each pass
+ * (gap_progress), so that a restart or another replica goes on from there; all
+ * of it may be done twice without harm, because ids make lines one.
+ *
+ * Ownership: the caller owns the handle and all that the options name.
+ * Threads:   one, the worker's.
+ * Limits:    RECOVERY_GAPS_MAX gaps are looked at; further ones wait.
+ * Errors:    as run/second_copy.h; the gap stays open, and is tried again.
+ */
+
+#include "run/apps.h"
+#include "run/second_copy.h"
+#include "run/trail.h"
+
+struct refill;
+
+struct refill_options {
+	struct second_copy *copy;
+	struct trail *trail;
+	struct status *status;
+	struct apps *apps;
+	int64_t delay_ns;
+	int64_t cover_wait_ns; /* so long another replica that lives may take to vouch for its time */
+};
+
+NODISCARD enum err_kind refill_new(struct refill **ret, const struct refill_options *options,
+				   struct err *err);
+void refill_free(struct refill *r); /* NULL is fine */
+
+/*
+ * One pass over the newest gap that is due, or what else one gap needs. *ret_worked: there was
+ * one. *ret_closed: what became of it is on record; else its id is empty.
+ */
+NODISCARD enum err_kind refill_step(struct refill *r, struct recovery *db, bool *ret_worked,
+				    struct recovery_gap *ret_closed, struct err *err);
+
+#endif

@@ -1,0 +1,59 @@
+#ifndef STORE_COVERAGE_H
+#define STORE_COVERAGE_H
+
+/*
+ * coverage: what the view flytrail.coverage says of a time: for `flytrail coverage`.
+ *
+ * Ownership: texts in rows are lent until the callback returns.
+ * Threads:   one.
+ * Limits:    COVERAGE_ROWS_MAX rows; *ret_cut tells that there were more.
+ * Errors:    the session's (store/session.h).
+ */
+
+#include "base/err.h"
+#include "base/time.h"
+
+enum { COVERAGE_ROWS_MAX = 10000 };
+
+struct coverage_options {
+	const char *url;
+	const char *app;                     /* "": all */
+	const char *since, *until;           /* RFC 3339, or dates; "": since the beginning, now */
+};
+
+struct coverage_total {
+	char since[TIME_TEXT_BYTES], until[TIME_TEXT_BYTES]; /* what was asked for */
+	bool has_begun;                                      /* somebody has listened, ever */
+	char beginning[TIME_TEXT_BYTES];                     /* of the trail */
+	double asked_s, listening_s, gap_s, silent_s;        /* add up, but for `pending` */
+	double before_s;                                     /* asked for, before the beginning */
+	uint64_t holes;
+	uint64_t unconfirmed; /* lines that Fly's second copy does not have */
+};
+
+/* A gap, a time of silence, or a window that did not agree. */
+struct coverage_row {
+	const char *kind, *state, *app, *start, *end, *why; /* app "" is all; end "": it goes on */
+	uint64_t lines_recovered;
+	bool is_hole;
+};
+
+/* What was compared of one application. */
+struct coverage_app {
+	const char *app;
+	uint64_t windows, lines_seen, lines_recovered, id_mismatches;
+	double compared_s;
+};
+
+struct coverage_calls {
+	void (*row)(void *arg, const struct coverage_row *row);
+	void (*app)(void *arg, const struct coverage_app *app);
+	void *arg;
+};
+
+/* Rows first, by time, then applications, by name. ERR_CONFIG also for a time that is none. */
+NODISCARD enum err_kind coverage_read(const struct coverage_options *options,
+				      const struct coverage_calls *calls,
+				      struct coverage_total *ret, bool *ret_cut, struct err *err);
+
+#endif

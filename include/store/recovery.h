@@ -1,0 +1,128 @@
+#ifndef STORE_RECOVERY_H
+#define STORE_RECOVERY_H
+
+/*
+ * recovery: what filling gaps and comparing with Fly's second copy ask of
+ * Postgres, on a connection of their own.
+ *
+ * A line is looked up by its key, so that a page costs as many steps in the
+ * index as it has lines, however many others were printed meanwhile. A line
+ * that is not there is LINE_MISSING, unless a line of the same application,
+ * machine and nanosecond is there that Fly's copy does not have: then the two
+ * are one line under two ids, LINE_MISMATCH. (Two lines may share a
+ * nanosecond, so that another line alone proves nothing.)
+ *
+ * Ownership: recovery_open() makes it, recovery_close() ends it. Spans are lent.
+ * Threads:   one.
+ * Limits:    RECOVERY_LINES_MAX lines at once; what lists give has bounds of its own.
+ * Errors:    the session's (store/session.h); after ERR_RETRY it is of no use.
+ */
+
+#include "model/id.h"
+
+enum {
+	RECOVERY_LINES_MAX = 1024,
+	RECOVERY_GAPS_MAX = 64,
+	RECOVERY_CLAIMS_MAX = 256,
+	RECOVERY_APPS_MAX = 4096,
+	RECOVERY_REASON_BYTES = 32,
+	RECOVERY_NAME_BYTES = 96,
+	RECOVERY_NEWEST_LINES = 20000, /* that are asked for their applications */
+};
+
+struct recovery;
+
+NODISCARD enum err_kind recovery_open(struct recovery **ret, const char *url, struct err *err);
+void recovery_close(struct recovery *r); /* NULL is fine */
+
+/* For seconds, or as long as it is taken again: see store/lease.h. */
+NODISCARD enum err_kind recovery_take_lease(struct recovery *r, const char *name,
+					    const char *holder, int seconds, bool *ret_mine,
+					    struct err *err);
+
+#define RECOVERY_NO_TIME INT64_MIN
+
+struct recovery_gap {
+	char id[ID_TEXT_BYTES];
+	char stream[ID_TEXT_BYTES];
+	char reason[RECOVERY_REASON_BYTES];
+	int64_t start_ns; /* RECOVERY_NO_TIME: not known */
+	int64_t end_ns;   /* RECOVERY_NO_TIME: it goes on */
+	uint64_t lines_recovered;
+};
+
+/* The newest open gaps; *ret_total: how many there are. */
+NODISCARD enum err_kind recovery_find_gaps(struct recovery *r,
+					   struct recovery_gap ret[RECOVERY_GAPS_MAX],
+					   size_t *ret_count, size_t *ret_total, struct err *err);
+
+/* Whether another stream took all lines of a gap's time, and all of them are stored. */
+struct recovery_cover {
+	char by[RECOVERY_NAME_BYTES]; /* its replica; empty: there is none */
+	bool is_whole; /* false: it lives, and has only vouched for the beginning so far */
+};
+
+NODISCARD enum err_kind recovery_find_cover(struct recovery *r, const struct recovery_gap *gap,
+					    struct recovery_cover *ret, struct err *err);
+
+/* Whether the trail has an event of the application within a day of the gap, or a line in the
+ * minute before it. */
+NODISCARD enum err_kind recovery_was_alive(struct recovery *r, struct span app,
+					   const struct recovery_gap *gap, bool *ret,
+					   struct err *err);
+
+/* Calls add for each application that the trail knows of. */
+NODISCARD enum err_kind recovery_find_apps(struct recovery *r,
+					   void (*add)(void *arg, struct span app), void *arg,
+					   struct err *err);
+
+enum line_found { LINE_KNOWN, LINE_MISSING, LINE_MISMATCH };
+
+/* A line of Fly's second copy. */
+struct recovery_line {
+	struct id id;
+	int64_t occurred_ns;
+	struct span machine_id;
+	bool is_event;
+	enum line_found found;
+	struct id other; /* of LINE_MISMATCH: the id under which it is here */
+};
+
+/* Sets found of each. No line may be there twice. */
+NODISCARD enum err_kind recovery_look_up(struct recovery *r, struct span app,
+					 struct recovery_line *lines, size_t count,
+					 struct err *err);
+
+/*
+ * Puts on record that Fly's second copy has the events among the known lines, too: with the source
+ * `http`; with `http_differs`, where they are here with another text.
+ */
+NODISCARD enum err_kind recovery_confirm(struct recovery *r, const struct recovery_line *lines,
+					 size_t count, uint64_t *ret_new, struct err *err);
+
+/* An event that the log stream alone tells. */
+struct recovery_claim {
+	struct id id;
+	int64_t occurred_us;
+};
+
+/*
+ * What the stream brought in [from_ns, to_ns) in the platform's name, or as an SSH session, and
+ * nothing has confirmed: the oldest RECOVERY_CLAIMS_MAX.
+ */
+NODISCARD enum err_kind recovery_find_claims(struct recovery *r, struct span app, int64_t from_ns,
+					     int64_t to_ns,
+					     struct recovery_claim ret[RECOVERY_CLAIMS_MAX],
+					     size_t *ret_count, struct err *err);
+
+/* Calls add for each hour, in seconds since 1970, of which a window was compared since since_ns. */
+NODISCARD enum err_kind recovery_find_checked(struct recovery *r, int64_t since_ns,
+					      void (*add)(void *arg, struct span app,
+							  int64_t hour_s),
+					      void *arg, struct err *err);
+
+/* When the trail began to listen; RECOVERY_NO_TIME: it has not said so yet. */
+NODISCARD enum err_kind recovery_find_beginning(struct recovery *r, int64_t *ret_ns,
+						struct err *err);
+
+#endif

@@ -1,0 +1,205 @@
+-- oldest: 3
+-- What became of gaps, and what the trail can be believed to cover.
+
+SELECT set_config('role', current_setting('flytrail.owner_role'), true);
+
+-- flytrail's own facts by what they say: gaps are few, and must be found among many others.
+CREATE INDEX events_trail_action_idx ON flytrail.events (action, occurred_at DESC) WHERE class = 'trail';
+
+CREATE OR REPLACE VIEW flytrail.gaps AS
+SELECT
+	gap.gap_id, gap.app, gap.gap_start, gap.gap_end, gap.reason,
+	CASE WHEN closed.gap_end >= gap.gap_end THEN closed.state ELSE 'open' END AS state,
+	coalesce(found.lines_recovered, 0)::bigint AS lines_recovered,
+	gap.noticed_by,
+	coalesce(CASE WHEN closed.gap_end >= gap.gap_end THEN closed.occurred_at END, gap.extended_at, gap.observed_at)
+		AS state_since,
+	gap.lines_lost,
+	CASE WHEN closed.gap_end >= gap.gap_end THEN closed.why END AS why,
+	gap.stream
+FROM (
+	SELECT
+		e.correlation_id AS gap_id, e.attributes ->> 'app' AS app, e.stream, e.observed_at,
+		coalesce((e.attributes ->> 'gap_start')::timestamptz, '-infinity') AS gap_start,
+		-- A newest word without an end says that it goes on.
+		coalesce(CASE WHEN extent.observed_at IS NULL THEN (e.attributes ->> 'gap_end')::timestamptz
+			ELSE extent.gap_end END, later.gap_end) AS gap_end,
+		coalesce(e.attributes ->> 'reason', 'unknown') AS reason,
+		coalesce(e.machine_id, e.stream::text) AS noticed_by,
+		coalesce(extent.lines_lost, flytrail.as_number(e.attributes ->> 'lines_lost'))::bigint AS lines_lost,
+		extent.observed_at AS extended_at
+	FROM flytrail.events e
+	-- What its own stream said last of its end; a start that took nothing is told again by the next.
+	-- Recovery's words have lines_recovered.
+	LEFT JOIN LATERAL (
+		SELECT n.observed_at, (n.attributes ->> 'gap_end')::timestamptz AS gap_end,
+			flytrail.as_number(n.attributes ->> 'lines_lost') AS lines_lost
+		FROM flytrail.events n
+		WHERE n.retention_class = 'security' AND n.class = 'trail'
+			AND n.action IN ('trail.gap_opened', 'trail.gap_progress')
+			AND n.correlation_id = e.correlation_id AND n.stream = e.stream AND n.seq > e.seq
+			AND NOT n.attributes ? 'lines_recovered'
+		ORDER BY n.seq DESC LIMIT 1
+	) AS extent ON true
+	-- Who crashes in a gap never tells its end. The gap of the next start of this spool goes on from
+	-- there until lines came again.
+	LEFT JOIN LATERAL (
+		SELECT min((s.attributes ->> 'gap_end')::timestamptz) AS gap_end FROM flytrail.events s
+		WHERE s.retention_class = 'security' AND s.class = 'trail'
+			AND s.action IN ('trail.gap_opened', 'trail.gap_progress') AND s.attributes ->> 'reason' = 'start'
+			AND s.stream = e.stream AND s.seq > e.seq
+			AND s.occurred_at > e.occurred_at - interval '1 day' -- it begins seconds before what was accepted last
+	) AS later ON e.attributes ->> 'reason' IN ('start', 'disconnect', 'spool_full', 'heartbeat_missed')
+	WHERE e.retention_class = 'security' AND e.class = 'trail' AND e.action = 'trail.gap_opened'
+		AND NOT EXISTS (
+			SELECT FROM flytrail.events f
+			WHERE f.retention_class = 'security' AND f.class = 'trail' AND f.action = 'trail.gap_opened'
+				AND f.correlation_id = e.correlation_id AND f.stream = e.stream AND f.seq < e.seq
+		)
+) AS gap
+-- A gap that went on after it was closed is open again.
+LEFT JOIN LATERAL (
+	SELECT n.occurred_at, coalesce(n.attributes ->> 'state', 'closed') AS state, n.attributes ->> 'why' AS why,
+		(n.attributes ->> 'gap_end')::timestamptz AS gap_end
+	FROM flytrail.events n
+	WHERE n.retention_class = 'security' AND n.class = 'trail' AND n.action = 'trail.gap_closed'
+		AND n.correlation_id = gap.gap_id
+	ORDER BY n.occurred_at DESC, n.seq DESC LIMIT 1
+) AS closed ON true
+LEFT JOIN LATERAL (
+	SELECT max(flytrail.as_number(n.attributes ->> 'lines_recovered')) AS lines_recovered
+	FROM flytrail.events n
+	WHERE n.retention_class = 'security' AND n.class = 'trail'
+		AND n.action IN ('trail.gap_progress', 'trail.gap_closed') AND n.correlation_id = gap.gap_id
+) AS found ON true;
+COMMENT ON COLUMN flytrail.gaps.reason IS 'start, disconnect, slow_consumer, heartbeat_missed, time_jump, spool_full, spool_damaged or store_rewound';
+COMMENT ON COLUMN flytrail.gaps.state IS 'open: not filled yet. filled: all that Fly''s second copy has of it is here. covered: another replica took the lines. partly_lost: filled as far as Fly still had it. lost: older than what Fly keeps';
+COMMENT ON COLUMN flytrail.gaps.lines_recovered IS 'lines that were missing and were taken from Fly''s second copy';
+COMMENT ON COLUMN flytrail.gaps.why IS 'what its state stands on; null while it is open';
+COMMENT ON COLUMN flytrail.gaps.stream IS 'the spool that it is a gap of';
+
+COMMENT ON COLUMN flytrail.confirmations.source IS 'http: Fly''s second copy has the same line. http_differs: it has a line of the same application, machine and nanosecond with another text';
+
+-- A line that came by Fly's second copy itself needs no other to confirm it.
+CREATE OR REPLACE VIEW flytrail.ssh_sessions AS
+SELECT
+	e.event_id, e.occurred_at AS opened_at, e.app, e.region, e.machine_id, e.actor, e.actor_type,
+	CASE e.attributes ->> 'verified' WHEN 'true' THEN true WHEN 'false' THEN false END AS verified,
+	e.trust,
+	CASE
+		WHEN e.trust = 'api' THEN 'api'
+		WHEN e.source = 'http' OR certificate.event_id IS NOT NULL OR EXISTS (
+			SELECT FROM flytrail.confirmations c
+			WHERE c.event_id = e.event_id AND c.occurred_at = e.occurred_at AND c.source = 'http') THEN 'confirmed'
+		ELSE 'claimed'
+	END AS assurance,
+	certificate.event_id AS certificate_event,
+	'unknown: Fly prints nothing when a session ends'::text AS closed_reason
+FROM flytrail.events e
+LEFT JOIN LATERAL (
+	SELECT c.event_id FROM flytrail.events c
+	WHERE c.retention_class = 'security' AND c.class = 'access' AND c.action = 'access.certificate_issued'
+		AND c.actor = e.actor AND c.actor <> 'unknown'
+		AND c.occurred_at <= e.occurred_at AND c.occurred_at > e.occurred_at - interval '1 day'
+	ORDER BY c.occurred_at DESC LIMIT 1
+) AS certificate ON true
+WHERE e.retention_class = 'security' AND e.class = 'ssh_session' AND e.action = 'ssh_session.opened';
+
+CREATE OR REPLACE VIEW flytrail.timeline AS
+SELECT
+	e.occurred_at, e.not_after, e.class, e.action, e.app, e.region, e.machine_id,
+	e.actor, e.actor_type, e.outcome, e.severity, e.trust,
+	CASE
+		WHEN e.trust IN ('api', 'self') THEN e.trust
+		WHEN e.source = 'http' OR EXISTS (
+			SELECT FROM flytrail.confirmations c
+			WHERE c.event_id = e.event_id AND c.occurred_at = e.occurred_at AND c.source = 'http') THEN 'confirmed'
+		ELSE 'claimed'
+	END AS assurance,
+	coalesce(e.summary, flytrail.without_ansi(e.message)) AS summary,
+	flytrail.without_ansi(e.message) AS message,
+	e.attributes, e.target_type, e.target, e.correlation_id, e.org, e.event_id
+FROM flytrail.events e
+-- What only says that all is well, or goes on, is for the view coverage.
+WHERE e.action NOT IN ('trail.gap_progress', 'trail.listening')
+	AND (e.action <> 'trail.window_checked' OR e.attributes ->> 'state' <> 'agrees');
+
+-- When somebody listened, in one row for each uninterrupted time of any replica. Where a replica
+-- crashed, what it had accepted was listening too, as far as its next gap.
+CREATE VIEW flytrail.listening AS
+SELECT told.stream, lower(part.range) AS listening_start, upper(part.range) AS listening_end
+FROM (
+	SELECT said.stream, range_agg(said.range) AS ranges FROM (
+		SELECT e.stream, tstzrange((e.attributes ->> 'listening_start')::timestamptz,
+			(e.attributes ->> 'listening_end')::timestamptz, '[]') AS range
+		FROM flytrail.events e
+		WHERE e.retention_class = 'security' AND e.class = 'trail' AND e.action = 'trail.listening'
+			AND (e.attributes ->> 'listening_start')::timestamptz <= (e.attributes ->> 'listening_end')::timestamptz
+		UNION ALL
+		SELECT g.stream, tstzrange(before.listening_end, g.gap_start, '[]')
+		FROM flytrail.gaps g
+		CROSS JOIN LATERAL (
+			SELECT max((e.attributes ->> 'listening_end')::timestamptz) AS listening_end
+			FROM flytrail.events e
+			WHERE e.retention_class = 'security' AND e.class = 'trail' AND e.action = 'trail.listening'
+				AND e.stream = g.stream AND e.occurred_at <= g.gap_start
+		) AS before
+		WHERE g.reason = 'start' AND before.listening_end < g.gap_start
+	) AS said
+	GROUP BY said.stream
+) AS told
+CROSS JOIN LATERAL unnest(told.ranges) AS part (range);
+COMMENT ON VIEW flytrail.listening IS 'when each spool took all that the log stream gave it; the margins of gaps are in it';
+COMMENT ON COLUMN flytrail.listening.stream IS 'the spool';
+COMMENT ON COLUMN flytrail.listening.listening_start IS 'from when on';
+COMMENT ON COLUMN flytrail.listening.listening_end IS 'until when';
+
+CREATE VIEW flytrail.coverage AS
+SELECT
+	e.attributes ->> 'app' AS app,
+	(e.attributes ->> 'window_start')::timestamptz AS window_start,
+	(e.attributes ->> 'window_end')::timestamptz AS window_end,
+	'compared'::text AS kind,
+	coalesce(e.attributes ->> 'state', 'unknown') AS state,
+	e.attributes ->> 'why' AS why,
+	coalesce(flytrail.as_number(e.attributes ->> 'lines_seen'), 0)::bigint AS lines_seen,
+	coalesce(flytrail.as_number(e.attributes ->> 'lines_recovered'), 0)::bigint AS lines_recovered,
+	coalesce(flytrail.as_number(e.attributes ->> 'id_mismatches'), 0)::bigint AS id_mismatches
+FROM flytrail.events e
+WHERE e.retention_class = 'security' AND e.class = 'trail' AND e.action = 'trail.window_checked'
+UNION ALL
+SELECT g.app, g.gap_start, g.gap_end, 'gap', g.state, g.reason || coalesce(': ' || g.why, ''), 0, g.lines_recovered, 0
+FROM flytrail.gaps g
+UNION ALL
+SELECT NULL, lower(part.range), upper(part.range), 'listening', 'listening', NULL, 0, 0, 0
+FROM (SELECT range_agg(tstzrange(l.listening_start, l.listening_end, '[]')) AS ranges FROM flytrail.listening l) AS told
+CROSS JOIN LATERAL unnest(told.ranges) AS part (range)
+UNION ALL
+-- Since the first word of listening: times for which nobody says that lines were taken, or missed.
+SELECT NULL, lower(part.range), upper(part.range), 'silence',
+	CASE WHEN upper(part.range) = told.until AND upper(part.range) - lower(part.range) < interval '15 minutes'
+		THEN 'pending' ELSE 'silent' END,
+	CASE WHEN upper(part.range) = told.until THEN 'nothing was heard of flytrail since'
+		ELSE 'no replica says that it was listening' END, 0, 0, 0
+FROM (
+	SELECT now() AS until, tstzmultirange(tstzrange(min(l.listening_start), now(), '[]'))
+		- range_agg(tstzrange(l.listening_start, l.listening_end, '[]'))
+		- coalesce((SELECT range_agg(tstzrange(g.gap_start, coalesce(g.gap_end, 'infinity'), '[]'))
+			FROM flytrail.gaps g WHERE g.gap_end IS NULL OR g.gap_end >= g.gap_start), tstzmultirange())
+		AS ranges
+	FROM flytrail.listening l
+	WHERE l.listening_start <= now()
+	HAVING count(*) > 0
+) AS told
+CROSS JOIN LATERAL unnest(told.ranges) AS part (range)
+WHERE upper(part.range) - lower(part.range) >= interval '1 second';
+COMMENT ON VIEW flytrail.coverage IS 'how far the trail can be believed to be whole: times of listening, gaps and what became of them, times that were compared with Fly''s second copy, and times of which nothing is known';
+COMMENT ON COLUMN flytrail.coverage.app IS 'the application; null: all of them';
+COMMENT ON COLUMN flytrail.coverage.window_start IS 'from when';
+COMMENT ON COLUMN flytrail.coverage.window_end IS 'until when; null: it goes on';
+COMMENT ON COLUMN flytrail.coverage.kind IS 'compared, gap, listening or silence';
+COMMENT ON COLUMN flytrail.coverage.state IS 'compared: agrees, recovered (lines were missing, and are here now) or not_checked. gap: as in the view gaps. silence: silent, or pending (not 15 minutes old)';
+COMMENT ON COLUMN flytrail.coverage.why IS 'the gap''s reason, or what the state stands on';
+COMMENT ON COLUMN flytrail.coverage.lines_seen IS 'lines of Fly''s second copy that were compared';
+COMMENT ON COLUMN flytrail.coverage.lines_recovered IS 'lines that were missing and were taken from there';
+COMMENT ON COLUMN flytrail.coverage.id_mismatches IS 'lines that are here with another text or number than in Fly''s second copy';

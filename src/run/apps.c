@@ -1,0 +1,83 @@
+#include "run/apps.h"
+
+#include "base/log.h"
+#include "base/time.h"
+
+#include <stdlib.h>
+
+void apps_release(struct apps *a)
+{
+	free(a->list);
+	*a = (struct apps){0};
+}
+
+size_t apps_find(const struct apps *a, struct span name)
+{
+	size_t i = 0;
+
+	while (i < a->count && !span_is(name, a->list[i].name))
+		i++;
+	return i;
+}
+
+/* The app of this name; NULL: it is no name of Fly's, or there are too many. */
+static struct app *add(struct apps *a, struct span name)
+{
+	size_t at = apps_find(a, name);
+	struct app *app = &a->list[at];
+
+	if (at < a->count)
+		return app;
+	if (name.len == 0 || name.len >= LOGS_API_APP_BYTES || at == RECOVERY_APPS_MAX)
+		return NULL;
+	a->count++;
+	*app = (struct app){.listed = false};
+	memcpy(app->name, name.data, name.len);
+	return app;
+}
+
+static void add_known(void *arg, struct span name)
+{
+	(void)add(arg, name);
+}
+
+static void take_list(struct apps *a, const struct logs_api_apps *listed)
+{
+	for (size_t i = 0; i < a->count; i++)
+		a->list[i].listed = false;
+	for (size_t i = 0; i < listed->count; i++) {
+		struct app *app = add(a, span_text(listed->names[i]));
+
+		if (!app)
+			continue;
+		app->listed = true;
+		app->gone = false;
+	}
+}
+
+enum err_kind apps_refresh(struct apps *a, struct recovery *db, struct logs_api *api,
+			   struct err *err)
+{
+	int64_t now_ns = time_monotonic_ns();
+	struct logs_api_apps listed = {0};
+	struct err aside;
+	enum err_kind rc;
+
+	if (a->asked_ns != 0 && now_ns - a->asked_ns < APPS_SECONDS * NS_PER_S)
+		return ERR_NONE;
+	if (!a->list)
+		a->list = calloc(RECOVERY_APPS_MAX, sizeof(a->list[0]));
+	if (!a->list)
+		return err_set(err, ERR_FATAL, "out of memory for the list of applications");
+	rc = recovery_find_apps(db, add_known, a, err);
+	if (rc)
+		return rc;
+	rc = logs_api_apps(api, &listed, &aside);
+	if (rc == ERR_NONE)
+		take_list(a, &listed);
+	else
+		log_warn(apps_unknown, LOG_TEXT("error", aside.text));
+	logs_api_apps_release(&listed);
+	a->asked_ns = now_ns;
+	return ERR_NONE;
+}

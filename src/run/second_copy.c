@@ -1,0 +1,312 @@
+#include "run/second_copy.h"
+
+#include "base/backoff.h"
+#include "base/time.h"
+#include "stage/stages.h"
+
+#include <stdlib.h>
+
+enum {
+	SETTLE_LOOK_MS = 50,
+	POOL_WAIT_MS = 100,
+	/* of a wait, so that a lease is renewed and the end of the program noticed */
+	WAIT_STEP_MS = 5000,
+};
+
+_Static_assert((int)LOGS_API_PAGE_LINES_MAX <= (int)RECOVERY_LINES_MAX,
+	        "a page is looked up at once");
+
+struct second_copy {
+	struct second_copy_options o; /* const after second_copy_new() */
+	struct stages *stages;
+	struct record record;
+	struct batch *page;
+	struct buf originals; /* the page's bytes, which the stages unescape in place */
+	uint64_t ordinal;
+	uint64_t sent_count; /* of lines, to the pipeline, since the start */
+	/* of the present page */
+	struct recovery_line lines[RECOVERY_LINES_MAX];
+	size_t raw_idx[RECOVERY_LINES_MAX]; /* where each stands in the page */
+	size_t count;
+	/* all of the page before, whose last lines come again at the boundary, and of the present one */
+	struct ids {
+		struct id ids[RECOVERY_LINES_MAX];
+		size_t count;
+	} pages[2], *before, *present;
+	int64_t through_ns; /* up to where the last comparison came */
+};
+
+enum err_kind second_copy_new(struct second_copy **ret, const struct second_copy_options *options,
+			      struct err *err)
+{
+	const struct stages_options stages = {.org = options->org, .own_app = options->own_app};
+	struct second_copy *c = calloc(1, sizeof(*c));
+	enum err_kind rc;
+
+	if (!c)
+		return err_set(err, ERR_FATAL, "out of memory for comparing with Fly's copy");
+	c->o = *options;
+	c->present = &c->pages[0];
+	buf_init(&c->originals, 2 * (BATCH_BYTES_FULL + RAW_BYTES_MAX));
+	rc = stages_new(&c->stages, &stages, err);
+	if (!rc)
+		rc = batch_new(&c->page, err);
+	if (rc) {
+		second_copy_free(c);
+		return rc;
+	}
+	*ret = c;
+	return ERR_NONE;
+}
+
+void second_copy_free(struct second_copy *c)
+{
+	if (!c)
+		return;
+	stages_free(c->stages);
+	batch_free(c->page);
+	buf_release(&c->originals);
+	free(c);
+}
+
+static enum err_kind tick(struct second_copy *c, struct err *err)
+{
+	if (life_state(c->o.life) != LIFE_RUNNING)
+		return err_set(err, ERR_FULL, "the program is ending");
+	return c->o.tick(c->o.arg, err);
+}
+
+static enum err_kind wait_for(struct second_copy *c, int64_t ns, struct err *err)
+{
+	int64_t until_ns = time_monotonic_ns() + ns;
+
+	for (;;) {
+		int64_t rest_ns = until_ns - time_monotonic_ns();
+		enum err_kind rc = tick(c, err);
+
+		if (rc || rest_ns <= 0)
+			return rc;
+		life_wait(c->o.life, rest_ns < WAIT_STEP_MS * NS_PER_MS ? rest_ns
+									: WAIT_STEP_MS * NS_PER_MS);
+	}
+}
+
+/* The next page, however often Fly has to be asked, up to a bound. */
+static enum err_kind fetch(struct second_copy *c, const char *app, int64_t after_ns,
+			   struct logs_page *ret, struct err *err)
+{
+	for (unsigned attempt = 1;; attempt++) {
+		enum err_kind rc = wait_for(c, logs_api_wait_ns(c->o.api), err);
+
+		if (rc)
+			return rc;
+		batch_reset(c->page);
+		rc = logs_api_page(c->o.api, app, after_ns, c->page, ret, err);
+		if (rc == ERR_NONE) {
+			atomic_fetch_add(&c->o.status->api_pages, 1);
+			return ERR_NONE;
+		}
+		atomic_fetch_add(&c->o.status->api_errors, 1);
+		if (rc != ERR_RETRY || attempt == SECOND_COPY_ATTEMPTS)
+			return rc;
+		rc = wait_for(c, backoff_random_ms(attempt) * NS_PER_MS, err);
+		if (rc)
+			return rc;
+	}
+}
+
+static bool is_among(const struct ids *ids, const struct id *id)
+{
+	for (size_t i = 0; i < ids->count; i++)
+		if (id_compare(&ids->ids[i], id) == 0)
+			return true;
+	return false;
+}
+
+static void add_entry(struct second_copy *c, size_t raw_idx, const struct copy_range *range,
+		      struct copy_result *ret)
+{
+	const struct record *r = &c->record;
+
+	if (!r->decoded || !r->exact_time || r->foreign_time) {
+		ret->unreadable++;
+		return;
+	}
+	if (r->occurred_ns < range->from_ns || r->occurred_ns >= range->to_ns)
+		return;
+	if (c->present->count == RECOVERY_LINES_MAX || is_among(c->present, &r->id))
+		return;
+	c->present->ids[c->present->count++] = r->id;
+	if (is_among(c->before, &r->id))
+		return;
+	c->lines[c->count] = (struct recovery_line){
+		.id = r->id,
+		.occurred_ns = r->occurred_ns,
+		.machine_id = r->machine_id,
+		.is_event = r->class != CLASS_app_log,
+	};
+	c->raw_idx[c->count++] = raw_idx;
+}
+
+/* The page's lines as the pipeline would make records of them. */
+static enum err_kind read_page(struct second_copy *c, const struct copy_range *range,
+			       struct copy_result *ret, struct err *err)
+{
+	enum err_kind rc;
+
+	buf_reset(&c->originals);
+	buf_add(&c->originals, c->page->bytes.data, c->page->bytes.len);
+	rc = buf_check(&c->originals, err);
+	c->count = 0;
+	c->before = c->present;
+	c->present = c->before == &c->pages[0] ? &c->pages[1] : &c->pages[0];
+	c->present->count = 0;
+	stages_begin_batch(c->stages);
+	for (size_t i = 0; i < c->page->count && !rc; i++) {
+		rc = stages_take(c->stages, c->page, &c->page->raws[i], &c->record, err);
+		if (!rc)
+			add_entry(c, i, range, ret);
+	}
+	ret->seen += c->count;
+	return rc;
+}
+
+/* As it came; the copy is at the same places. */
+static bool put_line(struct second_copy *c, struct batch *batch, const struct raw *from)
+{
+	const char *bytes = (const char *)c->originals.data;
+	struct span subject = span_of(bytes + from->offset - from->subject_len, from->subject_len);
+	struct raw *raw = batch_add(batch, subject, span_of(bytes + from->offset, from->len));
+
+	if (!raw)
+		return false;
+	raw->form = from->form;
+	raw->received_ns = from->received_ns;
+	raw->ordinal = ++c->ordinal;
+	raw->full_len = from->full_len;
+	memcpy(raw->full_sha256, from->full_sha256, sizeof(raw->full_sha256));
+	return true;
+}
+
+/* A free batch of the source's pool, which is empty while the spool is full. */
+static enum err_kind await_batch(struct second_copy *c, struct batch **ret, struct err *err)
+{
+	for (;;) {
+		enum err_kind rc = tick(c, err);
+
+		if (rc)
+			return rc;
+		*ret = queue_get(c->o.pool, POOL_WAIT_MS * NS_PER_MS);
+		if (*ret)
+			return ERR_NONE;
+	}
+}
+
+static enum err_kind pass_on(struct second_copy *c, struct batch *batch, struct err *err)
+{
+	size_t count = batch->count;
+
+	batch->source = SOURCE_HTTP;
+	batch->recovered = true;
+	if (queue_put(c->o.filled, batch)) {
+		c->sent_count += count;
+		return ERR_NONE;
+	}
+	batch_reset(batch);
+	REQUIRE(queue_put(c->o.pool, batch));
+	return err_set(err, ERR_FULL, "the program is ending");
+}
+
+static enum err_kind recover(struct second_copy *c, struct copy_result *ret, struct err *err)
+{
+	struct batch *batch = NULL;
+	size_t i = 0;
+
+	while (i < c->count) {
+		enum err_kind rc = ERR_NONE;
+
+		if (c->lines[i].found != LINE_MISSING) {
+			i++;
+			continue;
+		}
+		if (!batch)
+			rc = await_batch(c, &batch, err);
+		if (rc)
+			return rc;
+		if (put_line(c, batch, &c->page->raws[c->raw_idx[i]])) {
+			ret->recovered++;
+			i++;
+			continue;
+		}
+		rc = pass_on(c, batch, err);
+		batch = NULL;
+		if (rc)
+			return rc;
+	}
+	return batch ? pass_on(c, batch, err) : ERR_NONE;
+}
+
+static enum err_kind compare_page(struct second_copy *c, struct recovery *db,
+				  const struct copy_range *range, struct copy_result *ret,
+				  struct err *err)
+{
+	uint64_t confirmed = 0;
+	enum err_kind rc = read_page(c, range, ret, err);
+
+	if (!rc)
+		rc = recovery_look_up(db, span_text(range->app), c->lines, c->count, err);
+	if (!rc)
+		rc = recovery_confirm(db, c->lines, c->count, &confirmed, err);
+	if (rc)
+		return rc;
+	atomic_fetch_add(&c->o.status->lines_confirmed, confirmed);
+	for (size_t i = 0; i < c->count; i++)
+		ret->mismatches += c->lines[i].found == LINE_MISMATCH;
+	return recover(c, ret, err);
+}
+
+enum err_kind second_copy_compare(struct second_copy *c, struct recovery *db,
+				  const struct copy_range *range, struct copy_result *ret,
+				  struct err *err)
+{
+	int64_t after_ns = range->from_ns - 1;
+	bool done = range->from_ns >= range->to_ns;
+	enum err_kind rc = ERR_NONE;
+
+	ret->through_ns = range->from_ns;
+	if (range->from_ns != c->through_ns) /* else it goes on from there */
+		c->present->count = 0;
+	while (!done && (range->pages_max == 0 || ret->pages < range->pages_max)) {
+		struct logs_page page;
+
+		rc = fetch(c, range->app, after_ns, &page, err);
+		if (!rc)
+			rc = compare_page(c, db, range, ret, err);
+		if (rc)
+			break;
+		ret->pages++;
+		done = page.end || page.next_ns >= range->to_ns;
+		after_ns = page.next_ns;
+		ret->through_ns = done ? range->to_ns : page.next_ns;
+	}
+	c->through_ns = ret->through_ns;
+	atomic_fetch_add(&c->o.status->id_mismatches, ret->mismatches);
+	return rc;
+}
+
+enum err_kind second_copy_settle(struct second_copy *c, struct err *err)
+{
+	struct spool_stats stats;
+	enum err_kind rc = ERR_NONE;
+
+	while (!rc && atomic_load(&c->o.status->lines_recovered) < c->sent_count) {
+		rc = tick(c, err);
+		life_wait(c->o.life, SETTLE_LOOK_MS * NS_PER_MS);
+	}
+	spool_stats(c->o.spool, &stats);
+	while (!rc && atomic_load(&c->o.status->stored_seq) < stats.appended_seq) {
+		rc = tick(c, err);
+		life_wait(c->o.life, SETTLE_LOOK_MS * NS_PER_MS);
+	}
+	return rc;
+}

@@ -1,0 +1,207 @@
+#include "store/coverage.h"
+
+#include "store/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CONNECT_SECONDS = 10, ANSWER_SECONDS = 300, NUMBER_BYTES = 24, STEPS = 3 };
+
+#define RFC3339 "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'"
+/* The first statement leaves them behind, so that they mean the same to the others. */
+#define SINCE "current_setting('flytrail.since')::timestamptz"
+#define UNTIL "current_setting('flytrail.until')::timestamptz"
+#define APP "current_setting('flytrail.app')"
+/* Rows of the time and the application that were asked for. */
+#define ASKED                                                                          \
+	"FROM flytrail.coverage c WHERE (c.app IS NULL OR " APP " IN ('', c.app))"     \
+	" AND c.window_start < " UNTIL " AND coalesce(c.window_end, 'infinity') > " SINCE
+
+#define HOLE                                                                          \
+	"(c.kind = 'gap' AND c.state IN ('open', 'partly_lost', 'lost')"              \
+	" OR c.kind = 'silence' AND c.state = 'silent')"
+
+static const char ASK_SQL[] =
+	"SELECT set_config('TimeZone', 'UTC', false), set_config('flytrail.app', $1, false),"
+	" set_config('flytrail.since', coalesce(nullif($2, '')::timestamptz,"
+	"  (SELECT min(listening_start) FROM flytrail.listening), now())::text, false),"
+	" set_config('flytrail.until',"
+	"  coalesce(nullif($3, '')::timestamptz, now())::text, false)";
+
+static const char TOTAL_SQL[] =
+	"WITH asked AS (SELECT tstzmultirange(tstzrange(" SINCE ", greatest(" SINCE ", " UNTIL
+	"))) AS r), rows AS (SELECT c.kind, c.state, " HOLE " AS is_hole,"
+	" tstzrange(c.window_start, coalesce(greatest(c.window_start, c.window_end), 'infinity'))"
+	" AS r " ASKED "), sums AS ("
+	" SELECT asked.r AS asked,"
+	" coalesce(range_agg(rows.r) FILTER (WHERE kind = 'listening'), '{}') * asked.r AS listening,"
+	" coalesce(range_agg(rows.r) FILTER (WHERE kind = 'gap'), '{}') * asked.r AS gaps,"
+	" coalesce(range_agg(rows.r) FILTER (WHERE kind = 'silence' AND state = 'silent'), '{}')"
+	"  * asked.r AS silent,"
+	" count(*) FILTER (WHERE is_hole) AS holes"
+	" FROM asked LEFT JOIN rows ON true GROUP BY asked.r), "
+	"begun AS (SELECT min(listening_start) AS at FROM flytrail.listening) "
+	"SELECT to_char(" SINCE ", " RFC3339 "), to_char(" UNTIL ", " RFC3339 "),"
+	" begun.at IS NOT NULL, coalesce(to_char(begun.at, " RFC3339 "), ''),"
+	" (SELECT coalesce(sum(extract(epoch FROM upper(x) - lower(x))), 0) FROM unnest(asked) x),"
+	" (SELECT coalesce(sum(extract(epoch FROM upper(x) - lower(x))), 0)"
+	"  FROM unnest(listening - gaps) x),"
+	" (SELECT coalesce(sum(extract(epoch FROM upper(x) - lower(x))), 0) FROM unnest(gaps) x),"
+	" (SELECT coalesce(sum(extract(epoch FROM upper(x) - lower(x))), 0) FROM unnest(silent) x),"
+	" greatest(0, extract(epoch FROM least(begun.at, " UNTIL ") - " SINCE ")), holes,"
+	" (SELECT count(*) FROM flytrail.events e WHERE e.retention_class = 'security'"
+	"  AND e.class = 'trail' AND e.action = 'trail.unconfirmed_line'"
+	"  AND e.occurred_at >= " SINCE " AND (" APP " = '' OR e.attributes ->> 'app' = " APP ")) "
+	"FROM sums, begun";
+
+static const char ROWS_SQL[] =
+	"SELECT c.kind, c.state, coalesce(c.app, ''),"
+	" CASE WHEN isfinite(c.window_start) THEN to_char(c.window_start, " RFC3339
+	") ELSE 'a time not known' END,"
+	" coalesce(to_char(c.window_end, " RFC3339 "), ''), coalesce(c.why, ''),"
+	" c.lines_recovered, " HOLE " AS is_hole " ASKED
+	" AND (c.kind IN ('gap', 'silence') OR c.kind = 'compared' AND c.state <> 'agrees')"
+	" ORDER BY c.window_start, c.window_end LIMIT $1";
+
+static const char APPS_SQL[] =
+	"SELECT w.app, count(*), sum(w.lines_seen), sum(w.lines_recovered), sum(w.id_mismatches),"
+	" (SELECT coalesce(sum(extract(epoch FROM upper(x) - lower(x))), 0)"
+	"  FROM unnest(range_agg(w.r) * tstzmultirange(tstzrange(" SINCE ", greatest(" SINCE
+	", " UNTIL ")))) x) "
+	"FROM (SELECT c.app, c.lines_seen, c.lines_recovered, c.id_mismatches,"
+	" tstzrange(c.window_start, greatest(c.window_start, c.window_end)) AS r " ASKED
+	" AND c.kind = 'compared' AND c.state <> 'not_checked') AS w "
+	"WHERE w.app IS NOT NULL GROUP BY w.app ORDER BY w.app LIMIT $1";
+
+static uint64_t number_at(const PGresult *rows, int row, int column)
+{
+	return strtoull(PQgetvalue(rows, row, column), NULL, 10);
+}
+
+static double seconds_at(const PGresult *rows, int row, int column)
+{
+	return strtod(PQgetvalue(rows, row, column), NULL);
+}
+
+static enum err_kind ask(struct session *s, const struct coverage_options *o, struct err *err)
+{
+	const char *const values[] = {o->app, o->since, o->until};
+	PGresult *rows;
+	enum err_kind rc = session_ask(s, ASK_SQL, values, ARRAY_LEN(values), &rows, err);
+
+	if (!rc)
+		PQclear(rows);
+	return rc;
+}
+
+static enum err_kind read_total(struct session *s, struct coverage_total *ret, struct err *err)
+{
+	PGresult *rows;
+	enum err_kind rc = session_ask(s, TOTAL_SQL, NULL, 0, &rows, err);
+
+	if (rc)
+		return rc;
+	(void)snprintf(ret->since, sizeof(ret->since), "%s", PQgetvalue(rows, 0, 0));
+	(void)snprintf(ret->until, sizeof(ret->until), "%s", PQgetvalue(rows, 0, 1));
+	ret->has_begun = PQgetvalue(rows, 0, 2)[0] == 't';
+	(void)snprintf(ret->beginning, sizeof(ret->beginning), "%s", PQgetvalue(rows, 0, 3));
+	ret->asked_s = seconds_at(rows, 0, 4);
+	ret->listening_s = seconds_at(rows, 0, 5);
+	ret->gap_s = seconds_at(rows, 0, 6);
+	ret->silent_s = seconds_at(rows, 0, 7);
+	ret->before_s = seconds_at(rows, 0, 8);
+	ret->holes = number_at(rows, 0, 9);
+	ret->unconfirmed = number_at(rows, 0, 10);
+	PQclear(rows);
+	return ERR_NONE;
+}
+
+static const char *limit_text(char text[NUMBER_BYTES])
+{
+	(void)snprintf(text, NUMBER_BYTES, "%d", COVERAGE_ROWS_MAX);
+	return text;
+}
+
+static enum err_kind read_rows(struct session *s, const struct coverage_calls *calls, bool *ret_cut,
+			       struct err *err)
+{
+	char limit[NUMBER_BYTES];
+	const char *const values[] = {limit_text(limit)};
+	PGresult *rows;
+	enum err_kind rc = session_ask(s, ROWS_SQL, values, ARRAY_LEN(values), &rows, err);
+
+	if (rc)
+		return rc;
+	*ret_cut = PQntuples(rows) == COVERAGE_ROWS_MAX;
+	for (int i = 0; i < PQntuples(rows); i++) {
+		const struct coverage_row row = {
+			.kind = PQgetvalue(rows, i, 0),
+			.state = PQgetvalue(rows, i, 1),
+			.app = PQgetvalue(rows, i, 2),
+			.start = PQgetvalue(rows, i, 3),
+			.end = PQgetvalue(rows, i, 4),
+			.why = PQgetvalue(rows, i, 5),
+			.lines_recovered = number_at(rows, i, 6),
+			.is_hole = PQgetvalue(rows, i, 7)[0] == 't',
+		};
+
+		calls->row(calls->arg, &row);
+	}
+	PQclear(rows);
+	return ERR_NONE;
+}
+
+static enum err_kind read_apps(struct session *s, const struct coverage_calls *calls,
+			       struct err *err)
+{
+	char limit[NUMBER_BYTES];
+	const char *const values[] = {limit_text(limit)};
+	PGresult *rows;
+	enum err_kind rc = session_ask(s, APPS_SQL, values, ARRAY_LEN(values), &rows, err);
+
+	if (rc)
+		return rc;
+	for (int i = 0; i < PQntuples(rows); i++) {
+		const struct coverage_app app = {
+			.app = PQgetvalue(rows, i, 0),
+			.windows = number_at(rows, i, 1),
+			.lines_seen = number_at(rows, i, 2),
+			.lines_recovered = number_at(rows, i, 3),
+			.id_mismatches = number_at(rows, i, 4),
+			.compared_s = seconds_at(rows, i, 5),
+		};
+
+		calls->app(calls->arg, &app);
+	}
+	PQclear(rows);
+	return ERR_NONE;
+}
+
+enum err_kind coverage_read(const struct coverage_options *options,
+			    const struct coverage_calls *calls, struct coverage_total *ret,
+			    bool *ret_cut, struct err *err)
+{
+	const struct session_options session = {
+		.url = options->url,
+		.url_name = "FLYTRAIL_DATABASE_URL",
+		.connect_seconds = CONNECT_SECONDS,
+		.answer_seconds = ANSWER_SECONDS,
+	};
+	struct session *s = NULL;
+	enum err_kind rc;
+
+	*ret = (struct coverage_total){.holes = 0};
+	*ret_cut = false;
+	rc = session_open(&s, &session, err);
+	if (!rc)
+		rc = ask(s, options, err);
+	if (!rc)
+		rc = read_total(s, ret, err);
+	if (!rc)
+		rc = read_rows(s, calls, ret_cut, err);
+	if (!rc)
+		rc = read_apps(s, calls, err);
+	session_close(s);
+	return rc;
+}
