@@ -14,7 +14,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONNECT_SECONDS = 5, HOST_BYTES = 512, API_TRIES = 2 };
+enum {
+	CONNECT_SECONDS = 5,
+	CONNECT_MS = CONNECT_SECONDS * 1000,
+	HOST_BYTES = 512,
+	API_TRIES = 2,
+};
 
 static bool source_is_http(const struct doctor *d)
 {
@@ -54,7 +59,7 @@ static bool can_connect(const struct addrinfo *a, const char **ret_why)
 	if (connect(fd, a->ai_addr, a->ai_addrlen) != 0)
 		error = errno;
 	if (error == EINPROGRESS) {
-		error = poll(&p, 1, CONNECT_SECONDS * 1000) == 1 ? 0 : ETIMEDOUT;
+		error = poll(&p, 1, CONNECT_MS) == 1 ? 0 : ETIMEDOUT;
 		if (error == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
 			error = errno;
 	}
@@ -149,14 +154,20 @@ out:
 
 /* ---- the HTTP logs API ---- */
 
+static void wait_for_api(const struct logs_api *api)
+{
+	int64_t wait_ms = logs_api_wait_ns(api) / NS_PER_MS + 1;
+
+	(void)poll(NULL, 0, (int)(wait_ms < CONNECT_MS ? wait_ms : CONNECT_MS));
+}
+
 /* Once more after a while, because a lone refusal is passing. */
 static enum err_kind list_apps(struct logs_api *api, struct logs_api_apps *ret, struct err *err)
 {
 	enum err_kind rc = ERR_RETRY;
 
 	for (int i = 0; i < API_TRIES && rc == ERR_RETRY; i++) {
-		(void)poll(NULL, 0,
-			   (int)(logs_api_wait_ns(api) / NS_PER_MS % (CONNECT_SECONDS * 1000)));
+		wait_for_api(api);
 		rc = logs_api_apps(api, ret, err);
 	}
 	return rc;
@@ -175,8 +186,7 @@ static enum err_kind read_some_page(struct logs_api *api, const struct logs_api_
 		rc = logs_api_page(api, apps->names[i], after_ns, batch, &page, err);
 		if (rc == ERR_NONE)
 			return ERR_NONE;
-		(void)poll(NULL, 0,
-			   (int)(logs_api_wait_ns(api) / NS_PER_MS % (CONNECT_SECONDS * 1000)));
+		wait_for_api(api);
 	}
 	return rc;
 }

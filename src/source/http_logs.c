@@ -10,8 +10,8 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#define LATE_NS (HTTP_LOGS_LATE_SECONDS * NS_PER_S)
-#define REACH_NS (LOGS_API_DAYS * 24 * 3600 * NS_PER_S)
+#define LATE_NS (NS_PER_S * HTTP_LOGS_LATE_SECONDS)
+#define REACH_NS (NS_PER_S * 24 * 3600 * LOGS_API_DAYS)
 
 struct app {
 	char name[LOGS_API_APP_BYTES];

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 enum {
-	LINE_BYTES = 160, /* more than any line of the file takes */
+	FILE_BYTES_MAX = (LOGS_API_APPS_MAX + 3) * 160, /* more than its lines take */
 	PATH_BYTES = 1100,
 	WORDS_MAX = 4,
 };
@@ -97,7 +97,7 @@ enum err_kind positions_read(const char *folder, struct positions *ret, struct e
 		return err_set(err, ERR_FATAL, "out of memory for the positions of %d applications",
 			       LOGS_API_APPS_MAX);
 	(void)snprintf(path, sizeof(path), "%s/" POSITIONS_NAME, folder);
-	buf_init(&text, (LOGS_API_APPS_MAX + 3) * LINE_BYTES);
+	buf_init(&text, FILE_BYTES_MAX);
 	if (access(path, F_OK) == 0 || errno != ENOENT)
 		rc = file_read_all(path, &text, err);
 	if (rc == ERR_FULL)
@@ -121,7 +121,7 @@ enum err_kind positions_write(const char *folder, const struct positions *p, str
 	enum err_kind rc;
 	struct buf text;
 
-	buf_init(&text, (LOGS_API_APPS_MAX + 3) * LINE_BYTES);
+	buf_init(&text, FILE_BYTES_MAX);
 	buf_fmt(&text, "%s\nbegan %" PRId64 "\nwritten %" PRId64 "\n", first_line, p->began_ns,
 		p->written_ns);
 	for (size_t i = 0; i < p->count; i++)
