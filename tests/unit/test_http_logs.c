@@ -223,6 +223,27 @@ static void a_line_that_is_seen_late_is_read_and_others_not_twice(void **state)
 		    start_ns + 2 * NS_PER_S);
 }
 
+/* After an absence, what is old when it comes is not read twice, and the rest is. */
+static void only_what_was_young_is_read_a_second_time(void **state)
+{
+	int64_t now_ns = time_now_ns(), first_ns, second_ns;
+
+	(void)state;
+	answer(200, LIST);
+	answer_page(now_ns - 5 * NS_PER_S, "young", 1);
+	answer(200, EMPTY);
+	answer(200, EMPTY);
+	answer(200, EMPTY);
+	open_source(now_ns - 600 * NS_PER_S);
+	read_to_request(3);
+	fault_step_clock(70 * NS_PER_S);
+	read_to_request(5);
+	first_ns = asked_ns(3) < asked_ns(4) ? asked_ns(3) : asked_ns(4);
+	second_ns = asked_ns(3) < asked_ns(4) ? asked_ns(4) : asked_ns(3);
+	assert_in_range(first_ns - (now_ns - HTTP_LOGS_LATE_SECONDS * NS_PER_S), 0, NS_PER_S);
+	assert_int_equal(second_ns, now_ns - 5 * NS_PER_S - 1);
+}
+
 static void what_was_read_a_while_ago_is_left_out(void **state)
 {
 	int64_t now_ns = time_now_ns();
@@ -504,6 +525,7 @@ int main(void)
 		TEST(the_first_start_begins_now_and_misses_nothing),
 		TEST(a_full_page_is_followed_at_once_and_an_empty_one_after_a_growing_wait),
 		TEST(a_line_that_is_seen_late_is_read_and_others_not_twice),
+		TEST(only_what_was_young_is_read_a_second_time),
 		TEST(what_was_read_a_while_ago_is_left_out),
 		TEST(an_application_that_is_gone_rests_until_the_list_has_it),
 		TEST(a_new_application_is_read_from_when_flytrail_began),
