@@ -31,7 +31,7 @@
 
 #include "source/logs_api.h"
 
-#define LOGS_PAGE_AHEAD_NS (24 * 3600 * NS_PER_S)
+#define LOGS_PAGE_AHEAD_NS (NS_PER_S * 24 * 3600)
 #define LOGS_PAGE_ROUNDED_NS NS_PER_S /* a server may round the time that it is asked for */
 
 struct logs_page_question {

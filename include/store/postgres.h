@@ -50,7 +50,8 @@ void store_free(struct store *s); /* NULL is fine */
 /* Connects, checks the schema's version, finds or makes this stream's row. */
 NODISCARD enum err_kind store_connect(struct store *s, uint64_t *ret_cursor_seq, struct err *err);
 
-/* When the newest line that came live was taken, of those that are stored; 0: there is none. */
+/* Up to when there is what came live, of what is stored: when its newest line was taken, or, of
+ * one that came by HTTP, printed. 0: there is none. */
 NODISCARD enum err_kind store_find_newest_live(struct store *s, int64_t *ret_observed_ns,
 					       struct err *err);
 

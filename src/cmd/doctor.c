@@ -1,44 +1,24 @@
 /* `flytrail doctor`: a line for each thing that `run` needs, and what to do about it. */
 
-#include "cmd/cmd.h"
+#include "cmd/doctor.h"
 
-#include "base/file.h"
-#include "base/time.h"
 #include "run/consumer.h"
 #include "serve/http.h"
-#include "source/nats.h"
 #include "spool/segment.h"
-#include "store/inspect.h"
 #include "store/migrate.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <netdb.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CONNECT_SECONDS = 5, SKEW_MS_MAX = 1000, HOST_BYTES = 512, PATH_BYTES = 1100 };
+enum { SKEW_MS_MAX = 1000, PATH_BYTES = 1100 };
 static const uint64_t SPOOL_FREE_BYTES_MIN = CONFIG_SPOOL_BYTES_MIN;
 
-enum verdict { OK, WARN, FAIL };
-
-struct doctor {
-	struct config config;
-	struct config_report report;
-	struct spool_look spool; /* before Postgres was asked about it */
-	struct inspection store;
-	bool store_inspected;
-	bool failed;
-};
-
-static void tell(struct doctor *d, enum verdict verdict, const char *fmt, ...) PRINTF_LIKE(3, 4);
-
-static void tell(struct doctor *d, enum verdict verdict, const char *fmt, ...)
+void doctor_tell(struct doctor *d, enum verdict verdict, const char *fmt, ...)
 {
 	static const char *const names[] = {"ok  ", "warn", "FAIL"};
 	va_list args;
@@ -52,129 +32,6 @@ static void tell(struct doctor *d, enum verdict verdict, const char *fmt, ...)
 	(void)fflush(stdout); /* the next check may take its time */
 }
 
-/* ---- the log stream ---- */
-
-/* nats://HOST:PORT or nats://[ADDRESS]:PORT, as the configuration lets through. */
-static void split_url(const char *url, char host[HOST_BYTES], const char **ret_port)
-{
-	const char *start = url + strlen("nats://");
-	const char *end;
-
-	if (*start == '[') {
-		start++;
-		end = start + strcspn(start, "]");
-		*ret_port = end[0] == ']' && end[1] == ':' ? end + 2 : "4222";
-	} else {
-		end = start + strcspn(start, ":");
-		*ret_port = *end == ':' ? end + 1 : "4222";
-	}
-	(void)snprintf(host, HOST_BYTES, "%.*s", (int)(end - start), start);
-}
-
-static bool can_connect(const struct addrinfo *a, const char **ret_why)
-{
-	int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	struct pollfd p = {.fd = fd, .events = POLLOUT};
-	int error = 0;
-	socklen_t len = sizeof(error);
-
-	if (fd < 0) {
-		*ret_why = strerror(errno);
-		return false;
-	}
-	if (connect(fd, a->ai_addr, a->ai_addrlen) != 0)
-		error = errno;
-	if (error == EINPROGRESS) {
-		error = poll(&p, 1, CONNECT_SECONDS * 1000) == 1 ? 0 : ETIMEDOUT;
-		if (error == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
-			error = errno;
-	}
-	(void)close(fd);
-	if (error != 0)
-		*ret_why = strerror(error);
-	return error == 0;
-}
-
-/* The way to the server alone, because the NATS library does not tell its obstacles apart. */
-static bool check_route(struct doctor *d)
-{
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-	const char *url = d->config.nats_url;
-	struct addrinfo *found = NULL;
-	char host[HOST_BYTES];
-	const char *port;
-	const char *why = "no address";
-	bool good = false;
-	int rc;
-
-	split_url(url, host, &port);
-	rc = getaddrinfo(host, port, &hints, &found);
-	if (rc != 0) {
-		tell(d, FAIL,
-		     "nats: DNS: %s: %s; check NATS_URL, and that this machine uses the private "
-		     "network's resolver",
-		     url, gai_strerror(rc));
-		return false;
-	}
-	for (struct addrinfo *a = found; a != NULL && !good; a = a->ai_next)
-		good = can_connect(a, &why);
-	freeaddrinfo(found);
-	if (!good)
-		tell(d, FAIL,
-		     "nats: %s: %s; check NATS_URL or NETWORK, and that this machine is in the "
-		     "organisation's private network (6PN or WireGuard)",
-		     url, why);
-	return good;
-}
-
-/* Reads, and throws away, until the server has the subscription or says why not. */
-static bool await_connection(struct source *source, struct batch *batch, const char **ret_why,
-			     struct err *err)
-{
-	int64_t deadline_ns = time_monotonic_ns() + CONNECT_SECONDS * NS_PER_S;
-
-	do {
-		batch_reset(batch);
-		if (source->ops->read(source->ctx, batch, err)) {
-			*ret_why = err->text;
-			return false;
-		}
-		if (source->ops->connected(source->ctx, ret_why))
-			return true;
-	} while (time_monotonic_ns() < deadline_ns);
-	return false;
-}
-
-static void check_nats(struct doctor *d)
-{
-	const struct config *c = &d->config;
-	/* Never in the queue group: it would take lines from the replicas that run. */
-	const struct nats_options options = {.url = c->nats_url,
-					     .user = c->org,
-					     .password = c->access_token,
-					     .subject = c->subject};
-	int64_t start_ns = time_monotonic_ns();
-	struct source source = {0};
-	struct batch *batch = NULL;
-	const char *why = NULL;
-	struct err err = {0};
-
-	if (!check_route(d))
-		return;
-	if (batch_new(&batch, &err) || nats_open(&source, &options, &err)) {
-		tell(d, FAIL, "nats: %s", err.text);
-		goto out;
-	}
-	if (await_connection(&source, batch, &why, &err))
-		tell(d, OK, "nats: subscribed to %s at %s as %s in %" PRId64 " ms", c->subject,
-		     c->nats_url, c->org, (time_monotonic_ns() - start_ns) / NS_PER_MS);
-	else
-		tell(d, FAIL, "nats: %s: %s", c->nats_url, why);
-	source.ops->close(source.ctx);
-out:
-	batch_free(batch);
-}
-
 /* ---- Postgres ---- */
 
 static const char WRITERS_ADVICE[] = "let FLYTRAIL_DATABASE_URL name the writer's role";
@@ -184,22 +41,23 @@ static void check_schema(struct doctor *d, const struct inspection *in)
 	struct err err = {0};
 
 	if (in->is_hidden) {
-		tell(d, FAIL, "rights: %s may not read the trail's tables; %s", in->role,
-		     WRITERS_ADVICE);
+		doctor_tell(d, FAIL, "rights: %s may not read the trail's tables; %s", in->role,
+			    WRITERS_ADVICE);
 		return;
 	}
 	if (in->schema_version == 0)
-		tell(d, FAIL,
-		     "schema: there is none that %s may see; run `flytrail migrate` with "
-		     "FLYTRAIL_ADMIN_DATABASE_URL",
-		     in->role);
+		doctor_tell(d, FAIL,
+			    "schema: there is none that %s may see; run `flytrail migrate` with "
+			    "FLYTRAIL_ADMIN_DATABASE_URL",
+			    in->role);
 	else if (migrate_check(in->schema_version, in->oldest_binary, &err))
-		tell(d, FAIL, "schema: %s", err.text);
+		doctor_tell(d, FAIL, "schema: %s", err.text);
 	else
-		tell(d, OK, "schema: %d, this binary's is %d", in->schema_version,
-		     migrate_newest());
+		doctor_tell(d, OK, "schema: %d, this binary's is %d", in->schema_version,
+			    migrate_newest());
 	if (in->schema_version > 0 && !in->can_add)
-		tell(d, FAIL, "rights: %s may not add to the trail; %s", in->role, WRITERS_ADVICE);
+		doctor_tell(d, FAIL, "rights: %s may not add to the trail; %s", in->role,
+			    WRITERS_ADVICE);
 }
 
 /* What a thief of the writer's URL could do to the trail. */
@@ -210,24 +68,25 @@ static void check_excess(struct doctor *d, const struct inspection *in)
 		      in->create_db || in->owns_tables || in->tables_changeable > 0;
 
 	if (in->superuser) {
-		tell(d, WARN, "rights: %s is a superuser and can change the trail; %s", in->role,
-		     advice);
+		doctor_tell(d, WARN, "rights: %s is a superuser and can change the trail; %s",
+			    in->role, advice);
 		return;
 	}
 	if (in->create_role || in->create_db || in->bypass_rls || in->replication)
-		tell(d, WARN, "rights: %s has%s%s%s%s, which it does not need; %s", in->role,
-		     in->create_role ? " CREATEROLE" : "", in->create_db ? " CREATEDB" : "",
-		     in->bypass_rls ? " BYPASSRLS" : "", in->replication ? " REPLICATION" : "",
-		     advice);
+		doctor_tell(d, WARN, "rights: %s has%s%s%s%s, which it does not need; %s", in->role,
+			    in->create_role ? " CREATEROLE" : "", in->create_db ? " CREATEDB" : "",
+			    in->bypass_rls ? " BYPASSRLS" : "",
+			    in->replication ? " REPLICATION" : "", advice);
 	if (in->owns_tables)
-		tell(d, WARN, "rights: %s owns the trail's tables, or is a member of who does; %s",
-		     in->role, advice);
+		doctor_tell(d, WARN,
+			    "rights: %s owns the trail's tables, or is a member of who does; %s",
+			    in->role, advice);
 	else if (in->tables_changeable > 0)
-		tell(d, WARN,
-		     "rights: %s may UPDATE, DELETE or TRUNCATE %d tables of the trail; %s",
-		     in->role, in->tables_changeable, advice);
+		doctor_tell(d, WARN,
+			    "rights: %s may UPDATE, DELETE or TRUNCATE %d tables of the trail; %s",
+			    in->role, in->tables_changeable, advice);
 	if (!excess && in->schema_version > 0 && in->can_add)
-		tell(d, OK, "rights: %s can add to the trail, not change it", in->role);
+		doctor_tell(d, OK, "rights: %s can add to the trail, not change it", in->role);
 }
 
 static void check_clock(struct doctor *d, const struct inspection *in)
@@ -237,13 +96,14 @@ static void check_clock(struct doctor *d, const struct inspection *in)
 	int64_t sure_ms = llabs(skew_ms) - in->round_trip_ns / NS_PER_MS;
 
 	if (sure_ms > SKEW_MS_MAX)
-		tell(d, WARN,
-		     "clock: Postgres is %" PRId64 " ms %s of this machine; set both by NTP, or "
-		     "lines of one moment will seem apart",
-		     (int64_t)llabs(skew_ms), skew_ms > 0 ? "ahead" : "behind");
+		doctor_tell(d, WARN,
+			    "clock: Postgres is %" PRId64
+			    " ms %s of this machine; set both by NTP, or "
+			    "lines of one moment will seem apart",
+			    (int64_t)llabs(skew_ms), skew_ms > 0 ? "ahead" : "behind");
 	else
-		tell(d, OK, "clock: within %" PRId64 " ms of Postgres's",
-		     (int64_t)(llabs(skew_ms) + in->round_trip_ns / NS_PER_MS + 1));
+		doctor_tell(d, OK, "clock: within %" PRId64 " ms of Postgres's",
+			    (int64_t)(llabs(skew_ms) + in->round_trip_ns / NS_PER_MS + 1));
 }
 
 /* Its name, for Postgres to be asked about; what is wrong with it is told later. */
@@ -264,15 +124,15 @@ static void check_postgres(struct doctor *d)
 	look_at_spool(d);
 	if (store_inspect(in, d->config.database_url, d->spool.found ? &d->spool.stream : NULL,
 			  &err)) {
-		tell(d, FAIL, "postgres: %s%s", err.text,
-		     strstr(err.text, "read-only") != NULL
-			     ? "; a standby, or a server whose disk is full, takes no writes"
-			     : "");
+		doctor_tell(d, FAIL, "postgres: %s%s", err.text,
+			    strstr(err.text, "read-only") != NULL
+				    ? "; a standby, or a server whose disk is full, takes no writes"
+				    : "");
 		return;
 	}
 	d->store_inspected = true;
-	tell(d, OK, "postgres: %d.%d, as %s, in %" PRId64 " ms", in->server_version / 10000,
-	     in->server_version % 10000, in->role, in->round_trip_ns / NS_PER_MS);
+	doctor_tell(d, OK, "postgres: %d.%d, as %s, in %" PRId64 " ms", in->server_version / 10000,
+		    in->server_version % 10000, in->role, in->round_trip_ns / NS_PER_MS);
 	check_schema(d, in);
 	check_excess(d, in);
 	check_clock(d, in);
@@ -287,15 +147,16 @@ static void check_listen(struct doctor *d)
 	bool taken;
 
 	if (!http_try(address, &taken, &err))
-		tell(d, OK, "listen: %s is free for /ready and /health", address);
+		doctor_tell(d, OK, "listen: %s is free for /ready and /health", address);
 	else if (taken)
-		tell(d, WARN,
-		     "listen: %s is taken; that is as it should be if flytrail runs already, else "
-		     "choose another FLYTRAIL_LISTEN",
-		     address);
+		doctor_tell(d, WARN,
+			    "listen: %s is taken; that is as it should be if flytrail runs "
+			    "already, else "
+			    "choose another FLYTRAIL_LISTEN",
+			    address);
 	else
-		tell(d, FAIL, "listen: %s; name an address of this machine, or [::] for all",
-		     err.text);
+		doctor_tell(d, FAIL, "listen: %s; name an address of this machine, or [::] for all",
+			    err.text);
 }
 
 /* ---- the spool ---- */
@@ -332,7 +193,8 @@ static bool check_writable(struct doctor *d, const char *folder)
 		(void)unlink(path);
 	}
 	if (rc)
-		tell(d, FAIL, "spool: cannot write: %s; let this user write there", err.text);
+		doctor_tell(d, FAIL, "spool: cannot write: %s; let this user write there",
+			    err.text);
 	return rc == ERR_NONE;
 }
 
@@ -342,11 +204,12 @@ static void check_quarantine(struct doctor *d, const char *folder)
 	size_t count = segment_quarantine_count(folder);
 
 	if (count > 0)
-		tell(d, WARN,
-		     "spool: %zu damaged segments are in %s/quarantine: what cannot be read of "
-		     "them "
-		     "is a gap on record; look at the disk, then remove them",
-		     count, folder);
+		doctor_tell(
+			d, WARN,
+			"spool: %zu damaged segments are in %s/quarantine: what cannot be read of "
+			"them "
+			"is a gap on record; look at the disk, then remove them",
+			count, folder);
 }
 
 static bool is_marked_foreign(const char *folder)
@@ -373,30 +236,34 @@ static void check_stream(struct doctor *d)
 	struct err err = {0};
 
 	if (spool_look(folder, &now, &err)) {
-		tell(d, FAIL, "spool: %s", err.text);
+		doctor_tell(d, FAIL, "spool: %s", err.text);
 		return;
 	}
 	if (!now.found)
 		return;
 	(void)id_format(&now.stream.uuid, uuid);
 	if (is_marked_foreign(folder))
-		tell(d, FAIL,
-		     "spool: the file " CONSUMER_FOREIGN_NAME " in it says that Postgres had "
-		     "records of stream %s that are not of this spool: %s",
-		     uuid, advice);
+		doctor_tell(d, FAIL,
+			    "spool: the file " CONSUMER_FOREIGN_NAME
+			    " in it says that Postgres had "
+			    "records of stream %s that are not of this spool: %s",
+			    uuid, advice);
 	else if (in->has_stream && in->stream_epoch > now.stream.epoch)
-		tell(d, FAIL,
-		     "spool: stream %s has epoch %" PRIu64 " here and %" PRIu64 " in Postgres: %s",
-		     uuid, now.stream.epoch, in->stream_epoch, advice);
+		doctor_tell(d, FAIL,
+			    "spool: stream %s has epoch %" PRIu64 " here and %" PRIu64
+			    " in Postgres: %s",
+			    uuid, now.stream.epoch, in->stream_epoch, advice);
 	else if (in->has_stream && now.end_known && in->stream_cursor > now.end_seq)
-		tell(d, FAIL,
-		     "spool: stream %s ends at record %" PRIu64 " here, and Postgres has it up to "
-		     "%" PRIu64 ": %s",
-		     uuid, now.end_seq, in->stream_cursor, advice);
+		doctor_tell(d, FAIL,
+			    "spool: stream %s ends at record %" PRIu64
+			    " here, and Postgres has it up to "
+			    "%" PRIu64 ": %s",
+			    uuid, now.end_seq, in->stream_cursor, advice);
 	else if (d->store_inspected && in->can_add && now.end_known)
-		tell(d, OK,
-		     "spool: stream %s, of which Postgres has %" PRIu64 " of %" PRIu64 " records",
-		     uuid, in->stream_cursor, now.end_seq);
+		doctor_tell(d, OK,
+			    "spool: stream %s, of which Postgres has %" PRIu64 " of %" PRIu64
+			    " records",
+			    uuid, in->stream_cursor, now.end_seq);
 }
 
 static void check_spool(struct doctor *d)
@@ -409,33 +276,35 @@ static void check_spool(struct doctor *d)
 	struct err err;
 
 	if (!nearest_folder(folder, found, &st)) {
-		tell(d, FAIL, "spool: %s is no folder; correct FLYTRAIL_SPOOL_DIR", folder);
+		doctor_tell(d, FAIL, "spool: %s is no folder; correct FLYTRAIL_SPOOL_DIR", folder);
 		return;
 	}
 	if (!check_writable(d, found))
 		return;
 	check_quarantine(d, found);
 	if (file_volume(found, &total, &available, &err)) {
-		tell(d, FAIL, "spool: %s", err.text);
+		doctor_tell(d, FAIL, "spool: %s", err.text);
 		return;
 	}
 	if (available < SPOOL_FREE_BYTES_MIN)
-		tell(d, FAIL,
-		     "spool: %s has %" PRIu64 " MiB free; it needs at least %" PRIu64 " MiB", found,
-		     available >> 20, SPOOL_FREE_BYTES_MIN >> 20);
+		doctor_tell(d, FAIL,
+			    "spool: %s has %" PRIu64 " MiB free; it needs at least %" PRIu64 " MiB",
+			    found, available >> 20, SPOOL_FREE_BYTES_MIN >> 20);
 	else if (max_bytes > available)
-		tell(d, WARN,
-		     "spool: %s has %" PRIu64 " MiB free, less than FLYTRAIL_SPOOL_MAX_BYTES; "
-		     "extend the volume or lower it",
-		     found, available >> 20);
+		doctor_tell(d, WARN,
+			    "spool: %s has %" PRIu64
+			    " MiB free, less than FLYTRAIL_SPOOL_MAX_BYTES; "
+			    "extend the volume or lower it",
+			    found, available >> 20);
 	else if (stat("/", &root) == 0 && root.st_dev == st.st_dev)
-		tell(d, WARN,
-		     "spool: %s is writable but on the same disk as /, which Fly throws away with "
-		     "the machine; mount a volume",
-		     folder);
+		doctor_tell(d, WARN,
+			    "spool: %s is writable but on the same disk as /, which Fly throws "
+			    "away with "
+			    "the machine; mount a volume",
+			    folder);
 	else
-		tell(d, OK, "spool: %s is writable, %" PRIu64 " of %" PRIu64 " MiB free", folder,
-		     available >> 20, total >> 20);
+		doctor_tell(d, OK, "spool: %s is writable, %" PRIu64 " of %" PRIu64 " MiB free",
+			    folder, available >> 20, total >> 20);
 	check_stream(d);
 }
 
@@ -447,10 +316,10 @@ static void check_config(struct doctor *d)
 
 	cmd_read_config(&d->config, CONFIG_FOR_NATS | CONFIG_FOR_STORE, &d->report);
 	for (size_t i = 0; i < r->count; i++)
-		tell(d, r->findings[i].kind == CONFIG_WARNING ? WARN : FAIL, "configuration: %s",
-		     r->findings[i].text);
+		doctor_tell(d, r->findings[i].kind == CONFIG_WARNING ? WARN : FAIL,
+			    "configuration: %s", r->findings[i].text);
 	if (r->count == 0)
-		tell(d, OK, "configuration: `flytrail config` shows it");
+		doctor_tell(d, OK, "configuration: `flytrail config` shows it");
 }
 
 /* Every check for which all that it needs is configured. */
@@ -461,7 +330,12 @@ static void check_what_can_be(struct doctor *d)
 		void (*check)(struct doctor *);
 		const char *needs[6]; /* ended by NULL */
 	} checks[] = {
-		{"nats", check_nats, {"ORG", "ACCESS_TOKEN", "NATS_URL", "NETWORK", "SUBJECT"}},
+		{"nats",
+		 doctor_check_nats,
+		 {"ORG", "ACCESS_TOKEN", "NATS_URL", "NETWORK", "SUBJECT"}},
+		{"api",
+		 doctor_check_api,
+		 {"ORG", "ACCESS_TOKEN", "FLYTRAIL_API_URL", "FLYTRAIL_MACHINES_URL"}},
 		{"postgres", check_postgres, {"FLYTRAIL_DATABASE_URL"}},
 		{"listen", check_listen, {"FLYTRAIL_LISTEN"}},
 		{"spool", check_spool, {"FLYTRAIL_SPOOL_DIR"}},
@@ -473,8 +347,9 @@ static void check_what_can_be(struct doctor *d)
 		while (*name && !config_is_bad(&d->report, *name))
 			name++;
 		if (*name)
-			tell(d, WARN, "%s: not checked, because %s has to be set right first",
-			     checks[i].what, *name);
+			doctor_tell(d, WARN,
+				    "%s: not checked, because %s has to be set right first",
+				    checks[i].what, *name);
 		else
 			checks[i].check(d);
 	}

@@ -3,11 +3,13 @@
 #include "base/log.h"
 #include "run/lifecycle.h"
 #include "serve/http.h"
+#include "source/http_logs.h"
 #include "source/lines.h"
 #include "source/nats.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -35,6 +37,36 @@ static enum err_kind open_nats(void *arg, int64_t last_live_ns, struct source *r
 	};
 
 	return nats_open(ret, &options, err);
+}
+
+static bool spool_seqs(void *ctx, uint64_t *ret_appended, uint64_t *ret_accepted)
+{
+	struct status *status = ctx;
+	struct spool_stats stats;
+
+	if (!status_spool(status, &stats))
+		return false;
+	*ret_appended = stats.appended_seq;
+	*ret_accepted = stats.accepted_seq;
+	return true;
+}
+
+static enum err_kind open_http(void *arg, int64_t last_live_ns, struct source *ret, struct err *err)
+{
+	struct run_command *command = arg;
+	const struct config *c = &command->config;
+	const struct http_logs_options options = {
+		.url = c->api_url,
+		.machines_url = c->machines_url,
+		.token = c->access_token,
+		.org = c->org,
+		.folder = c->spool_dir,
+		.last_live_ns = last_live_ns,
+		.spool_seqs = spool_seqs,
+		.ctx = &command->status,
+	};
+
+	return http_logs_open(ret, &options, err);
 }
 
 static enum err_kind open_lines(void *arg, int64_t last_live_ns, struct source *ret,
@@ -83,11 +115,14 @@ static bool read_config(struct config *c, unsigned for_flags)
 static int run(struct run_command *command)
 {
 	bool from_files = command->input.path_count > 0;
+	bool by_http = strcmp(command->config.source, "http") == 0;
 	struct run_options options = {
 		.config = &command->config,
 		.status = &command->status,
 		.live = !from_files,
-		.open_source = from_files ? open_lines : open_nats,
+		.open_source = from_files ? open_lines
+			       : by_http  ? open_http
+					  : open_nats,
 		.arg = command,
 		.app = span_text(command->input.app),
 	};

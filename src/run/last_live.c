@@ -60,6 +60,7 @@ static void look_at(struct search *s, struct span payload, int64_t *newest_fact_
 		if (event_decode(payload, &event, &ignored) == ERR_NONE && is_live_fact(&event))
 			*newest_fact_ns = event.observed_ns;
 	} else if (record_decode(payload, r, &ignored) == ERR_NONE && r->source == SOURCE_NATS) {
+		/* One by HTTP may have filled a gap; that source keeps positions of its own. */
 		s->line_ns = line_time(r);
 	}
 }

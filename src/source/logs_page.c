@@ -3,6 +3,7 @@
 #include "base/json_scan.h"
 #include "base/time.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -200,15 +201,14 @@ static enum err_kind add_entries(const struct page *p, const struct logs_page_qu
 				 struct batch *batch, struct err *err)
 {
 	char subject[SUBJECT_BYTES];
-	size_t len = strlen(q->app);
+	int len = snprintf(subject, sizeof(subject), "logs.%s", q->app);
 	enum err_kind rc = ERR_NONE;
 	bool added = true;
 
-	REQUIRE(len < LOGS_API_APP_BYTES);
-	memcpy(subject, "logs.", 5);
-	memcpy(subject + 5, q->app, len);
+	REQUIRE(len > 0 && (size_t)len < sizeof(subject));
 	for (size_t i = 0; i < p->count && added && !rc; i++)
-		rc = add_entry(q, span_of(subject, 5 + len), &p->entries[i], batch, &added, err);
+		rc = add_entry(q, span_of(subject, (size_t)len), &p->entries[i], batch, &added,
+			       err);
 	return rc;
 }
 

@@ -133,10 +133,12 @@ enum err_kind store_find_newest_live(struct store *s, int64_t *ret_observed_ns, 
 
 	if (!s->session)
 		return err_set(err, ERR_RETRY, "not connected to Postgres");
-	/* Newest by its own time, for which there is an index. */
+	/* Newest by its own time, for which there is an index. Lines by HTTP are read in the order
+	 * of their times, and perhaps long afterwards. */
 	rc = session_ask(s->session,
-			 "SELECT floor(extract(epoch FROM observed_at) * 1e6)::bigint "
-			 "FROM flytrail.log_lines WHERE source = 'nats' "
+			 "SELECT floor(extract(epoch FROM CASE source WHEN 'nats' THEN observed_at "
+			 "ELSE least(occurred_at, observed_at) END) * 1e6)::bigint "
+			 "FROM flytrail.log_lines WHERE source IN ('nats', 'http') "
 			 "ORDER BY occurred_at DESC LIMIT 1",
 			 NULL, 0, &row, err);
 	if (rc) {

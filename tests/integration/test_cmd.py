@@ -11,6 +11,7 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import fly_api  # noqa: E402
 import lab  # noqa: E402
 
 FLYTRAIL = os.path.join(ROOT, "build", "flytrail")
@@ -58,7 +59,8 @@ class Usage(unittest.TestCase):
         status, out, _ = flytrail("version")
         self.assertEqual(status, 0)
         for line in (r"flytrail \d+\.\d+\.\d+", r"schema \d+", r"nats\.c \d", r"libpq \d",
-                     r"libcrypto 3", r"libcurl \d", r"cJSON \d", r"PCRE2 \d", r"zlib \d", r"libmicrohttpd \d"):
+                     r"libcurl \d", r"libcrypto 3", r"cJSON \d", r"PCRE2 \d", r"zlib \d",
+                     r"libmicrohttpd \d"):
             self.assertRegex(out, rf"(?m)^{line}")
 
 
@@ -128,6 +130,9 @@ class Doctor(unittest.TestCase):
         cls.addClassCleanup(cls.pg.close)
         cls.nats = lab.Nats().start()
         cls.addClassCleanup(cls.nats.close)
+        cls.api = fly_api.FlyApi(token=cls.nats.ORG[1], org=cls.nats.ORG[0]).start()
+        cls.addClassCleanup(cls.api.close)
+        cls.api.add_app("web-1")
         cls.folder = tempfile.mkdtemp(prefix="flytrail-doctor-")
         cls.addClassCleanup(shutil.rmtree, cls.folder)
         status, out, err = flytrail("migrate", FLYTRAIL_ADMIN_DATABASE_URL=cls.pg.url())
@@ -135,7 +140,8 @@ class Doctor(unittest.TestCase):
 
     def doctor(self, **changes):
         env = {"ORG": self.nats.ORG[0], "ACCESS_TOKEN": f"FlyV1 {self.nats.ORG[1]}",
-               "NATS_URL": self.nats.url, "FLYTRAIL_SPOOL_DIR": f"{self.folder}/spool",
+               "NATS_URL": self.nats.url, "FLYTRAIL_API_URL": self.api.url,
+               "FLYTRAIL_MACHINES_URL": self.api.url, "FLYTRAIL_SPOOL_DIR": f"{self.folder}/spool",
                "FLYTRAIL_DATABASE_URL": self.pg.url("flytrail_writer"), **changes}
         status, out, err = flytrail("doctor", **env)
         self.assertEqual(err, "")
@@ -152,7 +158,7 @@ class Doctor(unittest.TestCase):
     def test_all_is_well(self):
         status, out = self.doctor()
         self.assertEqual(status, 0, out)
-        for part in ("configuration", "nats", "postgres", "schema", "rights", "clock"):
+        for part in ("configuration", "nats", "api", "postgres", "schema", "rights", "clock"):
             self.assertRegex(out, rf"(?m)^ok   {part}: ", out)
         self.assertRegex(out, r"(?m)^(ok  |warn) spool: ")
         self.assertNotIn("FAIL", out)
@@ -180,6 +186,40 @@ class Doctor(unittest.TestCase):
             silent.bind(("127.0.0.1", 0))
             silent.listen()
             self.assert_fails("nats: ", NATS_URL=f"nats://127.0.0.1:{silent.getsockname()[1]}")
+
+    # The HTTP logs API
+
+    def test_an_api_that_is_away_costs_the_stream_only_its_gaps(self):
+        status, out = self.doctor(FLYTRAIL_API_URL=f"http://127.0.0.1:{lab.free_port()}")
+        self.assertEqual(status, 0, out)
+        self.assertRegex(out, "(?m)^warn api: logs of web-1: GET /api/v1/apps/web-1/logs: .*gaps")
+
+    def test_an_api_that_is_away_is_all_that_there_is_without_the_stream(self):
+        out = self.assert_fails("api: list of applications: .*FLYTRAIL_MACHINES_URL",
+                                FLYTRAIL_SOURCE="http",
+                                FLYTRAIL_MACHINES_URL=f"http://127.0.0.1:{lab.free_port()}")
+        self.assertNotIn(" nats: ", out)
+
+    def test_without_the_stream_the_api_is_enough(self):
+        status, out = self.doctor(FLYTRAIL_SOURCE="http",
+                                  NATS_URL=f"nats://127.0.0.1:{lab.free_port()}")
+        self.assertEqual(status, 0, out)
+        self.assertRegex(out, f"(?m)^ok   api: 1 applications of {self.nats.ORG[0]}, ")
+        self.assertNotIn(" nats: ", out)
+
+    def test_a_token_that_the_api_refuses(self):
+        out = self.assert_fails("api: .*status 401.*ACCESS_TOKEN", FLYTRAIL_SOURCE="http",
+                                ACCESS_TOKEN=MARK)
+        self.assertNotIn(MARK, out)
+
+    def test_an_organisation_that_the_api_does_not_know(self):
+        self.assert_fails("api: .*check ORG", FLYTRAIL_SOURCE="http", ORG="nobodys")
+
+    def test_a_certificate_that_nobody_signed(self):
+        with fly_api.FlyApi(token=self.nats.ORG[1], org=self.nats.ORG[0], tls=True) as api:
+            self.assert_fails("api: .*the certificate does not verify", FLYTRAIL_SOURCE="http",
+                              FLYTRAIL_API_URL=api.url, FLYTRAIL_MACHINES_URL=api.url)
+            self.assertEqual(list(api.requests), [])
 
     # Postgres
 

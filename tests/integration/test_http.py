@@ -41,7 +41,8 @@ class Http(unittest.TestCase):
         cls.port = lab.free_port()
         url = cls.pg.url("flytrail_writer").replace("@", f":{SECRETS[1]}@")
         cls.env = env = {"ORG": cls.nats.ORG[0], "ACCESS_TOKEN": cls.nats.ORG[1],
-               "NATS_URL": cls.nats.url, "FLYTRAIL_SPOOL_DIR": f"{cls.folder}/spool",
+               "NATS_URL": cls.nats.url, "FLYTRAIL_API_URL": "http://127.0.0.1:1",
+               "FLYTRAIL_MACHINES_URL": "http://127.0.0.1:1", "FLYTRAIL_SPOOL_DIR": f"{cls.folder}/spool",
                "FLYTRAIL_SPOOL_MAX_BYTES": "64MiB", "FLYTRAIL_DRAIN_SECONDS": "2",
                "FLYTRAIL_DATABASE_URL": url,
                "FLYTRAIL_LISTEN": f"{'[::]' if has_ipv6() else '0.0.0.0'}:{cls.port}"}

@@ -148,6 +148,9 @@ class World:
             "ORG": self.nats.ORG[0],
             "ACCESS_TOKEN": f"FlyV1 {self.nats.ORG[1]}",
             "NATS_URL": self.nats.url,
+            # No test asks Fly's own.
+            "FLYTRAIL_API_URL": "http://127.0.0.1:1",
+            "FLYTRAIL_MACHINES_URL": "http://127.0.0.1:1",
             "FLYTRAIL_DATABASE_URL": self.pg.url("flytrail_writer"),
             "FLY_APP_NAME": "flytrail",
         }

@@ -79,6 +79,8 @@ static void the_scheme_is_that_of_the_tokens_form(void **state)
 	} cases[] = {
 		{"fm2_example0", "Authorization: FlyV1 fm2_example0\r\n"},
 		{"fm1r_example0,fm1a_x", "Authorization: FlyV1 fm1r_example0,fm1a_x\r\n"},
+		{"fm1r_example0", "Authorization: FlyV1 fm1r_example0\r\n"},
+		{"fm1a_example0", "Authorization: FlyV1 fm1a_example0\r\n"},
 		{"fo1_example0,fm2_x", "Authorization: FlyV1 fo1_example0,fm2_x\r\n"},
 		{"fo1_example0", "Authorization: Bearer fo1_example0\r\n"},
 		{"xfm2_example0", "Authorization: Bearer xfm2_example0\r\n"},

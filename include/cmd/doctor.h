@@ -1,0 +1,37 @@
+#ifndef CMD_DOCTOR_H
+#define CMD_DOCTOR_H
+
+/*
+ * doctor: what the files of `flytrail doctor` share: what it has found out so
+ * far, and how it tells.
+ *
+ *	src/cmd/doctor.c          configuration, Postgres, port, spool
+ *	src/cmd/doctor_source.c   where lines come from: NATS, and Fly's HTTP logs API
+ *
+ * Threads: one.
+ */
+
+#include "cmd/cmd.h"
+#include "store/inspect.h"
+
+enum verdict { OK, WARN, FAIL };
+
+struct doctor {
+	struct config config;
+	struct config_report report;
+	struct spool_look spool; /* before Postgres was asked about it */
+	struct inspection store;
+	bool store_inspected;
+	bool failed;
+};
+
+/* Prints a line; FAIL is the command's exit status. */
+void doctor_tell(struct doctor *d, enum verdict verdict, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* Nothing where lines come by HTTP. */
+void doctor_check_nats(struct doctor *d);
+
+/* A failure where lines come by HTTP; else what it is needed for is filling gaps. */
+void doctor_check_api(struct doctor *d);
+
+#endif

@@ -1,0 +1,320 @@
+"""Fly's HTTP logs API as the live source: each line once, whatever the API does."""
+
+import os
+import signal
+import sys
+import threading
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import fly_api  # noqa: E402
+import flytrail  # noqa: E402
+import lab  # noqa: E402
+
+MACHINE = "0e286551c30586"
+SECOND = 10**9
+DAY = 86400 * SECOND
+# A full page, the one after it, and what a batch has no room for is not far.
+BURST = 250
+
+
+def payload(app, message, ns):
+    return (f'{{"event":{{"provider":"app"}},"fly":{{"app":{{"instance":"{MACHINE}","name":"{app}"}},'
+            f'"region":"ams"}},"host":"0ad1","log":{{"level":"info"}},"message":"{message}",'
+            f'"timestamp":"{fly_api.time_text(ns)}"}}').encode()
+
+
+class HttpCase(unittest.TestCase):
+    def setUp(self):
+        self.world = self.enterContext(flytrail.World())
+        self.api = self.enterContext(fly_api.FlyApi())
+
+    def flytrail(self, api=None, **env):
+        api = api or self.api
+        return self.world.flytrail(FLYTRAIL_SOURCE="http", FLYTRAIL_API_URL=api.url,
+                                   FLYTRAIL_MACHINES_URL=api.url, ACCESS_TOKEN=api.token,
+                                   ORG=api.org, **env)
+
+    def add(self, app, count, tag="numbered", first=0):
+        for n in range(first, first + count):
+            self.api.add_line(app, "ams", MACHINE, "app", "info", f"{tag} line {n} of {app}",
+                              time.time_ns())
+
+    def await_lines(self, app, tag, count, timeout=60):
+        where = f"app = '{app}' AND message LIKE '{tag} line %'"
+        self.world.await_rows(count, where, timeout)
+        self.assertEqual(self.world.count(where), count, f"{tag} of {app}")
+
+    @staticmethod
+    def positions(ft):
+        path = os.path.join(ft.folder, "spool", "http-positions")
+        if not os.path.exists(path):
+            return {}
+        with open(path, encoding="ascii") as lines:
+            words = [line.split() for line in lines.read().splitlines()[1:]]
+        return {word[1] if word[0] == "app" else word[0]: int(word[-2 if word[0] == "app" else -1])
+                for word in words}
+
+
+class Live(HttpCase):
+    def test_lines_of_every_application_come_each_once(self):
+        self.api.add_line("web-1", "ams", MACHINE, "app", "info", "before the first start",
+                          time.time_ns() - 60 * SECOND)
+        self.api.add_app("db")
+        ft = self.flytrail().start()
+        for app in ("web-1", "db"):
+            self.add(app, BURST)
+        for app in ("web-1", "db"):
+            self.await_lines(app, "numbered", BURST)
+        self.assertEqual(self.world.count("source <> 'http'"), 0)
+        self.assertEqual(self.world.count("message = 'before the first start'"), 0)
+        self.assertEqual(self.world.count("attributes IS NOT NULL"), 0)
+        self.assertEqual(self.world.gaps(), [])
+        self.assertEqual(ft.health()[1]["source"]["ok"], True)
+        self.assertEqual(ft.stop(), 0)
+
+    def test_a_line_by_nats_and_by_http_is_one_row(self):
+        self.api.add_app("web-1")
+        by_nats = self.world.flytrail().start()
+        by_http = self.flytrail().start()
+        lines = [payload("web-1", message, time.time_ns() + n) for n, message in enumerate(
+            ["plain", "\\u001b[32m INFO\\u001b[0m up", "a\\u003cb\\u0026", "nul \\u0000",
+             "half \\ud800", "caf\u00e9", "quote \\\" and \\\\"])]
+        for line in lines:
+            self.api.add_payload(line)
+        self.world.await_rows(len(lines), "source = 'http'")
+        lines.append(payload("web-1", "only by NATS", time.time_ns()))
+        self.world.nats.publish([(f"logs.web-1.ams.{MACHINE}", line) for line in lines])
+        self.world.await_rows(len(lines))
+        self.assertEqual(by_http.stop(), 0)
+        self.assertEqual(by_nats.stop(), 0)
+        self.assertEqual(by_nats.events("stopped")[0]["duplicates"], len(lines) - 1)
+        self.assertEqual(self.world.count(), len(lines))
+
+    def test_killed_at_any_moment_it_loses_and_doubles_nothing(self):
+        apps = ("web-1", "web-2", "db")
+        for app in apps:
+            self.api.add_app(app)
+        ft = self.flytrail().start()
+        done = threading.Event()
+        counts = dict.fromkeys(apps, 0)
+
+        def publish():
+            while not done.is_set():
+                for app in apps:
+                    self.add(app, 20, first=counts[app])
+                    counts[app] += 20
+                time.sleep(0.01)
+
+        publisher = threading.Thread(target=publish)
+        publisher.start()
+        try:
+            lab.wait_for(lambda: "web-1" in self.positions(ft), what="positions")
+            for pause in (0.3, 1.0, 3.0):
+                ft.signal(signal.SIGKILL)
+                ft.process.wait()
+                time.sleep(0.5)
+                ft.start()
+                time.sleep(pause)
+        finally:
+            done.set()
+            publisher.join()
+        for app in apps:
+            self.await_lines(app, "numbered", counts[app])
+            numbers = self.world.pg.psql(
+                "SELECT count(DISTINCT message) FROM flytrail.log_lines "
+                f"WHERE app = '{app}'")
+            self.assertEqual(int(numbers[0][0]), counts[app])
+        self.assertEqual(self.world.gaps(), [])
+        self.assertEqual(ft.stop(), 0)
+
+    def test_positions_do_not_run_ahead_of_what_is_stored_on_disk(self):
+        ft = self.flytrail()
+        self.api.add_app("web-1")
+        ft.start()
+        self.add("web-1", 10)
+        self.await_lines("web-1", "numbered", 10)
+        last_ns = self.api.keys["web-1"][-1]
+        lab.wait_for(lambda: self.positions(ft).get("web-1"), what="positions")
+        self.assertLess(self.positions(ft)["web-1"], last_ns)
+        self.assertGreater(self.positions(ft)["began"], last_ns - 60 * SECOND)
+        self.assertEqual(ft.stop(), 0)
+
+    def test_what_lies_further_back_than_fly_keeps_is_a_gap(self):
+        ft = self.flytrail()
+        now = time.time_ns()
+        for days in (9, 8, 6, 5):
+            self.api.add_line("web-1", "ams", MACHINE, "app", "info", f"{days} days",
+                              now - days * DAY)
+        os.makedirs(ft.env["FLYTRAIL_SPOOL_DIR"])
+        with open(os.path.join(ft.folder, "spool", "http-positions"), "w", encoding="ascii") as out:
+            out.write(f"flytrail http positions 1\nbegan {now - 20 * DAY}\n"
+                      f"written {now - 10 * DAY}\napp web-1 {now - 10 * DAY} {now - 10 * DAY}\n")
+        ft.start()
+        self.world.await_rows(2)
+        gap, = lab.wait_for(self.world.gaps, what="the gap")
+        self.assertEqual(gap["reason"], "start")
+        self.assertAlmostEqual(gap["start"], (now - 10 * DAY) / SECOND, delta=1)
+        self.assertAlmostEqual(gap["end"], (now - 7 * DAY) / SECOND, delta=60)
+        self.assertEqual({row[0] for row in self.world.pg.psql(
+            "SELECT message FROM flytrail.log_lines")}, {"6 days", "5 days"})
+        self.assertEqual(ft.stop(), 0)
+
+    def test_after_nats_it_goes_on_where_the_spool_ends(self):
+        ft = self.world.flytrail()
+        ft.start()
+        lines = [payload("web-1", f"numbered line {n} of web-1", time.time_ns() + n)
+                 for n in range(5)]
+        self.world.nats.publish([(f"logs.web-1.ams.{MACHINE}", line) for line in lines])
+        for line in lines:
+            self.api.add_payload(line)
+        self.world.await_rows(5)
+        self.assertEqual(ft.stop(), 0)
+        self.add("web-1", 5, first=5)  # while it is down
+        ft.env |= self.flytrail().env | {"FLYTRAIL_SPOOL_DIR": ft.env["FLYTRAIL_SPOOL_DIR"]}
+        ft.start()
+        self.await_lines("web-1", "numbered", 10)
+        self.assertEqual(self.world.gaps(), [])
+        self.assertEqual(ft.stop(), 0)
+
+    def test_an_application_that_is_gone_does_not_hold_up_the_others(self):
+        for app in ("web-1", "gone"):
+            self.api.add_app(app)
+        ft = self.flytrail().start()
+        self.add("gone", 1)
+        self.await_lines("gone", "numbered", 1)
+        self.api.remove_app("gone")
+        self.add("web-1", 10)
+        self.await_lines("web-1", "numbered", 10)
+        asked = lab.wait_for(lambda: self.api.pages_asked("gone"), what="a page of it")
+        self.add("web-1", 10, first=10)
+        self.await_lines("web-1", "numbered", 20)
+        time.sleep(1)  # twice as long as it took to ask before
+        self.assertLessEqual(self.api.pages_asked("gone"), asked + 1)
+        self.assertTrue(ft.health()[1]["source"]["ok"])
+        self.assertEqual(ft.stop(), 0)
+
+
+class BadInput(HttpCase):
+    # What is put right by asking again.
+    PASSING = (("html", {}), ("empty", {}), ("half", {}), ("truncated", {}), ("close", {}),
+               ("big", {}), ("status", {"code": 500}), ("status", {"code": 503}),
+               ("status", {"code": 401}), ("status", {"code": 403}), ("status", {"code": 429}),
+               ("status", {"code": 429, "headers": ["Retry-After: 1"]}),
+               ("same_page", {}), ("unsorted", {}), ("no_ids", {}), ("no_token", {}))
+
+    def setUp(self):
+        super().setUp()
+        self.api.add_app("web-1")
+
+    def test_every_passing_fault_is_waited_out(self):
+        ft = self.flytrail().start()
+        self.add("web-1", 5, "before")
+        self.await_lines("web-1", "before", 5)
+        for n, (kind, options) in enumerate(self.PASSING):
+            with self.subTest(kind=kind, **options):
+                self.api.misbehave(kind, 1, app="web-1", **options)
+                self.add("web-1", BURST if kind == "unsorted" else 7, f"fault{n}")
+                self.await_lines("web-1", f"fault{n}", BURST if kind == "unsorted" else 7)
+        self.assertEqual(self.world.count("NOT message LIKE '%line%'"), 0)
+        self.assertEqual(self.world.gaps(), [])
+        self.assertEqual(ft.stop(), 0)
+
+    def test_an_answer_that_hangs_or_drips_is_given_up(self):
+        ft = self.flytrail().start()
+        for kind in ("hang", "drip"):
+            with self.subTest(kind=kind):
+                self.api.misbehave(kind, 1, app="web-1")
+                self.add("web-1", 3, kind)
+                self.await_lines("web-1", kind, 3)
+        self.assertEqual(ft.stop(), 0)
+
+    def test_times_in_the_future_do_not_hide_what_follows(self):
+        ft = self.flytrail().start()
+        self.api.misbehave("future", 1, app="web-1")
+        self.add("web-1", 3, "shown as of next month")
+        self.world.await_rows(1, "message LIKE 'shown as%'")
+        self.add("web-1", 3, "later")
+        self.await_lines("web-1", "later", 3)
+        self.assertEqual(ft.stop(), 0)
+
+    def test_a_page_without_end_holds_up_no_other_application(self):
+        ft = self.flytrail().start()
+        self.api.add_app("db")
+        self.add("web-1", 1)
+        self.await_lines("web-1", "numbered", 1)
+        self.api.misbehave("endless", None, app="web-1")
+        lab.wait_for(lambda: self.api.pages_asked("web-1") > 20, what="twenty pages")
+        # It is not on the list that was read; a restart reads that again.
+        self.assertEqual(ft.stop(), 0)
+        ft.start()
+        self.add("db", 5)
+        self.await_lines("db", "numbered", 5)
+        self.api.behave()
+        self.add("web-1", 5, "after")
+        self.await_lines("web-1", "after", 5)
+        self.assertEqual(ft.stop(), 0)
+
+    def test_more_lines_of_a_nanosecond_than_a_page_holds_are_on_record(self):
+        ft = self.flytrail().start()
+        ns = time.time_ns()
+        for n in range(150):
+            self.api.add_line("web-1", "ams", MACHINE, "app", "info", f"tie line {n}", ns)
+        self.add("web-1", 3, "after")
+        self.await_lines("web-1", "after", 3)
+        gap, = lab.wait_for(self.world.gaps, what="the gap")
+        self.assertEqual(gap["reason"], "tie_cut")
+        self.assertEqual(self.world.count("message LIKE 'tie%'"), 100)
+        self.assertEqual(ft.stop(), 0)
+
+    def test_a_redirect_takes_the_token_to_no_other_host(self):
+        with fly_api.FlyApi(token=self.api.token) as other:
+            other.add_app("web-1")
+            ft = self.flytrail().start()
+            for code in (301, 302, 307, 308):
+                self.api.misbehave("redirect", 1, code=code,
+                                   location=f"{other.url}/api/v1/apps/web-1/logs")
+            self.add("web-1", 3)
+            self.await_lines("web-1", "numbered", 3)
+            self.assertEqual(list(other.requests), [])
+            self.assertEqual(ft.stop(), 0)
+
+    def test_a_token_that_is_refused_is_told_and_tried_again(self):
+        ft = self.flytrail().start()
+        self.api.misbehave("status", None, code=401)
+        why = lab.wait_for(lambda: [line["error"] for line in ft.events("source_disconnected")
+                                    if "ACCESS_TOKEN" in line["error"]], 60, "the reason")
+        self.assertNotIn(self.api.token, why[0])
+        self.assertFalse(ft.health()[1]["source"]["ok"])
+        self.api.behave()
+        self.add("web-1", 3)
+        self.await_lines("web-1", "numbered", 3, 90)
+        lab.wait_for(lambda: ft.health()[1]["source"]["ok"], what="a source that is well")
+        self.assertEqual(ft.stop(), 0)
+        with open(ft.log_path, encoding="utf-8") as log:
+            self.assertNotIn(self.api.token, log.read())
+
+    def test_an_api_that_is_away_is_told_and_nothing_of_it_is_lost(self):
+        ft = self.flytrail().start()
+        self.api.stop()
+        self.add("web-1", 5)
+        why = lab.wait_for(lambda: ft.events("source_disconnected"), what="the reason")
+        self.assertIn("FLYTRAIL_API_URL", why[-1]["error"])
+        self.api.start()
+        self.await_lines("web-1", "numbered", 5, 90)
+        self.assertEqual(self.world.gaps(), [])
+        self.assertEqual(ft.stop(), 0)
+
+    def test_a_certificate_that_nobody_signed_gets_no_token(self):
+        with fly_api.FlyApi(tls=True) as api:
+            api.add_app("web-1")
+            ft = self.flytrail(api).start(wait=False)
+            ft.await_event("source_disconnected")
+            self.assertEqual(list(api.requests), [])
+            self.assertEqual(ft.stop(), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
