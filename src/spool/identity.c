@@ -163,8 +163,7 @@ enum err_kind identity_adopt(struct spool *s, struct err *err)
 	if (rc)
 		return rc;
 	s->stream.epoch++;
-	s->stream.start_seq =
-		s->segment_count > 0 ? s->segments[0].first_seq - 1 : s->accepted_seq;
+	s->stream.start_seq = s->segment_count > 0 ? s->segments[0].first_seq - 1 : s->accepted_seq;
 	s->adopted_seq = s->accepted_seq > 0 ? s->accepted_seq : 1;
 	return identity_write(s, err);
 }

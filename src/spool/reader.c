@@ -79,8 +79,8 @@ static enum err_kind check_position(struct spool *s, const char *name, uint64_t 
 		return ERR_NONE;
 	return err_set(err, ERR_CONFIG,
 		       "%s has had records up to %" PRIu64 ", the spool ends at %" PRIu64
-		       ": its volume is an older copy, or lost its end; move the spool's folder "
-		       "away to begin a stream of its own",
+		       ": its volume is an older copy, or lost its end; run `flytrail spool adopt` "
+		       "to make it a stream of its own",
 		       name, after_seq, s->accepted_seq);
 }
 

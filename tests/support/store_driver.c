@@ -5,6 +5,7 @@
  *	store_driver URL STREAM EPOCH
  *
  *	connect                              -> ok CURSOR
+ *	mark                                 -> ok MARK, of the cursor that the last connect found
  *	clear SEQ                            empties the batch; the next frame is SEQ
  *	line NS CLASS ACTION MESSAGE         adds a line; equal ones have equal ids
  *	lines COUNT NS STEP_NS               adds application lines, every hundredth an exit
@@ -27,6 +28,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+
+/* Of the frame with this number. */
+#define MARK(seq) ((uint64_t)(seq) << 32 | 7)
 
 enum { COMMAND_BYTES = 4096, NUMBERS_MAX = 3, EXIT_EVERY = 100 };
 
@@ -54,8 +58,11 @@ static void add_frame(struct driver *d, struct span payload)
 	struct spool_frame *f = &d->batch.frames[d->batch.count];
 
 	REQUIRE(d->batch.count < d->batch.frames_max);
-	*f = (struct spool_frame){
-		.seq = d->next_seq++, .offset = d->batch.bytes.len, .len = payload.len};
+	*f = (struct spool_frame){.seq = d->next_seq,
+				  .offset = d->batch.bytes.len,
+				  .len = payload.len,
+				  .mark = MARK(d->next_seq)};
+	d->next_seq++;
 	buf_span(&d->batch.bytes, payload);
 	d->batch.count++;
 	must(buf_check(&d->batch.bytes, &d->err), &d->err);
@@ -237,6 +244,9 @@ static void obey(struct driver *d, char *line)
 	}
 	if (strcmp(line, "connect") == 0) {
 		connect_store(d);
+	} else if (strcmp(line, "mark") == 0) {
+		(void)printf("ok %" PRIx64 "\n", store_cursor_mark(d->store));
+		(void)fflush(stdout);
 	} else if (strcmp(line, "clear") == 0) {
 		spool_batch_reset(&d->batch);
 		d->next_seq = (uint64_t)numbers[0];

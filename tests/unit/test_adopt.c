@@ -145,7 +145,8 @@ static void what_comes_after_an_adoption_lies_in_segments_of_the_new_name(void *
 
 	(void)state;
 	before = make_spool(&dir, 3, 10);
-	for (uint64_t turn = 1; turn <= 2; turn++) { /* each on top of all that was adopted before */
+	for (uint64_t turn = 1; turn <= 2;
+	     turn++) { /* each on top of all that was adopted before */
 		done = adopt(&dir);
 		append(&dir, 3);
 		append(&dir, 3); /* in the segment that the first three began */
@@ -224,8 +225,8 @@ static void a_copy_with_a_torn_end_is_adopted_up_to_its_last_commit(void **state
 	assert_int_equal(fstat(fd, &st), 0);
 	/* Half a frame stands where the eighth would. */
 	assert_int_equal(pwrite(fd, half, sizeof(half),
-				SEGMENT_HEADER_BYTES + 7 * (100 + FRAME_OVERHEAD_BYTES +
-							    COMMIT_FRAME_BYTES)),
+				SEGMENT_HEADER_BYTES +
+					7 * (100 + FRAME_OVERHEAD_BYTES + COMMIT_FRAME_BYTES)),
 			 sizeof(half));
 	(void)close(fd);
 	done = adopt(&dir);
@@ -414,8 +415,8 @@ static void what_cannot_be_read_has_no_mark(void **state)
 	(void)state;
 	(void)make_spool(&dir, 5, 100);
 	fd = open(segment_path(dir.path, 1).text, O_RDWR);
-	assert_int_equal(
-		pwrite(fd, "rot", 3, (off_t)(SEGMENT_HEADER_BYTES + 2 * frame_bytes + 50)), 3);
+	assert_int_equal(pwrite(fd, "rot", 3, (off_t)(SEGMENT_HEADER_BYTES + 2 * frame_bytes + 50)),
+			 3);
 	(void)close(fd);
 	assert_int_equal(mark_of(&dir, 3), 0);
 	assert_true(mark_of(&dir, 2) != 0 && mark_of(&dir, 4) != 0);
