@@ -15,12 +15,15 @@
  *	cut NS                               adds a line's payload without its last byte
  *	write AFTER_SEQ [FIRST COUNT]        -> ok LINES EVENTS DUPLICATES MEANWHILE WALL_US CPU_US
  *	partitions                           -> ok
+ *	lease NAME HOLDER SECONDS            -> ok yes|no HOLDER; on a connection of its own
+ *	give NAME HOLDER                     -> ok
  *
  * What fails answers its kind and text: "retry Postgres says ...".
  */
 
 #include "base/time.h"
 #include "model/event.h"
+#include "store/lease.h"
 #include "store/postgres.h"
 #include "names.h"
 
@@ -35,7 +38,9 @@
 enum { COMMAND_BYTES = 4096, NUMBERS_MAX = 3, EXIT_EVERY = 100 };
 
 struct driver {
+	const char *url;
 	struct store *store;
+	struct session *session; /* of the leases; NULL: to be opened */
 	struct spool_batch batch;
 	struct hasher *hasher;
 	struct buf payload;
@@ -229,8 +234,33 @@ static void connect_store(struct driver *d)
 	answer(d, rc, text);
 }
 
+static enum err_kind ask_lease(struct driver *d, char *words, bool take, char text[COMMAND_BYTES])
+{
+	const struct session_options options = {
+		.url = d->url, .url_name = "URL", .connect_seconds = 5, .answer_seconds = 5};
+	const char *name = strtok(words, " "), *holder = strtok(NULL, " ");
+	const char *seconds = strtok(NULL, " ");
+	struct lease lease = {.mine = false};
+	enum err_kind rc = ERR_NONE;
+
+	REQUIRE(name && holder && (seconds || !take));
+	if (!d->session)
+		rc = session_open(&d->session, &options, &d->err);
+	if (!rc && take)
+		rc = lease_take(d->session, name, holder, atoi(seconds), &lease, &d->err);
+	else if (!rc)
+		rc = lease_give_back(d->session, name, holder, &d->err);
+	if (rc) {
+		session_close(d->session);
+		d->session = NULL;
+	}
+	(void)snprintf(text, COMMAND_BYTES, " %s %s", lease.mine ? "yes" : "no", lease.holder);
+	return rc;
+}
+
 static void obey(struct driver *d, char *line)
 {
+	char text[COMMAND_BYTES];
 	char *words = line + strcspn(line, " ");
 	int64_t numbers[NUMBERS_MAX] = {0};
 	int given = 0;
@@ -265,6 +295,12 @@ static void obey(struct driver *d, char *line)
 		d->batch.frames[d->batch.count - 1].len--;
 	} else if (strcmp(line, "write") == 0) {
 		write_batch(d, numbers, given);
+	} else if (strcmp(line, "lease") == 0) {
+		enum err_kind rc = ask_lease(d, words, true, text);
+
+		answer(d, rc, text);
+	} else if (strcmp(line, "give") == 0) {
+		answer(d, ask_lease(d, words, false, text), "");
 	} else if (strcmp(line, "partitions") == 0) {
 		answer(d, store_make_partitions(d->store, &d->err), "");
 	} else {
@@ -283,7 +319,7 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "store_driver URL STREAM EPOCH\n");
 		return 2;
 	}
-	options.url = argv[1];
+	options.url = d.url = argv[1];
 	options.stream.epoch = strtoull(argv[3], NULL, 10);
 	d.next_seq = 1;
 	buf_init(&d.payload, RECORD_PAYLOAD_BYTES_MAX);
@@ -295,6 +331,7 @@ int main(int argc, char **argv)
 		obey(&d, line);
 	}
 	store_free(d.store);
+	session_close(d.session);
 	spool_batch_release(&d.batch);
 	hasher_free(d.hasher);
 	buf_release(&d.payload);
