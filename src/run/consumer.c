@@ -175,8 +175,8 @@ static enum err_kind put_damage(struct consumer *c, size_t idx, enum gap_reason 
  * A trail that has lines, and a spool that nothing is stored of yet: its volume takes another's
  * place, or a replica was added. What was published since the newest line that came live may have
  * been taken by nobody. Worked out once, so that it is one gap, and put again at each connection
- * until something of this spool is stored. One that was adopted has its beginning behind it, and
- * since when it took nothing, its source tells at the start.
+ * until something of this spool is stored. One that was adopted and has older records has its
+ * beginning behind it; since when it took nothing, its source tells at the start.
  */
 static enum err_kind put_beginning(struct consumer *c, struct err *err)
 {
@@ -237,14 +237,12 @@ static void note_cursor(struct consumer *c, uint64_t cursor)
 /* To where Postgres says it is: what was written after that, it has forgotten. */
 static enum err_kind go_to_cursor(struct consumer *c, struct err *err)
 {
-	uint64_t start_seq = spool_stream(c->o.spool).start_seq;
 	struct spool_damage lost = {.first_seq = 0};
 	enum err_kind rc = spool_reader_seek(c->reader, c->cursor, &lost, err);
 
 	if (rc == ERR_NONE && lost.first_seq > 0)
 		rc = put_damage(c, c->now, GAP_store_rewound, &lost, err);
-	if (rc == ERR_NONE && c->cursor == start_seq &&
-	    !c->o.finite) /* files have no history to miss */
+	if (rc == ERR_NONE && c->cursor == 0 && !c->o.finite) /* files have no history to miss */
 		rc = put_beginning(c, err);
 	return rc;
 }
