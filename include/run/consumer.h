@@ -23,9 +23,12 @@
  * the transaction that moves the cursor past them, at the end of the program as
  * at any time. After a crash before that, they are met again, and told then.
  *
- * A cursor beyond what this spool ever was is ERR_CONFIG for good, also after a
- * restart (the file store-foreign in the spool's folder remembers it): the volume
- * is a copy, and its numbers are no longer the ones that Postgres means.
+ * A cursor beyond what this spool ever was, or behind a record that it has not,
+ * is ERR_CONFIG for good, also after a restart (run/foreign.h): the volume is a
+ * copy, and its numbers are no longer the ones that Postgres means. Of two
+ * machines that go on from one state, one wins the first move of the cursor; the
+ * other one connects again and finds the winner's record there. Nothing is passed
+ * by its number alone. `flytrail spool adopt` makes a copy a stream of its own.
  *
  * Ownership: the caller owns the handle and what the options name.
  * Threads:   consumer_run() is one thread's; consumer_free() when it has ended.
@@ -36,9 +39,6 @@
 #include "run/status.h"
 #include "run/trail.h"
 #include "spool/spool.h"
-
-/* Lies in the spool's folder when Postgres was seen to have records that are not of it. */
-#define CONSUMER_FOREIGN_NAME "store-foreign"
 
 enum {
 	CONSUMER_PARKED_MS = 60 * 1000,

@@ -85,6 +85,7 @@ struct frame {
 	uint64_t seq;
 	int64_t observed_ns;
 	struct span payload;
+	uint64_t mark; /* set by decode: both CRCs, header's first; another frame has another */
 };
 
 struct commit {

@@ -9,6 +9,7 @@
  *	commit.c   the committer: writes blocks, drops segments, prepares the next
  *	reader.c   consumers
  *	recover.c  what a crash left
+ *	identity.c which stream it is
  *
  * A block is one group of frames of one segment, as it will lie on disk. There
  * are two: one is filled while the other is written.
@@ -78,6 +79,7 @@ struct spool {
 	uint64_t max_bytes;
 	int64_t keep_ns;
 	struct spool_stream stream;
+	uint64_t adopted_seq; /* the newest that was there when it was adopted; 0: it never was */
 	int lock_fd;
 	uint64_t torn_bytes;
 	size_t segments_max;
@@ -124,6 +126,28 @@ NODISCARD enum err_kind recover_spool(struct spool *s, struct err *err);
 
 /* recover.c: the same for a folder that is only looked at; s is one that nobody opened. */
 NODISCARD enum err_kind recover_look(struct spool *s, struct spool_look *ret, struct err *err);
+
+/* recover.c: *ret: the folder holds what recover_spool() can make a spool of. Changes nothing. */
+NODISCARD enum err_kind recover_find(struct spool *s, bool *ret, struct err *err);
+
+/* identity.c: reads the file `stream`. ERR_CORRUPT: there is one, and it fails its check. */
+NODISCARD enum err_kind identity_read(struct spool *s, bool *ret_found, struct err *err);
+
+/* identity.c: writes it, with the numbers that are used up to appended_seq. */
+NODISCARD enum err_kind identity_write(const struct spool *s, struct err *err);
+
+/* identity.c: reads it, finds it again in the segments, which are listed, or makes it. */
+NODISCARD enum err_kind identity_find(struct spool *s, struct err *err);
+
+/* identity.c: makes a recovered spool, all that is in it, another stream. */
+NODISCARD enum err_kind identity_adopt(struct spool *s, struct err *err);
+
+/* Where this spool's segments lie, and whose they have to be. */
+static inline struct segment_home spool_home(const struct spool *s)
+{
+	return (struct segment_home){
+		.folder = s->folder, .stream = &s->stream, .adopted_seq = s->adopted_seq};
+}
 
 /* commit.c: drops what is in the way and prepares `next`; a full disk is not an error. */
 NODISCARD enum err_kind commit_upkeep(struct spool *s, struct err *err);

@@ -5,7 +5,7 @@
  * segment: the files of a spool's folder.
  *
  *	lock                          held by the process that has the spool open
- *	stream                        uuid and epoch
+ *	stream                        whose the records are: uuid and epoch (spool/identity.c)
  *	00000000000000000001.seg      a segment, named by its first sequence number
  *	next                          the segment to come: room on disk, and nothing in it
  *	quarantine/                   segments whose bytes failed their check
@@ -44,6 +44,7 @@ NODISCARD enum err_kind segment_publish(const char *folder, uint64_t first_seq, 
 struct segment_home {
 	const char *folder;
 	const struct spool_stream *stream;
+	uint64_t adopted_seq; /* a segment that begins up to here was adopted, whose ever it was */
 };
 
 /*

@@ -12,7 +12,11 @@
  *
  * Sequence numbers count frames from 1 and never repeat within a stream; a
  * stream is (uuid, epoch). A reader's position is the last sequence it has
- * delivered: 0 is before the first.
+ * delivered: start_seq, usually 0, is before the first.
+ *
+ * A folder that was copied, or put back from an older copy, is another stream
+ * than the one that it names: its numbers do not stand for the same records any
+ * more. spool_adopt() makes it one of its own.
  *
  * On disk (spool/frame.h draws the bytes, spool/segment.h names the files):
  * segments of SPOOL_SEGMENT_BYTES. One that all consumers have passed stays for
@@ -56,7 +60,8 @@ struct spool_options {
 
 struct spool_stream {
 	struct id uuid;
-	uint64_t epoch;
+	uint64_t epoch;     /* 1, and one more each time that it was adopted */
+	uint64_t start_seq; /* numbers up to this one are another stream's */
 };
 
 /* Frames that were accepted and cannot be read any more. */
@@ -94,6 +99,19 @@ struct spool_look {
 /* Changes nothing. ERR_CORRUPT: there is something, and it is no spool's. */
 NODISCARD enum err_kind spool_look(const char *folder, struct spool_look *ret, struct err *err);
 
+struct spool_adopted {
+	struct spool_stream before, now;
+	uint64_t end_seq; /* of its records; the oldest is after now.start_seq */
+};
+
+/*
+ * Makes what a folder holds, which nobody has open, a stream with a name that no
+ * other copy has, none of whose records was ever delivered. It is done at once
+ * or not at all, and every record stays as it is. ERR_CONFIG: there is no spool,
+ * or another process has it open.
+ */
+NODISCARD enum err_kind spool_adopt(const char *folder, struct spool_adopted *ret, struct err *err);
+
 /* A fact about flytrail itself may use the reserve. */
 enum spool_use { SPOOL_ORDINARY, SPOOL_TRAIL };
 
@@ -127,6 +145,7 @@ struct spool_frame {
 	uint64_t seq;
 	size_t offset; /* of the payload in bytes */
 	size_t len;
+	uint64_t mark; /* tells it from another copy's frame of this number; 0: it is none */
 };
 
 struct spool_batch {
@@ -172,6 +191,13 @@ NODISCARD enum err_kind spool_reader_seek(struct spool_reader *r, uint64_t after
  */
 NODISCARD enum err_kind spool_reader_read(struct spool_reader *r, struct spool_batch *b,
 					  int64_t timeout_ns, int64_t gather_ns, struct err *err);
+
+/*
+ * The mark of the frame with this number, 0 where it cannot be read or is not there. b, empty, is
+ * used for that and left empty; then, or before, comes a seek.
+ */
+NODISCARD enum err_kind spool_reader_find_mark(struct spool_reader *r, struct spool_batch *b,
+					       uint64_t seq, uint64_t *ret_mark, struct err *err);
 
 /* All up to seq is delivered, for good as far as this consumer knows. */
 void spool_reader_pass(struct spool_reader *r, uint64_t seq);

@@ -8,7 +8,8 @@
  *	store_write()     -> lines, events and the new cursor, committed
  *
  * The cursor moves by comparing stream, epoch and the old position, so two
- * writers of one stream cannot both win. A batch is sorted by primary key and
+ * writers of one stream cannot both win, and the loser sees by the cursor's mark
+ * that it was not itself (include/run/consumer.h). A batch is sorted by primary key and
  * goes by binary COPY; after a duplicate key (23505) it goes through a staging
  * table with ON CONFLICT DO NOTHING, and so do the next STORE_STAGED_BATCHES.
  *
@@ -49,6 +50,9 @@ void store_free(struct store *s); /* NULL is fine */
 
 /* Connects, checks the schema's version, finds or makes this stream's row. */
 NODISCARD enum err_kind store_connect(struct store *s, uint64_t *ret_cursor_seq, struct err *err);
+
+/* Of the record at the cursor that store_connect() gave, as Postgres knows it; 0: not known. */
+uint64_t store_cursor_mark(const struct store *s);
 
 /* Up to when there is what came live, of what is stored: when its newest line was taken, or, of
  * one that came by HTTP, printed. 0: there is none. */

@@ -2,7 +2,7 @@
 
 #include "cmd/doctor.h"
 
-#include "run/consumer.h"
+#include "run/foreign.h"
 #include "serve/http.h"
 #include "spool/segment.h"
 #include "store/migrate.h"
@@ -212,14 +212,6 @@ static void check_quarantine(struct doctor *d, const char *folder)
 			count, folder);
 }
 
-static bool is_marked_foreign(const char *folder)
-{
-	char path[PATH_BYTES + sizeof(CONSUMER_FOREIGN_NAME)];
-
-	(void)snprintf(path, sizeof(path), "%s/" CONSUMER_FOREIGN_NAME, folder);
-	return access(path, F_OK) == 0;
-}
-
 /*
  * What makes `run` park: the volume is a copy, or an older state, of what Postgres was fed from.
  * The spool is read again, because it may have grown since Postgres was asked.
@@ -227,8 +219,9 @@ static bool is_marked_foreign(const char *folder)
 static void check_stream(struct doctor *d)
 {
 	static const char advice[] = "this volume was copied or restored, and nothing is stored "
-				     "from it; stop the other machine that has it, or give this "
-				     "one an empty FLYTRAIL_SPOOL_DIR";
+				     "from it; stop the flytrail that runs on it and run "
+				     "`flytrail spool adopt`, or give it an empty "
+				     "FLYTRAIL_SPOOL_DIR";
 	const char *folder = d->config.spool_dir;
 	const struct inspection *in = &d->store;
 	struct spool_look now = {.found = false};
@@ -242,10 +235,9 @@ static void check_stream(struct doctor *d)
 	if (!now.found)
 		return;
 	(void)id_format(&now.stream.uuid, uuid);
-	if (is_marked_foreign(folder))
+	if (foreign_is_marked(folder, &now.stream))
 		doctor_tell(d, FAIL,
-			    "spool: the file " CONSUMER_FOREIGN_NAME
-			    " in it says that Postgres had "
+			    "spool: the file " FOREIGN_NAME " in it says that Postgres had "
 			    "records of stream %s that are not of this spool: %s",
 			    uuid, advice);
 	else if (in->has_stream && in->stream_epoch > now.stream.epoch)

@@ -1,9 +1,9 @@
 #include "run/consumer.h"
 
 #include "base/backoff.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "run/foreign.h"
 #include "run/refusal.h"
 #include "sink/dead_letter.h"
 #include "source/gap_track.h"
@@ -39,25 +39,21 @@ struct consumer {
 	uint64_t cursor;
 	uint64_t sure_seq; /* up to here Postgres may have it of us: it was here at the start, or
 			      was sent since, whatever came of that */
-	bool foreign;      /* Postgres has been further: see check_cursor() */
+	bool foreign;      /* Postgres has had another spool's records: see check_cursor() */
 	unsigned failures; /* in a row */
 	struct refusal refusal;
 	struct err read_err; /* of the read that went on while Postgres worked */
 };
 
 /* What is accepted before the consumer is there may have been stored by a process before. */
-static enum err_kind find_sure(struct consumer *c, struct err *err)
+static void find_sure(struct consumer *c)
 {
+	struct spool_stream stream = spool_stream(c->o.spool);
 	struct spool_stats stats;
-	char path[PATH_MAX];
-	int len = snprintf(path, sizeof(path), "%s/" CONSUMER_FOREIGN_NAME, c->o.folder);
 
-	if (len < 0 || (size_t)len >= sizeof(path))
-		return err_set(err, ERR_CONFIG, "the path of the spool's folder is too long");
 	spool_stats(c->o.spool, &stats);
 	c->sure_seq = stats.accepted_seq;
-	c->foreign = access(path, F_OK) == 0;
-	return ERR_NONE;
+	c->foreign = foreign_is_marked(c->o.folder, &stream);
 }
 
 enum err_kind consumer_new(struct consumer **ret, const struct consumer_options *options,
@@ -73,9 +69,8 @@ enum err_kind consumer_new(struct consumer **ret, const struct consumer_options 
 		return err_set(err, ERR_FATAL, "out of memory for the store's consumer");
 	c->o = *options;
 	c->buried_seq = UINT64_MAX; /* 0 is a fact of ours */
-	rc = find_sure(c, err);
-	if (rc == ERR_NONE)
-		rc = hasher_new(&c->hasher, err);
+	find_sure(c);
+	rc = hasher_new(&c->hasher, err);
 	for (size_t i = 0; i < ARRAY_LEN(c->batches) && rc == ERR_NONE; i++)
 		rc = spool_batch_init(&c->batches[i], STORE_BATCH_ROWS, STORE_BATCH_BYTES_MAX, err);
 	if (rc == ERR_NONE)
@@ -147,7 +142,10 @@ static enum err_kind put_fact(struct consumer *c, size_t idx, const struct fact 
 
 	if (rc)
 		return rc;
-	while (at > 0 && b->frames[at - 1].seq > fact->last_seq)
+	if (frame.seq <
+	    c->cursor) /* it is about no record, and the cursor does not go back for it */
+		frame.seq = c->cursor;
+	while (at > 0 && b->frames[at - 1].seq > frame.seq)
 		at--;
 	memmove(&b->frames[at + 1], &b->frames[at], (b->count - at) * sizeof(frame));
 	b->frames[at] = frame;
@@ -177,7 +175,8 @@ static enum err_kind put_damage(struct consumer *c, size_t idx, enum gap_reason 
  * A trail that has lines, and a spool that nothing is stored of yet: its volume takes another's
  * place, or a replica was added. What was published since the newest line that came live may have
  * been taken by nobody. Worked out once, so that it is one gap, and put again at each connection
- * until something of this spool is stored.
+ * until something of this spool is stored. One that was adopted and has older records has its
+ * beginning behind it; since when it took nothing, its source tells at the start.
  */
 static enum err_kind put_beginning(struct consumer *c, struct err *err)
 {
@@ -192,6 +191,9 @@ static enum err_kind put_beginning(struct consumer *c, struct err *err)
 	if (rc || newest_ns == 0)
 		return rc;
 	spool_stats(c->o.spool, &stats);
+	if (spool_stream(c->o.spool).epoch > 1 && stats.oldest_ns != 0 &&
+	    stats.oldest_ns < newest_ns)
+		return ERR_NONE;
 	*fact = (struct fact){
 		.action = ACTION_trail_gap_opened,
 		.noticed_ns = time_now_ns(),
@@ -236,12 +238,8 @@ static void note_cursor(struct consumer *c, uint64_t cursor)
 static enum err_kind go_to_cursor(struct consumer *c, struct err *err)
 {
 	struct spool_damage lost = {.first_seq = 0};
-	enum err_kind rc = ERR_NONE;
+	enum err_kind rc = spool_reader_seek(c->reader, c->cursor, &lost, err);
 
-	if (!c->reader)
-		rc = spool_reader_new(&c->reader, c->o.spool, "store", c->cursor, err);
-	if (rc == ERR_NONE)
-		rc = spool_reader_seek(c->reader, c->cursor, &lost, err);
 	if (rc == ERR_NONE && lost.first_seq > 0)
 		rc = put_damage(c, c->now, GAP_store_rewound, &lost, err);
 	if (rc == ERR_NONE && c->cursor == 0 && !c->o.finite) /* files have no history to miss */
@@ -250,29 +248,57 @@ static enum err_kind go_to_cursor(struct consumer *c, struct err *err)
 }
 
 /*
- * Postgres cannot be further than this spool ever was, unless the volume is an older copy or
- * another machine writes one. Then what is accepted here gets numbers that Postgres takes for
- * stored ones, so nothing is stored by them: not when they have come past Postgres's, and not
- * after a restart, for which a file remembers it.
+ * Whether the record that Postgres's cursor stands behind is another one than that of this number
+ * here. Where Postgres does not know it, or it cannot be read here, it is taken for the same.
  */
-static enum err_kind check_cursor(struct consumer *c, struct err *err)
+static enum err_kind compare_marks(struct consumer *c, bool *ret_other, struct err *err)
 {
-	static const char text[] =
-		"Postgres had records of this stream that are not of this spool\n";
+	uint64_t theirs = store_cursor_mark(c->store), ours = 0;
+	enum err_kind rc = ERR_NONE;
+
+	*ret_other = false;
+	if (c->cursor == 0 || theirs == 0)
+		return ERR_NONE;
+	rc = spool_reader_find_mark(c->reader, &c->batches[c->now], c->cursor, &ours, err);
+	*ret_other = rc == ERR_NONE && ours != 0 && ours != theirs;
+	return rc;
+}
+
+static enum err_kind refuse_copy(struct consumer *c, struct err *err)
+{
+	struct spool_stream stream = spool_stream(c->o.spool);
+	char uuid[ID_TEXT_BYTES];
 	struct err aside;
 
-	if (!c->foreign && c->cursor <= c->sure_seq)
-		return ERR_NONE;
-	(void)err_set(err, ERR_CONFIG,
-		      "Postgres is at record %" PRIu64 " of a spool that this one is a copy of: "
-		      "this volume was copied or restored; stop the other machine that has it, or "
-		      "give this one an empty FLYTRAIL_SPOOL_DIR",
-		      c->cursor);
-	if (!c->foreign &&
-	    file_replace(c->o.folder, CONSUMER_FOREIGN_NAME, text, sizeof(text) - 1, &aside))
+	(void)err_set(
+		err, ERR_CONFIG,
+		"Postgres is at record %" PRIu64 " of stream %s, and it is not this spool's: "
+		"this volume was copied or restored, and nothing is stored from it; stop this "
+		"flytrail and run `flytrail spool adopt` on it, or give it an empty "
+		"FLYTRAIL_SPOOL_DIR",
+		c->cursor, id_format(&stream.uuid, uuid));
+	if (!c->foreign && foreign_mark(c->o.folder, &stream, &aside))
 		(void)err_wrap(err, "%s; and", aside.text);
 	c->foreign = true;
 	return ERR_CONFIG;
+}
+
+/*
+ * Postgres cannot be further than this spool ever was, nor at a record that this spool has not,
+ * unless the volume is an older copy or another machine writes one. Then what is accepted here has
+ * numbers that Postgres takes for stored ones, so nothing is stored by them: not when they have
+ * come past Postgres's, and not after a restart, for which a file remembers it.
+ */
+static enum err_kind check_cursor(struct consumer *c, struct err *err)
+{
+	bool other = c->foreign || c->cursor > c->sure_seq;
+	enum err_kind rc = ERR_NONE;
+
+	if (!other && !c->reader)
+		rc = spool_reader_new(&c->reader, c->o.spool, "store", c->cursor, err);
+	if (!other && rc == ERR_NONE)
+		rc = compare_marks(c, &other, err);
+	return other && rc == ERR_NONE ? refuse_copy(c, err) : rc;
 }
 
 static enum err_kind connect_store(struct consumer *c, struct err *err)
@@ -326,6 +352,7 @@ static enum err_kind bury(struct consumer *c, struct spool_batch *batch, size_t 
 			  const struct err *why, struct err *err)
 {
 	struct spool_frame *frame = &batch->frames[idx];
+	uint64_t mark = frame->mark; /* the record's, which the spool still has there */
 	struct fact fact = {
 		.action = ACTION_trail_dead_lettered,
 		.noticed_ns = time_now_ns(),
@@ -347,6 +374,7 @@ static enum err_kind bury(struct consumer *c, struct spool_batch *batch, size_t 
 		c->buried_seq = frame->seq;
 	}
 	rc = make_frame(c, batch, &fact, frame, err);
+	frame->mark = mark;
 	if (rc != ERR_FULL)
 		return rc;
 	return err_set(

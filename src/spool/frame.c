@@ -12,6 +12,7 @@ enum {
 	HEADER_CRC_AT = SEGMENT_HEADER_BYTES - 4,
 	FRAME_CRC_AT = FRAME_HEADER_BYTES - 4,
 	KIND_SHIFT = 24,
+	CRC_BITS = 32,
 	LENGTH_MASK = (1 << KIND_SHIFT) - 1,
 };
 
@@ -126,6 +127,8 @@ enum frame_state frame_decode(const struct frame_keys *k, const uint8_t *bytes, 
 		.seq = get_u64_le(bytes + 12),
 		.observed_ns = (int64_t)get_u64_le(bytes + 20),
 		.payload = span_of(bytes + FRAME_HEADER_BYTES, payload_len),
+		.mark = (uint64_t)get_u32_le(bytes + FRAME_CRC_AT) << CRC_BITS |
+			get_u32_le(bytes + FRAME_HEADER_BYTES + payload_len),
 	};
 	return FRAME_WHOLE;
 }

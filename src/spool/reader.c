@@ -79,8 +79,8 @@ static enum err_kind check_position(struct spool *s, const char *name, uint64_t 
 		return ERR_NONE;
 	return err_set(err, ERR_CONFIG,
 		       "%s has had records up to %" PRIu64 ", the spool ends at %" PRIu64
-		       ": its volume is an older copy, or lost its end; move the spool's folder "
-		       "away to begin a stream of its own",
+		       ": its volume is an older copy, or lost its end; run `flytrail spool adopt` "
+		       "to make it a stream of its own",
 		       name, after_seq, s->accepted_seq);
 }
 
@@ -253,7 +253,7 @@ static void lose_rest(struct spool_reader *r, const struct place *p)
 static enum err_kind enter(struct spool_reader *r, const struct place *p, struct err *err)
 {
 	struct spool *s = r->spool;
-	const struct segment_home home = {s->folder, &s->stream};
+	const struct segment_home home = spool_home(s);
 	struct segment_header h = {0};
 	enum err_kind rc = ERR_CORRUPT;
 
@@ -307,6 +307,7 @@ static bool deliver(struct spool_reader *r, struct spool_batch *b, const struct 
 		.seq = f->seq,
 		.offset = (size_t)((const uint8_t *)f->payload.data - b->bytes.data),
 		.len = f->payload.len,
+		.mark = f->mark,
 	};
 	r->last_ns = f->observed_ns;
 	return true;
@@ -511,4 +512,25 @@ enum err_kind spool_reader_read(struct spool_reader *r, struct spool_batch *b, i
 			return ERR_NONE;
 		more = b->count == 0 || time_monotonic_ns() < b->first_ns + gather_ns;
 	}
+}
+
+enum err_kind spool_reader_find_mark(struct spool_reader *r, struct spool_batch *b, uint64_t seq,
+				     uint64_t *ret_mark, struct err *err)
+{
+	size_t frames_max = b->frames_max;
+	struct spool_damage lost = {0};
+	enum err_kind rc;
+
+	REQUIRE(seq > 0 && b->count == 0);
+	*ret_mark = 0;
+	rc = spool_reader_seek(r, seq - 1, &lost, err);
+	if (rc || lost.first_seq != 0)
+		return rc;
+	b->frames_max = 1;
+	rc = spool_reader_read(r, b, 0, 0, err);
+	if (!rc && b->count == 1 && b->frames[0].seq == seq)
+		*ret_mark = b->frames[0].mark;
+	spool_batch_reset(b);
+	b->frames_max = frames_max;
+	return rc;
 }

@@ -25,7 +25,6 @@
 #include <unistd.h>
 
 #define LOCK_NAME "lock"
-#define STREAM_NAME "stream"
 
 enum {
 	/*
@@ -34,11 +33,7 @@ enum {
 	 */
 	COMMIT_ROT_BYTES_MAX = 4,
 	SEGMENT_FRAMES_MAX = SPOOL_SEGMENT_BYTES / FRAME_OVERHEAD_BYTES,
-	STREAM_BYTES = 52, /* magic 8, version 4, zero 4, uuid 16, epoch 8, used_seq 8, CRC 4 */
-	STREAM_VERSION = 1,
 };
-
-static const uint8_t stream_magic[8] = {'F', 'L', 'Y', 'S', 'T', 'R', 'M', 'S'};
 
 static void path_in(char path[PATH_MAX], const char *folder, const char *name)
 {
@@ -101,6 +96,8 @@ static enum err_kind list_segments(struct spool *s, struct err *err)
 	uint64_t first_seq;
 	DIR *dir;
 
+	free(s->segments); /* of an earlier look */
+	s->segment_count = 0;
 	s->segments = malloc(cap * sizeof(*s->segments));
 	if (!s->segments)
 		return err_set(err, ERR_FATAL, "no memory for the list of segments");
@@ -114,96 +111,6 @@ static enum err_kind list_segments(struct spool *s, struct err *err)
 	(void)closedir(dir);
 	qsort(s->segments, s->segment_count, sizeof(*s->segments), by_first_seq);
 	return rc;
-}
-
-static enum err_kind write_stream(const struct spool *s, struct err *err)
-{
-	uint8_t bytes[STREAM_BYTES] = {0};
-
-	memcpy(bytes, stream_magic, sizeof(stream_magic));
-	put_u32_le(bytes + 8, STREAM_VERSION);
-	memcpy(bytes + 16, s->stream.uuid.bytes, ID_BYTES);
-	put_u64_le(bytes + 32, s->stream.epoch);
-	put_u64_le(bytes + 40, s->appended_seq);
-	put_u32_le(bytes + STREAM_BYTES - 4, gzip_crc32(0, bytes, STREAM_BYTES - 4));
-	return file_replace(s->folder, STREAM_NAME, bytes, sizeof(bytes), err);
-}
-
-/* ERR_CORRUPT: there is a file, and it is no stream's. */
-static enum err_kind read_stream(struct spool *s, bool *ret_found, struct err *err)
-{
-	uint8_t bytes[STREAM_BYTES];
-	char path[PATH_MAX];
-	size_t got = 0;
-	enum err_kind rc;
-	int fd = -1;
-
-	path_in(path, s->folder, STREAM_NAME);
-	*ret_found = false;
-	if (access(path, F_OK) != 0 && errno == ENOENT)
-		return ERR_NONE;
-	rc = file_open(&fd, path, FILE_READ, err);
-	if (rc)
-		return rc;
-	rc = file_read_at(fd, bytes, sizeof(bytes), 0, &got, err);
-	file_close(&fd);
-	if (rc)
-		return rc;
-	if (got < sizeof(bytes) || memcmp(bytes, stream_magic, sizeof(stream_magic)) != 0 ||
-	    get_u32_le(bytes + STREAM_BYTES - 4) != gzip_crc32(0, bytes, STREAM_BYTES - 4))
-		return err_set(err, ERR_CORRUPT, "%s fails its check", path);
-	if (get_u32_le(bytes + 8) != STREAM_VERSION)
-		return err_set(err, ERR_CONFIG, "%s is of a newer flytrail: run that one", path);
-	memcpy(s->stream.uuid.bytes, bytes + 16, ID_BYTES);
-	s->stream.epoch = get_u64_le(bytes + 32);
-	s->appended_seq = get_u64_le(bytes + 40);
-	*ret_found = true;
-	return ERR_NONE;
-}
-
-/* Every segment's header names the stream as well. False: none can be read. */
-static bool stream_from_segments(struct spool *s)
-{
-	struct segment_header h;
-	struct err err;
-
-	for (size_t i = s->segment_count; i-- > 0;) {
-		struct segment_path path = segment_path(s->folder, s->segments[i].first_seq);
-		enum err_kind rc;
-		int fd = -1;
-
-		if (file_open(&fd, path.text, FILE_READ, &err))
-			continue;
-		rc = segment_read_header(fd, s->segments[i].first_seq, &h, &err);
-		file_close(&fd);
-		if (rc || h.version != SEGMENT_FORMAT_VERSION)
-			continue;
-		s->stream = (struct spool_stream){.uuid = h.uuid, .epoch = h.epoch};
-		return true;
-	}
-	return false;
-}
-
-static enum err_kind find_stream(struct spool *s, struct err *err)
-{
-	bool found = false;
-	enum err_kind rc = read_stream(s, &found, err);
-
-	if (found || (rc && rc != ERR_CORRUPT))
-		return rc;
-	if (stream_from_segments(s)) {
-		s->damage_count++;
-		return write_stream(s, err);
-	}
-	if (rc || s->segment_count > 0)
-		return err_set(err, ERR_CORRUPT,
-			       "%s is no spool, or not even its name can be read: move it away",
-			       s->folder);
-	rc = id_random(&s->stream.uuid, err);
-	if (rc)
-		return rc;
-	s->stream.epoch = 1;
-	return write_stream(s, err);
 }
 
 static enum err_kind read_segment(int fd, uint8_t **ret, size_t *ret_len, struct err *err)
@@ -272,7 +179,7 @@ static enum err_kind set_aside(struct spool *s, size_t idx, struct err *err)
 	free(bytes);
 	if (idx + 1 == s->segment_count && last_seq > s->appended_seq) {
 		s->appended_seq = last_seq;
-		rc = write_stream(s, err);
+		rc = identity_write(s, err);
 	}
 	if (!rc)
 		rc = segment_quarantine_move(s->folder, first_seq, err);
@@ -290,7 +197,7 @@ static enum err_kind check_headers(struct spool *s, struct err *err)
 	size_t idx = 0;
 
 	while (idx < s->segment_count) {
-		const struct segment_home home = {s->folder, &s->stream};
+		const struct segment_home home = spool_home(s);
 		struct segment_header h = {0};
 		enum err_kind rc;
 		int fd = -1;
@@ -434,7 +341,7 @@ static enum err_kind repair(struct spool *s, const struct survey *v, uint8_t *by
 static enum err_kind recover_newest(struct spool *s, bool *ret_lost, struct err *err)
 {
 	uint64_t first_seq = s->segments[s->segment_count - 1].first_seq;
-	const struct segment_home home = {s->folder, &s->stream};
+	const struct segment_home home = spool_home(s);
 	struct segment_header h = {0};
 	uint8_t *bytes = NULL;
 	struct survey v;
@@ -462,6 +369,10 @@ static enum err_kind recover_newest(struct spool *s, bool *ret_lost, struct err 
 	memcpy(s->tail.salt, h.salt, sizeof(h.salt));
 	s->tail.keys = frame_keys_from(h.salt);
 	rc = repair(s, &v, bytes, len, err);
+	/* A segment's frames are its header's stream's: what an adopted spool takes is the next's.
+	 */
+	if (id_compare(&h.uuid, &s->stream.uuid) != 0)
+		s->tail.offset = SPOOL_SEGMENT_BYTES;
 	free(bytes);
 	return rc;
 }
@@ -495,7 +406,7 @@ enum err_kind recover_spool(struct spool *s, struct err *err)
 	if (!rc)
 		rc = list_segments(s, err);
 	if (!rc)
-		rc = find_stream(s, err);
+		rc = identity_find(s, err);
 	if (!rc)
 		rc = check_headers(s, err);
 	return rc ? rc : recover_end(s, err);
@@ -505,7 +416,7 @@ enum err_kind recover_spool(struct spool *s, struct err *err)
 static enum err_kind look_at_newest(struct spool *s, uint64_t *ret_seq, struct err *err)
 {
 	uint64_t first_seq = s->segments[s->segment_count - 1].first_seq;
-	const struct segment_home home = {s->folder, &s->stream};
+	const struct segment_home home = spool_home(s);
 	struct segment_header h = {0};
 	uint8_t *bytes = NULL;
 	struct survey v;
@@ -529,10 +440,31 @@ static enum err_kind look_at_newest(struct spool *s, uint64_t *ret_seq, struct e
 	return ERR_NONE;
 }
 
+enum err_kind recover_find(struct spool *s, bool *ret, struct err *err)
+{
+	enum err_kind rc;
+	struct err aside;
+
+	if (access(s->folder, F_OK) != 0 && errno == ENOENT) {
+		*ret = false;
+		return ERR_NONE;
+	}
+	rc = identity_read(s, ret, err);
+	if (*ret || (rc && rc != ERR_CORRUPT))
+		return rc;
+	/* One that lost its name may still have it in its segments. */
+	if (list_segments(s, &aside)) {
+		*err = aside;
+		return aside.kind;
+	}
+	*ret = s->segment_count > 0;
+	return *ret ? ERR_NONE : rc;
+}
+
 enum err_kind recover_look(struct spool *s, struct spool_look *ret, struct err *err)
 {
 	uint64_t seq = 0;
-	enum err_kind rc = read_stream(s, &ret->found, err);
+	enum err_kind rc = identity_read(s, &ret->found, err);
 
 	if (rc || !ret->found)
 		return rc;

@@ -117,7 +117,8 @@ enum err_kind segment_open(const struct segment_home *home, uint64_t first_seq, 
 			     "%s has format version %" PRIu32 ", this flytrail knows %d: run the "
 			     "flytrail that wrote it",
 			     path.text, h.version, SEGMENT_FORMAT_VERSION);
-	else if (!rc && (id_compare(&h.uuid, &stream->uuid) != 0 || h.epoch > stream->epoch))
+	else if (!rc && first_seq > home->adopted_seq &&
+		 (id_compare(&h.uuid, &stream->uuid) != 0 || h.epoch > stream->epoch))
 		rc = err_set(err, ERR_CONFIG,
 			     "%s belongs to another stream than this spool: move it away",
 			     path.text);

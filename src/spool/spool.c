@@ -121,6 +121,41 @@ enum err_kind spool_look(const char *folder, struct spool_look *ret, struct err 
 	return rc;
 }
 
+static enum err_kind adopt(struct spool *s, struct spool_adopted *ret, struct err *err)
+{
+	bool found = false;
+	enum err_kind rc = recover_find(s, &found, err);
+
+	if (!rc && !found)
+		rc = err_set(err, ERR_CONFIG, "there is no spool in %s", s->folder);
+	if (!rc)
+		rc = recover_spool(s, err);
+	if (rc)
+		return rc;
+	ret->before = s->stream;
+	rc = identity_adopt(s, err);
+	ret->now = s->stream;
+	ret->end_seq = s->accepted_seq;
+	return rc;
+}
+
+enum err_kind spool_adopt(const char *folder, struct spool_adopted *ret, struct err *err)
+{
+	const struct spool_options options = {
+		.folder = folder, .max_bytes = (uint64_t)SPOOL_SEGMENTS_MIN * SPOOL_SEGMENT_BYTES};
+	enum err_kind rc = check_options(&options, err);
+	struct spool *s;
+
+	if (rc)
+		return rc;
+	s = spool_new(&options);
+	if (!s)
+		return err_set(err, ERR_FATAL, "no memory for a spool");
+	rc = adopt(s, ret, err);
+	spool_close(s);
+	return rc;
+}
+
 struct spool_stream spool_stream(const struct spool *s)
 {
 	return s->stream;

@@ -24,6 +24,7 @@ struct store {
 	char *url, *replica;
 	struct stream_row row;
 	struct session *session; /* NULL: to be connected */
+	uint64_t cursor_mark;    /* as it was read when connecting */
 	struct copy_plan plans[2];
 	struct copy_plan *plan;             /* of the batch that is being written */
 	struct copy_plan *ahead;            /* of the one after it; the other of plans */
@@ -110,7 +111,7 @@ enum err_kind store_connect(struct store *s, uint64_t *ret_cursor_seq, struct er
 		.connect_seconds = STORE_CONNECT_SECONDS,
 		.answer_seconds = STORE_ANSWER_SECONDS,
 	};
-	uint64_t cursor = 0;
+	struct stream_position cursor = {0};
 	enum err_kind rc;
 
 	disconnect(s);
@@ -119,11 +120,18 @@ enum err_kind store_connect(struct store *s, uint64_t *ret_cursor_seq, struct er
 		rc = check_schema(s, err);
 	if (!rc)
 		rc = stream_open(s->session, &s->row, &cursor, err);
-	if (rc)
+	if (rc) {
 		disconnect(s);
-	else
-		*ret_cursor_seq = cursor;
-	return rc;
+		return rc;
+	}
+	s->cursor_mark = cursor.mark;
+	*ret_cursor_seq = cursor.seq;
+	return ERR_NONE;
+}
+
+uint64_t store_cursor_mark(const struct store *s)
+{
+	return s->cursor_mark;
 }
 
 enum err_kind store_find_newest_live(struct store *s, int64_t *ret_observed_ns, struct err *err)
@@ -294,7 +302,8 @@ static enum err_kind make_staging(struct store *s, struct err *err)
 /* What store_write was asked for, and what came of it. */
 struct job {
 	struct copy_context context;
-	uint64_t after_seq, last_seq;
+	uint64_t after_seq;
+	struct stream_position last;
 	bool doubted, trial;
 	struct meanwhile meanwhile;
 	struct store_result result;
@@ -351,7 +360,7 @@ static enum err_kind attempt(struct store *s, struct job *job, struct err *err)
 	/* A trigger that waits for the COMMIT is tried, too. */
 	if (job->trial)
 		return session_run(s->session, "SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK", err);
-	rc = stream_move_cursor(s->session, &s->row, job->after_seq, job->last_seq, err);
+	rc = stream_move_cursor(s->session, &s->row, job->after_seq, &job->last, err);
 	return rc ? rc : session_run(s->session, "COMMIT", err);
 }
 
@@ -495,6 +504,7 @@ enum err_kind store_write(struct store *s, const struct store_job *wanted, struc
 		.trial = wanted->trial,
 		.meanwhile = {.call = wanted->meanwhile, .arg = wanted->arg},
 	};
+	const struct spool_frame *last;
 	enum err_kind rc;
 
 	REQUIRE(wanted->count > 0);
@@ -505,7 +515,8 @@ enum err_kind store_write(struct store *s, const struct store_job *wanted, struc
 		return rc;
 	job.context = (struct copy_context){
 		.batch = wanted->batch, .plan = s->plan, .stream = s->row.stream.uuid};
-	job.last_seq = wanted->batch->frames[wanted->first + wanted->count - 1].seq;
+	last = &wanted->batch->frames[wanted->first + wanted->count - 1];
+	job.last = (struct stream_position){.seq = last->seq, .mark = last->mark};
 	rc = write_batch(s, &job, err);
 	if (rc == ERR_RETRY || rc == ERR_FATAL || rc == ERR_CONFIG)
 		disconnect(s);

@@ -80,7 +80,7 @@ class Recovery(unittest.TestCase):
         self.world.pg.psql("UPDATE flytrail.streams SET cursor_seq = 500")
         ft.start(wait=False)
         ft.await_event("store_parked")
-        self.assertIn("copy", ft.events("store_parked")[0]["error"])
+        self.assertIn("flytrail spool adopt", ft.events("store_parked")[0]["error"])
         self.assertEqual(ft.health()[1]["store"]["ok"], False)
         # Its numbers come past Postgres's, which makes nothing good: they are other records'.
         ft.await_event("source_connected")

@@ -259,10 +259,24 @@ class Refused(StoreCase):
         self.assertEqual(self.cursor(), 5)
         self.assertEqual(self.count("log_lines"), 5)
 
+    def test_the_record_behind_the_cursor_is_known_again(self):
+        d = self.connected()
+        self.assertEqual(d.ask("mark"), "ok 0")
+        d.tell("lines", 3, self.now, 1000)
+        self.assertEqual(d.write(0), (3, 0, 0, 1))
+        self.assertEqual(self.pg.psql("SELECT cursor_mark FROM flytrail.streams"),
+                         [["3:0000000300000007"]])
+        self.assertEqual(d.ask("connect"), "ok 3")
+        self.assertEqual(d.ask("mark"), "ok 300000007")
+        # An older flytrail moves the cursor and leaves the mark.
+        self.pg.psql("UPDATE flytrail.streams SET cursor_seq = 2")
+        self.assertEqual(d.ask("connect"), "ok 2")
+        self.assertEqual(d.ask("mark"), "ok 0")
+
     def test_an_older_epoch_is_a_copied_volume(self):
         self.connected(epoch=3)
         self.assertRegex(self.driver(epoch=2).ask("connect"),
-                         "^config .* has epoch 2 here and 3 in Postgres: this volume is a copy")
+                         "^config .* has epoch 2 here and 3 in Postgres: this volume was copied")
         newer = self.driver(epoch=4)
         self.assertEqual(newer.ask("connect"), "ok 0")
         self.assertEqual(self.pg.psql("SELECT epoch FROM flytrail.streams"), [["4"]])

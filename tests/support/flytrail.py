@@ -95,6 +95,12 @@ class Flytrail:
             self.process.kill()
             self.process.wait()
 
+    def command(self, *words):
+        """Another command with this one's environment: the exit status, and all it printed."""
+        done = subprocess.run([BINARY, *words], env=self.env, stdin=subprocess.DEVNULL, timeout=60,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        return done.returncode, done.stdout
+
     def health(self, path="/health"):
         """The status and the checks by name; (0, {}) when nobody answers."""
         try:
@@ -162,6 +168,13 @@ class World:
         ft = Flytrail({**self.env(), "FLY_MACHINE_ID": name, **env}, folder, arguments)
         self.flytrails.append(ft)
         return ft
+
+    def copy_of(self, ft, **env):
+        """A flytrail on another machine, whose volume is a copy of ft's as it is now."""
+        made = self.flytrail(**env)
+        subprocess.run(["cp", "-a", ft.env["FLYTRAIL_SPOOL_DIR"], made.env["FLYTRAIL_SPOOL_DIR"]],
+                       check=True)
+        return made
 
     def publisher(self, *arguments):
         """natspub as a child; its lines are numbered from 0 unless --first says otherwise."""

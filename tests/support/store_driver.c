@@ -5,6 +5,7 @@
  *	store_driver URL STREAM EPOCH
  *
  *	connect                              -> ok CURSOR
+ *	mark                                 -> ok MARK, of the cursor that the last connect found
  *	clear SEQ                            empties the batch; the next frame is SEQ
  *	line NS CLASS ACTION MESSAGE         adds a line; equal ones have equal ids
  *	lines COUNT NS STEP_NS               adds application lines, every hundredth an exit
@@ -14,12 +15,15 @@
  *	cut NS                               adds a line's payload without its last byte
  *	write AFTER_SEQ [FIRST COUNT]        -> ok LINES EVENTS DUPLICATES MEANWHILE WALL_US CPU_US
  *	partitions                           -> ok
+ *	lease NAME HOLDER SECONDS            -> ok yes|no HOLDER; on a connection of its own
+ *	give NAME HOLDER                     -> ok
  *
  * What fails answers its kind and text: "retry Postgres says ...".
  */
 
 #include "base/time.h"
 #include "model/event.h"
+#include "store/lease.h"
 #include "store/postgres.h"
 #include "names.h"
 
@@ -28,10 +32,15 @@
 #include <stdlib.h>
 #include <time.h>
 
+/* Of the frame with this number. */
+#define MARK(seq) ((uint64_t)(seq) << 32 | 7)
+
 enum { COMMAND_BYTES = 4096, NUMBERS_MAX = 3, EXIT_EVERY = 100 };
 
 struct driver {
+	const char *url;
 	struct store *store;
+	struct session *session; /* of the leases; NULL: to be opened */
 	struct spool_batch batch;
 	struct hasher *hasher;
 	struct buf payload;
@@ -54,8 +63,11 @@ static void add_frame(struct driver *d, struct span payload)
 	struct spool_frame *f = &d->batch.frames[d->batch.count];
 
 	REQUIRE(d->batch.count < d->batch.frames_max);
-	*f = (struct spool_frame){
-		.seq = d->next_seq++, .offset = d->batch.bytes.len, .len = payload.len};
+	*f = (struct spool_frame){.seq = d->next_seq,
+				  .offset = d->batch.bytes.len,
+				  .len = payload.len,
+				  .mark = MARK(d->next_seq)};
+	d->next_seq++;
 	buf_span(&d->batch.bytes, payload);
 	d->batch.count++;
 	must(buf_check(&d->batch.bytes, &d->err), &d->err);
@@ -222,8 +234,33 @@ static void connect_store(struct driver *d)
 	answer(d, rc, text);
 }
 
+static enum err_kind ask_lease(struct driver *d, char *words, bool take, char text[COMMAND_BYTES])
+{
+	const struct session_options options = {
+		.url = d->url, .url_name = "URL", .connect_seconds = 5, .answer_seconds = 5};
+	const char *name = strtok(words, " "), *holder = strtok(NULL, " ");
+	const char *seconds = strtok(NULL, " ");
+	struct lease lease = {.mine = false};
+	enum err_kind rc = ERR_NONE;
+
+	REQUIRE(name && holder && (seconds || !take));
+	if (!d->session)
+		rc = session_open(&d->session, &options, &d->err);
+	if (!rc && take)
+		rc = lease_take(d->session, name, holder, atoi(seconds), &lease, &d->err);
+	else if (!rc)
+		rc = lease_give_back(d->session, name, holder, &d->err);
+	if (rc) {
+		session_close(d->session);
+		d->session = NULL;
+	}
+	(void)snprintf(text, COMMAND_BYTES, " %s %s", lease.mine ? "yes" : "no", lease.holder);
+	return rc;
+}
+
 static void obey(struct driver *d, char *line)
 {
+	char text[COMMAND_BYTES];
 	char *words = line + strcspn(line, " ");
 	int64_t numbers[NUMBERS_MAX] = {0};
 	int given = 0;
@@ -237,6 +274,9 @@ static void obey(struct driver *d, char *line)
 	}
 	if (strcmp(line, "connect") == 0) {
 		connect_store(d);
+	} else if (strcmp(line, "mark") == 0) {
+		(void)printf("ok %" PRIx64 "\n", store_cursor_mark(d->store));
+		(void)fflush(stdout);
 	} else if (strcmp(line, "clear") == 0) {
 		spool_batch_reset(&d->batch);
 		d->next_seq = (uint64_t)numbers[0];
@@ -255,6 +295,12 @@ static void obey(struct driver *d, char *line)
 		d->batch.frames[d->batch.count - 1].len--;
 	} else if (strcmp(line, "write") == 0) {
 		write_batch(d, numbers, given);
+	} else if (strcmp(line, "lease") == 0) {
+		enum err_kind rc = ask_lease(d, words, true, text);
+
+		answer(d, rc, text);
+	} else if (strcmp(line, "give") == 0) {
+		answer(d, ask_lease(d, words, false, text), "");
 	} else if (strcmp(line, "partitions") == 0) {
 		answer(d, store_make_partitions(d->store, &d->err), "");
 	} else {
@@ -273,7 +319,7 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "store_driver URL STREAM EPOCH\n");
 		return 2;
 	}
-	options.url = argv[1];
+	options.url = d.url = argv[1];
 	options.stream.epoch = strtoull(argv[3], NULL, 10);
 	d.next_seq = 1;
 	buf_init(&d.payload, RECORD_PAYLOAD_BYTES_MAX);
@@ -285,6 +331,7 @@ int main(int argc, char **argv)
 		obey(&d, line);
 	}
 	store_free(d.store);
+	session_close(d.session);
 	spool_batch_release(&d.batch);
 	hasher_free(d.hasher);
 	buf_release(&d.payload);

@@ -146,7 +146,7 @@ enum { RUN_FRAME_BYTES = FRAME_OVERHEAD_BYTES + 10, RUN_BYTES = 5 * RUN_FRAME_BY
 static void make_run(const struct frame_keys *k, uint8_t bytes[RUN_BYTES])
 {
 	for (uint64_t i = 0; i < 5; i++) {
-		struct frame f = {FRAME_RECORD, i + 1, (int64_t)i, span_of("0123456789", 10)};
+		struct frame f = {FRAME_RECORD, i + 1, (int64_t)i, span_of("0123456789", 10), 0};
 
 		frame_encode(k, &f, bytes + i * RUN_FRAME_BYTES);
 	}
@@ -194,7 +194,7 @@ static void frames_inside_of_a_payload_are_never_taken(void **state)
 {
 	struct frame_keys a = frame_keys_from(salt_a), b = frame_keys_from(salt_b);
 	uint8_t inner[RUN_BYTES], outer[FRAME_OVERHEAD_BYTES + RUN_BYTES];
-	struct frame f = {FRAME_RECORD, 1, 0, span_of(inner, RUN_BYTES)};
+	struct frame f = {FRAME_RECORD, 1, 0, span_of(inner, RUN_BYTES), 0};
 	struct walk w = {.keys = b, .next_seq = 1, .last_seq = 5, .bytes = outer};
 	struct walk_found found;
 

@@ -443,12 +443,127 @@ static void no_fault_while_damage_is_handled_leaks_or_crashes(void **state)
 	fault_set_disk(NULL);
 }
 
+/* ---- adopting ---- */
+
+static void make_copy(const struct scratch *whole, struct scratch *ret)
+{
+	char command[2 * PATH_MAX];
+
+	scratch_make(ret);
+	(void)snprintf(command, sizeof(command), "cp -r %s/. %s", whole->path, ret->path);
+	assert_int_equal(system(command), 0);
+}
+
+/* The folder is the old stream or the new one, and every record is there. */
+static void check_adopted(const char *folder, const struct spool_stream *before,
+			  const struct spool_adopted *done)
+{
+	struct kit_read *r = malloc(sizeof(*r));
+	struct spool_stream found;
+	struct spool *s = kit_open(folder);
+
+	assert_non_null(r);
+	found = spool_stream(s);
+	if (found.epoch == before->epoch)
+		assert_int_equal(id_compare(&found.uuid, &before->uuid), 0);
+	else
+		assert_int_equal(id_compare(&found.uuid, &done->now.uuid), 0);
+	kit_append(s, 2, 10);
+	kit_commit(s);
+	kit_read_all(s, 0, r);
+	assert_true(kit_is_range(r, 1, 8, 0, 0));
+	assert_int_equal(r->damage_count, 0);
+	spool_close(s);
+	free(r);
+}
+
+/* Six frames, and a torn tail that adopting cuts off. */
+static struct spool_stream make_torn(struct scratch *ret)
+{
+	struct spool_stream stream;
+	struct spool *s;
+
+	scratch_make(ret);
+	s = kit_open(ret->path);
+	stream = spool_stream(s);
+	kit_append(s, 6, 10);
+	kit_commit(s);
+	spool_close(s);
+	rot(ret->path, 1, 1000, SPOOL_SEGMENT_BYTES);
+	return stream;
+}
+
+static void a_power_cut_while_adopting_leaves_the_old_name_or_the_new(void **state)
+{
+	struct spool_adopted done = {0};
+	struct spool_stream before;
+	struct scratch whole, dir;
+	struct err err = {0};
+	bool adopted = false;
+
+	(void)state;
+	fault_arm(0, false); /* the disk's model goes on from its pauses */
+	before = make_torn(&whole);
+	model.random = (uint64_t)time_now_ns() | 1;
+	print_message("random=%" PRIu64 "\n", model.random);
+	for (unsigned calls = 0; calls < 40 && !adopted; calls++)
+		for (int luck = 0; luck < 8; luck++) {
+			make_copy(&whole, &dir);
+			model.cut = false;
+			model.calls_left = calls;
+			fault_set_disk(&forgetful);
+			adopted = spool_adopt(dir.path, &done, &err) == ERR_NONE;
+			lose_unsynced();
+			fault_set_disk(NULL);
+			check_adopted(dir.path, &before, &done);
+			scratch_remove(&dir);
+		}
+	assert_true(adopted); /* with that many calls, there was one that was not cut */
+	(void)fault_disarm();
+	scratch_remove(&whole);
+}
+
+static void adopt_under_faults(void *arg)
+{
+	const struct scratch *whole = arg;
+	struct spool_adopted done = {0};
+	struct spool_look before;
+	struct scratch dir;
+	struct err err = {0};
+
+	fault_pause();
+	make_copy(whole, &dir);
+	assert_int_equal(spool_look(dir.path, &before, &err), ERR_NONE);
+	fault_resume();
+	if (spool_adopt(dir.path, &done, &err))
+		assert_true(strlen(err.text) > 10);
+	fault_pause();
+	check_adopted(dir.path, &before.stream, &done);
+	scratch_remove(&dir);
+	fault_resume();
+}
+
+static void no_fault_while_adopting_costs_a_record_or_both_names(void **state)
+{
+	static const struct fault_disk disk = {.fdatasync = no_sync, .fsync = no_sync};
+	struct scratch whole;
+
+	(void)state;
+	fault_set_disk(&disk);
+	(void)make_torn(&whole);
+	fault_everywhere(adopt_under_faults, &whole);
+	fault_set_disk(NULL);
+	scratch_remove(&whole);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_power_cut_loses_nothing_that_was_accepted),
 		cmocka_unit_test(no_fault_of_any_call_loses_what_was_accepted),
 		cmocka_unit_test(no_fault_while_damage_is_handled_leaks_or_crashes),
+		cmocka_unit_test(a_power_cut_while_adopting_leaves_the_old_name_or_the_new),
+		cmocka_unit_test(no_fault_while_adopting_costs_a_record_or_both_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
