@@ -48,8 +48,7 @@ static void assert_sums(uint64_t accepted, uint64_t found, uint64_t unanswered, 
 	assert_int_equal(status.records_found, found);
 	assert_int_equal(status.records_unanswered, unanswered);
 	assert_int_equal(status.records_forgotten, forgotten);
-	assert_int_equal(accepted + found,
-			 status.records_passed - status.records_forgotten + left);
+	assert_int_equal(accepted + found, status.records_passed - status.records_forgotten + left);
 }
 
 static void a_spool_that_is_stored_wholly_has_nothing_found(void **state)

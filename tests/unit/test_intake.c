@@ -47,8 +47,11 @@ static void stay(void *ctx)
 	(void)ctx;
 }
 
-static const struct source_ops ops = {
-	.name = "nats", .live = true, .read = read_script, .connected = is_connected, .close = stay};
+static const struct source_ops ops = {.name = "nats",
+				      .live = true,
+				      .read = read_script,
+				      .connected = is_connected,
+				      .close = stay};
 
 static void run_script(struct script *script)
 {
@@ -96,7 +99,7 @@ static void drops_are_counted_once_however_often_a_gap_tells_of_them(void **stat
 		{.reason = GAP_slow_consumer, .lines_lost = 10, .known = true},
 		{.reason = GAP_disconnect, .known = true},
 		{.reason = GAP_slow_consumer, .lines_lost = 25, .known = true},
-		{.reason = GAP_slow_consumer, .lines_lost = 3}, /* another gap */
+		{.reason = GAP_slow_consumer, .lines_lost = 3},                /* another gap */
 		{.reason = GAP_slow_consumer, .lines_lost = 0, .known = true}, /* not known */
 		{.reason = GAP_slow_consumer, .lines_lost = 4, .known = true},
 	};

@@ -307,6 +307,7 @@ static void a_gap_is_an_event_before_the_lines_of_its_batch(void **state)
 	assert_int_equal(event(&r, 0)->action, ACTION_trail_gap_progress);
 	assert_true(span_is(r.event.correlation_id, id));
 	assert_int_equal(r.status.gaps, 1);
+	assert_int_equal(r.status.facts_accepted, 2);
 	rig_release(&r);
 }
 
