@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import flytrail  # noqa: E402
 import lab  # noqa: E402
 
-FLYTRAIL = os.path.join(ROOT, "build", "flytrail")
+FLYTRAIL = flytrail.BINARY
 TOKEN = "made-up-status-token"
 SECRETS = (lab.Nats.ORG[1], "MADE-UP-PASSWORD", TOKEN)
 LAG_SECONDS = 30  # HEALTH_LAG_SECONDS_MAX
@@ -78,7 +78,8 @@ class Http(unittest.TestCase):
                        env={"FLYTRAIL_ADMIN_DATABASE_URL": cls.pg.url()})
         cls.port = lab.free_port()
         url = cls.pg.url("flytrail_writer").replace("@", f":{SECRETS[1]}@")
-        cls.env = env = {"ORG": cls.nats.ORG[0], "ACCESS_TOKEN": cls.nats.ORG[1],
+        cls.env = env = {**{name: os.environ[name] for name in flytrail.SANITIZERS
+                            if name in os.environ}, "ORG": cls.nats.ORG[0], "ACCESS_TOKEN": cls.nats.ORG[1],
                "NATS_URL": cls.nats.url, "FLYTRAIL_SPOOL_DIR": f"{cls.folder}/spool",
                "FLYTRAIL_SPOOL_MAX_BYTES": "64MiB", "FLYTRAIL_DRAIN_SECONDS": "2",
                "FLYTRAIL_DATABASE_URL": url, "FLYTRAIL_STATUS_TOKEN": TOKEN,
