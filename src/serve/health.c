@@ -79,7 +79,7 @@ static void check_heartbeat(struct health *h, const struct look *l)
 		SAY(c->limit, "none while it is off");
 		return;
 	}
-	c->ok = last_ns != 0 && missed < HEALTH_HEARTBEATS_MISSED &&
+	c->ok = missed < HEALTH_HEARTBEATS_MISSED &&
 		(uint64_t)look_age_ns(l, last_ns) <= seconds_max * (uint64_t)NS_PER_S;
 	if (last_ns == 0)
 		SAY(c->value, "none has come back yet, %" PRIu64 " missing in a row", missed);

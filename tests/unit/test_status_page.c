@@ -122,9 +122,11 @@ static void what_a_server_said_is_wrapped_and_does_nothing_to_a_terminal(void **
 	const char *text;
 
 	(void)state;
-	status_set_store(&status, STORE_RETRYING, "\x1b[2J \xc2\x9b" "31m a\tb\nc \xff");
+	status_set_store(&status, STORE_RETRYING,
+			 "\x1b[2J \xc2\x9b"
+			 "31m a\tb\nc \xff\x7f");
 	text = page();
-	assert_non_null(strstr(text, "retrying: ?[2J ??31m a?b?c ?\n"));
+	assert_non_null(strstr(text, "retrying: ?[2J ??31m a?b?c ??\n"));
 	memset(error, 'x', sizeof(error) - 1); /* a word that is longer than a row */
 	error[sizeof(error) - 1] = '\0';
 	status_set_store(&status, STORE_RETRYING, error);
