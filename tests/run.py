@@ -197,9 +197,13 @@ def count_tap(step, output, code):
     """Counts `ok` and `not ok` lines. A program that ended badly, or early, failed once more."""
     # A test program may run itself again, in another mode: every plan counts.
     plans = [int(count) for count in re.findall(r"^1\.\.(\d+)", output, re.MULTILINE)]
+    why = ""
     for line in output.splitlines():
-        if re.match(r"ok\b.*# SKIP", line):
-            step.skipped.append(line)
+        if line.startswith("# skipped because "):
+            why = ": " + line.removeprefix("# skipped because ")
+        elif re.match(r"(not )?ok\b.*# SKIP", line):  # cmocka says `not ok`
+            step.skipped.append(line + why)
+            why = ""
         elif re.match(r"ok\b", line):
             step.passed += 1
         elif re.match(r"not ok\b", line):

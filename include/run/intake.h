@@ -22,6 +22,8 @@ struct intake {
 	struct status *status;
 	struct life *life;
 	_Atomic bool close; /* set by main: read no more */
+	uint64_t
+		lost_told; /* the source's thread's: of the drops that go on, so many are counted */
 };
 
 /* Until the source has ended or close is set; then closes the queue `filled`. */

@@ -36,7 +36,8 @@ struct refill_options {
 	struct status *status;
 	struct apps *apps;
 	int64_t delay_ns;
-	int64_t cover_wait_ns; /* so long another replica that lives may take to vouch for its time */
+	int64_t cover_wait_ns; /* so long another replica that lives may take to vouch for its time
+				*/
 };
 
 NODISCARD enum err_kind refill_new(struct refill **ret, const struct refill_options *options,

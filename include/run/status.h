@@ -2,11 +2,27 @@
 #define RUN_STATUS_H
 
 /*
- * status: what the threads of `flytrail run` say about themselves, for
- * serve/health.c to read. Nothing here decides anything.
+ * status: what the threads of `flytrail run` say about themselves, for serve/
+ * to read. Nothing here decides anything.
  *
  * Counters count from the start of the process. They are monotonic, each is
- * exact, and together they may be some microseconds apart.
+ * exact, and together they may be some microseconds apart. A line is counted at
+ * every hand-over, so that the place of a loss can be told from them:
+ *
+ *	published        = lines_received + lines_lost + what the gaps are about
+ *	lines_received   = lines_accepted + what is in the memory between the two
+ *	lines_accepted   = lines_stored + lines_duplicate + dead_letters + lines in the spool
+ *
+ * A record is what the spool numbers: a line, or a fact of the trail. By the
+ * numbers alone, so at any time and after any failure,
+ *
+ *	accepted + records_found = records_passed - records_forgotten + records in the spool
+ *
+ * where accepted is spool_stats' accepted_seq - opened_seq. With found,
+ * forgotten, unanswered or damaged records, the third line above is so many off.
+ *
+ * Times ending in _ns are of the real-time clock, 0: never, unless they say
+ * something else.
  *
  * Ownership: cmd/run.c owns it, for longer than any thread lives.
  * Threads:   atomics for any thread; the rest under the lock `status`, which is held while
@@ -14,6 +30,7 @@
  */
 
 #include "base/err.h"
+#include "base/histogram.h"
 #include "base/lock.h"
 #include "spool/spool.h"
 
@@ -27,40 +44,80 @@ enum store_state {
 };
 
 struct status {
+	/* const after status_init() */
+	int64_t started_ns;
+	int64_t started_monotonic_ns;
+
+	_Atomic bool was_healthy; /* serve's: /health has been green */
+
 	/* the source thread */
 	_Atomic bool source_started; /* it is read from: connected, or retrying for ever */
 	_Atomic bool source_connected;
 	_Atomic(const char *) source_why; /* a constant text; NULL while connected */
 	_Atomic uint64_t lines_received;
-	_Atomic uint64_t lines_lost; /* that the source knows of */
+	_Atomic uint64_t lines_lost; /* dropped by the source's library, which counts them */
 	_Atomic int64_t last_received_ns;
 
 	/* the pipeline thread */
-	_Atomic uint64_t lines_undecoded;
+	_Atomic uint64_t lines_decoded;
+	_Atomic uint64_t lines_undecoded;  /* kept as they came */
 	_Atomic uint64_t lines_classified; /* that are events */
 	_Atomic uint64_t lines_redacted;
 	_Atomic uint64_t lines_accepted; /* handed to the spool: durable within SPOOL_COMMIT_MS */
-	_Atomic uint64_t gaps;
-	_Atomic bool intake_stopped;      /* the spool is full */
-	_Atomic uint64_t lines_recovered; /* of those accepted: from Fly's second copy */
-
-	/* the worker; why: a constant text, NULL: well */
-	_Atomic(const char *) worker_why;
-	_Atomic uint64_t gaps_open;
-	_Atomic uint64_t lines_confirmed; /* events that Fly's second copy has, too */
-	_Atomic uint64_t lines_unconfirmed;
-	_Atomic uint64_t id_mismatches;
-	_Atomic uint64_t api_pages;
-	_Atomic uint64_t api_errors;
+	_Atomic uint64_t facts_accepted; /* likewise; the trail's own */
+	_Atomic uint64_t gaps;           /* noticed, by whichever thread */
+	_Atomic bool intake_stopped;     /* the spool is full */
 
 	/* the store's consumer */
 	_Atomic enum store_state store_state;
-	_Atomic uint64_t lines_stored;
-	_Atomic uint64_t events_stored;
-	_Atomic uint64_t duplicates;
+	_Atomic uint64_t lines_stored;  /* rows written */
+	_Atomic uint64_t events_stored; /* likewise; of facts, too */
+	_Atomic uint64_t duplicates;    /* rows that were there already: of lines and of events */
+	_Atomic uint64_t lines_duplicate;
 	_Atomic uint64_t dead_letters;
 	_Atomic uint64_t stored_seq; /* the cursor */
+	_Atomic bool stored_known;   /* Postgres has said what the cursor is */
 	_Atomic int64_t last_stored_ns;
+	/*
+	 * Of the oldest record that is accepted and not stored, when it was observed; 0: all is
+	 * stored. It is set when the record is in a batch, so at most CONSUMER_GATHER_MS late.
+	 * Before Postgres has said what it has, it is the start of the process: what that has
+	 * accepted cannot be stored yet.
+	 */
+	_Atomic int64_t oldest_unstored_ns;
+	_Atomic uint64_t records_found;      /* accepted by a process before, not stored by it */
+	_Atomic uint64_t records_passed;     /* the cursor moved past them */
+	_Atomic uint64_t records_unanswered; /* of these, by a COMMIT whose answer did not come */
+	_Atomic uint64_t records_damaged;    /* lost in the spool or with its oldest segment */
+	_Atomic uint64_t records_forgotten;  /* the cursor went back over them: a failover */
+	struct histogram transactions;       /* rows and cursor, from BEGIN to COMMIT */
+	struct histogram copies;             /* of one table's rows */
+
+	/* the committer */
+	struct histogram commits; /* a write to the spool, with its sync */
+
+	/* the heartbeat; all 0 while it is off */
+	_Atomic bool heartbeat_on;
+	_Atomic int64_t heartbeat_last_ns; /* when the newest one came back */
+	_Atomic uint64_t heartbeats_sent;
+	_Atomic uint64_t heartbeats_returned;
+	_Atomic uint64_t heartbeats_missed; /* in a row: 0 again when one comes back */
+
+	/* the watch over the clock */
+	_Atomic uint64_t clock_jumps;
+	_Atomic int64_t
+		clock_jumped_ns; /* when the last one was noticed, by the clock as it is now */
+
+	/* the worker: gaps and reconciling */
+	_Atomic(const char *)
+		worker_why;         /* why it does not work, a constant text; NULL: it is well */
+	_Atomic uint64_t gaps_open; /* of this stream, not settled yet */
+	_Atomic uint64_t lines_recovered;   /* from Fly's second copy */
+	_Atomic uint64_t lines_confirmed;   /* Fly's second copy has them, too */
+	_Atomic uint64_t id_mismatches;     /* it has them under another id */
+	_Atomic uint64_t lines_unconfirmed; /* it does not have them */
+	_Atomic uint64_t api_pages;
+	_Atomic uint64_t api_errors;
 
 	/* guarded by lock */
 	struct lock lock;

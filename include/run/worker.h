@@ -24,8 +24,8 @@
 #include "run/trail.h"
 
 enum {
-	WORKER_IDLE_MS = 1000,        /* between looks when there is nothing to do */
-	WORKER_LEASE_SECONDS = 180,   /* more than the longest request and wait */
+	WORKER_IDLE_MS = 1000,      /* between looks when there is nothing to do */
+	WORKER_LEASE_SECONDS = 180, /* more than the longest request and wait */
 	WORKER_RENEW_SECONDS = 15,
 	WORKER_OTHER_MS = 15 * 1000,  /* while another replica holds the lease */
 	WORKER_PARKED_MS = 60 * 1000, /* while the token is refused */

@@ -83,6 +83,8 @@ struct spool {
 	int lock_fd;
 	uint64_t torn_bytes;
 	size_t segments_max;
+	uint64_t opened_seq;
+	struct histogram *commits; /* NULL: not measured */
 
 	/* guarded by block_lock */
 	struct lock block_lock;

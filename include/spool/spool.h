@@ -37,6 +37,7 @@
  *            spool_damage.
  */
 
+#include "base/histogram.h"
 #include "model/record.h"
 
 enum {
@@ -56,6 +57,7 @@ struct spool_options {
 	const char *folder;
 	uint64_t max_bytes; /* at least SPOOL_SEGMENTS_MIN segments */
 	int64_t keep_ns;    /* a segment that all have passed stays so long, if there is room */
+	struct histogram *commits; /* how long a write with its sync takes; NULL: not measured */
 };
 
 struct spool_stream {
@@ -73,9 +75,11 @@ struct spool_damage {
 struct spool_stats {
 	uint64_t appended_seq; /* the newest in a block */
 	uint64_t accepted_seq; /* the newest that is synced */
+	uint64_t opened_seq;   /* accepted_seq as spool_open() found it */
 	uint64_t oldest_seq;   /* the oldest still on disk */
 	int64_t oldest_ns;     /* its observed_ns; 0: there is none */
 	uint64_t bytes;        /* on disk */
+	uint64_t held_bytes;   /* of these, what cannot go: some consumer has not passed it */
 	uint64_t max_bytes;
 	bool full;             /* ordinary records are refused at present */
 	uint64_t damage_count; /* segments whose bytes failed their check, since spool_open() */
@@ -143,7 +147,8 @@ void spool_end_appends(struct spool *s);
 /* What one read gives a consumer: payloads in sequence order, lent until the next read. */
 struct spool_frame {
 	uint64_t seq;
-	size_t offset; /* of the payload in bytes */
+	int64_t observed_ns; /* as it was appended */
+	size_t offset;       /* of the payload in bytes */
 	size_t len;
 	uint64_t mark; /* tells it from another copy's frame of this number; 0: it is none */
 };

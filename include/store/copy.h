@@ -56,8 +56,9 @@ struct copy_plan {
 	size_t line_count;
 	struct copy_key *events;
 	size_t event_count;
-	size_t frame_count;  /* that the plan was made of */
-	uint64_t duplicates; /* rows whose key was in the batch already */
+	size_t frame_count;       /* that the plan was made of */
+	uint64_t duplicates;      /* rows whose key was in the batch already */
+	uint64_t line_duplicates; /* of these, lines */
 	size_t rows_max;
 	struct record scratch; /* what a payload is decoded into: too large to be cleared often */
 };

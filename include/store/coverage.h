@@ -17,8 +17,8 @@ enum { COVERAGE_ROWS_MAX = 10000 };
 
 struct coverage_options {
 	const char *url;
-	const char *app;                     /* "": all */
-	const char *since, *until;           /* RFC 3339, or dates; "": since the beginning, now */
+	const char *app;           /* "": all */
+	const char *since, *until; /* RFC 3339, or dates; "": since the beginning, now */
 };
 
 struct coverage_total {

@@ -42,6 +42,8 @@ struct store_options {
 	const char *url; /* the writer's */
 	struct spool_stream stream;
 	const char *replica; /* this machine's name, for people */
+	struct histogram
+		*copies; /* how long a COPY of one table's rows takes; NULL: not measured */
 };
 
 NODISCARD enum err_kind store_new(struct store **ret, const struct store_options *options,
@@ -62,8 +64,9 @@ NODISCARD enum err_kind store_find_newest_live(struct store *s, int64_t *ret_obs
 struct store_result {
 	uint64_t lines; /* rows written */
 	uint64_t events;
-	uint64_t duplicates; /* rows that were there already */
-	bool unknown_code;   /* refused with a code that store/sqlstate.c does not know */
+	uint64_t duplicates;      /* rows that were there already */
+	uint64_t line_duplicates; /* of these, lines */
+	bool unknown_code;        /* refused with a code that store/sqlstate.c does not know */
 };
 
 /* Frames [first, first + count) of a batch. */

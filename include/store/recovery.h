@@ -18,7 +18,7 @@
  * Errors:    the session's (store/session.h); after ERR_RETRY it is of no use.
  */
 
-#include "model/id.h"
+#include "spool/spool.h"
 
 enum {
 	RECOVERY_LINES_MAX = 1024,
@@ -32,13 +32,23 @@ enum {
 
 struct recovery;
 
-NODISCARD enum err_kind recovery_open(struct recovery **ret, const char *url, struct err *err);
+struct recovery_options {
+	const char *url;
+	/* who this is, for the lease */
+	const char *replica;
+	struct spool_stream stream;
+};
+
+NODISCARD enum err_kind recovery_open(struct recovery **ret, const struct recovery_options *options,
+				      struct err *err);
 void recovery_close(struct recovery *r); /* NULL is fine */
 
 /* For seconds, or as long as it is taken again: see store/lease.h. */
 NODISCARD enum err_kind recovery_take_lease(struct recovery *r, const char *name,
 					    const char *holder, int seconds, bool *ret_mine,
 					    struct err *err);
+
+void recovery_give_back_lease(struct recovery *r, const char *name, const char *holder);
 
 #define RECOVERY_NO_TIME INT64_MIN
 

@@ -112,8 +112,7 @@ int cmd_coverage(int argc, char **argv)
 {
 	struct coverage_options options = {.app = "", .since = "", .until = ""};
 	struct compared compared = {.count = 0};
-	const struct coverage_calls calls = {
-		.row = print_row, .app = print_app, .arg = &compared};
+	const struct coverage_calls calls = {.row = print_row, .app = print_app, .arg = &compared};
 	struct config_report report;
 	struct coverage_total total;
 	struct config c;

@@ -126,6 +126,12 @@ static int run(struct run_command *command)
 		.arg = command,
 		.app = span_text(command->input.app),
 	};
+	const struct http_options pages = {
+		.listen = command->config.listen,
+		.status = &command->status,
+		.status_token = command->config.status_token,
+		.heartbeat_seconds = command->config.heartbeat_seconds,
+	};
 	struct http *http = NULL;
 	struct err err;
 	int status;
@@ -134,7 +140,7 @@ static int run(struct run_command *command)
 		options.progress = show_progress;
 	status_init(&command->status);
 	/* Health is asked of a service; a file that is read in may stand beside one. */
-	if (!from_files && http_start(&http, command->config.listen, &command->status, &err)) {
+	if (!from_files && http_start(&http, &pages, &err)) {
 		log_error(fatal, LOG_TEXT("error", err.text));
 		status = err.kind == ERR_CONFIG ? CMD_USAGE : CMD_FAILED;
 	} else {

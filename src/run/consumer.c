@@ -3,6 +3,7 @@
 #include "base/backoff.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "run/account.h"
 #include "run/foreign.h"
 #include "run/refusal.h"
 #include "sink/dead_letter.h"
@@ -36,6 +37,7 @@ struct consumer {
 	struct spool_damage told; /* the newest in the log; it is met again when a write fails */
 	uint64_t buried_seq;      /* the newest dead letter; likewise */
 	struct fact beginning;    /* see put_beginning(); noticed_ns 0: not worked out */
+	uint64_t opened_seq;      /* what this process accepts comes after it */
 	uint64_t cursor;
 	uint64_t sure_seq; /* up to here Postgres may have it of us: it was here at the start, or
 			      was sent since, whatever came of that */
@@ -52,6 +54,7 @@ static void find_sure(struct consumer *c)
 	struct spool_stats stats;
 
 	spool_stats(c->o.spool, &stats);
+	c->opened_seq = stats.opened_seq;
 	c->sure_seq = stats.accepted_seq;
 	c->foreign = foreign_is_marked(c->o.folder, &stream);
 }
@@ -61,13 +64,18 @@ enum err_kind consumer_new(struct consumer **ret, const struct consumer_options 
 {
 	struct spool_stream stream = spool_stream(options->spool);
 	const struct store_options store_options = {
-		.url = options->database_url, .stream = stream, .replica = options->replica};
+		.url = options->database_url,
+		.stream = stream,
+		.replica = options->replica,
+		.copies = &options->status->copies,
+	};
 	struct consumer *c = calloc(1, sizeof(*c));
 	enum err_kind rc = ERR_NONE;
 
 	if (!c)
 		return err_set(err, ERR_FATAL, "out of memory for the store's consumer");
 	c->o = *options;
+	account_oldest(c->o.status, time_now_ns());
 	c->buried_seq = UINT64_MAX; /* 0 is a fact of ours */
 	find_sure(c);
 	rc = hasher_new(&c->hasher, err);
@@ -115,7 +123,11 @@ static enum err_kind make_frame(struct consumer *c, struct spool_batch *b, const
 	if (rc)
 		return rc;
 	*ret = (struct spool_frame){
-		.seq = fact->last_seq, .offset = start, .len = b->bytes.len - start};
+		.seq = fact->last_seq,
+		.observed_ns = fact->noticed_ns,
+		.offset = start,
+		.len = b->bytes.len - start,
+	};
 	return ERR_NONE;
 }
 
@@ -129,6 +141,7 @@ static void tell_damage(struct consumer *c, enum gap_reason reason, const struct
 	else
 		log_write(LOG_ERROR, LOG_EVENT_spool_damaged, fields, ARRAY_LEN(fields));
 	atomic_fetch_add(&c->o.status->gaps, 1);
+	atomic_fetch_add(&c->o.status->records_damaged, d->last_seq - d->first_seq + 1);
 }
 
 /* Puts a fact into a batch, before what came after it. */
@@ -231,7 +244,36 @@ static void note_cursor(struct consumer *c, uint64_t cursor)
 {
 	c->cursor = cursor;
 	note_tried(c, cursor);
-	atomic_store(&c->o.status->stored_seq, cursor);
+	account_cursor(c->o.status, cursor);
+}
+
+/* A fact that was put into the batch is younger than what follows it. */
+static int64_t oldest_of(const struct spool_batch *b, size_t first)
+{
+	int64_t oldest_ns = b->frames[first].observed_ns;
+
+	for (size_t i = first + 1; i < b->count && i <= first + GAP_FRAMES; i++)
+		if (b->frames[i].observed_ns < oldest_ns)
+			oldest_ns = b->frames[i].observed_ns;
+	return oldest_ns;
+}
+
+/* What is the oldest that Postgres does not have, frame first of the batch being the next one. */
+static void note_oldest(struct consumer *c, size_t first)
+{
+	const struct spool_batch *now = &c->batches[c->now], *next = &c->batches[1 - c->now];
+	struct spool_stats stats;
+
+	if (first < now->count) {
+		account_oldest(c->o.status, oldest_of(now, first));
+	} else if (next->count > 0) {
+		account_oldest(c->o.status, oldest_of(next, 0));
+	} else {
+		spool_stats(c->o.spool, &stats);
+		if (c->cursor >= stats.accepted_seq)
+			account_oldest(c->o.status, 0);
+		/* Else it is read now, and is not older than the one before. */
+	}
 }
 
 /* To where Postgres says it is: what was written after that, it has forgotten. */
@@ -315,7 +357,8 @@ static enum err_kind connect_store(struct consumer *c, struct err *err)
 		rc = go_to_cursor(c, err);
 	if (rc)
 		return rc;
-	note_cursor(c, c->cursor);
+	account_connected(c->o.status, c->opened_seq, c->cursor);
+	note_tried(c, c->cursor);
 	status_set_store(c->o.status, STORE_WORKING, "");
 	log_info(store_connected, LOG_NUMBER("cursor", c->cursor));
 	return ERR_NONE;
@@ -332,16 +375,6 @@ static void read_meanwhile(void *arg)
 	c->read_err.kind = ERR_NONE;
 	if (next->full)
 		store_plan(c->store, next);
-}
-
-static void count_stored(struct consumer *c, const struct store_result *result)
-{
-	struct status *s = c->o.status;
-
-	atomic_fetch_add(&s->lines_stored, result->lines);
-	atomic_fetch_add(&s->events_stored, result->events);
-	atomic_fetch_add(&s->duplicates, result->duplicates);
-	atomic_store(&s->last_stored_ns, time_now_ns());
 }
 
 /*
@@ -413,6 +446,7 @@ static enum err_kind write_batch(struct consumer *c, struct err *err)
 			.arg = c,
 		};
 		struct store_result result = {0};
+		int64_t start_ns = time_monotonic_ns();
 		enum err_kind rc;
 
 		note_tried(c, batch->frames[first + count - 1].seq);
@@ -441,7 +475,8 @@ static enum err_kind write_batch(struct consumer *c, struct err *err)
 		refusal_moved(&c->refusal, c->cursor, first == batch->count);
 		c->failures = 0;
 		count = batch->count - first;
-		count_stored(c, &result);
+		account_written(c->o.status, &result, time_monotonic_ns() - start_ns);
+		note_oldest(c, first);
 		spool_reader_pass(c->reader, c->cursor);
 	}
 	return ERR_NONE;
@@ -486,6 +521,7 @@ static enum err_kind work(struct consumer *c, struct err *err)
 		rc = fill_batch(c, err);
 		if (rc)
 			return rc;
+		note_oldest(c, 0);
 		if (all_stored(c, intake_was_done))
 			return ERR_NONE;
 		rc = write_batch(c, err);

@@ -34,7 +34,13 @@ static void count_received(struct intake *in, const struct batch *batch)
 
 		if (g->reason != GAP_slow_consumer)
 			continue;
-		atomic_store(&s->lines_lost, g->lines_lost);
+		/* A gap's own count goes on while the gap does. */
+		if (!g->known)
+			in->lost_told = 0;
+		if (g->lines_lost > in->lost_told) {
+			atomic_fetch_add(&s->lines_lost, g->lines_lost - in->lost_told);
+			in->lost_told = g->lines_lost;
+		}
 		log_warn(source_dropped, LOG_NUMBER("lines", g->lines_lost));
 	}
 }

@@ -201,6 +201,7 @@ static enum err_kind open_spool(struct run *r, struct err *err)
 		.folder = c->spool_dir,
 		.max_bytes = c->spool_max_bytes,
 		.keep_ns = (int64_t)c->spool_keep_seconds * NS_PER_S,
+		.commits = &r->o->status->commits,
 	};
 	uint64_t total, free_bytes;
 	enum err_kind rc;

@@ -10,7 +10,7 @@
 enum { TICK_MS = 100, ROOM_WAIT_MS = 200 }; /* facts of other threads wait so long at most */
 
 struct line_counts {
-	uint64_t undecoded, redacted, classified, accepted, recovered;
+	uint64_t decoded, undecoded, redacted, classified, accepted, recovered;
 };
 
 struct pipeline {
@@ -84,6 +84,7 @@ enum err_kind pipeline_take_facts(struct pipeline *p, struct err *err)
 		if (rc)
 			return rc;
 		trail_pop(p->o.trail);
+		atomic_fetch_add(&p->o.status->facts_accepted, 1);
 	}
 	return ERR_NONE;
 }
@@ -189,6 +190,7 @@ static enum err_kind encode(struct pipeline *p, struct err *err)
 
 static void count_line(struct pipeline *p)
 {
+	p->counts.decoded += p->record.decoded;
 	p->counts.undecoded += !p->record.decoded;
 	p->counts.redacted += stages_redacted(p->stages);
 	p->counts.classified += p->record.class != CLASS_app_log;
@@ -200,6 +202,7 @@ static void tell_counts(struct pipeline *p)
 {
 	struct status *s = p->o.status;
 
+	atomic_fetch_add_explicit(&s->lines_decoded, p->counts.decoded, memory_order_relaxed);
 	atomic_fetch_add_explicit(&s->lines_undecoded, p->counts.undecoded, memory_order_relaxed);
 	atomic_fetch_add_explicit(&s->lines_redacted, p->counts.redacted, memory_order_relaxed);
 	atomic_fetch_add_explicit(&s->lines_classified, p->counts.classified, memory_order_relaxed);

@@ -103,7 +103,8 @@ static void close_gap(struct refill *r, const struct recovery_gap *gap, const ch
 	post(r, gap, ACTION_trail_gap_closed, state, why);
 	log_info(gap_closed, LOG_TEXT("gap", gap->id), LOG_TEXT("state", state),
 		 LOG_TEXT("why", why), LOG_NUMBER("lines_recovered", gap->lines_recovered));
-	/* The view says so when the fact is stored; if that does not come to be, it is done again. */
+	/* The view says so when the fact is stored; if that does not come to be, it is done again.
+	 */
 	progress_of(r, gap)->passes = 0;
 	progress_of(r, gap)->next_ns = time_monotonic_ns() + CLOSED_AGAIN_MS * NS_PER_MS;
 	*ret_closed = *gap;
@@ -124,8 +125,9 @@ static enum err_kind note_gone(struct app *app, struct recovery *db, const struc
 }
 
 /* *ret_recovered: lines that were missing. */
-static enum err_kind pass_apps(struct refill *r, struct recovery *db, const struct recovery_gap *gap,
-			       struct progress *p, uint64_t *ret_recovered, struct err *err)
+static enum err_kind pass_apps(struct refill *r, struct recovery *db,
+			       const struct recovery_gap *gap, struct progress *p,
+			       uint64_t *ret_recovered, struct err *err)
 {
 	int64_t edge_ns = time_now_ns() - KEPT_NS;
 	bool whole = gap->start_ns != RECOVERY_NO_TIME && gap->start_ns >= edge_ns;

@@ -14,7 +14,7 @@ enum {
 };
 
 _Static_assert((int)LOGS_API_PAGE_LINES_MAX <= (int)RECOVERY_LINES_MAX,
-	        "a page is looked up at once");
+	       "a page is looked up at once");
 
 struct second_copy {
 	struct second_copy_options o; /* const after second_copy_new() */
@@ -28,7 +28,8 @@ struct second_copy {
 	struct recovery_line lines[RECOVERY_LINES_MAX];
 	size_t raw_idx[RECOVERY_LINES_MAX]; /* where each stands in the page */
 	size_t count;
-	/* all of the page before, whose last lines come again at the boundary, and of the present one */
+	/* all of the page before, whose last lines come again at the boundary, and of the present
+	 * one */
 	struct ids {
 		struct id ids[RECOVERY_LINES_MAX];
 		size_t count;
@@ -86,8 +87,8 @@ static enum err_kind wait_for(struct second_copy *c, int64_t ns, struct err *err
 
 		if (rc || rest_ns <= 0)
 			return rc;
-		life_wait(c->o.life, rest_ns < WAIT_STEP_MS * NS_PER_MS ? rest_ns
-									: WAIT_STEP_MS * NS_PER_MS);
+		life_wait(c->o.life,
+			  rest_ns < WAIT_STEP_MS * NS_PER_MS ? rest_ns : WAIT_STEP_MS * NS_PER_MS);
 	}
 }
 
@@ -208,10 +209,12 @@ static enum err_kind pass_on(struct second_copy *c, struct batch *batch, struct 
 
 	batch->source = SOURCE_HTTP;
 	batch->recovered = true;
+	atomic_fetch_add(&c->o.status->lines_received, count);
 	if (queue_put(c->o.filled, batch)) {
 		c->sent_count += count;
 		return ERR_NONE;
 	}
+	atomic_fetch_sub(&c->o.status->lines_received, count);
 	batch_reset(batch);
 	REQUIRE(queue_put(c->o.pool, batch));
 	return err_set(err, ERR_FULL, "the program is ending");

@@ -1,11 +1,15 @@
 #include "run/status.h"
 
+#include "base/time.h"
+
 #include <stdio.h>
 #include <string.h>
 
 void status_init(struct status *s)
 {
 	memset(s, 0, sizeof(*s));
+	s->started_ns = time_now_ns();
+	s->started_monotonic_ns = time_monotonic_ns();
 	lock_init(&s->lock, LOCK_RANK_status);
 	atomic_store(&s->source_why, "not started yet");
 }

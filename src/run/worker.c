@@ -88,7 +88,8 @@ static enum err_kind make_jobs(struct work *w, struct err *err)
 		.status = w->o->status,
 		.apps = &w->apps,
 		.delay_ns = delay_ns,
-		.cover_wait_ns = delay_ns + (int64_t)(heartbeat_s * HEARTBEATS_PER_WORD) * NS_PER_S +
+		.cover_wait_ns = delay_ns +
+				 (int64_t)(heartbeat_s * HEARTBEATS_PER_WORD) * NS_PER_S +
 				 STORED_SECONDS * NS_PER_S,
 	};
 	struct reconcile_options reconcile = {
@@ -116,6 +117,8 @@ static enum err_kind make_jobs(struct work *w, struct err *err)
 
 static void free_jobs(struct work *w)
 {
+	if (w->db && w->mine)
+		recovery_give_back_lease(w->db, LEASE, w->holder);
 	recovery_close(w->db);
 	reconcile_free(w->reconcile);
 	refill_free(w->refill);

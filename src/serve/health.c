@@ -5,57 +5,201 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { VALUE_BYTES = ERR_TEXT_BYTES + 64, CHECKS_MAX = 3 };
+/* 2025-01-01: a clock that shows an earlier time was never set. */
+#define CLOCK_FIRST_NS (INT64_C(1735689600) * NS_PER_S)
 
-struct check {
-	const char *name;
-	bool ok;
-	char value[VALUE_BYTES];
-	const char *advice;              /* when it is not ok */
-	const struct spool_stats *spool; /* of the check `spool` */
-};
-
-static void check_spool(struct check *c, const struct spool_stats *spool, bool room_too)
+static struct health_check *add(struct health *h, const char *name, const char *advice)
 {
-	c->name = "spool";
-	if (spool == NULL) {
-		(void)snprintf(c->value, sizeof(c->value), "not open");
-		c->advice = "see flytrail's log for why; `flytrail doctor` checks the folder";
+	struct health_check *c = &h->checks[h->count++];
+
+	REQUIRE(h->count <= HEALTH_CHECKS_MAX);
+	c->name = name;
+	c->advice = advice;
+	return c;
+}
+
+#define SAY(text, ...) (void)snprintf((text), sizeof(text), __VA_ARGS__)
+
+static void check_open(struct health *h, const struct look *l)
+{
+	struct health_check *c =
+		add(h, "spool", "see flytrail's log for why; `flytrail doctor` checks the folder");
+
+	c->ok = l->spool_open;
+	SAY(c->value, "%s", l->spool_open ? "open" : "not open");
+	SAY(c->limit, "open");
+}
+
+static void check_spool(struct health *h, const struct look *l)
+{
+	struct health_check *c;
+
+	if (!l->spool_open) {
+		check_open(h, l);
 		return;
 	}
-	c->spool = spool;
-	c->ok = !room_too || !spool->full;
-	(void)snprintf(c->value, sizeof(c->value), "%s: %" PRIu64 " of %" PRIu64 " bytes",
-		       spool->full ? "full" : "open", spool->bytes, spool->max_bytes);
-	c->advice = "bring Postgres back, or give the spool a larger volume: no line is taken "
-		    "while it is full";
+	c = add(h, "spool",
+		"bring Postgres back, or give the spool a larger volume: no line is taken while "
+		"it is full");
+	c->ok = !l->spool.full && look_spool_percent(l) < HEALTH_SPOOL_PERCENT_MAX;
+	SAY(c->value, "%s: %" PRIu64 " %% of %" PRIu64 " bytes wait for Postgres",
+	    l->spool.full ? "full" : "open", look_spool_percent(l), l->spool.max_bytes);
+	SAY(c->limit, "not full, and less than %d %%", HEALTH_SPOOL_PERCENT_MAX);
 }
 
-static void check_source(struct check *c, struct status *status, bool retrying_will_do)
+static void check_source(struct health *h, const struct look *l, bool retrying_will_do)
 {
-	const char *why = atomic_load(&status->source_why);
-	bool connected = atomic_load(&status->source_connected);
+	struct health_check *c = add(
+		h, "source", "`flytrail doctor` says what is wrong with the way to the log stream");
+	const char *why = atomic_load(&l->status->source_why);
+	bool connected = atomic_load(&l->status->source_connected);
 
-	c->name = "source";
-	c->ok = connected || (retrying_will_do && atomic_load(&status->source_started));
-	(void)snprintf(c->value, sizeof(c->value), "%s",
-		       connected     ? "connected"
-		       : why == NULL ? "not connected"
-				     : why);
-	c->advice = "`flytrail doctor` says what is wrong with the way to the log stream";
+	c->ok = connected || (retrying_will_do && atomic_load(&l->status->source_started));
+	SAY(c->value, "%s", connected ? "connected" : why == NULL ? "not connected" : why);
+	SAY(c->limit, "%s", retrying_will_do ? "connected or retrying" : "connected");
 }
 
-static void check_store(struct check *c, struct status *status)
+/* It is no failure that it is off: `doctor` says what is lost by that. */
+static void check_heartbeat(struct health *h, const struct look *l)
 {
+	struct health_check *c = add(
+		h, "heartbeat",
+		"lines do not come through: see whether Fly has a log incident, whether SUBJECT "
+		"lets flytrail's own app pass, and restart this machine if neither; the gap is "
+		"on record");
+	uint64_t missed = atomic_load(&l->status->heartbeats_missed);
+	int64_t last_ns = atomic_load(&l->status->heartbeat_last_ns);
+	uint64_t seconds_max =
+		HEALTH_HEARTBEATS_MISSED * l->heartbeat_seconds + HEALTH_HEARTBEAT_TRAVEL_SECONDS;
+	char age[LOOK_AGE_BYTES];
+
+	if (!atomic_load(&l->status->heartbeat_on)) {
+		c->ok = true;
+		SAY(c->value, "off: a stream that goes silent is not noticed");
+		SAY(c->limit, "none while it is off");
+		return;
+	}
+	c->ok = missed < HEALTH_HEARTBEATS_MISSED &&
+		(uint64_t)look_age_ns(l, last_ns) <= seconds_max * (uint64_t)NS_PER_S;
+	if (last_ns == 0)
+		SAY(c->value, "none has come back yet, %" PRIu64 " missing in a row", missed);
+	else
+		SAY(c->value, "the last came back %s ago, %" PRIu64 " missing in a row",
+		    look_age_text(look_age_ns(l, last_ns), age), missed);
+	SAY(c->limit, "fewer than %d missing in a row, and the last within %" PRIu64 " s",
+	    HEALTH_HEARTBEATS_MISSED, seconds_max);
+}
+
+static void check_lag(struct health *h, const struct look *l)
+{
+	struct health_check *c =
+		add(h, "lag",
+		    "see the check `store`; if that is well, see what Postgres is doing: "
+		    "pg_stat_activity, locks, its disk. Nothing is lost while the spool has room");
+	char age[LOOK_AGE_BYTES];
+
+	c->ok = look_lag_ns(l) <= HEALTH_LAG_SECONDS_MAX * NS_PER_S;
+	SAY(c->value, "%s, %" PRIu64 " records are not stored", look_age_text(look_lag_ns(l), age),
+	    look_records_left(l));
+	SAY(c->limit, "%d s", HEALTH_LAG_SECONDS_MAX);
+}
+
+static void check_store(struct health *h, const struct look *l)
+{
+	struct health_check *c =
+		add(h, "store",
+		    "`flytrail doctor` says what is wrong with Postgres; what came in is kept in "
+		    "the spool");
 	char error[ERR_TEXT_BYTES];
-	enum store_state state = status_store(status, error);
+	enum store_state state = status_store(l->status, error);
 
-	c->name = "store";
 	c->ok = state == STORE_WORKING;
-	(void)snprintf(c->value, sizeof(c->value), "%s%s%s", store_state_name(state),
-		       error[0] != '\0' ? ": " : "", error);
-	c->advice = "`flytrail doctor` says what is wrong with Postgres; what came in is kept in "
-		    "the spool";
+	SAY(c->value, "%s%s%s", store_state_name(state), error[0] != '\0' ? ": " : "", error);
+	SAY(c->limit, "working");
+}
+
+static void check_clock(struct health *h, const struct look *l)
+{
+	struct health_check *c =
+		add(h, "clock",
+		    "see why the machine's clock is wrong: times of lines that came meanwhile, and "
+		    "gaps, are off by the jump, which is on record");
+	uint64_t jumps = atomic_load(&l->status->clock_jumps);
+	int64_t age_ns = look_age_ns(l, atomic_load(&l->status->clock_jumped_ns));
+	char age[LOOK_AGE_BYTES];
+
+	c->ok = l->now_ns >= CLOCK_FIRST_NS &&
+		(jumps == 0 || age_ns > HEALTH_CLOCK_SECONDS * NS_PER_S);
+	if (l->now_ns < CLOCK_FIRST_NS)
+		SAY(c->value, "never set: it shows a time before 2025");
+	else if (jumps == 0)
+		SAY(c->value, "no jump");
+	else
+		SAY(c->value, "%" PRIu64 " jumps, the last %s ago", jumps,
+		    look_age_text(age_ns, age));
+	SAY(c->limit, "set, and no jump within %d s", HEALTH_CLOCK_SECONDS);
+}
+
+static void check_worker(struct health *h, const struct look *l)
+{
+	struct health_check *c =
+		add(h, "worker",
+		    "gaps stay open until it works: `flytrail doctor` says what is wrong with the "
+		    "way to Fly's API and with Postgres");
+	const char *why = atomic_load(&l->status->worker_why);
+
+	c->ok = why == NULL;
+	SAY(c->value, "%s", why == NULL ? "well" : why);
+	SAY(c->limit, "well");
+}
+
+static bool all_ok(const struct health *h)
+{
+	for (size_t i = 0; i < h->count; i++)
+		if (!h->checks[i].ok)
+			return false;
+	return true;
+}
+
+void health_ready(const struct look *l, struct health *ret)
+{
+	*ret = (struct health){.count = 0};
+	check_open(ret, l);
+	check_source(ret, l, true);
+	ret->state = all_ok(ret) ? HEALTH_OK : HEALTH_FAILING;
+}
+
+void health_health(const struct look *l, struct health *ret)
+{
+	int64_t up_ns = l->monotonic_ns - l->status->started_monotonic_ns;
+
+	*ret = (struct health){.count = 0};
+	check_source(ret, l, false);
+	check_heartbeat(ret, l);
+	check_lag(ret, l);
+	check_spool(ret, l);
+	check_store(ret, l);
+	check_clock(ret, l);
+	check_worker(ret, l);
+	if (all_ok(ret)) {
+		ret->state = HEALTH_OK;
+		atomic_store(&l->status->was_healthy, true);
+	} else if (up_ns < HEALTH_START_SECONDS * NS_PER_S &&
+		   !atomic_load(&l->status->was_healthy)) {
+		ret->state = HEALTH_STARTING;
+	} else {
+		ret->state = HEALTH_FAILING;
+	}
+}
+
+const char *health_state_name(enum health_state state)
+{
+	switch (state) {
+	case HEALTH_OK: return "ok";
+	case HEALTH_STARTING: return "starting";
+	case HEALTH_FAILING: return "failing";
+	}
+	return "unknown";
 }
 
 static void write_member(struct buf *out, const char *before, const char *text)
@@ -64,44 +208,22 @@ static void write_member(struct buf *out, const char *before, const char *text)
 	json_write_text(out, span_text(text));
 }
 
-static bool write_body(struct buf *out, const struct check *checks, size_t count)
+void health_write(const struct health *h, const struct look *l, struct buf *out)
 {
-	bool ok = true;
-
-	for (size_t i = 0; i < count; i++)
-		ok = ok && checks[i].ok;
-	write_member(out, "{\"status\":", ok ? "ok" : "failing");
+	write_member(out, "{\"status\":", health_state_name(h->state));
 	buf_str(out, ",\"checks\":[");
-	for (size_t i = 0; i < count; i++) {
-		write_member(out, i > 0 ? ",\n{\"name\":" : "\n{\"name\":", checks[i].name);
-		buf_str(out, checks[i].ok ? ",\"ok\":true" : ",\"ok\":false");
-		write_member(out, ",\"value\":", checks[i].value);
-		if (checks[i].spool)
+	for (size_t i = 0; i < h->count; i++) {
+		const struct health_check *c = &h->checks[i];
+
+		write_member(out, i > 0 ? ",\n{\"name\":" : "\n{\"name\":", c->name);
+		buf_str(out, c->ok ? ",\"ok\":true" : ",\"ok\":false");
+		write_member(out, ",\"value\":", c->value);
+		write_member(out, ",\"limit\":", c->limit);
+		write_member(out, ",\"do\":", c->advice);
+		if (l->spool_open && strcmp(c->name, "spool") == 0)
 			buf_fmt(out, ",\"torn_bytes\":%" PRIu64 ",\"damaged_segments\":%" PRIu64,
-				checks[i].spool->torn_bytes, checks[i].spool->damage_count);
-		if (!checks[i].ok)
-			write_member(out, ",\"do\":", checks[i].advice);
+				l->spool.torn_bytes, l->spool.damage_count);
 		buf_str(out, "}");
 	}
 	buf_str(out, "]}\n");
-	return ok;
-}
-
-bool health_ready(struct status *status, const struct spool_stats *spool, struct buf *out)
-{
-	struct check checks[CHECKS_MAX] = {0};
-
-	check_spool(&checks[0], spool, false);
-	check_source(&checks[1], status, true);
-	return write_body(out, checks, 2);
-}
-
-bool health_health(struct status *status, const struct spool_stats *spool, struct buf *out)
-{
-	struct check checks[CHECKS_MAX] = {0};
-
-	check_source(&checks[0], status, false);
-	check_spool(&checks[1], spool, true);
-	check_store(&checks[2], status);
-	return write_body(out, checks, CHECKS_MAX);
 }

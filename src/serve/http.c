@@ -1,6 +1,8 @@
 #include "serve/http.h"
 
-#include "serve/health.h"
+#include "serve/metrics.h"
+#include "serve/status_page.h"
+#include "serve/token.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -10,26 +12,82 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BACKLOG = 64, HOST_BYTES = 64, PORT_BYTES = 6 };
+enum { BACKLOG = 64, HOST_BYTES = 64, PORT_BYTES = 6, ERROR_BODY_BYTES_MAX = 256 };
 
 struct http {
 	struct MHD_Daemon *daemon;
-	struct status *status;
+	struct http_options o; /* const after http_start() */
 	/* the library's thread's */
 	int fds[HTTP_CONNECTIONS_MAX]; /* of the connections, the oldest first */
 	size_t fd_count;
 	size_t hung_up; /* so many of the oldest; the library is about to close them */
 };
 
-static const struct {
+/* A page returns its code. */
+static unsigned fill_ready(const struct look *l, struct buf *body)
+{
+	struct health health;
+
+	health_ready(l, &health);
+	health_write(&health, l, body);
+	return health.state == HEALTH_OK ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
+}
+
+static unsigned fill_health(const struct look *l, struct buf *body)
+{
+	struct health health;
+
+	health_health(l, &health);
+	health_write(&health, l, body);
+	return health.state == HEALTH_OK ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
+}
+
+static unsigned fill_metrics(const struct look *l, struct buf *body)
+{
+	struct health health;
+
+	health_health(l, &health);
+	metrics_write(l, &health, body);
+	return MHD_HTTP_OK;
+}
+
+static unsigned fill_status(const struct look *l, struct buf *body)
+{
+	struct health health;
+
+	health_health(l, &health);
+	status_page_write(l, &health, body);
+	return MHD_HTTP_OK;
+}
+
+struct page {
 	const char *path;
-	bool (*check)(struct status *, const struct spool_stats *, struct buf *);
-} pages[] = {
-	{"/ready", health_ready},
-	{"/health", health_health},
+	unsigned (*fill)(const struct look *l, struct buf *body);
+	size_t bytes_max;
+	const char *type;
+	bool asks_token;
 };
 
-static enum MHD_Result answer(struct MHD_Connection *connection, unsigned code, struct buf *body)
+static const char json_type[] = "application/json";
+static const char text_type[] = "text/plain; charset=utf-8";
+
+static const struct page pages[] = {
+	{"/ready", fill_ready, HEALTH_BODY_BYTES_MAX, json_type, false},
+	{"/health", fill_health, HEALTH_BODY_BYTES_MAX, json_type, false},
+	{"/metrics", fill_metrics, METRICS_BODY_BYTES_MAX, METRICS_CONTENT_TYPE, false},
+	{"/status", fill_status, STATUS_PAGE_BYTES_MAX, text_type, true},
+};
+
+static const struct page *find_page(const char *path)
+{
+	for (size_t i = 0; i < ARRAY_LEN(pages); i++)
+		if (strcmp(path, pages[i].path) == 0)
+			return &pages[i];
+	return NULL;
+}
+
+static enum MHD_Result answer(struct MHD_Connection *connection, unsigned code, const char *type,
+			      struct buf *body)
 {
 	struct MHD_Response *response;
 	enum MHD_Result result;
@@ -40,31 +98,39 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned code, 
 	response = MHD_create_response_from_buffer(body->len, body->data, MHD_RESPMEM_MUST_COPY);
 	if (response == NULL)
 		return MHD_NO;
-	(void)MHD_add_response_header(response, "Content-Type", "application/json");
+	(void)MHD_add_response_header(response, "Content-Type", type);
 	(void)MHD_add_response_header(response, "Cache-Control", "no-store");
 	if (code == MHD_HTTP_METHOD_NOT_ALLOWED)
 		(void)MHD_add_response_header(response, "Allow", "GET, HEAD");
+	if (code == MHD_HTTP_UNAUTHORIZED)
+		(void)MHD_add_response_header(response, "WWW-Authenticate",
+					      "Bearer realm=\"flytrail\"");
 	result = MHD_queue_response(connection, code, response);
 	MHD_destroy_response(response);
 	return result;
 }
 
-static unsigned fill(struct http *h, const char *path, const char *method, struct buf *body)
+/* A code that is an error's, with its body; 0: the page may be shown. */
+static unsigned refuse(const struct http *h, struct MHD_Connection *connection,
+		       const struct page *page, const char *method, struct buf *body)
 {
-	struct spool_stats stats;
-	const struct spool_stats *spool = status_spool(h->status, &stats) ? &stats : NULL;
-
 	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
 		buf_str(body, "{\"error\":\"only GET and HEAD\"}\n");
 		return MHD_HTTP_METHOD_NOT_ALLOWED;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(pages); i++)
-		if (strcmp(path, pages[i].path) == 0)
-			return pages[i].check(h->status, spool, body)
-				       ? MHD_HTTP_OK
-				       : MHD_HTTP_SERVICE_UNAVAILABLE;
-	buf_str(body, "{\"error\":\"there are /ready and /health\"}\n");
-	return MHD_HTTP_NOT_FOUND;
+	if (page == NULL) {
+		buf_str(body, "{\"error\":\"there are /ready, /health, /metrics and /status\"}\n");
+		return MHD_HTTP_NOT_FOUND;
+	}
+	if (page->asks_token &&
+	    !token_admits(
+		    h->o.status_token,
+		    MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization"))) {
+		buf_str(body, "{\"error\":\"it takes Authorization: Bearer, with the token of "
+			      "FLYTRAIL_STATUS_TOKEN\"}\n");
+		return MHD_HTTP_UNAUTHORIZED;
+	}
+	return 0;
 }
 
 /* Answers at the first call for a request, so that no body is ever read. The eight are the
@@ -74,7 +140,10 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, cons
 			      const char *method, const char *version, const char *upload,
 			      size_t *upload_len, void **request)
 {
+	const struct page *page = find_page(path);
+	const struct http *h = cls;
 	enum MHD_Result result;
+	struct look look;
 	struct buf body;
 	unsigned code;
 
@@ -82,9 +151,15 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, cons
 	(void)upload;
 	(void)upload_len;
 	(void)request;
-	buf_init(&body, HEALTH_BODY_BYTES_MAX);
-	code = fill(cls, path, method, &body);
-	result = answer(connection, code, &body);
+	buf_init(&body, page == NULL ? ERROR_BODY_BYTES_MAX : page->bytes_max);
+	code = refuse(h, connection, page, method, &body);
+	if (code == 0) {
+		look_take(&look, h->o.status, h->o.heartbeat_seconds);
+		code = page->fill(&look, &body);
+		result = answer(connection, code, page->type, &body);
+	} else {
+		result = answer(connection, code, json_type, &body);
+	}
 	buf_release(&body);
 	return result;
 }
@@ -187,8 +262,7 @@ static enum err_kind listen_at(int *ret_fd, const char *address, bool *ret_taken
 	return rc;
 }
 
-enum err_kind http_start(struct http **ret, const char *listen_address, struct status *status,
-			 struct err *err)
+enum err_kind http_start(struct http **ret, const struct http_options *options, struct err *err)
 {
 	struct http *h = calloc(1, sizeof(*h));
 	enum err_kind rc;
@@ -197,8 +271,8 @@ enum err_kind http_start(struct http **ret, const char *listen_address, struct s
 
 	if (h == NULL)
 		return err_set(err, ERR_FATAL, "out of memory for the HTTP server");
-	h->status = status;
-	rc = listen_at(&fd, listen_address, &taken, err);
+	h->o = *options;
+	rc = listen_at(&fd, options->listen, &taken, err);
 	if (rc)
 		goto out;
 	h->daemon = MHD_start_daemon(
@@ -209,7 +283,7 @@ enum err_kind http_start(struct http **ret, const char *listen_address, struct s
 		(size_t)HTTP_REQUEST_BYTES_MAX, MHD_OPTION_END);
 	if (h->daemon == NULL) {
 		rc = err_set(err, ERR_FATAL, "the HTTP server on %s does not start",
-			     listen_address);
+			     options->listen);
 		goto out;
 	}
 	*ret = h;

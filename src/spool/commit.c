@@ -272,6 +272,7 @@ static void give_up(struct spool *s)
 /* Writes the block that was taken; where the disk is full, drops what may go for the next try. */
 static enum err_kind commit_pending(struct spool *s, struct err *err)
 {
+	int64_t start_ns = time_monotonic_ns();
 	enum err_kind rc = write_block(s, s->pending, err);
 	struct err drop_err;
 	bool dropped;
@@ -287,6 +288,8 @@ static enum err_kind commit_pending(struct spool *s, struct err *err)
 		give_up(s);
 		return rc;
 	}
+	if (s->commits)
+		histogram_add(s->commits, time_monotonic_ns() - start_ns);
 	publish_end(s, s->pending);
 	free_block(s, s->pending);
 	s->pending = NULL;

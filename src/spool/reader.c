@@ -304,6 +304,7 @@ static bool deliver(struct spool_reader *r, struct spool_batch *b, const struct 
 	if (b->count == 0)
 		b->first_ns = time_monotonic_ns();
 	b->frames[b->count++] = (struct spool_frame){
+		.observed_ns = f->observed_ns,
 		.seq = f->seq,
 		.offset = (size_t)((const uint8_t *)f->payload.data - b->bytes.data),
 		.len = f->payload.len,

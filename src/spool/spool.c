@@ -47,6 +47,7 @@ static struct spool *spool_new(const struct spool_options *options)
 	memcpy(s->folder, options->folder, strlen(options->folder) + 1);
 	s->max_bytes = options->max_bytes;
 	s->keep_ns = options->keep_ns;
+	s->commits = options->commits;
 	s->lock_fd = -1;
 	s->tail_fd = -1;
 	s->next_fd = -1;
@@ -77,6 +78,7 @@ enum err_kind spool_open(struct spool **ret, const struct spool_options *options
 		spool_close(s);
 		return rc;
 	}
+	s->opened_seq = s->accepted_seq;
 	*ret = s;
 	return ERR_NONE;
 }
@@ -161,15 +163,53 @@ struct spool_stream spool_stream(const struct spool *s)
 	return s->stream;
 }
 
+/* The newest frame that all consumers have passed; before the oldest where there is none. */
+static uint64_t passed_by_all(const struct spool *s)
+{
+	uint64_t passed = UINT64_MAX;
+
+	for (size_t i = 0; i < SPOOL_CONSUMERS_MAX; i++)
+		if (s->consumers[i].used && s->consumers[i].passed < passed)
+			passed = s->consumers[i].passed;
+	return passed != UINT64_MAX ? passed : s->segments[0].first_seq - 1;
+}
+
+/* Whole segments from the first that not all have passed; of the newest, what is accepted. */
+static uint64_t held_bytes(const struct spool *s)
+{
+	size_t low = 0, high = s->segment_count;
+	uint64_t passed;
+
+	if (high == 0)
+		return 0;
+	passed = passed_by_all(s);
+	if (passed >= s->accepted_seq)
+		return 0;
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (s->segments[middle].first_seq <= passed + 1)
+			low = middle;
+		else
+			high = middle;
+	}
+	return (uint64_t)(s->segment_count - 1 - low) * SPOOL_SEGMENT_BYTES + s->accepted_end;
+}
+
 void spool_stats(struct spool *s, struct spool_stats *ret)
 {
-	struct spool_stats st = {.max_bytes = s->max_bytes, .torn_bytes = s->torn_bytes};
+	struct spool_stats st = {
+		.max_bytes = s->max_bytes,
+		.torn_bytes = s->torn_bytes,
+		.opened_seq = s->opened_seq,
+	};
 
 	lock_take(&s->lock);
 	st.accepted_seq = s->accepted_seq;
 	st.oldest_seq = s->segment_count > 0 ? s->segments[0].first_seq : s->accepted_seq + 1;
 	st.oldest_ns = s->segment_count > 0 ? s->segments[0].first_ns : 0;
 	st.bytes = (uint64_t)s->segment_count * SPOOL_SEGMENT_BYTES;
+	st.held_bytes = held_bytes(s);
 	st.damage_count = s->damage_count;
 	lock_drop(&s->lock);
 

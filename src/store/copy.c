@@ -158,8 +158,8 @@ enum err_kind copy_plan_fill(struct copy_plan *p, const struct spool_batch *batc
 	}
 	if (rc)
 		return refuse(err);
-	p->duplicates = sort_keys(p->lines, &p->line_count);
-	p->duplicates += sort_keys(p->events, &p->event_count);
+	p->line_duplicates = sort_keys(p->lines, &p->line_count);
+	p->duplicates = p->line_duplicates + sort_keys(p->events, &p->event_count);
 	return ERR_NONE;
 }
 

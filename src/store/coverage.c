@@ -14,12 +14,12 @@ enum { CONNECT_SECONDS = 10, ANSWER_SECONDS = 300, NUMBER_BYTES = 24, STEPS = 3 
 #define UNTIL "current_setting('flytrail.until')::timestamptz"
 #define APP "current_setting('flytrail.app')"
 /* Rows of the time and the application that were asked for. */
-#define ASKED                                                                          \
-	"FROM flytrail.coverage c WHERE (c.app IS NULL OR " APP " IN ('', c.app))"     \
+#define ASKED                                                                      \
+	"FROM flytrail.coverage c WHERE (c.app IS NULL OR " APP " IN ('', c.app))" \
 	" AND c.window_start < " UNTIL " AND coalesce(c.window_end, 'infinity') > " SINCE
 
-#define HOLE                                                                          \
-	"(c.kind = 'gap' AND c.state IN ('open', 'partly_lost', 'lost')"              \
+#define HOLE                                                             \
+	"(c.kind = 'gap' AND c.state IN ('open', 'partly_lost', 'lost')" \
 	" OR c.kind = 'silence' AND c.state = 'silent')"
 
 static const char ASK_SQL[] =
@@ -35,7 +35,8 @@ static const char TOTAL_SQL[] =
 	" tstzrange(c.window_start, coalesce(greatest(c.window_start, c.window_end), 'infinity'))"
 	" AS r " ASKED "), sums AS ("
 	" SELECT asked.r AS asked,"
-	" coalesce(range_agg(rows.r) FILTER (WHERE kind = 'listening'), '{}') * asked.r AS listening,"
+	" coalesce(range_agg(rows.r) FILTER (WHERE kind = 'listening'), '{}') * asked.r AS "
+	"listening,"
 	" coalesce(range_agg(rows.r) FILTER (WHERE kind = 'gap'), '{}') * asked.r AS gaps,"
 	" coalesce(range_agg(rows.r) FILTER (WHERE kind = 'silence' AND state = 'silent'), '{}')"
 	"  * asked.r AS silent,"

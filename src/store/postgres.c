@@ -1,5 +1,6 @@
 #include "store/postgres.h"
 
+#include "base/time.h"
 #include "store/copy.h"
 #include "store/migrate.h"
 #include "store/session.h"
@@ -23,8 +24,9 @@ enum {
 struct store {
 	char *url, *replica;
 	struct stream_row row;
-	struct session *session; /* NULL: to be connected */
-	uint64_t cursor_mark;    /* as it was read when connecting */
+	struct session *session;  /* NULL: to be connected */
+	uint64_t cursor_mark;     /* as it was read when connecting */
+	struct histogram *copies; /* NULL: not measured */
 	struct copy_plan plans[2];
 	struct copy_plan *plan;             /* of the batch that is being written */
 	struct copy_plan *ahead;            /* of the one after it; the other of plans */
@@ -44,6 +46,7 @@ enum err_kind store_new(struct store **ret, const struct store_options *options,
 	buf_init(&s->chunk, COPY_CHUNK_BYTES + COPY_ROW_BYTES_MAX);
 	s->url = span_copy(span_text(options->url));
 	s->replica = span_copy(span_text(options->replica));
+	s->copies = options->copies;
 	s->row = (struct stream_row){.stream = options->stream, .replica = s->replica};
 	if (!s->url || !s->replica)
 		rc = err_set(err, ERR_FATAL, "out of memory for the store");
@@ -238,6 +241,7 @@ static void call_once(struct meanwhile *m)
 static enum err_kind copy_part(struct store *s, const char *before, const struct copy_context *c,
 			       const struct part *part, struct meanwhile *m, struct err *err)
 {
+	int64_t start_ns = time_monotonic_ns();
 	uint64_t rows = 0;
 	enum err_kind rc;
 
@@ -253,6 +257,8 @@ static enum err_kind copy_part(struct store *s, const char *before, const struct
 	if (!rc && rows != part->count)
 		rc = err_set(err, ERR_RETRY, "Postgres took %" PRIu64 " rows of %zu", rows,
 			     part->count);
+	if (!rc && s->copies)
+		histogram_add(s->copies, time_monotonic_ns() - start_ns);
 	return rc;
 }
 
@@ -357,6 +363,7 @@ static enum err_kind attempt(struct store *s, struct job *job, struct err *err)
 		return rc;
 	job->result.duplicates =
 		plan->duplicates + planned - job->result.lines - job->result.events;
+	job->result.line_duplicates = plan->line_duplicates + plan->line_count - job->result.lines;
 	/* A trigger that waits for the COMMIT is tried, too. */
 	if (job->trial)
 		return session_run(s->session, "SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK", err);

@@ -62,7 +62,19 @@ void recovery_close(struct recovery *r)
 enum err_kind recovery_take_lease(struct recovery *r, const char *name, const char *holder,
 				  int seconds, bool *ret_mine, struct err *err)
 {
-	return lease_take(r->session, name, holder, seconds, ret_mine, err);
+	struct lease lease;
+	enum err_kind rc = lease_take(r->session, name, holder, seconds, &lease, err);
+
+	*ret_mine = rc == ERR_NONE && lease.mine;
+	return rc;
+}
+
+void recovery_give_back_lease(struct recovery *r, const char *name, const char *holder)
+{
+	struct err aside; /* then it expires */
+
+	if (lease_give_back(r->session, name, holder, &aside))
+		return;
 }
 
 /* Microseconds as Postgres told them; null is RECOVERY_NO_TIME. */
@@ -88,7 +100,8 @@ static void copy_at(const PGresult *rows, int row, int column, char *ret, size_t
 /* Infinity has no number; it comes as null. */
 static const char GAPS_SQL[] =
 	"SELECT gap_id, stream, reason, "
-	" CASE WHEN isfinite(gap_start) THEN (extract(epoch FROM gap_start) * 1000000)::bigint END, "
+	" CASE WHEN isfinite(gap_start) THEN (extract(epoch FROM gap_start) * 1000000)::bigint "
+	"END, "
 	" (extract(epoch FROM gap_end) * 1000000)::bigint, lines_recovered, count(*) OVER () "
 	"FROM flytrail.gaps WHERE state = 'open' ORDER BY gap_start DESC LIMIT $1";
 
@@ -136,7 +149,8 @@ static const char COVER_SQL[] =
 	" WHERE e.retention_class = 'security' AND e.class = 'trail'"
 	"  AND e.action = 'trail.listening' AND e.stream <> $1::uuid"
 	"  AND NOT e.attributes ? 'shared'"
-	"  AND e.occurred_at >= $2::timestamptz AND e.occurred_at < $3::timestamptz + interval '1 day'"
+	"  AND e.occurred_at >= $2::timestamptz AND e.occurred_at < $3::timestamptz + interval '1 "
+	"day'"
 	"  AND (e.attributes ->> 'listening_start')::timestamptz"
 	"   <= (e.attributes ->> 'listening_end')::timestamptz"
 	" GROUP BY e.stream) AS told "
@@ -280,8 +294,7 @@ static enum err_kind write_keys(struct recovery *r, const struct recovery_line *
 		if (!wanted(&lines[i]))
 			continue;
 		add_time(&r->times, lines[i].occurred_ns);
-		add_id(&r->ids,
-		       lines[i].found == LINE_MISMATCH ? &lines[i].other : &lines[i].id);
+		add_id(&r->ids, lines[i].found == LINE_MISMATCH ? &lines[i].other : &lines[i].id);
 		add_word(&r->differs, lines[i].found == LINE_MISMATCH ? "t" : "f");
 		ret->count++;
 		if (lines[i].occurred_ns < from_ns)

@@ -86,6 +86,8 @@ static void take_batch(struct kit_read *r, const struct spool_batch *b)
 		struct span got = spool_batch_payload(b, i);
 
 		assert_true(span_equal(got, kit_payload(b->frames[i].seq, got.len)));
+		assert_true(b->frames[i].observed_ns == kit_observed_ns(b->frames[i].seq) ||
+			    b->frames[i].observed_ns == 0);
 		assert_true(r->count < KIT_READ_MAX);
 		r->seqs[r->count++] = b->frames[i].seq;
 	}

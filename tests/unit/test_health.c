@@ -8,23 +8,27 @@
 
 #include "base/json.h"
 #include "serve/health.h"
-#include "names.h"
 
 #include <string.h>
 
-static struct status status;
-static struct buf body;
+#define NOW_NS (INT64_C(1800000000) * NS_PER_S)
 
-static struct spool_stats stats;
-static const struct spool_stats *spool; /* NULL: not open */
+static struct status status;
+static struct look look;
+static struct health health;
+static struct buf body;
 
 static int setup(void **state)
 {
 	(void)state;
 	status_init(&status);
 	buf_init(&body, HEALTH_BODY_BYTES_MAX);
-	stats = (struct spool_stats){.bytes = 10, .max_bytes = 100};
-	spool = NULL;
+	look = (struct look){
+		.status = &status,
+		.heartbeat_seconds = 30,
+		.now_ns = NOW_NS,
+		.monotonic_ns = status.started_monotonic_ns + HEALTH_START_SECONDS * NS_PER_S,
+	};
 	return 0;
 }
 
@@ -38,26 +42,29 @@ static int teardown(void **state)
 
 static void all_is_well(void)
 {
-	spool = &stats;
+	look.spool_open = true;
+	look.spool = (struct spool_stats){.bytes = 900, .held_bytes = 10, .max_bytes = 1000};
 	atomic_store(&status.source_started, true);
 	atomic_store(&status.source_connected, true);
 	atomic_store(&status.source_why, NULL);
+	atomic_store(&status.heartbeat_on, true);
+	atomic_store(&status.heartbeat_last_ns, NOW_NS - NS_PER_S);
 	status_set_store(&status, STORE_WORKING, "");
 }
 
 static bool ready(void)
 {
-	buf_reset(&body);
-	return health_ready(&status, spool, &body);
+	health_ready(&look, &health);
+	return health.state == HEALTH_OK;
 }
 
 static bool healthy(void)
 {
-	buf_reset(&body);
-	return health_health(&status, spool, &body);
+	health_health(&look, &health);
+	return health.state == HEALTH_OK;
 }
 
-/* The body is JSON, its status says what was returned, and the named check alone is red. */
+/* The body is JSON and says what was found, and the named check alone is red, by that value. */
 static void assert_only_red(const char *name, const char *value)
 {
 	struct json *root = NULL;
@@ -65,23 +72,32 @@ static void assert_only_red(const char *name, const char *value)
 	const struct json *check;
 	unsigned red = 0;
 
+	buf_reset(&body);
+	health_write(&health, &look, &body);
 	assert_int_equal(buf_check(&body, &err), ERR_NONE);
 	assert_int_equal(json_parse(&root, span_of(body.data, body.len), &err), ERR_NONE);
 	assert_true(span_is(json_text(json_member(root, "status")), name ? "failing" : "ok"));
 	check = json_first(json_member(root, "checks"));
 	for (; check != NULL; check = json_next(check)) {
-		if (json_bool(json_member(check, "ok"))) {
-			assert_null(json_member(check, "do"));
+		assert_true(json_text(json_member(check, "value")).len > 0);
+		assert_true(json_text(json_member(check, "limit")).len > 0);
+		assert_true(json_text(json_member(check, "do")).len > 0);
+		if (json_bool(json_member(check, "ok")))
 			continue;
-		}
 		red++;
 		assert_non_null(name);
 		assert_true(span_is(json_text(json_member(check, "name")), name));
 		assert_true(span_is(json_text(json_member(check, "value")), value));
-		assert_true(json_text(json_member(check, "do")).len > 0);
 	}
 	assert_int_equal(red, name ? 1 : 0);
 	json_free(root);
+}
+
+static void assert_red(const char *name, const char *value)
+{
+	assert_true(ready());
+	assert_false(healthy());
+	assert_only_red(name, value);
 }
 
 static void before_anything_runs_all_is_red(void **state)
@@ -113,6 +129,8 @@ static void a_source_that_retries_is_ready_and_not_healthy(void **state)
 	atomic_store(&status.source_why, NULL);
 	assert_false(healthy());
 	assert_only_red("source", "not connected");
+	atomic_store(&status.source_connected, true);
+	assert_true(healthy());
 }
 
 static void a_source_that_has_not_started_is_not_ready(void **state)
@@ -145,11 +163,118 @@ static void a_full_spool_is_ready_and_not_healthy(void **state)
 {
 	(void)state;
 	all_is_well();
-	stats.full = true;
-	stats.bytes = 100;
-	assert_true(ready());
+	look.spool.full = true;
+	look.spool.held_bytes = 1000;
+	assert_red("spool", "full: 100 % of 1000 bytes wait for Postgres");
+	look.spool.held_bytes = 10; /* the disk has no room, whatever the bound is */
+	assert_red("spool", "full: 1 % of 1000 bytes wait for Postgres");
+}
+
+static void a_spool_is_red_at_its_mark_by_what_is_not_stored_alone(void **state)
+{
+	(void)state;
+	all_is_well();
+	look.spool.bytes = 1000; /* kept, in case Postgres forgets it */
+	look.spool.held_bytes = 10 * (HEALTH_SPOOL_PERCENT_MAX - 1);
+	assert_true(healthy());
+	look.spool.held_bytes += 1;
+	assert_red("spool", "open: 80 % of 1000 bytes wait for Postgres");
+}
+
+static void a_lag_is_red_beyond_its_mark(void **state)
+{
+	(void)state;
+	all_is_well();
+	atomic_store(&status.oldest_unstored_ns, NOW_NS - HEALTH_LAG_SECONDS_MAX * NS_PER_S);
+	assert_true(healthy());
+	atomic_fetch_sub(&status.oldest_unstored_ns, NS_PER_MS);
+	look.spool.accepted_seq = 12;
+	atomic_store(&status.stored_seq, 5);
+	atomic_store(&status.stored_known, true);
+	assert_red("lag", "30.0 s, 7 records are not stored");
+	atomic_store(&status.oldest_unstored_ns, 0);
+	assert_true(healthy());
+	atomic_store(&status.oldest_unstored_ns, NOW_NS + NS_PER_S); /* the clock went back */
+	assert_true(healthy());
+}
+
+static void a_heartbeat_is_red_when_three_are_missing(void **state)
+{
+	(void)state;
+	all_is_well();
+	atomic_store(&status.heartbeats_missed, HEALTH_HEARTBEATS_MISSED - 1);
+	assert_true(healthy());
+	atomic_store(&status.heartbeats_missed, HEALTH_HEARTBEATS_MISSED);
+	assert_red("heartbeat", "the last came back 1.0 s ago, 3 missing in a row");
+}
+
+static void a_heartbeat_is_red_when_it_is_old_though_nobody_counts(void **state)
+{
+	(void)state;
+	all_is_well();
+	atomic_store(&status.heartbeat_last_ns, NOW_NS - 100 * NS_PER_S);
+	assert_true(healthy());
+	atomic_fetch_sub(&status.heartbeat_last_ns, 1);
+	assert_red("heartbeat", "the last came back 1 min 40 s ago, 0 missing in a row");
+	atomic_store(&status.heartbeat_last_ns, 0);
+	assert_red("heartbeat", "none has come back yet, 0 missing in a row");
+	look.heartbeat_seconds = 3600;
+	atomic_store(&status.heartbeat_last_ns, NOW_NS - 3 * 3600 * NS_PER_S);
+	assert_true(healthy());
+}
+
+static void a_heartbeat_that_is_off_is_no_failure(void **state)
+{
+	(void)state;
+	all_is_well();
+	atomic_store(&status.heartbeat_on, false);
+	atomic_store(&status.heartbeat_last_ns, 0);
+	assert_true(healthy());
+}
+
+static void a_clock_is_red_for_a_while_after_a_jump_and_while_it_is_not_set(void **state)
+{
+	(void)state;
+	all_is_well();
+	atomic_store(&status.clock_jumps, 2);
+	atomic_store(&status.clock_jumped_ns, NOW_NS - HEALTH_CLOCK_SECONDS * NS_PER_S);
+	assert_red("clock", "2 jumps, the last 5 min 0 s ago");
+	atomic_fetch_sub(&status.clock_jumped_ns, 1);
+	assert_true(healthy());
+	atomic_store(&status.heartbeat_last_ns, 1);
+	look.now_ns = 1000 * NS_PER_S;
+	look.heartbeat_seconds = 1000;
+	assert_red("clock", "never set: it shows a time before 2025");
+}
+
+static void a_worker_that_is_not_well_is_red(void **state)
+{
+	(void)state;
+	all_is_well();
+	atomic_store(&status.worker_why, "Fly's API refuses the token");
+	assert_red("worker", "Fly's API refuses the token");
+}
+
+static void it_is_starting_until_it_was_green_once_or_the_time_is_over(void **state)
+{
+	int64_t start_ns = status.started_monotonic_ns;
+
+	(void)state;
+	look.monotonic_ns = start_ns + HEALTH_START_SECONDS * NS_PER_S - 1;
 	assert_false(healthy());
-	assert_only_red("spool", "full: 100 of 100 bytes");
+	assert_int_equal(health.state, HEALTH_STARTING);
+	assert_string_equal(health_state_name(health.state), "starting");
+	assert_false(ready());
+	assert_int_equal(health.state, HEALTH_FAILING); /* /ready is what it is */
+	look.monotonic_ns++;
+	assert_false(healthy());
+	assert_int_equal(health.state, HEALTH_FAILING);
+	look.monotonic_ns = start_ns;
+	all_is_well();
+	assert_true(healthy());
+	atomic_store(&status.source_connected, false);
+	assert_false(healthy());
+	assert_int_equal(health.state, HEALTH_FAILING);
 }
 
 static void what_a_crash_and_the_disk_did_to_the_spool_is_told(void **state)
@@ -160,12 +285,14 @@ static void what_a_crash_and_the_disk_did_to_the_spool_is_told(void **state)
 
 	(void)state;
 	all_is_well();
-	stats.torn_bytes = 4000;
-	stats.damage_count = 3;
+	look.spool.torn_bytes = 4000;
+	look.spool.damage_count = 3;
 	assert_true(healthy());
+	health_write(&health, &look, &body);
 	assert_int_equal(json_parse(&root, span_of(body.data, body.len), &err), ERR_NONE);
-	check = json_next(json_first(json_member(root, "checks")));
-	assert_true(span_is(json_text(json_member(check, "name")), "spool"));
+	check = json_first(json_member(root, "checks"));
+	while (!span_is(json_text(json_member(check, "name")), "spool"))
+		check = json_next(check);
 	assert_true(json_number(json_member(check, "torn_bytes")) == 4000);
 	assert_true(json_number(json_member(check, "damaged_segments")) == 3);
 	json_free(root);
@@ -175,7 +302,7 @@ static void a_closed_spool_is_neither(void **state)
 {
 	(void)state;
 	all_is_well();
-	spool = NULL;
+	look.spool_open = false;
 	assert_false(ready());
 	assert_only_red("spool", "not open");
 	assert_false(healthy());
@@ -191,7 +318,13 @@ static void the_longest_texts_fit_and_stay_json(void **state)
 	memset(error, 1, sizeof(error) - 1); /* six bytes each in JSON */
 	error[sizeof(error) - 1] = '\0';
 	status_set_store(&status, STORE_RETRYING, error);
+	atomic_store(&status.clock_jumps, UINT64_MAX);
+	atomic_store(&status.heartbeats_missed, UINT64_MAX);
+	look.heartbeat_seconds = 3600;
+	look.spool.max_bytes = UINT64_MAX;
+	atomic_store(&status.oldest_unstored_ns, 1);
 	assert_false(healthy());
+	health_write(&health, &look, &body);
 	assert_true(body.len > 6 * (sizeof(error) - 1));
 	assert_true(body.len < HEALTH_BODY_BYTES_MAX);
 	assert_int_equal(body.failed, ERR_NONE);
@@ -208,6 +341,14 @@ int main(void)
 		TEST(a_source_that_has_not_started_is_not_ready),
 		TEST(a_postgres_that_is_away_is_ready_and_not_healthy),
 		TEST(a_full_spool_is_ready_and_not_healthy),
+		TEST(a_spool_is_red_at_its_mark_by_what_is_not_stored_alone),
+		TEST(a_lag_is_red_beyond_its_mark),
+		TEST(a_heartbeat_is_red_when_three_are_missing),
+		TEST(a_heartbeat_is_red_when_it_is_old_though_nobody_counts),
+		TEST(a_heartbeat_that_is_off_is_no_failure),
+		TEST(a_clock_is_red_for_a_while_after_a_jump_and_while_it_is_not_set),
+		TEST(a_worker_that_is_not_well_is_red),
+		TEST(it_is_starting_until_it_was_green_once_or_the_time_is_over),
 		TEST(what_a_crash_and_the_disk_did_to_the_spool_is_told),
 		TEST(a_closed_spool_is_neither),
 		TEST(the_longest_texts_fit_and_stay_json),

@@ -1,5 +1,5 @@
 /*
- * The HTTP server answers two pages, refuses all else, and survives whatever is
+ * The HTTP server answers four pages, refuses all else, and survives whatever is
  * sent to it. There is no spool in these tests, so /ready is red.
  */
 
@@ -20,7 +20,9 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { ANSWER_BYTES = 8192, ADDRESS_BYTES = 64, PATIENCE_SECONDS = 5 };
+#define TOKEN "made-up-token"
+
+enum { ANSWER_BYTES = 65536, ADDRESS_BYTES = 64, PATIENCE_SECONDS = 5 };
 
 static struct status status;
 static struct http *http;
@@ -40,12 +42,30 @@ static uint16_t free_port(void)
 	return ntohs(a.sin_port);
 }
 
-static enum err_kind start(const char *host, struct err *err)
+static enum err_kind start_at(struct http **ret, const char *address, const char *token,
+			      struct err *err)
+{
+	const struct http_options options = {
+		.listen = address,
+		.status = &status,
+		.status_token = token,
+		.heartbeat_seconds = 30,
+	};
+
+	return http_start(ret, &options, err);
+}
+
+static enum err_kind start_with(const char *host, const char *token, struct err *err)
 {
 	char address[ADDRESS_BYTES];
 
 	(void)snprintf(address, sizeof(address), "%s:%u", host, port);
-	return http_start(&http, address, &status, err);
+	return start_at(&http, address, token, err);
+}
+
+static enum err_kind start(const char *host, struct err *err)
+{
+	return start_with(host, "", err);
 }
 
 static int setup(void **state)
@@ -123,6 +143,80 @@ static bool answers(const char *start_of_answer)
 	return strncmp(answer, start_of_answer, strlen(start_of_answer)) == 0;
 }
 
+/* With further headers. */
+static void request_with(const char *head, const char *headers)
+{
+	char text[512];
+
+	(void)snprintf(text, sizeof(text), "%s HTTP/1.1\r\nHost: x\r\n%sConnection: close\r\n\r\n",
+		       head, headers);
+	converse(AF_INET, text, strlen(text));
+}
+
+static void metrics_and_status_are_there_though_nothing_is_well(void **state)
+{
+	struct err err;
+
+	(void)state;
+	assert_int_equal(start("127.0.0.1", &err), ERR_NONE);
+	request("GET /metrics");
+	assert_true(answers("HTTP/1.1 200 "));
+	assert_non_null(
+		strstr(answer, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+	assert_non_null(strstr(answer, "\r\n\r\n# HELP flytrail_"));
+	assert_non_null(strstr(answer, "\nflytrail_check_ok{check=\"source\"} 0\n"));
+	request("GET /status");
+	assert_true(answers("HTTP/1.1 200 "));
+	assert_non_null(strstr(answer, "Content-Type: text/plain; charset=utf-8\r\n"));
+	assert_non_null(strstr(answer, "\r\n\r\nflytrail "));
+	assert_null(strstr(answer, "WWW-Authenticate"));
+	request("HEAD /metrics");
+	assert_true(answers("HTTP/1.1 200 "));
+	assert_string_equal(strstr(answer, "\r\n\r\n"), "\r\n\r\n");
+}
+
+static void a_token_guards_status_alone(void **state)
+{
+	static const char *const wrong[] = {
+		"", "Authorization: Bearer made-up-toke\r\n", "Authorization: Basic " TOKEN "\r\n",
+		"Authorization: " TOKEN "\r\n", "X-Authorization: Bearer " TOKEN "\r\n"};
+	struct err err;
+
+	(void)state;
+	assert_int_equal(start_with("127.0.0.1", TOKEN, &err), ERR_NONE);
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		request_with("GET /status", wrong[i]);
+		assert_true(answers("HTTP/1.1 401 "));
+		assert_non_null(strstr(answer, "WWW-Authenticate: Bearer realm=\"flytrail\"\r\n"));
+		assert_null(strstr(answer, "flytrail 0"));
+		assert_null(strstr(answer, "made-up"));
+	}
+	request("HEAD /status");
+	assert_true(answers("HTTP/1.1 401 "));
+	request_with("GET /status", "Authorization: Bearer " TOKEN "\r\n");
+	assert_true(answers("HTTP/1.1 200 "));
+	assert_null(strstr(answer, "made-up"));
+	request("GET /metrics");
+	assert_true(answers("HTTP/1.1 200 "));
+	request("GET /ready");
+	assert_true(answers("HTTP/1.1 503 "));
+}
+
+static void a_process_that_has_just_begun_says_that_it_is_starting(void **state)
+{
+	struct err err;
+
+	(void)state;
+	assert_int_equal(start("127.0.0.1", &err), ERR_NONE);
+	request("GET /health");
+	assert_true(answers("HTTP/1.1 503 "));
+	assert_non_null(strstr(answer, "{\"status\":\"starting\""));
+	status.started_monotonic_ns -= INT64_C(90) * NS_PER_S;
+	request("GET /health");
+	assert_true(answers("HTTP/1.1 503 "));
+	assert_non_null(strstr(answer, "{\"status\":\"failing\""));
+}
+
 static void the_two_pages_are_there(void **state)
 {
 	struct err err;
@@ -152,7 +246,7 @@ static void head_is_the_head_alone(void **state)
 static void anything_else_is_not_there(void **state)
 {
 	static const char *const heads[] = {
-		"GET /",      "GET /readyx",   "GET /ready/", "GET /metrics",  "GET //ready",
+		"GET /",      "GET /readyx",   "GET /ready/", "GET /metrics/", "GET //ready",
 		"GET /READY", "GET /../ready", "GET /%00",    "HEAD /nothing", "GET *"};
 	struct err err;
 
@@ -168,8 +262,9 @@ static void anything_else_is_not_there(void **state)
 
 static void other_methods_are_refused(void **state)
 {
-	static const char *const heads[] = {"POST /ready",     "PUT /health", "DELETE /ready",
-					    "OPTIONS /health", "get /ready",  "TRACE /ready"};
+	static const char *const heads[] = {"POST /ready",   "PUT /health",     "DELETE /status",
+					    "POST /metrics", "OPTIONS /health", "get /ready",
+					    "TRACE /ready"};
 	struct err err;
 
 	(void)state;
@@ -279,6 +374,12 @@ static void a_head_that_does_not_go_on_is_hung_up_on(void **state)
 	(void)close(fd);
 }
 
+static void skip_because(const char *why)
+{
+	print_message("# skipped because %s\n", why); /* tests/run.py reads it */
+	skip();
+}
+
 static void both_families_reach_the_wildcard(void **state)
 {
 	static const char get[] = "GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -287,14 +388,14 @@ static void both_families_reach_the_wildcard(void **state)
 
 	(void)state;
 	if (fd < 0)
-		skip(); /* a kernel without IPv6 */
+		skip_because("this kernel has no IPv6");
 	(void)close(fd);
 	assert_int_equal(start("[::]", &err), ERR_NONE);
 	converse(AF_INET, get, sizeof(get) - 1);
 	assert_true(answers("HTTP/1.1 503 "));
 	fd = dial(AF_INET6);
 	if (fd < 0)
-		skip(); /* no ::1 on this machine */
+		skip_because("this machine has no ::1");
 	(void)close(fd);
 	converse(AF_INET6, get, sizeof(get) - 1);
 	assert_true(answers("HTTP/1.1 503 "));
@@ -309,7 +410,7 @@ static void an_address_that_is_taken_is_told(void **state)
 	(void)state;
 	assert_int_equal(start("127.0.0.1", &err), ERR_NONE);
 	(void)snprintf(address, sizeof(address), "127.0.0.1:%u", port);
-	assert_int_equal(http_start(&second, address, &status, &err), ERR_CONFIG);
+	assert_int_equal(start_at(&second, address, "", &err), ERR_CONFIG);
 	assert_null(second);
 	assert_non_null(strstr(err.text, address));
 	assert_non_null(strstr(err.text, "FLYTRAIL_LISTEN"));
@@ -324,7 +425,7 @@ static void an_address_that_is_none_is_told(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		assert_int_equal(http_start(&http, bad[i], &status, &err), ERR_CONFIG);
+		assert_int_equal(start_at(&http, bad[i], "", &err), ERR_CONFIG);
 	assert_null(http);
 }
 
@@ -334,6 +435,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(the_two_pages_are_there),
+		TEST(metrics_and_status_are_there_though_nothing_is_well),
+		TEST(a_token_guards_status_alone),
+		TEST(a_process_that_has_just_begun_says_that_it_is_starting),
 		TEST(head_is_the_head_alone),
 		TEST(anything_else_is_not_there),
 		TEST(other_methods_are_refused),

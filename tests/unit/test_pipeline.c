@@ -156,7 +156,9 @@ static void the_design_s_line_gets_the_design_s_id(void **state)
 	assert_int_equal(r.record.class, CLASS_restart);
 	assert_int_equal(r.record.finding.trust, TRUST_PLATFORM);
 	assert_int_equal(r.status.lines_accepted, 1);
+	assert_int_equal(r.status.lines_decoded, 1);
 	assert_int_equal(r.status.lines_classified, 1);
+	assert_int_equal(r.status.facts_accepted, 0);
 	rig_release(&r);
 }
 
@@ -277,6 +279,8 @@ static void broken_lines_are_rows_of_their_own(void **state)
 	assert_true(line(&r, 2)->raw.data != NULL);
 	assert_true(span_equal(r.record.raw, span_of("\0\xff", 2)));
 	assert_int_equal(r.status.lines_undecoded, 3);
+	assert_int_equal(r.status.lines_decoded, 0);
+	assert_int_equal(r.status.lines_accepted, 3);
 	rig_release(&r);
 }
 
@@ -303,6 +307,7 @@ static void a_gap_is_an_event_before_the_lines_of_its_batch(void **state)
 	assert_int_equal(event(&r, 0)->action, ACTION_trail_gap_progress);
 	assert_true(span_is(r.event.correlation_id, id));
 	assert_int_equal(r.status.gaps, 1);
+	assert_int_equal(r.status.facts_accepted, 2);
 	rig_release(&r);
 }
 

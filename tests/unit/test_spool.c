@@ -261,6 +261,87 @@ static void the_bound_holds_and_the_last_mebibyte_is_the_trails(void **state)
 	scratch_remove(&dir);
 }
 
+static uint64_t held(struct spool *s)
+{
+	struct spool_stats st;
+
+	spool_stats(s, &st);
+	assert_true(st.held_bytes <= st.bytes);
+	return st.held_bytes;
+}
+
+static void what_is_held_is_what_some_consumer_has_not_passed(void **state)
+{
+	struct spool_reader *store, *sink;
+	struct spool_stats st;
+	struct scratch dir;
+	struct spool *s;
+
+	(void)state;
+	scratch_make(&dir);
+	s = kit_open(dir.path);
+	assert_int_equal(held(s), 0);
+	for (int i = 0; i < 3; i++) { /* three segments of two payloads each */
+		kit_append(s, 2, 7 * MIB);
+		kit_commit(s);
+	}
+	spool_stats(s, &st);
+	assert_int_equal(st.bytes, 4 * (uint64_t)SPOOL_SEGMENT_BYTES); /* and the next one's room */
+	/* Nobody reads: nothing may go. */
+	assert_in_range(held(s), 2 * SPOOL_SEGMENT_BYTES + 14 * MIB, 3 * SPOOL_SEGMENT_BYTES);
+	store = new_reader(s, "store", 0);
+	sink = new_reader(s, "sink", 0);
+	spool_reader_pass(store, 6);
+	assert_in_range(held(s), 2 * SPOOL_SEGMENT_BYTES + 14 * MIB, 3 * SPOOL_SEGMENT_BYTES);
+	spool_reader_pass(sink, 1); /* half of a segment is all of it */
+	assert_in_range(held(s), 2 * SPOOL_SEGMENT_BYTES + 14 * MIB, 3 * SPOOL_SEGMENT_BYTES);
+	spool_reader_pass(sink, 2);
+	assert_in_range(held(s), SPOOL_SEGMENT_BYTES + 14 * MIB, 2 * SPOOL_SEGMENT_BYTES);
+	spool_reader_pass(sink, 5);
+	assert_in_range(held(s), 14 * MIB, SPOOL_SEGMENT_BYTES);
+	spool_reader_pass(sink, 6);
+	assert_int_equal(held(s), 0);
+	spool_reader_free(store);
+	spool_reader_free(sink);
+	spool_close(s);
+	scratch_remove(&dir);
+}
+
+static void what_was_there_at_the_opening_is_told_and_commits_are_timed(void **state)
+{
+	struct histogram commits = {0};
+	struct spool_options options = {
+		.max_bytes = 64 * (uint64_t)MIB, .keep_ns = NS_PER_S, .commits = &commits};
+	struct histogram_reading took;
+	struct spool_stats st;
+	struct scratch dir;
+	struct err err;
+	struct spool *s;
+
+	(void)state;
+	scratch_make(&dir);
+	s = kit_open(dir.path);
+	kit_append(s, 5, 50);
+	kit_commit(s);
+	spool_stats(s, &st);
+	assert_int_equal(st.opened_seq, 0);
+	spool_close(s);
+	options.folder = dir.path;
+	assert_int_equal(spool_open(&s, &options, &err), ERR_NONE);
+	kit_append(s, 2, 50);
+	histogram_read(&commits, &took);
+	assert_int_equal(took.count, 0);
+	kit_commit(s);
+	histogram_read(&commits, &took);
+	assert_int_equal(took.count, 1);
+	assert_true(took.sum_ns > 0);
+	spool_stats(s, &st);
+	assert_int_equal(st.opened_seq, 5);
+	assert_int_equal(st.accepted_seq, 7);
+	spool_close(s);
+	scratch_remove(&dir);
+}
+
 static void nothing_is_dropped_while_nobody_reads(void **state)
 {
 	struct spool_stats st;
@@ -780,6 +861,8 @@ int main(void)
 		cmocka_unit_test(a_frame_larger_than_the_batch_comes_alone),
 		cmocka_unit_test(a_batch_is_filled_further_by_the_next_read),
 		cmocka_unit_test(the_bound_holds_and_the_last_mebibyte_is_the_trails),
+		cmocka_unit_test(what_is_held_is_what_some_consumer_has_not_passed),
+		cmocka_unit_test(what_was_there_at_the_opening_is_told_and_commits_are_timed),
 		cmocka_unit_test(nothing_is_dropped_while_nobody_reads),
 		cmocka_unit_test(a_passed_segment_stays_for_its_keep_time),
 		cmocka_unit_test(a_reader_goes_back_within_what_is_kept),
