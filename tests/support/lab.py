@@ -26,6 +26,7 @@ import time
 PG_BIN = os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin")
 NATS_SERVER = shutil.which("nats-server") or "/usr/sbin/nats-server"
 START_SECONDS = 30
+LINK_SECONDS = 5
 PSQL_SECONDS = 120
 SERVER_USER = "postgres"
 # Texts that stand between what psql prints, because rows may hold anything else.
@@ -176,11 +177,11 @@ class Server:
 
 
 class Link:
-    """A TCP way to another port of this machine that can be cut or blocked under who uses it."""
+    """A TCP way to another port, mostly of this machine, that can be cut or blocked under who uses it."""
 
-    def __init__(self, port):
-        self.target = ("127.0.0.1", port)
-        self.listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, port, at="127.0.0.1", to="127.0.0.1"):
+        self.target = (to, port)
+        self.listener = socket.create_server((at, 0))
         self.port = self.listener.getsockname()[1]
         self.sockets = []
         self.flows = threading.Event()
@@ -196,10 +197,11 @@ class Link:
             except OSError:
                 return
             try:
-                far = socket.create_connection(self.target)
+                far = socket.create_connection(self.target, LINK_SECONDS)
             except OSError:
                 near.close()  # nobody listens there at present
                 continue
+            far.settimeout(None)
             self.sockets += [near, far]
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=self.carry, args=(source, sink), daemon=True).start()
