@@ -1,4 +1,4 @@
-# flytrail: `make` builds build/flytrail; `make demo`, `make check`, `make bench` say what they do.
+# flytrail: `make` builds build/flytrail; `make demo`, `make check`, `make soak`, `make bench` say what they do.
 
 BUILD ?= build
 # PACKAGES=no leaves installing packages to you.
@@ -62,7 +62,7 @@ WRAP = malloc calloc realloc open pwrite pread fdatasync fsync fstat ftruncate p
 	rename unlink mkdir statvfs getrandom clock_gettime
 WRAP_FLAGS = $(WRAP:%=-Wl,--wrap=%)
 
-.PHONY: all unit fuzz-targets check check-all fuzz clean demo bench format cflags
+.PHONY: all unit fuzz-targets check check-all fuzz soak clean demo bench format cflags
 .SECONDARY:
 all: $(BUILD)/flytrail $(TOOLS)
 
@@ -125,6 +125,14 @@ check-all:
 fuzz:
 	@$(PACKAGES_FOR) check
 	@python3 tests/run.py --only fuzz
+
+# Proof by force: kills, pauses, cuts and full disks by a seed. Again: make soak SEED=17 SECONDS_=60
+SECONDS_ ?= 600
+SEED ?=
+soak:
+	@$(PACKAGES_FOR) demo
+	@$(MAKE) --no-print-directory all
+	@python3 tests/soak/soak.py --seconds $(SECONDS_) $(SEED:%=--seed %)
 
 # What tools that read the source are told.
 cflags:

@@ -35,6 +35,9 @@ CHECK_SECONDS = 240
 INTEGRATION_SECONDS = 240
 INTEGRATION_SANITIZED_SECONDS = 400
 CRASH_SECONDS = 480
+SOAK_SECONDS = int(os.environ.get("FLYTRAIL_CHECK_SOAK_SECONDS", "60"))
+SOAK_SELF_SECONDS = 60
+SOAK_SETTLE_SECONDS = 900  # beyond: for faults to heal, spools to be stored, gaps to be filled
 TIDY_FILES_AT_ONCE = 5
 # What is killed has nothing to say to a sanitizer, and what it left is read in test_spool, too.
 UNSANITIZED = {"test_spool_crash"}
@@ -119,6 +122,13 @@ def python_steps(folder, seconds, order):
         yield Step(f"{folder}/{name[5:]}", command, seconds, ["build/release"], "tap", order)
 
 
+def soak_step():
+    """Proof by force, for a minute; its seed is shown."""
+    return Step(f"soak/{SOAK_SECONDS} seconds",
+                [sys.executable, "tests/soak/soak.py", "--seconds", str(SOAK_SECONDS)],
+                SOAK_SECONDS + SOAK_SETTLE_SECONDS, ["build/release"], "tap", 12)
+
+
 def sanitized_steps():
     """`flytrail run` from end to end, watched by a sanitizer."""
     for kind in ("tsan", "asan"):
@@ -169,6 +179,8 @@ def all_steps():
     yield build_step("clang", ["all", "unit"], 4)
     # The longest first, so that the end is not one worker waiting for the other.
     yield from python_steps("crash", CRASH_SECONDS, order=10)
+    yield soak_step()
+    yield from python_steps("soak", SOAK_SELF_SECONDS, order=45)
     yield from sanitized_steps()
     yield from python_steps("integration", INTEGRATION_SECONDS, order=20)
     yield from unit_steps()

@@ -26,6 +26,7 @@ import time
 PG_BIN = os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin")
 NATS_SERVER = shutil.which("nats-server") or "/usr/sbin/nats-server"
 START_SECONDS = 30
+LINK_SECONDS = 5
 PSQL_SECONDS = 120
 SERVER_USER = "postgres"
 # Texts that stand between what psql prints, because rows may hold anything else.
@@ -176,30 +177,39 @@ class Server:
 
 
 class Link:
-    """A TCP way to another port of this machine that can be cut under who uses it."""
+    """A TCP way to another port, mostly of this machine, that can be cut or blocked under who uses it."""
 
-    def __init__(self, port):
-        self.target = ("127.0.0.1", port)
-        self.listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, port, at="127.0.0.1", to="127.0.0.1"):
+        self.target = (to, port)
+        self.listener = socket.create_server((at, 0))
         self.port = self.listener.getsockname()[1]
         self.sockets = []
+        self.flows = threading.Event()
+        self.flows.set()
+        self.blocks = 0
+        self.lock = threading.Lock()
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
         while True:
             try:
                 near, _ = self.listener.accept()
-                far = socket.create_connection(self.target)
             except OSError:
                 return
+            try:
+                far = socket.create_connection(self.target, LINK_SECONDS)
+            except OSError:
+                near.close()  # nobody listens there at present
+                continue
+            far.settimeout(None)
             self.sockets += [near, far]
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=self.carry, args=(source, sink), daemon=True).start()
 
-    @staticmethod
-    def carry(source, sink):
+    def carry(self, source, sink):
         with contextlib.suppress(OSError):
             while piece := source.recv(65536):
+                self.flows.wait()
                 sink.sendall(piece)
         for end in (source, sink):
             with contextlib.suppress(OSError):
@@ -212,9 +222,24 @@ class Link:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
+    def block(self):
+        """Half open: connections stand, also new ones, and nothing comes through either way.
+        Blocked twice, it takes two unblock()."""
+        with self.lock:
+            self.blocks += 1
+            self.flows.clear()
+
+    def unblock(self):
+        """What was held back comes through, to whom is still there."""
+        with self.lock:
+            self.blocks = max(0, self.blocks - 1)
+            if self.blocks == 0:
+                self.flows.set()
+
     def close(self):
         self.listener.close()
         self.cut()
+        self.flows.set()
 
 
 class Postgres(Server):
