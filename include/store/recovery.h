@@ -44,11 +44,9 @@ NODISCARD enum err_kind recovery_open(struct recovery **ret, const struct recove
 void recovery_close(struct recovery *r); /* NULL is fine */
 
 /* For seconds, or as long as it is taken again: see store/lease.h. */
-NODISCARD enum err_kind recovery_take_lease(struct recovery *r, const char *name,
-					    const char *holder, int seconds, bool *ret_mine,
-					    struct err *err);
-
-void recovery_give_back_lease(struct recovery *r, const char *name, const char *holder);
+NODISCARD enum err_kind recovery_take_lease(struct recovery *r, const char *name, int seconds,
+					    bool *ret_mine, struct err *err);
+void recovery_give_back_lease(struct recovery *r, const char *name);
 
 #define RECOVERY_NO_TIME INT64_MIN
 

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 enum {
-	HOLDER_BYTES = 320,
 	/* A replica vouches for its time each ten heartbeats, and its words have to be stored. */
 	HEARTBEATS_PER_WORD = 10,
 	HEARTBEAT_SECONDS_USUAL = 30,
@@ -25,7 +24,6 @@ static const char WHY_STORE[] = "Postgres does not answer: gaps stay open until 
 
 struct work {
 	const struct worker_options *o;
-	char holder[HOLDER_BYTES];
 	struct logs_api *api;
 	struct recovery *db; /* NULL: to be connected */
 	struct second_copy *copy;
@@ -47,7 +45,7 @@ static enum err_kind hold_lease(void *arg, struct err *err)
 
 	if (w->mine && now_ns - w->renewed_ns < WORKER_RENEW_SECONDS * NS_PER_S)
 		return ERR_NONE;
-	rc = recovery_take_lease(w->db, LEASE, w->holder, WORKER_LEASE_SECONDS, &w->mine, err);
+	rc = recovery_take_lease(w->db, LEASE, WORKER_LEASE_SECONDS, &w->mine, err);
 	if (rc) {
 		w->db_failed = true;
 		w->mine = false;
@@ -118,7 +116,7 @@ static enum err_kind make_jobs(struct work *w, struct err *err)
 static void free_jobs(struct work *w)
 {
 	if (w->db && w->mine)
-		recovery_give_back_lease(w->db, LEASE, w->holder);
+		recovery_give_back_lease(w->db, LEASE);
 	recovery_close(w->db);
 	reconcile_free(w->reconcile);
 	refill_free(w->refill);
@@ -145,11 +143,16 @@ static enum err_kind step(struct work *w, bool *ret_worked, struct err *err)
 /* Works until something fails, or the program ends. */
 static enum err_kind work(struct work *w, struct err *err)
 {
+	const struct recovery_options options = {
+		.url = w->o->config->database_url,
+		.replica = w->o->replica,
+		.stream = spool_stream(w->o->spool),
+	};
 	enum err_kind rc = ERR_NONE;
 
 	w->db_failed = false;
 	if (!w->db)
-		rc = recovery_open(&w->db, w->o->config->database_url, err);
+		rc = recovery_open(&w->db, &options, err);
 	if (rc) {
 		w->db_failed = true;
 		return rc;
@@ -213,8 +216,6 @@ static void run_jobs(struct work *w, struct err *err)
 
 void worker_run(const struct worker_options *options)
 {
-	char stream[ID_TEXT_BYTES];
-	struct spool_stream of = spool_stream(options->spool);
 	struct work *w = calloc(1, sizeof(*w));
 	struct err err = {.kind = ERR_NONE};
 
@@ -224,8 +225,6 @@ void worker_run(const struct worker_options *options)
 		return;
 	}
 	w->o = options;
-	(void)snprintf(w->holder, sizeof(w->holder), "%s %s", options->replica,
-		       id_format(&of.uuid, stream));
 	if (make_jobs(w, &err) == ERR_NONE)
 		run_jobs(w, &err);
 	if (err.kind == ERR_FATAL)

@@ -20,13 +20,15 @@ enum {
 
 struct recovery {
 	struct session *session;
+	char holder[LEASE_TEXT_BYTES];
 	struct buf times, ids, differs; /* arrays, as text */
 };
 
-enum err_kind recovery_open(struct recovery **ret, const char *url, struct err *err)
+enum err_kind recovery_open(struct recovery **ret, const struct recovery_options *options,
+			    struct err *err)
 {
-	const struct session_options options = {
-		.url = url,
+	const struct session_options session = {
+		.url = options->url,
 		.url_name = "FLYTRAIL_DATABASE_URL",
 		.connect_seconds = CONNECT_SECONDS,
 		.answer_seconds = ANSWER_SECONDS,
@@ -36,10 +38,11 @@ enum err_kind recovery_open(struct recovery **ret, const char *url, struct err *
 
 	if (!r)
 		return err_set(err, ERR_FATAL, "out of memory for recovery");
+	(void)lease_holder(options->replica, &options->stream, r->holder);
 	buf_init(&r->times, ARRAY_BYTES_MAX);
 	buf_init(&r->ids, ARRAY_BYTES_MAX);
 	buf_init(&r->differs, ARRAY_BYTES_MAX);
-	rc = session_open(&r->session, &options, err);
+	rc = session_open(&r->session, &session, err);
 	if (rc) {
 		recovery_close(r);
 		return rc;
@@ -59,22 +62,22 @@ void recovery_close(struct recovery *r)
 	free(r);
 }
 
-enum err_kind recovery_take_lease(struct recovery *r, const char *name, const char *holder,
-				  int seconds, bool *ret_mine, struct err *err)
+enum err_kind recovery_take_lease(struct recovery *r, const char *name, int seconds, bool *ret_mine,
+				  struct err *err)
 {
 	struct lease lease;
-	enum err_kind rc = lease_take(r->session, name, holder, seconds, &lease, err);
+	enum err_kind rc = lease_take(r->session, name, r->holder, seconds, &lease, err);
 
 	*ret_mine = rc == ERR_NONE && lease.mine;
 	return rc;
 }
 
-void recovery_give_back_lease(struct recovery *r, const char *name, const char *holder)
+void recovery_give_back_lease(struct recovery *r, const char *name)
 {
-	struct err aside; /* then it expires */
+	struct err aside;
+	enum err_kind rc = lease_give_back(r->session, name, r->holder, &aside);
 
-	if (lease_give_back(r->session, name, holder, &aside))
-		return;
+	(void)rc; /* then it expires */
 }
 
 /* Microseconds as Postgres told them; null is RECOVERY_NO_TIME. */
