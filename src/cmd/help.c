@@ -24,23 +24,27 @@ static void print_wrapped(const char *text)
 	(void)printf("\n");
 }
 
+/* What follows a name of so many columns; behind a long one on a line of its own. */
+static void print_name(int columns)
+{
+	if (columns >= NAME_WIDTH + 2)
+		columns = printf("\n") - 1;
+	(void)printf("%*s", NAME_WIDTH + 2 - columns, "");
+}
+
 static void print_option(const struct config_option *o)
 {
 	char text[512]; /* doc and default of the longest option, twice over */
 
 	(void)snprintf(text, sizeof(text), "%s%s%s%s", o->doc, o->def[0] != '\0' ? " [" : "",
 		       o->def, o->def[0] != '\0' ? "]" : "");
-	(void)printf("  %-*s", NAME_WIDTH, o->name);
+	print_name(printf("  %s", o->name));
 	print_wrapped(text);
 }
 
 static void print_command(const char *name, const char *arguments, const char *doc)
 {
-	int len = printf("  %s %s", name, arguments);
-
-	if (len >= NAME_WIDTH + 2) /* the sentence starts on a line of its own */
-		len = printf("\n") - 1;
-	(void)printf("%*s", NAME_WIDTH + 2 - len, "");
+	print_name(printf("  %s %s", name, arguments));
 	print_wrapped(doc);
 }
 

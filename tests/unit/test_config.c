@@ -159,7 +159,7 @@ static void the_api_is_reached_by_tls_or_where_nobody_listens_in(void **state)
 		"FLYTRAIL_API_URL=http://api.fly.io",
 		"FLYTRAIL_API_URL=http://127.0.0.2:80",
 		"FLYTRAIL_API_URL=https://api.fly.io/v1",
-		"FLYTRAIL_API_URL=https://user:made-up-pass@api.fly.io",
+		"FLYTRAIL_API_URL=https://user:made-up-pass@api.example.com",
 		"FLYTRAIL_API_URL=https://",
 		"FLYTRAIL_API_URL=https://h:99999",
 		"FLYTRAIL_API_URL=ftp://api.fly.io",
