@@ -8,7 +8,7 @@
 
 enum {
 	CONNECTIONS_KEPT = 4,
-	PATH_BYTES = 160, /* of a path that stands in an error */
+	PATH_BYTES = 160,             /* of a path that stands in an error */
 	BODY_KEEP_BYTES = 256 * 1024, /* more memory than this is given back */
 };
 
