@@ -29,7 +29,7 @@ static size_t answer_count;
 static int set_up(void **state)
 {
 	(void)state;
-	return batch_new(&batch, &err);
+	return batch_new(&batch, &err) != ERR_NONE;
 }
 
 static int tear_down(void **state)
