@@ -72,7 +72,7 @@ LEFT JOIN LATERAL (
 	WHERE n.retention_class = 'security' AND n.class = 'trail'
 		AND n.action IN ('trail.gap_progress', 'trail.gap_closed') AND n.correlation_id = gap.gap_id
 ) AS found ON true;
-COMMENT ON COLUMN flytrail.gaps.reason IS 'start, disconnect, slow_consumer, heartbeat_missed, time_jump, spool_full, spool_damaged or store_rewound';
+COMMENT ON COLUMN flytrail.gaps.reason IS 'start, disconnect, slow_consumer, heartbeat_missed, time_jump, spool_full, spool_damaged, store_rewound or tie_cut';
 COMMENT ON COLUMN flytrail.gaps.state IS 'open: not filled yet. filled: all that Fly''s second copy has of it is here. covered: another replica took the lines. partly_lost: filled as far as Fly still had it. lost: older than what Fly keeps';
 COMMENT ON COLUMN flytrail.gaps.lines_recovered IS 'lines that were missing and were taken from Fly''s second copy';
 COMMENT ON COLUMN flytrail.gaps.why IS 'what its state stands on; null while it is open';

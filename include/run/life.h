@@ -23,6 +23,7 @@ struct life {
 	/* const after life_init() */
 	int wake_fd; /* becomes readable for main when something happened */
 
+	_Atomic bool ending; /* DRAINING has begun: long jobs end now */
 	_Atomic bool cut;
 	_Atomic bool intake_done; /* nothing will be appended to the spool any more */
 	_Atomic bool input_ended; /* the source has no more lines, ever */

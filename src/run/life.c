@@ -54,6 +54,7 @@ void life_advance(struct life *l, enum life_state next)
 	lock_take(&l->lock);
 	REQUIRE(next > l->state);
 	l->state = next;
+	atomic_store(&l->ending, next >= LIFE_DRAINING);
 	wake_all(l);
 	lock_drop(&l->lock);
 }

@@ -17,7 +17,8 @@ struct progress {
 	char gap_id[ID_TEXT_BYTES];
 	int64_t end_ns; /* when it grows, it begins anew */
 	unsigned passes;
-	int64_t next_ns;   /* when it is to be looked at again, on the monotonic clock */
+	int64_t next_ns; /* when it is to be looked at again, on the monotonic clock */
+	uint64_t recovered;
 	bool reached_back; /* the first pass found all of the gap within Fly's reach */
 	bool app_gone;
 	uint64_t unreadable;
@@ -166,7 +167,11 @@ static enum err_kind pass(struct refill *r, struct recovery *db, struct recovery
 		return rc;
 	p->next_ns = time_monotonic_ns() + r->o.delay_ns;
 	rc = pass_apps(r, db, gap, p, &recovered, err);
-	gap->lines_recovered += recovered;
+	/* What the view has may be older than what was found since. */
+	if (p->recovered < gap->lines_recovered)
+		p->recovered = gap->lines_recovered;
+	p->recovered += recovered;
+	gap->lines_recovered = p->recovered;
 	if (recovered > 0)
 		post(r, gap, ACTION_trail_gap_progress, NULL, "");
 	if (rc)

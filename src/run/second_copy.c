@@ -1,6 +1,5 @@
 #include "run/second_copy.h"
 
-#include "base/backoff.h"
 #include "base/time.h"
 #include "stage/stages.h"
 
@@ -92,7 +91,7 @@ static enum err_kind wait_for(struct second_copy *c, int64_t ns, struct err *err
 	}
 }
 
-/* The next page, however often Fly has to be asked, up to a bound. */
+/* The next page, however often Fly has to be asked, up to a bound; the API has its own waits. */
 static enum err_kind fetch(struct second_copy *c, const char *app, int64_t after_ns,
 			   struct logs_page *ret, struct err *err)
 {
@@ -109,9 +108,6 @@ static enum err_kind fetch(struct second_copy *c, const char *app, int64_t after
 		}
 		atomic_fetch_add(&c->o.status->api_errors, 1);
 		if (rc != ERR_RETRY || attempt == SECOND_COPY_ATTEMPTS)
-			return rc;
-		rc = wait_for(c, backoff_random_ms(attempt) * NS_PER_MS, err);
-		if (rc)
 			return rc;
 	}
 }

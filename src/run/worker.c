@@ -68,7 +68,7 @@ static enum err_kind make_jobs(struct work *w, struct err *err)
 		.machines_url = c->machines_url,
 		.token = c->access_token,
 		.org = c->org,
-		.cut = &w->o->life->cut,
+		.cut = &w->o->life->ending,
 	};
 	struct second_copy_options copy = {
 		.spool = w->o->spool,
@@ -186,10 +186,13 @@ static void disconnect(struct work *w)
 static void wait_after(struct work *w, enum err_kind rc, const struct err *why)
 {
 	const char *reason = rc == ERR_CONFIG ? WHY_TOKEN : WHY_FLY;
-	int64_t wait_ms = rc == ERR_CONFIG ? WORKER_PARKED_MS : backoff_random_ms(++w->failures);
+	int64_t wait_ms = rc == ERR_CONFIG ? WORKER_PARKED_MS : WORKER_IDLE_MS;
 
-	if (w->db_failed)
+	/* Between requests to Fly the API waits of itself. */
+	if (w->db_failed) {
 		reason = WHY_STORE;
+		wait_ms = backoff_random_ms(++w->failures);
+	}
 	atomic_store(&w->o->status->worker_why, reason);
 	log_warn(worker_waits, LOG_TEXT("error", why->text), LOG_NUMBER("wait_ms", wait_ms));
 	disconnect(w);
