@@ -33,7 +33,7 @@ class Usage(unittest.TestCase):
 
     def test_help_names_every_command_and_option(self):
         out = flytrail("help")[1]
-        for name in ("run", "classify", "migrate", "doctor", "config", "version", "help"):
+        for name in ("run", "classify", "migrate", "doctor", "spool", "config", "version", "help"):
             self.assertRegex(out, rf"(?m)^  {name} ")
         options = re.findall(r"(?m)^(\w+)=", flytrail("config")[1])
         self.assertGreater(len(options), 15)
