@@ -34,6 +34,15 @@ struct status {
 	_Atomic uint64_t lines_received;
 	_Atomic uint64_t lines_lost; /* that the source knows of */
 	_Atomic int64_t last_received_ns;
+	_Atomic bool heartbeat_on;           /* see source/heartbeat.h */
+	_Atomic(const char *) heartbeat_why; /* it proves nothing now: a constant text, or NULL */
+	_Atomic bool heartbeat_silent;       /* missed: a gap is open */
+	_Atomic unsigned heartbeat_missed;   /* in a row */
+	_Atomic int64_t heartbeat_last_ns;   /* when one came back last; 0: none did */
+	_Atomic uint64_t beats_sent, beats_returned;
+	_Atomic uint64_t beats_unsent; /* could not be printed */
+	_Atomic uint64_t clock_jumps;
+	_Atomic int64_t clock_jumped_ns; /* when it jumped last, by what it says since; 0: never */
 
 	/* the pipeline thread */
 	_Atomic uint64_t lines_undecoded;

@@ -6,6 +6,7 @@
 #include "base/time.h"
 #include "run/consumer.h"
 #include "serve/http.h"
+#include "source/heartbeat.h"
 #include "source/nats.h"
 #include "spool/segment.h"
 #include "store/inspect.h"
@@ -173,6 +174,27 @@ static void check_nats(struct doctor *d)
 	source.ops->close(source.ctx);
 out:
 	batch_free(batch);
+}
+
+static void check_heartbeat(struct doctor *d)
+{
+	static const char lost[] = "a log stream that is connected and brings nothing is not "
+				   "noticed, and no gap is opened for it";
+	const struct config *c = &d->config;
+	struct heartbeat h;
+
+	heartbeat_init(&h, (int64_t)c->heartbeat_seconds * NS_PER_S, c->fly_app_name,
+		       c->fly_machine_id);
+	if (heartbeat_is_on(&h))
+		tell(d, OK, "heartbeat: every %" PRIu64 " s, to come back as %s",
+		     c->heartbeat_seconds, h.subject);
+	else if (c->heartbeat_seconds == 0)
+		tell(d, WARN, "heartbeat: switched off by FLYTRAIL_HEARTBEAT_SECONDS: %s", lost);
+	else
+		tell(d, WARN,
+		     "heartbeat: none, because this is no machine of Fly's (FLY_APP_NAME and "
+		     "FLY_MACHINE_ID are not set): %s",
+		     lost);
 }
 
 /* ---- Postgres ---- */
@@ -462,6 +484,9 @@ static void check_what_can_be(struct doctor *d)
 		const char *needs[6]; /* ended by NULL */
 	} checks[] = {
 		{"nats", check_nats, {"ORG", "ACCESS_TOKEN", "NATS_URL", "NETWORK", "SUBJECT"}},
+		{"heartbeat",
+		 check_heartbeat,
+		 {"FLYTRAIL_HEARTBEAT_SECONDS", "FLY_APP_NAME", "FLY_MACHINE_ID"}},
 		{"postgres", check_postgres, {"FLYTRAIL_DATABASE_URL"}},
 		{"listen", check_listen, {"FLYTRAIL_LISTEN"}},
 		{"spool", check_spool, {"FLYTRAIL_SPOOL_DIR"}},
