@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#define T0 (INT64_C(1700000000) * NS_PER_S) /* by the wall clock, when the monotonic one is at 0 \
-					     */
+/* By the wall clock, when the monotonic one is at 0. */
+#define T0 (INT64_C(1700000000) * NS_PER_S)
 #define S(n) ((int64_t)(n)*NS_PER_S)
 
 enum { MESSAGE_BYTES = HEARTBEAT_TEXT_BYTES + 512 };
