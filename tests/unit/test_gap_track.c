@@ -507,6 +507,19 @@ static void a_jump_of_the_clock_ends_what_was_listened(void **state)
 	assert_listened(listened(&t, T0 + S(1100), true), T0 + S(1010), T0 + S(1090));
 }
 
+static void nothing_is_vouched_for_that_a_jump_since_the_last_look_would_speak_against(void **state)
+{
+	struct gap_track t = connected();
+
+	(void)state;
+	assert_false(gap_track_clocks(&t, T0 + S(100), S(100)));
+	all_is_well(&t, T0 + S(103));
+	assert_listened(listened(&t, T0 + S(103), true), T0 + S(10), T0 + S(90));
+	assert_true(gap_track_clocks(&t, T0 + S(1000), S(104)));
+	assert_null(listened(&t, T0 + S(1000), true));
+	assert_gap(&batch->gaps[0], GAP_time_jump, T0 + S(90), T0 + S(1010), false);
+}
+
 static void a_clock_set_back_delays_no_telling_but_vouches_for_nothing_twice(void **state)
 {
 	struct gap_track t = connected();
@@ -648,6 +661,8 @@ int main(void)
 		cmocka_unit_test(a_gap_ends_what_was_listened_and_is_not_in_what_follows),
 		cmocka_unit_test(drops_end_what_was_listened),
 		cmocka_unit_test(a_jump_of_the_clock_ends_what_was_listened),
+		cmocka_unit_test(
+			nothing_is_vouched_for_that_a_jump_since_the_last_look_would_speak_against),
 		cmocka_unit_test(a_clock_set_back_delays_no_telling_but_vouches_for_nothing_twice),
 		cmocka_unit_test(
 			nothing_is_vouched_for_that_a_missed_heartbeat_would_speak_against),
