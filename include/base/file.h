@@ -26,6 +26,12 @@ void file_close(int *fd); /* -1 is fine; leaves -1 */
 NODISCARD enum err_kind file_write_at(int fd, const void *bytes, size_t len, uint64_t offset,
 				      struct err *err);
 
+/*
+ * For a pipe, a terminal or a socket that may have no reader: writes only where there is room now,
+ * at most PIPE_BUF bytes. False: not all of it was written.
+ */
+bool file_write_at_once(int fd, const void *bytes, size_t len);
+
 /* Up to len bytes; *ret_len is less only at the end of the file. */
 NODISCARD enum err_kind file_read_at(int fd, void *bytes, size_t len, uint64_t offset,
 				     size_t *ret_len, struct err *err);

@@ -22,6 +22,7 @@ enum {
 	BATCH_BYTES_FULL = 1024 * 1024,  /* a batch with this much takes no further line */
 	RAW_BYTES_MAX = 4 * 1024 * 1024, /* of a line; what is beyond is counted and hashed */
 	BATCH_GAPS_MAX = 16,
+	BATCH_LISTENED_MAX = 2,             /* one that a gap ended, one that goes on */
 	BATCH_KEEP_BYTES = 2 * 1024 * 1024, /* more memory than this is given back at reset */
 };
 
@@ -74,6 +75,11 @@ struct gap {
 	bool known;          /* told before, with the same reason and start: this is its progress */
 };
 
+/* A time without a gap: all that was published in it and came is in this batch or one before. */
+struct listened {
+	int64_t since_ns, until_ns;
+};
+
 struct batch {
 	enum record_source source;
 	struct buf bytes;
@@ -81,7 +87,10 @@ struct batch {
 	size_t count;
 	struct gap gaps[BATCH_GAPS_MAX]; /* what the source knows it missed, before these lines */
 	size_t gap_count;
-	bool last;      /* the source has ended: nothing follows */
+	struct listened listened[BATCH_LISTENED_MAX]; /* told behind these lines */
+	size_t listened_count;
+	bool shared; /* in what was listened, others took lines of the stream, too: a queue group */
+	bool last;   /* the source has ended: nothing follows */
 	bool recovered; /* lines that the live source did not bring: they are counted apart */
 };
 
@@ -98,6 +107,9 @@ struct raw *batch_add(struct batch *b, struct span subject, struct span line);
 
 /* False: there are BATCH_GAPS_MAX already; the last one was widened instead. */
 bool batch_add_gap(struct batch *b, const struct gap *gap);
+
+/* False: there are BATCH_LISTENED_MAX already. */
+bool batch_add_listened(struct batch *b, const struct listened *listened);
 
 struct span batch_line(const struct batch *b, const struct raw *raw);
 struct span batch_subject(const struct batch *b, const struct raw *raw);

@@ -6,7 +6,8 @@
  * the next start begins.
  *
  * Lines of files say nothing about that, however new they are, so the spool is
- * read backwards to the newest line that came live. Where there is none, the
+ * read backwards to the newest line that came live. A fact of listening behind
+ * it reaches further, because a night may be quiet. Where there is neither, the
  * newest of flytrail's own facts counts, unless it is a start or stop of a run
  * that read files.
  *

@@ -36,7 +36,10 @@ struct run_options {
 	void (*progress)(void *arg); /* called now and then while finite input is read; or NULL */
 };
 
-/* Blocks signals, forbids core dumps, tracing and new privileges, and makes files private. */
+/*
+ * Blocks signals, forbids core dumps, tracing and new privileges, makes files private, and sees to
+ * it that no file gets the number of a standard descriptor that is closed.
+ */
 NODISCARD enum err_kind lifecycle_harden(struct err *err);
 
 /* Returns the exit status when all has ended; logs why. */

@@ -6,12 +6,16 @@
  *
  *	batch -> for each gap a fact of the trail
  *	      -> for each line: the stages, encode -> spool
+ *	      -> for each time that the source vouches for a fact of the trail
  *
  * It is the only appender, so it fetches other threads' facts from the trail's
  * mailbox, too. When the spool is full it waits for room with the batch in its
  * hands; the pool of batches runs empty, and that stops the source. A live
  * source loses lines by that, so it is a gap on record, GAP_MARGIN_NS wider on
  * both sides; a spool that is full again within that margin is one gap, not two.
+ *
+ * What the source vouches for (struct listened) becomes a fact behind the batch's lines, without
+ * the times at which the spool was full: where the fact is stored, those lines are.
  *
  * Ownership: the caller owns the handle and all that the options name.
  * Threads:   one calls pipeline_run(), or a test the other functions.

@@ -101,7 +101,9 @@ struct status {
 	_Atomic int64_t heartbeat_last_ns; /* when the newest one came back */
 	_Atomic uint64_t heartbeats_sent;
 	_Atomic uint64_t heartbeats_returned;
-	_Atomic uint64_t heartbeats_missed; /* in a row: 0 again when one comes back */
+	_Atomic uint64_t heartbeats_missed;  /* in a row: 0 again when one comes back */
+	_Atomic uint64_t heartbeats_unsent;  /* could not be printed */
+	_Atomic(const char *) heartbeat_why; /* it proves nothing now: a constant text, or NULL */
 
 	/* the watch over the clock */
 	_Atomic uint64_t clock_jumps;

@@ -20,6 +20,10 @@
  * stream says about its end. Ids are functions of the fact, so a fact told
  * twice is one row.
  *
+ * What was listened is told in pieces that touch (listening_start, listening_end; shared where a
+ * queue group's others took lines, too). Such a fact stands in the spool behind all lines that it
+ * vouches for, so where it is stored, they are.
+ *
  * Ownership: trail_self's texts must outlive the trail.
  * Threads:   trail_post() any (lock `facts`); trail_encode() any, it reads what is
  *            constant; trail_peek() and trail_pop() are the pipeline thread's.

@@ -10,6 +10,12 @@
  * base/backoff.h says. What may be missing is told as gaps: see
  * source/gap_track.h.
  *
+ * The connection has a second subscription, to what this very machine prints:
+ * plain, so that a queue group or a narrow subject does not hide the heartbeat
+ * from it (source/heartbeat.h). When heartbeats are missed, everything is
+ * subscribed to anew on a fresh connection, for as long as they are. The lines
+ * themselves come as any others, by the first subscription.
+ *
  * Ownership: nats_open() copies the options.
  * Threads:   as source.h says; the library's own threads only set flags.
  * Limits:    NATS_PENDING_BYTES wait in the library, for a burst that comes faster than it can be
@@ -34,13 +40,14 @@ struct nats_options {
 	const char *subject;
 	const char *queue;    /* NULL or empty: no queue group */
 	int64_t last_live_ns; /* what the spool has up to; 0: nothing ever came */
+	int64_t heartbeat_ns; /* 0, or app or machine empty: none is printed */
+	const char *app;      /* flytrail's own, whose lines Fly puts on the stream */
+	const char *machine;  /* this one */
+	int heartbeat_fd;     /* where heartbeats are printed; never closed */
 };
 
 NODISCARD enum err_kind nats_open(struct source *ret, const struct nats_options *options,
 				  struct err *err);
-
-/* A token as `fly tokens create` prints it, without `FlyV1 ` or `Bearer `. A pure function. */
-struct span nats_bare_token(struct span token);
 
 const char *nats_library_version(void); /* of nats.c */
 

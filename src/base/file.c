@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -88,6 +89,17 @@ enum err_kind file_write_at(int fd, const void *bytes, size_t len, uint64_t offs
 		offset += (uint64_t)done;
 	}
 	return ERR_NONE;
+}
+
+bool file_write_at_once(int fd, const void *bytes, size_t len)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+	/* O_NONBLOCK would belong to everybody who has the same pipe: stderr often is it. */
+	REQUIRE(len <= PIPE_BUF);
+	if (poll(&p, 1, 0) != 1) /* 1 also of a pipe without a reader: then the write says so */
+		return false;
+	return write(fd, bytes, len) == (ssize_t)len;
 }
 
 enum err_kind file_read_at(int fd, void *bytes, size_t len, uint64_t offset, size_t *ret_len,

@@ -34,6 +34,10 @@ static enum err_kind open_nats(void *arg, int64_t last_live_ns, struct source *r
 		.subject = c->subject,
 		.queue = c->queue,
 		.last_live_ns = last_live_ns,
+		.heartbeat_ns = (int64_t)c->heartbeat_seconds * NS_PER_S,
+		.app = c->fly_app_name,
+		.machine = c->fly_machine_id,
+		.heartbeat_fd = STDOUT_FILENO,
 	};
 
 	return nats_open(ret, &options, err);

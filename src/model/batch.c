@@ -42,6 +42,8 @@ enum err_kind batch_new(struct batch **ret, struct err *err)
 	buf_init(&b->bytes, BATCH_BYTES_FULL + RAW_BYTES_MAX + SUBJECT_BYTES_MAX);
 	b->count = 0;
 	b->gap_count = 0;
+	b->listened_count = 0;
+	b->shared = false;
 	b->last = false;
 	b->recovered = false;
 	*ret = b;
@@ -63,6 +65,8 @@ void batch_reset(struct batch *b)
 	buf_reset(&b->bytes);
 	b->count = 0;
 	b->gap_count = 0;
+	b->listened_count = 0;
+	b->shared = false;
 	b->last = false;
 	b->recovered = false;
 }
@@ -125,6 +129,14 @@ bool batch_add_gap(struct batch *b, const struct gap *gap)
 		last->end_ns = gap->end_ns;
 	last->lines_lost = add_lost(last->lines_lost, gap->lines_lost);
 	return false;
+}
+
+bool batch_add_listened(struct batch *b, const struct listened *listened)
+{
+	if (b->listened_count == BATCH_LISTENED_MAX)
+		return false;
+	b->listened[b->listened_count++] = *listened;
+	return true;
 }
 
 struct span batch_line(const struct batch *b, const struct raw *raw)

@@ -22,6 +22,34 @@ static void tell_connection(struct intake *in, bool *connected, bool first)
 			 LOG_TEXT("error", why ? why : "not connected"));
 }
 
+/* Heartbeats that come or stay away are told when that changes, a jump of the clock each time. */
+static void tell_pulse(struct intake *in, struct source_pulse *last)
+{
+	struct status *s = in->status;
+	struct source_pulse now;
+
+	if (!in->source.ops->pulse)
+		return;
+	in->source.ops->pulse(in->source.ctx, &now);
+	atomic_store(&s->heartbeat_on, now.on);
+	atomic_store(&s->heartbeat_why, now.why);
+	atomic_store(&s->heartbeats_missed, now.missed);
+	atomic_store(&s->heartbeat_last_ns, now.returned_ns);
+	atomic_store(&s->heartbeats_sent, now.sent);
+	atomic_store(&s->heartbeats_returned, now.returned);
+	atomic_store(&s->heartbeats_unsent, now.unsent);
+	atomic_store(&s->clock_jumps, now.jumps);
+	atomic_store(&s->clock_jumped_ns, now.jumped_ns);
+	if (now.why && now.why != last->why)
+		log_warn(heartbeat_missed, LOG_TEXT("error", now.why),
+			 LOG_NUMBER("missed", now.missed), LOG_NUMBER("unsent", now.unsent));
+	else if (!now.why && now.returned > 0 && (last->why || last->returned == 0))
+		log_info(heartbeat_returned, LOG_NUMBER("returned", now.returned));
+	if (now.jumps != last->jumps)
+		log_warn(clock_jumped, LOG_NUMBER("milliseconds", now.jump_ns / NS_PER_MS));
+	*last = now;
+}
+
 static void count_received(struct intake *in, const struct batch *batch)
 {
 	struct status *s = in->status;
@@ -48,7 +76,7 @@ static void count_received(struct intake *in, const struct batch *batch)
 static void pass_on(struct intake *in, struct batch *batch)
 {
 	count_received(in, batch);
-	if (batch->count > 0 || batch->gap_count > 0) {
+	if (batch->count > 0 || batch->gap_count > 0 || batch->listened_count > 0) {
 		REQUIRE(queue_put(in->filled, batch));
 	} else {
 		batch_reset(batch);
@@ -92,6 +120,7 @@ static void tell_last_gaps(struct intake *in)
 void intake_run(struct intake *in)
 {
 	bool connected = false, first = true, more = true;
+	struct source_pulse pulse = {.on = false};
 	struct err err;
 
 	while (more && !atomic_load(&in->close)) {
@@ -99,6 +128,7 @@ void intake_run(struct intake *in)
 		atomic_store(&in->status->source_started, true);
 		if (more)
 			tell_connection(in, &connected, first);
+		tell_pulse(in, &pulse);
 		first = false;
 	}
 	tell_last_gaps(in);

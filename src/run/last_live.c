@@ -2,7 +2,9 @@
 
 #include "base/json.h"
 #include "model/event.h"
+#include "base/time.h"
 #include "run/trail.h"
+#include "source/gap_track.h"
 
 #include <stdlib.h>
 
@@ -21,7 +23,9 @@ struct search {
 	struct spool_batch batch;
 	struct record record;
 	int64_t line_ns, fact_ns; /* of the newest; 0: none found */
-	bool lost;                /* what could not be read may have been live */
+	int64_t listened_ns; /* up to when the source had taken everything; 0: no fact says it */
+	bool line_waited;    /* the newest line was older when it came than a margin allows for */
+	bool lost;           /* what could not be read may have been live */
 };
 
 /*
@@ -36,16 +40,32 @@ static int64_t line_time(const struct record *r)
 									 : r->observed_ns;
 }
 
+/* What was listened to is told up to GAP_MARGIN_NS before what had been taken; see gap_track.h. */
+static int64_t taken_until(const struct json *attributes)
+{
+	const struct json *end = json_member(attributes, "listening_end");
+	unsigned digits;
+	int64_t ns;
+
+	if (!end || !time_parse(json_text(end), false, &ns, &digits))
+		return 0;
+	return ns + GAP_MARGIN_NS;
+}
+
 /* A fact of flytrail's that a run told which had a live source. */
-static bool is_live_fact(const struct event *e)
+static bool is_live_fact(struct search *s, const struct event *e)
 {
 	struct json *attributes = NULL;
 	struct err ignored;
+	int64_t taken_ns;
 	bool live;
 
 	if (e->source != SOURCE_TRAIL || json_parse(&attributes, e->attributes, &ignored))
 		return false;
 	live = !span_is(json_text(json_member(attributes, "input")), TRAIL_INPUT_FILES);
+	taken_ns = e->action == ACTION_trail_listening ? taken_until(attributes) : 0;
+	if (taken_ns > s->listened_ns)
+		s->listened_ns = taken_ns;
 	json_free(attributes);
 	return live;
 }
@@ -57,11 +77,12 @@ static void look_at(struct search *s, struct span payload, int64_t *newest_fact_
 	struct err ignored;
 
 	if (payload_kind(payload) == PAYLOAD_EVENT) {
-		if (event_decode(payload, &event, &ignored) == ERR_NONE && is_live_fact(&event))
+		if (event_decode(payload, &event, &ignored) == ERR_NONE && is_live_fact(s, &event))
 			*newest_fact_ns = event.observed_ns;
 	} else if (record_decode(payload, r, &ignored) == ERR_NONE && r->source == SOURCE_NATS) {
 		/* One by HTTP may have filled a gap; that source keeps positions of its own. */
 		s->line_ns = line_time(r);
+		s->line_waited = r->observed_ns - s->line_ns > GAP_MARGIN_NS;
 	}
 }
 
@@ -119,6 +140,21 @@ static enum err_kind search_back(struct search *s, const struct spool_stats *sta
 	return rc;
 }
 
+/*
+ * A fact of listening vouches for more than the lines that came in that time. But where the newest
+ * line had waited, others that come from where it did may be as old.
+ */
+static int64_t newest(const struct search *s)
+{
+	if (s->listened_ns > s->line_ns && !s->line_waited)
+		return s->listened_ns;
+	if (s->line_ns != 0)
+		return s->line_ns;
+	if (s->fact_ns != 0)
+		return s->fact_ns;
+	return s->lost ? LAST_LIVE_UNKNOWN : 0;
+}
+
 enum err_kind last_live_find(struct spool *spool, int64_t *ret_ns, struct err *err)
 {
 	struct search *s = calloc(1, sizeof(*s));
@@ -134,10 +170,7 @@ enum err_kind last_live_find(struct spool *spool, int64_t *ret_ns, struct err *e
 	if (rc == ERR_NONE)
 		rc = search_back(s, &stats, err);
 	if (rc == ERR_NONE)
-		*ret_ns = s->line_ns   ? s->line_ns
-			  : s->fact_ns ? s->fact_ns
-			  : s->lost    ? LAST_LIVE_UNKNOWN
-				       : 0;
+		*ret_ns = newest(s);
 	spool_reader_free(s->reader);
 	spool_batch_release(&s->batch);
 	free(s);

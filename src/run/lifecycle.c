@@ -15,6 +15,7 @@
 #include "run/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -59,13 +60,34 @@ static void ending_signals(sigset_t *set)
 	(void)sigaddset(set, SIGINT);
 }
 
+/*
+ * Whoever started us may have closed them. The spool's files must not get their numbers: log lines
+ * and heartbeats would be written into them. What stands in for one takes and gives nothing.
+ */
+static enum err_kind hold_standard_descriptors(struct err *err)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_PATH);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return err_errno(err, ERR_FATAL, "/dev/null cannot be opened");
+	(void)close(fd);
+	return ERR_NONE;
+}
+
 enum err_kind lifecycle_harden(struct err *err)
 {
 	const struct rlimit no_core = {0, 0};
+	enum err_kind rc;
 	sigset_t set;
 
 	ending_signals(&set);
 	MUST0(pthread_sigmask(SIG_BLOCK, &set, NULL));
+	rc = hold_standard_descriptors(err);
+	if (rc)
+		return rc;
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return err_errno(err, ERR_FATAL, "SIGPIPE cannot be ignored");
 	(void)umask(077);

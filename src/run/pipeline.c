@@ -25,6 +25,8 @@ struct pipeline {
 
 	struct gap full; /* while and shortly after the spool is full */
 	bool full_open, full_now;
+	/* All such gaps since the last fact of listening, and what is between them; 0: none. */
+	int64_t full_from_ns, full_until_ns;
 };
 
 enum err_kind pipeline_new(struct pipeline **ret, const struct pipeline_options *options,
@@ -118,6 +120,9 @@ static void note_full(struct pipeline *p)
 	p->full = (struct gap){
 		.reason = GAP_spool_full, .start_ns = now_ns - GAP_MARGIN_NS, .end_ns = INT64_MAX};
 	p->full_open = true;
+	if (p->full_from_ns == 0)
+		p->full_from_ns = p->full.start_ns;
+	p->full_until_ns = INT64_MAX;
 	post_gap(p, &p->full);
 	p->full.known = true;
 }
@@ -141,6 +146,40 @@ static void settle_full(struct pipeline *p, bool at_once)
 		return;
 	post_gap(p, &p->full);
 	p->full_open = false;
+	p->full_until_ns = p->full.end_ns;
+}
+
+static void post_listened(struct pipeline *p, int64_t since_ns, int64_t until_ns, bool shared)
+{
+	struct fact fact = {
+		.action = ACTION_trail_listening,
+		.noticed_ns = time_now_ns(),
+		.gap = {.start_ns = since_ns, .end_ns = until_ns},
+		.shared = shared,
+	};
+
+	if (since_ns < until_ns)
+		trail_post(p->o.trail, &fact);
+}
+
+/*
+ * What the source heard, but for when the spool was full, which the source does not know. Called
+ * when all lines of the batch are in the spool, so that the fact stands behind them: where it is
+ * stored, they are.
+ */
+static void take_listened(struct pipeline *p, const struct batch *batch, const struct listened *l)
+{
+	int64_t since_ns = l->since_ns, until_ns = l->until_ns;
+
+	if (p->full_from_ns != 0) {
+		post_listened(p, since_ns, until_ns < p->full_from_ns ? until_ns : p->full_from_ns,
+			      batch->shared);
+		if (since_ns < p->full_until_ns)
+			since_ns = p->full_until_ns;
+		if (until_ns >= p->full_until_ns)
+			p->full_from_ns = 0;
+	}
+	post_listened(p, since_ns, until_ns, batch->shared);
 }
 
 /* Appends a line's payload, however long it takes for the spool to have room. */
@@ -243,6 +282,8 @@ enum err_kind pipeline_take(struct pipeline *p, struct batch *batch, struct err 
 	if (batch->recovered)
 		p->counts.recovered = p->counts.accepted;
 	tell_counts(p);
+	for (size_t i = 0; i < batch->listened_count && !rc; i++)
+		take_listened(p, batch, &batch->listened[i]);
 	return rc;
 }
 

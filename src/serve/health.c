@@ -69,6 +69,7 @@ static void check_heartbeat(struct health *h, const struct look *l)
 		"on record");
 	uint64_t missed = atomic_load(&l->status->heartbeats_missed);
 	int64_t last_ns = atomic_load(&l->status->heartbeat_last_ns);
+	const char *why = atomic_load(&l->status->heartbeat_why);
 	uint64_t seconds_max =
 		HEALTH_HEARTBEATS_MISSED * l->heartbeat_seconds + HEALTH_HEARTBEAT_TRAVEL_SECONDS;
 	char age[LOOK_AGE_BYTES];
@@ -79,9 +80,11 @@ static void check_heartbeat(struct health *h, const struct look *l)
 		SAY(c->limit, "none while it is off");
 		return;
 	}
-	c->ok = missed < HEALTH_HEARTBEATS_MISSED &&
+	c->ok = missed < HEALTH_HEARTBEATS_MISSED && why == NULL &&
 		(uint64_t)look_age_ns(l, last_ns) <= seconds_max * (uint64_t)NS_PER_S;
-	if (last_ns == 0)
+	if (why != NULL)
+		SAY(c->value, "%s; %" PRIu64 " missing in a row", why, missed);
+	else if (last_ns == 0)
 		SAY(c->value, "none has come back yet, %" PRIu64 " missing in a row", missed);
 	else
 		SAY(c->value, "the last came back %s ago, %" PRIu64 " missing in a row",

@@ -1,8 +1,11 @@
 #include "source/nats.h"
 
 #include "base/backoff.h"
+#include "base/file.h"
 #include "base/time.h"
 #include "source/gap_track.h"
+#include "source/heartbeat.h"
+#include "source/nats_check.h"
 
 #include <inttypes.h>
 #include <nats/nats.h>
@@ -21,16 +24,23 @@ enum {
 	BREATH_MS = 2,            /* the queue is looked into so often, not at every line */
 	CLOSE_MS = 5000,
 	CONNECT_OTHER_BYTES = 256, /* of a CONNECT line, beside user and password */
+	CLOCKS_APART_MS = 100,     /* both are looked at within this, or not at all */
+	BEAT_LINES_MAX = 1024,     /* of this machine's own, that may wait */
+	BEAT_BYTES_MAX = 1024 * 1024,
+	BEAT_LINES_A_READ = 256,
+	LISTENED_BEATS = 10, /* what was listened is told once in so many intervals */
 };
 
 struct nats {
 	/* const after open */
 	char *url, *user, *password, *subject, *queue;
+	int beat_fd;
 
 	/* owned by the source thread */
 	natsOptions *options;
 	natsConnection *nc;
-	natsSubscription *sub;
+	natsSubscription *sub, *beat_sub;
+	struct heartbeat beats;
 	natsMsg *held;                     /* a line that the last batch had no room for */
 	natsMsg *taken[BATCH_RECORDS_MAX]; /* copied into the present batch */
 	size_t taken_count;
@@ -61,6 +71,7 @@ static const char WHY_DENIED[] =
 	"the NATS server refuses the subscription: the token may not read SUBJECT";
 static const char WHY_LOST[] = "the connection to the NATS server was lost";
 static const char WHY_SILENT[] = "the NATS server does not answer";
+static const char WHY_NO_BEAT[] = "flytrail's own lines do not come back: it subscribes anew";
 
 /* The library's callbacks: they run on its threads and only leave a mark. */
 
@@ -96,8 +107,16 @@ static void look_at_drops(struct nats *n)
 		gap_track_dropped(&n->gaps, (uint64_t)dropped, time_now_ns());
 }
 
+static void stop_watching(struct nats *n)
+{
+	natsSubscription_Destroy(n->beat_sub);
+	n->beat_sub = NULL;
+	heartbeat_unwatch(&n->beats);
+}
+
 static void drop_connection(struct nats *n)
 {
+	stop_watching(n);
 	if (n->sub)
 		look_at_drops(n);
 	natsSubscription_Destroy(n->sub);
@@ -153,6 +172,34 @@ static void try_to_connect(struct nats *n)
 	gap_track_new_subscription(&n->gaps);
 }
 
+/*
+ * The server has the lines' own subscription. Only then is the one for the heartbeat made, so
+ * that a refusal can be told from one of the other; it stands when the server has answered again.
+ */
+static void watch_beats(struct nats *n)
+{
+	const char *text;
+	natsStatus s;
+
+	if (!heartbeat_is_on(&n->beats) || n->beats.denied || n->beats.watching)
+		return;
+	if (!n->beat_sub) {
+		s = natsConnection_SubscribeSync(&n->beat_sub, n->nc, n->beats.subject);
+		if (s == NATS_OK)
+			s = natsSubscription_SetPendingLimits(n->beat_sub, BEAT_LINES_MAX,
+							      BEAT_BYTES_MAX);
+		if (s != NATS_OK)
+			stop_watching(n); /* tried again after the server's next answer */
+		else
+			n->asked_ns = 0;
+	} else if (natsConnection_GetLastError(n->nc, &text) == NATS_NOT_PERMITTED) {
+		stop_watching(n);
+		heartbeat_deny(&n->beats);
+	} else {
+		heartbeat_watch(&n->beats, time_now_ns(), time_monotonic_ns());
+	}
+}
+
 /* The server's answer to a PING proves that what it sent before has arrived. */
 static void ask_server(struct nats *n)
 {
@@ -177,6 +224,7 @@ static void ask_server(struct nats *n)
 	n->attempt = 0;
 	n->asked_ns = time_monotonic_ns();
 	atomic_store(&n->why, NULL);
+	watch_beats(n);
 }
 
 static void look_at_connection(struct nats *n)
@@ -188,6 +236,7 @@ static void look_at_connection(struct nats *n)
 		n->losses_seen = losses;
 		n->confirmed = false;
 		n->asked_ns = 0;
+		stop_watching(n);
 		atomic_store(&n->why, WHY_LOST);
 		gap_track_lost(&n->gaps, time_now_ns());
 	}
@@ -295,6 +344,64 @@ static enum err_kind take_lines(struct nats *n, struct batch *batch, struct err 
 	return ERR_NONE;
 }
 
+/* Prints the next one, if that can be done without waiting. */
+static void print_beat(struct nats *n)
+{
+	char text[HEARTBEAT_TEXT_BYTES];
+	uint64_t nonce;
+	struct err ignored;
+	bool printed = hash_random(&nonce, sizeof(nonce), &ignored) == ERR_NONE;
+
+	heartbeat_make(&n->beats, printed ? nonce : 0, time_now_ns(), time_monotonic_ns(), text);
+	printed = printed && file_write_at_once(n->beat_fd, text, strlen(text));
+	heartbeat_printed(&n->beats, printed, time_now_ns(), time_monotonic_ns());
+}
+
+/* What this machine printed and the stream brought back: the heartbeats in it. */
+static void take_beats(struct nats *n)
+{
+	natsMsg *msg;
+
+	for (unsigned i = 0; i < BEAT_LINES_A_READ; i++) {
+		natsStatus s = natsSubscription_NextMsg(&msg, n->beat_sub, 0);
+
+		if (s == NATS_SLOW_CONSUMER) /* only own lines are dropped: heartbeats, at worst */
+			continue;
+		if (s != NATS_OK)
+			return;
+		if (heartbeat_take(
+			    &n->beats,
+			    span_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg)),
+			    time_now_ns(), time_monotonic_ns()))
+			gap_track_beat(&n->gaps, time_now_ns());
+		natsMsg_Destroy(msg);
+	}
+}
+
+static void look_at_beats(struct nats *n)
+{
+	take_beats(n);
+	if (heartbeat_is_missed(&n->beats, time_monotonic_ns())) {
+		heartbeat_silent(&n->beats);
+		gap_track_silent(&n->gaps);
+		drop_connection(n);
+		atomic_store(&n->why, WHY_NO_BEAT);
+	} else if (heartbeat_due(&n->beats, time_monotonic_ns())) {
+		print_beat(n);
+	}
+}
+
+static void look_at_clocks(struct nats *n)
+{
+	int64_t steady_ns = time_monotonic_ns(), wall_ns = time_now_ns();
+
+	/* Stopped between the two, the process would take its own pause for a jump. */
+	if (time_monotonic_ns() - steady_ns > CLOCKS_APART_MS * NS_PER_MS)
+		return;
+	if (gap_track_clocks(&n->gaps, wall_ns, steady_ns))
+		heartbeat_clock_set(&n->beats, wall_ns);
+}
+
 /* Waits for the time of the next attempt, no longer than a read may take. */
 static void wait_to_connect(const struct nats *n)
 {
@@ -304,12 +411,21 @@ static void wait_to_connect(const struct nats *n)
 		nats_Sleep(rest_ms < SOURCE_WAIT_MS ? rest_ms : SOURCE_WAIT_MS);
 }
 
+/* What is told of the batch, and behind it. */
+static void report(struct nats *n, struct batch *batch, bool last)
+{
+	gap_track_sure(&n->gaps, heartbeat_sure_ns(&n->beats));
+	gap_track_report(&n->gaps, batch, time_now_ns(), last);
+	batch->shared = n->queue != NULL;
+}
+
 static enum err_kind nats_read(void *ctx, struct batch *batch, struct err *err)
 {
 	struct nats *n = ctx;
 	enum err_kind rc = ERR_NONE;
 
 	batch->source = SOURCE_NATS;
+	look_at_clocks(n);
 	if (!n->nc && time_monotonic_ns() < n->try_again_ns)
 		wait_to_connect(n);
 	else if (!n->nc)
@@ -321,7 +437,9 @@ static enum err_kind nats_read(void *ctx, struct batch *batch, struct err *err)
 		give_back(n);
 		look_at_drops(n);
 	}
-	gap_track_report(&n->gaps, batch, time_now_ns(), false);
+	if (n->beat_sub)
+		look_at_beats(n);
+	report(n, batch, false);
 	return rc;
 }
 
@@ -332,7 +450,7 @@ static void nats_last_gaps(void *ctx, struct batch *batch)
 	batch->source = SOURCE_NATS;
 	if (n->sub)
 		look_at_drops(n);
-	gap_track_report(&n->gaps, batch, time_now_ns(), true);
+	report(n, batch, true);
 }
 
 static bool nats_connected(void *ctx, const char **ret_why)
@@ -341,6 +459,16 @@ static bool nats_connected(void *ctx, const char **ret_why)
 
 	*ret_why = atomic_load(&n->why);
 	return *ret_why == NULL;
+}
+
+static void nats_pulse(void *ctx, struct source_pulse *ret)
+{
+	const struct nats *n = ctx;
+
+	heartbeat_pulse(&n->beats, ret);
+	ret->jumps = n->gaps.jumps;
+	ret->jumped_ns = n->gaps.jumped_ns;
+	ret->jump_ns = n->gaps.jump_ns;
 }
 
 static void nats_release(struct nats *n)
@@ -374,64 +502,9 @@ static const struct source_ops nats_ops = {
 	.read = nats_read,
 	.last_gaps = nats_last_gaps,
 	.connected = nats_connected,
+	.pulse = nats_pulse,
 	.close = nats_close,
 };
-
-struct span nats_bare_token(struct span token)
-{
-	static const struct span schemes[] = {{"FlyV1", 5}, {"Bearer", 6}};
-	bool again = true;
-
-	while (again) {
-		again = false;
-		while (token.len > 0 && strchr(" \t\r\n", token.data[0]))
-			token = span_after(token, 1);
-		for (size_t i = 0; i < ARRAY_LEN(schemes) && !again; i++) {
-			again = token.len > schemes[i].len && token.data[schemes[i].len] == ' ' &&
-				strncasecmp(token.data, schemes[i].data, schemes[i].len) == 0;
-			if (again)
-				token = span_after(token, schemes[i].len);
-		}
-	}
-	while (token.len > 0 && strchr(" \t\r\n", token.data[token.len - 1]))
-		token.len--;
-	return token;
-}
-
-/* libnats 3.4.1 puts them into its CONNECT line as they are. */
-static enum err_kind check_credential(const char *name, struct span s, struct err *err)
-{
-	if (s.len == 0)
-		return err_set(err, ERR_CONFIG, "%s is not set", name);
-	for (size_t i = 0; i < s.len; i++) {
-		unsigned char c = (unsigned char)s.data[i];
-
-		if (c == '"' || c == '\\' || c < 0x20 || c == 0x7f)
-			return err_set(
-				err, ERR_CONFIG,
-				"%s holds a quote, a backslash or a control character, which "
-				"the NATS library cannot send: set it again without",
-				name);
-	}
-	return ERR_NONE;
-}
-
-/* Credentials in a URL would have to be percent-decoded, which the library does not do. */
-static enum err_kind check_url(const char *url, struct err *err)
-{
-	const char *authority = strstr(url, "://");
-	size_t len;
-
-	authority = authority ? authority + 3 : url;
-	len = strcspn(authority, "/");
-	if (len == 0)
-		return err_set(err, ERR_CONFIG, "NATS_URL names no host: nats://HOST:PORT");
-	if (memchr(authority, '@', len))
-		return err_set(err, ERR_CONFIG,
-			       "NATS_URL holds credentials: put the user into ORG and the password "
-			       "into ACCESS_TOKEN");
-	return ERR_NONE;
-}
 
 static natsStatus set_options(struct nats *n)
 {
@@ -461,6 +534,15 @@ static natsStatus set_options(struct nats *n)
 	return s;
 }
 
+static void set_beats(struct nats *n, const struct nats_options *o)
+{
+	heartbeat_init(&n->beats, o->heartbeat_ns, o->app, o->machine);
+	n->beat_fd = o->heartbeat_fd;
+	gap_track_init(&n->gaps, o->last_live_ns, time_now_ns());
+	if (o->heartbeat_ns > 0)
+		n->gaps.tell_every_ns = LISTENED_BEATS * o->heartbeat_ns;
+}
+
 enum err_kind nats_open(struct source *ret, const struct nats_options *options, struct err *err)
 {
 	struct span password = nats_bare_token(span_text(options->password));
@@ -469,11 +551,11 @@ enum err_kind nats_open(struct source *ret, const struct nats_options *options, 
 	enum err_kind rc;
 	natsStatus s;
 
-	rc = check_url(options->url, err);
+	rc = nats_check_url(options->url, err);
 	if (rc == ERR_NONE)
-		rc = check_credential("ORG", span_text(options->user), err);
+		rc = nats_check_credential("ORG", span_text(options->user), err);
 	if (rc == ERR_NONE)
-		rc = check_credential("ACCESS_TOKEN", password, err);
+		rc = nats_check_credential("ACCESS_TOKEN", password, err);
 	if (rc)
 		return rc;
 	n = calloc(1, sizeof(*n));
@@ -497,7 +579,7 @@ enum err_kind nats_open(struct source *ret, const struct nats_options *options, 
 		goto out;
 	}
 	atomic_store(&n->why, WHY_NOT_YET);
-	gap_track_init(&n->gaps, options->last_live_ns, time_now_ns());
+	set_beats(n, options);
 	*ret = (struct source){.ops = &nats_ops, .ctx = n};
 out:
 	if (rc) {

@@ -221,6 +221,20 @@ class Doctor(unittest.TestCase):
                               FLYTRAIL_API_URL=api.url, FLYTRAIL_MACHINES_URL=api.url)
             self.assertEqual(list(api.requests), [])
 
+    # The heartbeat
+
+    def test_where_the_heartbeat_comes_back_is_told(self):
+        status, out = self.doctor(FLY_APP_NAME="flytrail", FLY_MACHINE_ID="e28650f1ab34d8")
+        self.assertEqual(status, 0, out)
+        self.assertRegex(out, r"(?m)^ok   heartbeat: every 30 s, .* logs\.flytrail\.\*\.e28650f1ab34d8$")
+
+    def test_without_a_heartbeat_what_is_lost_is_told(self):
+        for changes in ({}, {"FLY_APP_NAME": "flytrail"},
+                        {"FLY_APP_NAME": "flytrail", "FLY_MACHINE_ID": "m", "FLYTRAIL_HEARTBEAT_SECONDS": "0"}):
+            status, out = self.doctor(**changes)
+            self.assertEqual(status, 0, out)
+            self.assertRegex(out, r"(?m)^warn heartbeat: .* connected and brings nothing is not noticed")
+
     # Postgres
 
     def test_postgres_is_not_there(self):

@@ -17,15 +17,6 @@ class NatsFaults(unittest.TestCase):
         self.world = self.enterContext(flytrail.World(nats_options=nats_options))
         return self.world.flytrail().start()
 
-    def gaps(self, reason):
-        return [gap for gap in self.world.gaps() if gap["reason"] == reason]
-
-    def await_gap(self, reason, closed, timeout=60):
-        def found():
-            return [gap for gap in self.gaps(reason) if not closed or gap["end"] is not None]
-
-        return lab.wait_for(found, timeout, f"a gap {reason}")[0]
-
     def change_password(self, password):
         """As an operator would: a new configuration, and a signal."""
         path = os.path.join(self.world.nats.folder, "nats.conf")
@@ -42,12 +33,12 @@ class NatsFaults(unittest.TestCase):
         self.world.await_rows(1000)
         died = time.time()
         self.world.nats.crash()
-        gap = self.await_gap("disconnect", closed=False)
+        gap = self.world.await_gap("disconnect", closed=False)
         self.assertIsNone(gap["end"])
         self.assertLess(gap["start"], died - 9)
         self.assertGreater(gap["start"], died - 20)
         self.world.nats.restart()
-        gap = self.await_gap("disconnect", closed=True)
+        gap = self.world.await_gap("disconnect", closed=True)
         self.assertLess(abs(gap["end"] - time.time() - 10), 5)
         self.world.publish(1000, first=1000)
         self.world.await_rows(2000)
@@ -61,11 +52,11 @@ class NatsFaults(unittest.TestCase):
         hung = time.time()
         self.world.nats.pause()
         lab.wait_for(lambda: not ft.health()[1]["source"]["ok"], 10, "a red source")
-        gap = self.await_gap("disconnect", closed=False)
+        gap = self.world.await_gap("disconnect", closed=False)
         self.assertLess(gap["start"], hung - 9)
         self.assertGreater(gap["start"], hung - 20)
         self.world.nats.resume()
-        self.await_gap("disconnect", closed=True)
+        self.world.await_gap("disconnect", closed=True)
         self.world.publish(1000, first=1000)
         self.world.await_rows(2000)
         self.assertEqual(ft.health()[0], 200)
@@ -78,7 +69,7 @@ class NatsFaults(unittest.TestCase):
         time.sleep(3)
         ft.signal(signal.SIGCONT)
         self.assertEqual(publisher.wait(timeout=60), 0)
-        self.await_gap("disconnect", closed=True)
+        self.world.await_gap("disconnect", closed=True)
         self.world.publish(1000, first=300000)
         self.world.await_rows(1000, "message ~ '^numbered line 300[0-9]{3} '")
         lost = self.world.check_every_line_is_a_row_or_in_a_gap(301000)
@@ -103,7 +94,7 @@ class NatsFaults(unittest.TestCase):
         self.world.await_rows(1, f"message LIKE 'numbered line {count} %'")
         ft.stop()
         lost = self.world.check_every_line_is_a_row_or_in_a_gap(count + 1)
-        told = sum(gap["lost"] or 0 for gap in self.gaps("slow_consumer"))
+        told = sum(gap["lost"] or 0 for gap in self.world.gaps("slow_consumer"))
         self.assertGreater(lost, 0)
         self.assertEqual(told, lost)
 
@@ -121,19 +112,19 @@ class NatsFaults(unittest.TestCase):
         self.world.publish(100)
         self.world.await_rows(100)
         # Coverage does not begin while nothing could come.
-        gap = self.await_gap("start", closed=True)
+        gap = self.world.await_gap("start", closed=True)
         self.assertGreater(gap["end"] - gap["start"], 9)
 
     def test_a_token_that_is_withdrawn_while_running_is_tried_again_for_ever(self):
         ft = self.start()
         self.password = self.world.nats.ORG[1]
         self.change_password("withdrawn")
-        self.await_gap("disconnect", closed=False)
+        self.world.await_gap("disconnect", closed=False)
         lab.wait_for(lambda: "ORG and ACCESS_TOKEN" in ft.health()[1]["source"]["value"],
                      what="the reason in /health")
         time.sleep(3)
         self.change_password(self.world.nats.ORG[1])
-        self.await_gap("disconnect", closed=True)
+        self.world.await_gap("disconnect", closed=True)
         self.world.publish(100)
         self.world.await_rows(100)
 

@@ -14,7 +14,7 @@ static _Atomic bool armed;
 static _Atomic bool persistent_fault;
 static _Atomic unsigned failing_call;
 static _Atomic unsigned calls;
-static _Atomic int64_t clock_step_ns;
+static _Atomic int64_t clock_step_ns, wall_step_ns;
 static const struct fault_disk *disk;
 
 void fault_arm(unsigned nth, bool persistent)
@@ -68,6 +68,11 @@ void fault_set_disk(const struct fault_disk *d)
 void fault_step_clock(int64_t ns)
 {
 	clock_step_ns += ns;
+}
+
+void fault_set_wall_clock(int64_t ns)
+{
+	wall_step_ns += ns;
 }
 
 /* Counts a call; true: it has to fail, with this errno. */
@@ -148,9 +153,14 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ts)
 {
 	const int64_t second_ns = 1000000000;
 	int rc = __real_clock_gettime(clock, ts);
-	int64_t ns = ts->tv_nsec + clock_step_ns % second_ns;
+	int64_t step_ns = clock_step_ns + (clock == CLOCK_REALTIME ? wall_step_ns : 0);
+	int64_t ns = ts->tv_nsec + step_ns % second_ns;
 
-	ts->tv_sec += clock_step_ns / second_ns + ns / second_ns;
+	if (ns < 0) {
+		ns += second_ns;
+		ts->tv_sec--;
+	}
+	ts->tv_sec += step_ns / second_ns + ns / second_ns;
 	ts->tv_nsec = ns % second_ns;
 	return rc;
 }

@@ -49,4 +49,7 @@ int fault_real_rename(const char *from, const char *to);
 /* Puts both clocks forward, for this process. */
 void fault_step_clock(int64_t ns);
 
+/* Sets the wall clock forward, or back where ns is below 0; the monotonic one goes on. */
+void fault_set_wall_clock(int64_t ns);
+
 #endif

@@ -7,12 +7,15 @@
         world.check_every_line_is_a_row_or_in_a_gap(1000)
 """
 
+import contextlib
+import datetime
 import json
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -43,6 +46,8 @@ class Flytrail:
             **env,
         }
         self.process = None
+        self.stdout = None  # a descriptor; None: the log
+        self.closed = ()  # of the standard descriptors, when it starts
         self.log_path = os.path.join(folder, "log")
 
     def __enter__(self):
@@ -53,9 +58,14 @@ class Flytrail:
 
     def start(self, wait=True):
         self.log_start = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
+        command = [BINARY, "run", *self.arguments]
+        if self.closed:
+            closing = " ".join(f"{number}>&-" for number in self.closed)
+            command = ["/bin/sh", "-c", f'exec "$@" {closing}', "sh", *command]
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([BINARY, "run", *self.arguments], env=self.env,
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, env=self.env,
+                                            stdin=subprocess.DEVNULL, stderr=log,
+                                            stdout=log if self.stdout is None else self.stdout)
         if wait:
             self.await_event("source_connected")
             self.await_event("store_connected")
@@ -120,6 +130,71 @@ class Flytrail:
         raise AssertionError("no VmHWM")
 
 
+class Shipper:
+    """Plays Fly for one flytrail: what that prints comes to the log stream, as Fly would put it there.
+
+        ft = world.flytrail(FLYTRAIL_HEARTBEAT_SECONDS="1")
+        with flytrail.Shipper(world.nats, ft) as shipper:
+            ft.start()
+    """
+
+    def __init__(self, nats, ft, region="ams"):
+        self.nats = nats
+        self.app, self.machine = ft.env["FLY_APP_NAME"], ft.env["FLY_MACHINE_ID"]
+        self.region = region
+        self.lines = []  # printed
+        self.shipped = 0
+        self.ships = True
+        reading, ft.stdout = os.pipe()
+        self.ends = [ft.stdout]
+        threading.Thread(target=self.carry, args=(reading,), daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        """The reader ends with the last who can write, which is flytrail."""
+        for end in self.ends:
+            os.close(end)
+
+    def carry(self, reading):
+        with open(reading, encoding="utf-8") as printed:
+            for line in printed:
+                self.lines.append(line.rstrip("\n"))
+                if self.ships:
+                    self.publish(self.lines[-1])
+
+    def publish(self, line):
+        with contextlib.suppress(OSError, lab.LabError):  # a server that is away loses it
+            self.nats.publish([self.message(line)])
+            self.shipped += 1
+
+    def message(self, line):
+        now = datetime.datetime.now(datetime.timezone.utc)
+        body = {"event": {"provider": "app"},
+                "fly": {"app": {"instance": self.machine, "name": self.app}, "region": self.region},
+                "host": "0ad1", "log": {"level": "info"}, "message": line,
+                "timestamp": now.strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"}
+        return (f"logs.{self.app}.{self.region}.{self.machine}",
+                json.dumps(body, separators=(",", ":")).encode())
+
+    def await_shipped(self, count):
+        """So many more than now."""
+        target = self.shipped + count
+        lab.wait_for(lambda: self.shipped >= target, 60, f"{count} lines on the stream")
+
+    def await_printed(self, count):
+        target = len(self.lines) + count
+        lab.wait_for(lambda: len(self.lines) >= target, 60, f"{count} lines printed")
+
+    def stop(self):
+        """From now on what is printed is lost."""
+        self.ships = False
+
+    def resume(self):
+        self.ships = True
+
+
 class World:
     """A Postgres with flytrail's schema, a nats-server, and folders for flytrails."""
 
@@ -159,6 +234,8 @@ class World:
             "FLYTRAIL_MACHINES_URL": "http://127.0.0.1:1",
             "FLYTRAIL_DATABASE_URL": self.pg.url("flytrail_writer"),
             "FLY_APP_NAME": "flytrail",
+            # Nobody ships its stdout here; tests/integration/test_heartbeat.py does.
+            "FLYTRAIL_HEARTBEAT_SECONDS": "0",
         }
 
     def flytrail(self, arguments=(), **env):
@@ -210,7 +287,13 @@ class World:
             f"WHERE message LIKE '{tag} line %' ORDER BY n")
         return [(int(n), float(at)) for n, at in rows]
 
-    def gaps(self):
+    def await_gap(self, reason, closed, timeout=60):
+        def found():
+            return [gap for gap in self.gaps(reason) if not closed or gap["end"] is not None]
+
+        return lab.wait_for(found, timeout, f"a gap {reason}")[0]
+
+    def gaps(self, reason=None):
         """Each gap once: reason, start (0: not known) and end in seconds (None: open), lines_lost."""
         rows = self.pg.psql("""
             SELECT (array_agg(attributes->>'reason'))[1],
@@ -220,8 +303,17 @@ class World:
                    max((attributes->>'lines_lost')::bigint)
               FROM flytrail.events WHERE action LIKE 'trail.gap%'
              GROUP BY correlation_id ORDER BY 2""")
-        return [{"reason": reason, "start": float(start or 0), "end": end and float(end),
-                 "lost": lost and int(lost)} for reason, start, end, lost in rows]
+        return [{"reason": why, "start": float(start or 0), "end": end and float(end),
+                 "lost": lost and int(lost)} for why, start, end, lost in rows if reason in (None, why)]
+
+    def listened(self):
+        """(since, until) of each fact of listening in seconds, as the spool had them."""
+        rows = self.pg.psql("""
+            SELECT extract(epoch FROM (attributes->>'listening_start')::timestamptz),
+                   extract(epoch FROM (attributes->>'listening_end')::timestamptz)
+              FROM flytrail.events WHERE action = 'trail.listening'
+             ORDER BY stream, seq""")
+        return [(float(since), float(until)) for since, until in rows]
 
     def missing_runs(self, count, tag="numbered"):
         """(how many, time of the line before, time of the line after) of each hole."""

@@ -99,6 +99,23 @@ static void gaps_past_the_last_widen_it(void **state)
 	batch_free(b);
 }
 
+static void what_was_listened_is_bounded_and_gone_after_a_reset(void **state)
+{
+	struct batch *b = make();
+
+	(void)state;
+	for (int i = 0; i < BATCH_LISTENED_MAX; i++)
+		assert_true(batch_add_listened(b, &(struct listened){i, i + 1}));
+	assert_false(batch_add_listened(b, &(struct listened){8, 9}));
+	assert_int_equal(b->listened_count, BATCH_LISTENED_MAX);
+	assert_int_equal(b->listened[BATCH_LISTENED_MAX - 1].until_ns, BATCH_LISTENED_MAX);
+	b->shared = true;
+	batch_reset(b);
+	assert_int_equal(b->listened_count, 0);
+	assert_false(b->shared);
+	batch_free(b);
+}
+
 static void the_lists_have_names(void **state)
 {
 	(void)state;
@@ -154,6 +171,7 @@ int main(void)
 		cmocka_unit_test(the_longest_line_fits_an_empty_batch),
 		cmocka_unit_test(a_batch_is_full_by_lines_or_by_bytes),
 		cmocka_unit_test(gaps_past_the_last_widen_it),
+		cmocka_unit_test(what_was_listened_is_bounded_and_gone_after_a_reset),
 		cmocka_unit_test(the_lists_have_names),
 		cmocka_unit_test(no_memory_fault_spoils_the_lines_that_are_in),
 	};

@@ -4,6 +4,8 @@
 #include "fault.h"
 #include "scratch.h"
 
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -269,6 +271,33 @@ static void a_failed_sync_is_fatal(void **state)
 	(void)fault_disarm();
 }
 
+static void what_is_written_at_once_never_waits_for_a_reader(void **state)
+{
+	char line[100] = "a line";
+	size_t written = 0;
+	int ends[2], fd;
+
+	(void)state;
+	assert_true(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+	assert_int_equal(pipe(ends), 0);
+	while (file_write_at_once(ends[1], line, sizeof(line)))
+		written += sizeof(line);
+	assert_true(written >= 32 * 1024 && written <= 1024 * 1024);
+	assert_false(file_write_at_once(ends[1], line, sizeof(line))); /* and again */
+	for (size_t i = 0; i < 8192; i += sizeof(line))
+		assert_int_equal(read(ends[0], line, sizeof(line)), sizeof(line));
+	assert_true(file_write_at_once(ends[1], line, sizeof(line)));
+	(void)close(ends[0]);
+	assert_false(file_write_at_once(ends[1], line, sizeof(line))); /* nobody can read it */
+	(void)close(ends[1]);
+	assert_false(file_write_at_once(ends[1], line, sizeof(line)));
+	fd = open("/dev/null", O_PATH);
+	assert_true(fd >= 0);
+	assert_false(file_write_at_once(fd, line, sizeof(line)));
+	(void)close(fd);
+	assert_false(file_write_at_once(-1, line, sizeof(line)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +312,7 @@ int main(void)
 		cmocka_unit_test(no_fault_of_a_read_leaks_or_crashes),
 		cmocka_unit_test(no_fault_elsewhere_leaks_or_crashes),
 		cmocka_unit_test(a_failed_sync_is_fatal),
+		cmocka_unit_test(what_is_written_at_once_never_waits_for_a_reader),
 	};
 
 	return cmocka_run_group_tests(tests, make_scratch, remove_scratch);

@@ -155,6 +155,38 @@ static void a_live_run_without_a_line_is_known_by_its_facts(void **state)
 	assert_int_equal(found(f), T0 + 2);
 }
 
+static void a_quiet_night_that_was_listened_to_is_no_gap(void **state)
+{
+	static const char until[] =
+		"{\"listening_start\":\"2025-06-15T15:00:00.000000000Z\","
+		"\"listening_end\":\"2025-06-15T16:13:20.000000000Z\"}"; /* T0 + 4000 s */
+	struct fixture *f = *state;
+
+	append_line(f, SOURCE_NATS, T0, 0);
+	append_fact(f, ACTION_trail_listening, T0 + 4011 * NS_PER_S, until);
+	assert_int_equal(found(f), T0 + 4010 * NS_PER_S);
+	append_line(f, SOURCE_NATS, T0 + 4005 * NS_PER_S, 0);
+	assert_int_equal(found(f), T0 + 4010 * NS_PER_S);
+	append_line(f, SOURCE_NATS, T0 + 4012 * NS_PER_S, 0);
+	assert_int_equal(found(f), T0 + 4012 * NS_PER_S);
+	/* What is behind a line that had waited may be as old as that. */
+	append_line(f, SOURCE_NATS, T0 + 4020 * NS_PER_S, 60 * NS_PER_S);
+	assert_int_equal(found(f), T0 + 3960 * NS_PER_S);
+}
+
+static void listening_without_a_line_counts_too(void **state)
+{
+	struct fixture *f = *state;
+
+	append_fact(f, ACTION_trail_listening, T0 + 4100 * NS_PER_S,
+		    "{\"listening_end\":\"2025-06-15T16:13:20.000000000Z\"}");
+	assert_int_equal(found(f), T0 + 4010 * NS_PER_S);
+	append_fact(f, ACTION_trail_listening, T0 + 4200 * NS_PER_S,
+		    "{\"listening_end\":\"soon\"}");
+	append_fact(f, ACTION_trail_stopped, T0 + 4200 * NS_PER_S, "{}");
+	assert_int_equal(found(f), T0 + 4010 * NS_PER_S);
+}
+
 static void what_is_damaged_may_have_been_live(void **state)
 {
 	struct fixture *f = *state;
@@ -177,6 +209,10 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(a_live_run_without_a_line_is_known_by_its_facts,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(a_quiet_night_that_was_listened_to_is_no_gap, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(listening_without_a_line_counts_too, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(what_is_damaged_may_have_been_live, setup,
 						teardown),
 	};

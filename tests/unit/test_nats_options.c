@@ -1,5 +1,7 @@
 #include "base/time.h"
+#include "fault.h"
 #include "source/nats.h"
+#include "source/nats_check.h"
 
 #include <stdlib.h>
 
@@ -124,6 +126,51 @@ static void a_server_that_is_away_is_no_error_but_a_gap(void **state)
 	batch_free(batch);
 }
 
+/* The gaps and the pulse of one read. */
+static void read_once(struct source *source, struct batch *batch, struct source_pulse *ret)
+{
+	struct err err;
+
+	batch_reset(batch);
+	assert_int_equal(source->ops->read(source->ctx, batch, &err), ERR_NONE);
+	source->ops->pulse(source->ctx, ret);
+}
+
+static void a_clock_that_is_set_is_a_gap_told_once(void **state)
+{
+	static const int64_t steps[] = {3600 * NS_PER_S, -3600 * NS_PER_S};
+	struct source_pulse pulse;
+	struct source source;
+	struct batch *batch;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(nats_open(&source, &good, &err), ERR_NONE);
+	assert_int_equal(batch_new(&batch, &err), ERR_NONE);
+	read_once(&source, batch, &pulse);
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		fault_set_wall_clock(steps[i]);
+		read_once(&source, batch, &pulse);
+		assert_int_equal(batch->gap_count, 1);
+		assert_int_equal(batch->gaps[0].reason, GAP_time_jump);
+		assert_true(batch->gaps[0].end_ns - batch->gaps[0].start_ns > 3610 * NS_PER_S);
+		assert_true(batch->gaps[0].end_ns - batch->gaps[0].start_ns < 3630 * NS_PER_S);
+		assert_int_equal(pulse.jumps, i + 1);
+		assert_true(llabs(pulse.jump_ns - steps[i]) < NS_PER_S);
+		read_once(&source, batch, &pulse);
+		assert_int_equal(batch->gap_count, 0);
+		assert_int_equal(pulse.jumps, i + 1);
+	}
+	/* A machine that is suspended and one that stands still are told apart by the other clock.
+	 */
+	fault_step_clock(3600 * NS_PER_S);
+	read_once(&source, batch, &pulse);
+	assert_int_equal(batch->gap_count, 0);
+	assert_false(pulse.on);
+	source.ops->close(source.ctx);
+	batch_free(batch);
+}
+
 static void a_source_that_was_never_read_closes(void **state)
 {
 	struct nats_options options = good;
@@ -144,6 +191,7 @@ int main(void)
 		cmocka_unit_test(what_is_missing_is_named),
 		cmocka_unit_test(a_token_loses_its_scheme_and_nothing_else),
 		cmocka_unit_test(a_server_that_is_away_is_no_error_but_a_gap),
+		cmocka_unit_test(a_clock_that_is_set_is_a_gap_told_once),
 		cmocka_unit_test(a_source_that_was_never_read_closes),
 	};
 

@@ -1,3 +1,6 @@
+#include "base/json.h"
+#include "base/time.h"
+#include "fault.h"
 #include "run/pipeline.h"
 #include "names.h"
 #include "scratch.h"
@@ -132,10 +135,15 @@ static const struct event *event(struct rig *r, size_t idx)
 	return &r->event;
 }
 
+static bool has_text(struct span attributes, const char *text)
+{
+	return attributes.len > 0 &&
+	       memmem(attributes.data, attributes.len, text, strlen(text)) != NULL;
+}
+
 static bool has_attribute(const struct record *r, const char *text)
 {
-	return r->attributes.len > 0 &&
-	       memmem(r->attributes.data, r->attributes.len, text, strlen(text)) != NULL;
+	return has_text(r->attributes, text);
 }
 
 static void the_design_s_line_gets_the_design_s_id(void **state)
@@ -311,6 +319,32 @@ static void a_gap_is_an_event_before_the_lines_of_its_batch(void **state)
 	rig_release(&r);
 }
 
+static void what_was_listened_is_an_event_behind_the_lines(void **state)
+{
+	const struct gap gap = {
+		.reason = GAP_disconnect, .start_ns = LINE_NS, .end_ns = LINE_NS + NS_PER_S};
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, true);
+	assert_true(batch_add_gap(r.batch, &gap));
+	assert_true(batch_add_listened(r.batch, &(struct listened){LINE_NS, LINE_NS + NS_PER_S}));
+	put_text(&r, "a line");
+	put_text(&r, "another");
+	r.batch->shared = true;
+	assert_int_equal(take(&r), 4);
+	assert_int_equal(event(&r, 0)->action, ACTION_trail_gap_opened);
+	assert_int_equal(payload_kind(spool_batch_payload(&r.read, 2)), PAYLOAD_LINE);
+	assert_int_equal(event(&r, 3)->action, ACTION_trail_listening);
+	assert_true(has_text(r.event.attributes,
+			     "\"listening_start\":\"2022-09-27T20:34:39.660159411Z\""));
+	assert_true(has_text(r.event.attributes,
+			     "\"listening_end\":\"2022-09-27T20:34:40.660159411Z\""));
+	assert_true(has_text(r.event.attributes, "\"shared\":true"));
+	assert_int_equal(r.status.gaps, 1);
+	rig_release(&r);
+}
+
 /* Fills the spool until the pipeline gives up, which it does because of cut. */
 static void fill(struct rig *r)
 {
@@ -363,6 +397,109 @@ static void a_full_spool_is_a_gap_of_a_live_source(void **state)
 	rig_release(&r);
 }
 
+/* A fact about a range of time, as a reader of the spool sees it. */
+struct told {
+	enum action action;
+	int64_t start_ns, end_ns; /* 0: absent */
+};
+
+static int64_t time_member(const struct json *attributes, const char *gap, const char *listening)
+{
+	const struct json *v = json_member(attributes, gap);
+	unsigned digits;
+	int64_t ns;
+
+	v = v ? v : json_member(attributes, listening);
+	return v && time_parse(json_text(v), false, &ns, &digits) ? ns : 0;
+}
+
+/* Reads, and passes, all that is accepted. Returns how many facts there were. */
+static size_t read_facts(struct rig *r, struct told *ret, size_t max)
+{
+	size_t count = 0;
+	struct err err;
+
+	for (;;) {
+		spool_batch_reset(&r->read);
+		must(spool_reader_read(r->reader, &r->read, 0, 0, &err), &err);
+		if (r->read.count == 0)
+			return count;
+		for (size_t i = 0; i < r->read.count; i++) {
+			struct json *attributes = NULL;
+
+			if (payload_kind(spool_batch_payload(&r->read, i)) != PAYLOAD_EVENT)
+				continue;
+			assert_true(count < max);
+			must(json_parse(&attributes, event(r, i)->attributes, &err), &err);
+			ret[count++] = (struct told){
+				r->event.action,
+				time_member(attributes, "gap_start", "listening_start"),
+				time_member(attributes, "gap_end", "listening_end"),
+			};
+			json_free(attributes);
+		}
+		spool_reader_pass(r->reader, r->read.frames[r->read.count - 1].seq);
+	}
+}
+
+/* Lets the pipeline run with batches that hold what was listened, one each. */
+static void run_listened(struct rig *r, const struct listened *listened, size_t count)
+{
+	struct err err;
+	bool done;
+
+	for (size_t i = 0; i < count; i++) {
+		struct batch *batch;
+
+		must(batch_new(&batch, &err), &err);
+		assert_true(batch_add_listened(batch, &listened[i]));
+		assert_true(queue_put(r->filled, batch));
+	}
+	queue_close(r->filled);
+	must(pipeline_run(r->pipeline, &err), &err);
+	for (size_t i = 0; i < count; i++)
+		batch_free(queue_get(r->pool, 0));
+	must(spool_commit(r->spool, 0, &done, &err), &err);
+}
+
+static void nothing_is_vouched_for_while_the_spool_was_full(void **state)
+{
+	int64_t start_ns = time_now_ns() - 100 * NS_PER_S, end_ns;
+	struct told told[8];
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, true);
+	fill(&r);
+	(void)read_facts(&r, told, ARRAY_LEN(told)); /* which makes room */
+	assert_int_equal(told[0].action, ACTION_trail_gap_opened);
+	fault_set_wall_clock(60 * NS_PER_S);
+	put_text(&r, "a line for which there is room again");
+	assert_int_equal(take(&r), 1);
+	assert_false(r.status.intake_stopped);
+	fault_set_wall_clock(11 * NS_PER_S); /* now the gap's end is put on record */
+	end_ns = time_now_ns() + 100 * NS_PER_S;
+	run_listened(&r,
+		     (const struct listened[]){{start_ns, start_ns + NS_PER_S},
+					       {start_ns + NS_PER_S, time_now_ns() - 20 * NS_PER_S},
+					       {time_now_ns() - 20 * NS_PER_S, end_ns - NS_PER_S},
+					       {end_ns - NS_PER_S, end_ns}},
+		     4);
+	assert_int_equal(read_facts(&r, told + 1, ARRAY_LEN(told) - 1), 5);
+	assert_int_equal(told[1].start_ns, start_ns);
+	assert_int_equal(told[1].end_ns, start_ns + NS_PER_S);
+	assert_int_equal(told[2].action, ACTION_trail_gap_progress);
+	assert_int_equal(told[2].start_ns, told[0].start_ns);
+	/* The gap lies between the next two, and touches both. */
+	assert_int_equal(told[3].start_ns, start_ns + NS_PER_S);
+	assert_int_equal(told[3].end_ns, told[0].start_ns);
+	assert_int_equal(told[4].start_ns, told[2].end_ns);
+	assert_int_equal(told[4].end_ns, end_ns - NS_PER_S);
+	assert_int_equal(told[5].start_ns, end_ns - NS_PER_S);
+	assert_int_equal(told[5].end_ns, end_ns);
+	rig_release(&r);
+}
+
 static void a_full_spool_is_no_gap_of_a_file(void **state)
 {
 	struct rig r;
@@ -405,7 +542,9 @@ int main(void)
 		cmocka_unit_test(a_message_that_just_fits_is_whole),
 		cmocka_unit_test(broken_lines_are_rows_of_their_own),
 		cmocka_unit_test(a_gap_is_an_event_before_the_lines_of_its_batch),
+		cmocka_unit_test(what_was_listened_is_an_event_behind_the_lines),
 		cmocka_unit_test(a_full_spool_is_a_gap_of_a_live_source),
+		cmocka_unit_test(nothing_is_vouched_for_while_the_spool_was_full),
 		cmocka_unit_test(a_full_spool_is_no_gap_of_a_file),
 		cmocka_unit_test(a_run_ends_when_its_queue_is_closed_and_gives_batches_back),
 	};
