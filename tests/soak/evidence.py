@@ -193,8 +193,9 @@ def away(ft, until):
                 if event == "source_dropped")
 
 
-def may_lose(world, faults):
-    """By replica: when lines could pass it by, as nanoseconds."""
+def may_lose(world, faults, late_seconds):
+    """By replica: when lines could pass it by, as nanoseconds. Lines are sent that late."""
+    slack = SLACK_SECONDS + late_seconds
     found = {}
     for replica, ft in enumerate(world.flytrails):
         spans = list(away(ft, time.time()))
@@ -202,7 +203,7 @@ def may_lose(world, faults):
                   if fault["target"].rstrip("0123456789") in LOSING
                   and fault["number"] in (None, replica)]
         found[f"ft{replica}"] = verdict.Spans(
-            (int((start - SLACK_SECONDS) * 1e9), int((end + SLACK_SECONDS) * 1e9))
+            (int((start - slack) * 1e9), int((end + slack) * 1e9))
             for start, end in spans)
     return found
 
