@@ -181,9 +181,21 @@ def between(marks, until):
         yield since, until
 
 
+def held_back(log_lines):
+    """Spans of the log in which events that could tell were not written, but counted."""
+    last = {}
+    for line in log_lines:
+        moment = seconds(line["ts"])
+        if "repeated" in line and line["event"] in CONNECTION_EVENTS + ROOM_EVENTS:
+            yield last.get(line["event"], moment), moment
+        last[line["event"]] = moment
+
+
 def away(ft, until):
     """Spans in which this flytrail says that it took no lines, or dropped some."""
-    log = [(seconds(line["ts"]), line["event"]) for line in ft.whole_log()]
+    log_lines = ft.whole_log()
+    yield from held_back(log_lines)
+    log = [(seconds(line["ts"]), line["event"]) for line in log_lines]
     ends = [(moment, False) for moment in ft.ended]
     yield from between(ends + [(moment, event == "source_connected") for moment, event in log
                                if event in CONNECTION_EVENTS], until)
