@@ -181,9 +181,21 @@ def between(marks, until):
         yield since, until
 
 
+def held_back(log_lines):
+    """Spans of the log in which events that could tell were not written, but counted."""
+    last = {}
+    for line in log_lines:
+        moment = seconds(line["ts"])
+        if "repeated" in line and line["event"] in CONNECTION_EVENTS + ROOM_EVENTS:
+            yield last.get(line["event"], moment), moment
+        last[line["event"]] = moment
+
+
 def away(ft, until):
     """Spans in which this flytrail says that it took no lines, or dropped some."""
-    log = [(seconds(line["ts"]), line["event"]) for line in ft.whole_log()]
+    log_lines = ft.whole_log()
+    yield from held_back(log_lines)
+    log = [(seconds(line["ts"]), line["event"]) for line in log_lines]
     ends = [(moment, False) for moment in ft.ended]
     yield from between(ends + [(moment, event == "source_connected") for moment, event in log
                                if event in CONNECTION_EVENTS], until)
@@ -193,8 +205,9 @@ def away(ft, until):
                 if event == "source_dropped")
 
 
-def may_lose(world, faults):
-    """By replica: when lines could pass it by, as nanoseconds."""
+def may_lose(world, faults, late_seconds):
+    """By replica: when lines could pass it by, as nanoseconds. Lines are sent that late."""
+    slack = SLACK_SECONDS + late_seconds
     found = {}
     for replica, ft in enumerate(world.flytrails):
         spans = list(away(ft, time.time()))
@@ -202,7 +215,7 @@ def may_lose(world, faults):
                   if fault["target"].rstrip("0123456789") in LOSING
                   and fault["number"] in (None, replica)]
         found[f"ft{replica}"] = verdict.Spans(
-            (int((start - SLACK_SECONDS) * 1e9), int((end + SLACK_SECONDS) * 1e9))
+            (int((start - slack) * 1e9), int((end + slack) * 1e9))
             for start, end in spans)
     return found
 

@@ -96,14 +96,18 @@ class Forms:
         self.all.append(Form(text.replace("{n}", "{N}")))
         return len(self.all) - 1
 
-    def payload(self, place, form_index, n, time_text):
-        """As Fly publishes: compact, keys sorted."""
+    def quoted_text(self, form_index, n):
+        """What the line says, as JSON."""
         form = self.all[form_index]
         if form_index not in self.quoted:
             self.quoted[form_index] = json.dumps(form.sent, ensure_ascii=False)
-        message = self.quoted[form_index]
-        if not form.is_fixed:
-            message = message.replace("{n}", str(n))
+        quoted = self.quoted[form_index]
+        return quoted if form.is_fixed else quoted.replace("{n}", str(n))
+
+    def payload(self, place, form_index, n, time_text):
+        """As Fly publishes: compact, keys sorted."""
+        form = self.all[form_index]
+        message = self.quoted_text(form_index, n)
         app, region, machine, host = place
         return (f'{{"event":{{"provider":"{form.provider}"}},"fly":{{"app":{{"instance":'
                 f'"{machine}","name":"{app}"}},"region":"{region}"}},"host":"{host}",'

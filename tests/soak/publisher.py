@@ -18,9 +18,12 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import fly_api  # noqa: E402
+import lines as soak_lines  # noqa: E402
 
 TICK_SECONDS = 0.01
-LINES_A_TICK_MAX = 500      # a stalled machine catches up in steps
+# A stalled machine catches up in steps: a line must not wait for those that are made after it.
+LINES_A_TICK_MAX = 200
+FAT_LINES_A_TICK_MAX = 30
 # What waits longer would be told to flytrail later than a gap's margin (10 s) allows for.
 WAIT_SECONDS = 2.0
 CONNECT_SECONDS = 0.2
@@ -118,12 +121,21 @@ class Wire:
 
 
 class Fat:
-    """A wish for fat lines, and what was published for it."""
+    """A wish for fat lines."""
 
     def __init__(self, bytes_per_second):
-        self.since = time.monotonic()
-        self.bytes_per_second = bytes_per_second
-        self.bytes = 0
+        self.paid_until = time.monotonic()
+        self.seconds_a_line = soak_lines.FAT_BYTES / bytes_per_second
+
+    def due(self):
+        """How many lines, now; a machine that cannot keep up makes fewer."""
+        now = time.monotonic()
+        count = int((now - self.paid_until) / self.seconds_a_line)
+        if count > FAT_LINES_A_TICK_MAX:
+            self.paid_until = now
+            return FAT_LINES_A_TICK_MAX
+        self.paid_until += count * self.seconds_a_line
+        return count
 
 
 class Publisher:
@@ -136,6 +148,7 @@ class Publisher:
         self.fat = {}        # by who asked for fat lines: Fat
         self.twice = 0
         self.last_ns = 0     # of the newest numbered line
+        self.late_seconds = 0.0  # at most, between a line's time and its sending
         self.pace_over = threading.Event()  # no numbered lines any more
         self.over = threading.Event()
         self.failure = None
@@ -157,11 +170,12 @@ class Publisher:
         if self.thread.is_alive():
             raise AssertionError("the publisher does not end")
 
-    def one(self, out, place_index, form_index):
-        n, ns = self.lines.add(place_index, form_index, time.time_ns())
+    def one(self, out, place_index, form_index, now_ns=None):
+        n, ns = self.lines.add(place_index, form_index, now_ns or time.time_ns())
         place = self.lines.places[place_index]
-        payload = self.lines.forms.payload(place, form_index, n, fly_api.time_text(ns))
-        self.api.add_payload(payload)
+        time_text = fly_api.time_text(ns)
+        payload = self.lines.forms.payload(place, form_index, n, time_text)
+        self.remember(place, form_index, n, ns, time_text)
         message = b"PUB logs.%s.%s.%s %d\r\n%s\r\n" % (
             place[0].encode(), place[1].encode(), place[2].encode(), len(payload), payload)
         out.append(message)
@@ -169,15 +183,23 @@ class Publisher:
             out.append(message)
             self.twice += 1
 
+    def remember(self, place, form_index, n, ns, time_text):
+        """In the second copy; as its add_payload(), which reads every byte of a fat line."""
+        form = self.lines.forms.all[form_index]
+        app, region, machine, _ = place
+        self.api.add(app, ns, region, machine, fly_api.attributes_of({
+            b"timestamp": time_text.encode(), b"level": form.level.encode(),
+            b"message": self.lines.forms.quoted_text(form_index, n)[1:-1].encode(),
+            b"instance": machine.encode(), b"region": region.encode(),
+            b"provider": form.provider.encode()}))
+
     def tick(self, due):
-        out = []
+        out, start = [], time.monotonic()
         for _ in range(due):
             self.one(out, self.lines.choose_place(), self.lines.forms.choose())
-        size = len(self.lines.forms.all[self.lines.forms.fat].sent)
         for fat in list(self.fat.values()):
-            while fat.bytes < (time.monotonic() - fat.since) * fat.bytes_per_second:
+            for _ in range(fat.due()):
                 self.one(out, self.lines.choose_place(), self.lines.forms.fat)
-                fat.bytes += size
         self.last_ns = self.lines.last_ns if out else self.last_ns
         while not self.shipped.empty():
             region, machine, text = self.shipped.get()
@@ -185,6 +207,7 @@ class Publisher:
             self.one(out, place, self.lines.forms.add_fixed(text))
         if out:
             self.wire.put(len(out), b"".join(out))
+            self.late_seconds = max(self.late_seconds, time.monotonic() - start)
 
     def fatten(self, who, bytes_per_second=FAT_BYTES_PER_SECOND):
         """Fat lines beside the others, until slim(). Any thread."""

@@ -135,7 +135,8 @@ class Soak:
         replicas = [f"ft{number}" for number in range(self.plan.replicas)]
         self.case = verdict.Case(lines, evidence.rows_of(pg), evidence.gaps_of(pg), replicas,
                                  shared=self.plan.mode == "shared", fills=self.fills(),
-                                 may_lose=evidence.may_lose(self.world, self.faults))
+                                 may_lose=evidence.may_lose(self.world, self.faults,
+                                                            self.publisher.late_seconds))
         self.case.events = [row[0] for row in pg.psql(evidence.EVENTS_SQL)]
         self.case.words = list(evidence.words_of(pg))
         self.case.alarms = [row[0] for row in pg.psql(evidence.ALARMS_SQL)]
@@ -151,6 +152,7 @@ class Soak:
         report["fills_gaps"] = self.fills()
         report["published"] = len(lines.all)
         report["known_to_the_second_copy_alone"] = self.publisher.wire.dropped
+        report["published_late_seconds"] = round(self.publisher.late_seconds, 3)
         report["offered_twice"] = self.publisher.twice
         report["duplicates"], report["duplicates_known_by"] = \
             evidence.duplicates(self.world, self.watcher)

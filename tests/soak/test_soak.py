@@ -13,6 +13,7 @@ import evidence  # noqa: E402
 import fly_api  # noqa: E402
 import lines  # noqa: E402
 import mutants  # noqa: E402
+import publisher  # noqa: E402
 import schedule  # noqa: E402
 import tormentor  # noqa: E402
 import verdict  # noqa: E402
@@ -99,6 +100,27 @@ class Lines(unittest.TestCase):
             self.assertTrue(any(piece in form.sent for piece in lines.SECRET_PIECES))
         for form in forms:
             self.assertFalse(any(piece in form.stored for piece in lines.SECRET_PIECES))
+
+
+class Publisher(unittest.TestCase):
+    def test_the_second_copy_gets_the_same_as_from_the_payload(self):
+        made = lines.Lines(1)
+        here, there = fly_api.FlyApi(), fly_api.FlyApi()
+        sender = publisher.Publisher(made, None, here, 100)
+        out = []
+        for index in range(len(made.forms.all)):
+            sender.one(out, index % len(lines.PLACES), index, 1000 * S + index)
+        for message in dict.fromkeys(out):  # some go out twice
+            there.add_payload(message.split(b"\r\n")[1])
+        for app in here.lines:
+            self.assertEqual([line.attributes for line in here.lines[app]],
+                             [line.attributes for line in there.lines[app]])
+
+    def test_fat_lines_that_cannot_be_made_in_time_are_not_made_up_for(self):
+        fat = publisher.Fat(publisher.FAT_BYTES_PER_SECOND)
+        fat.paid_until -= 1000
+        self.assertEqual(fat.due(), publisher.FAT_LINES_A_TICK_MAX)
+        self.assertLess(fat.due(), publisher.FAT_LINES_A_TICK_MAX)
 
 
 class Verdict(unittest.TestCase):

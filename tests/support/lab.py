@@ -27,6 +27,11 @@ PG_BIN = os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin")
 NATS_SERVER = shutil.which("nats-server") or "/usr/sbin/nats-server"
 START_SECONDS = 30
 LINK_SECONDS = 5
+# As flytrail sets them for its sessions in Postgres.
+LINK_KEEPALIVE = (((socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1),
+                  ((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), 30),
+                  ((socket.IPPROTO_TCP, socket.TCP_KEEPINTVL), 5),
+                  ((socket.IPPROTO_TCP, socket.TCP_KEEPCNT), 3))
 PSQL_SECONDS = 120
 SERVER_USER = "postgres"
 # Texts that stand between what psql prints, because rows may hold anything else.
@@ -202,6 +207,9 @@ class Link:
                 near.close()  # nobody listens there at present
                 continue
             far.settimeout(None)
+            # A server asks by keepalive whether its client is there; behind a link, we do.
+            for option, value in LINK_KEEPALIVE:
+                near.setsockopt(*option, value)
             self.sockets += [near, far]
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=self.carry, args=(source, sink), daemon=True).start()
