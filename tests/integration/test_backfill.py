@@ -36,14 +36,14 @@ class Backfill(unittest.TestCase):
         self.world = self.stack.enter_context(flytrail.World())
         self.api = self.stack.enter_context(
             fly_api.FlyApi(token=self.world.nats.ORG[1], org=self.world.nats.ORG[0]))
-        self.api.add_app("flytrail")
         self.last_ns = 0
         self.sent = []
 
     def flytrail(self, **env):
         return self.world.flytrail(
             FLYTRAIL_API_URL=self.api.url, FLYTRAIL_MACHINES_URL=self.api.url,
-            **{"FLYTRAIL_BACKFILL_DELAY_SECONDS": "1", "FLYTRAIL_HEARTBEAT_SECONDS": "1",
+            # No heartbeat, because nobody ships it, but words of listening each ten seconds.
+            **{"FLYTRAIL_BACKFILL_DELAY_SECONDS": "1", "FLYTRAIL_HEARTBEAT_SECONDS": "1", "FLY_APP_NAME": "",
                "FLYTRAIL_RECONCILE_PAGES_PER_HOUR": "360000", **env})
 
     def payload(self, message, at=None, app="web-1", provider="app", machine=MACHINE):
@@ -150,8 +150,8 @@ class Gaps(Backfill):
         ft = self.flytrail().start()
         self.publish(self.lines(5, "before"))
         self.world.await_rows(5, "app = 'web-1'")
-        for count, (kind, options) in enumerate((("status", {"code": 500}), ("html", {}), ("half", {}), ("truncated", {}),
-                              ("status", {"code": 429}), ("status", {"code": 401}), ("close", {})), 1):
+        for count, (kind, options) in enumerate((
+                ("status", {"code": 500}), ("html", {}), ("truncated", {}), ("status", {"code": 401})), 1):
             with self.subTest(kind=kind, **options):
                 ft.kill()
                 self.publish(self.lines(20, f"during {kind} {options}"))
@@ -291,7 +291,7 @@ class Replicas(Backfill):
     def test_what_another_replica_took_is_covered_and_fly_is_not_asked(self):
         one, other = self.flytrail().start(), self.flytrail().start()
         self.publish(self.lines(20, "both"))
-        lab.wait_for(lambda: len({row[0] for row in self.facts("trail.listening", "stream")}) == 2, 30,
+        lab.wait_for(lambda: len({row[0] for row in self.facts("trail.listening", "stream")}) == 2, 60,
                      "both to vouch for their time")
         one.kill()
         self.publish(self.lines(20, "one is dead"))
