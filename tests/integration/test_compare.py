@@ -1,0 +1,80 @@
+"""What is stored is compared with Fly's second copy."""
+
+import os
+import sys
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import lab  # noqa: E402
+from backfill import HOUR, Backfill  # noqa: E402
+
+
+class Compared(Backfill):
+    EXIT = "machine exited with exit code {}, not restarting"
+
+    def setUp(self):
+        super().setUp()
+        self.began(5 * HOUR)
+        self.at = time.time() - 2.5 * HOUR
+
+    def windows(self, **wanted):
+        return [fact for fact in self.facts("trail.window_checked") if wanted.items() <= fact.items()]
+
+    def test_a_line_that_the_stream_lost_is_found_and_its_window_says_so(self):
+        self.publish([self.payload(f"lost {n}", at=self.at + n) for n in range(3)], nats=False)
+        self.flytrail().start()
+        lab.wait_for(lambda: self.windows(state="recovered", lines_recovered=3), 30, "the window")
+        self.assert_all_once()
+
+    def test_events_that_fly_has_too_are_confirmed_and_others_are_told(self):
+        both = [self.payload(self.EXIT.format(1), at=self.at, provider="runner")]
+        claims = [self.payload(self.EXIT.format(2), at=self.at + 1, provider="runner"),
+                  *self.lines(1, "guest", at=self.at + 2)]
+        for payload in both:
+            self.api.add_payload(payload)
+        self.store(both + claims, api=False)
+        ft = self.flytrail().start()
+        lab.wait_for(lambda: self.facts("trail.unconfirmed_line"), 30, "the claim to be told")
+        self.assertEqual(
+            self.world.pg.psql("SELECT l.message FROM flytrail.events e JOIN flytrail.log_lines l "
+                               "ON l.id::text = e.correlation_id WHERE e.action = 'trail.unconfirmed_line'"),
+            [[self.EXIT.format(2)]])
+        self.assertEqual(self.facts("trail.unconfirmed_line", "severity"), [["4"]])
+        self.assertEqual(
+            self.world.pg.psql("SELECT message, assurance FROM flytrail.timeline WHERE message LIKE '%exited%' "
+                               "ORDER BY occurred_at"),
+            [[self.EXIT.format(1), "confirmed"], [self.EXIT.format(2), "claimed"]])
+        self.assertEqual(ft.stop(), 0)
+
+    def test_the_same_nanosecond_with_another_text_is_counted_and_not_stored_twice(self):
+        self.store([self.payload(self.EXIT.format(1), at=self.at, provider="runner")], api=False)
+        self.publish([self.payload(self.EXIT.format(7), at=self.at, provider="runner")], nats=False)
+        self.flytrail().start()
+        lab.wait_for(lambda: self.windows(id_mismatches=1), 30, "the mismatch")
+        self.assertEqual(self.messages(), [self.EXIT.format(1)])
+        self.assertEqual(self.facts("trail.unconfirmed_line"), [])
+        self.assertEqual(self.world.pg.psql("SELECT source FROM flytrail.confirmations"), [["http_differs"]])
+
+    def test_two_lines_of_one_nanosecond_are_two_and_the_lost_one_is_found(self):
+        self.store([self.payload("first of a nanosecond", at=self.at)])
+        self.publish([self.payload("second of a nanosecond", at=self.at)], nats=False)
+        self.flytrail().start()
+        lab.wait_for(lambda: self.windows(state="recovered", lines_recovered=1), 30, "the window")
+        self.assert_all_once()
+
+    def test_nothing_is_compared_without_a_budget(self):
+        self.publish([self.payload("lost", at=self.at)], nats=False)
+        ft = self.flytrail(FLYTRAIL_RECONCILE_PAGES_PER_HOUR="0").start()
+        self.publish(self.lines(3))
+        self.world.await_rows(3, "app = 'web-1'")
+        ft.kill()
+        ft.start()
+        self.await_closed()  # which takes pages of that time alone
+        self.assertNotIn("lost", self.messages())
+        self.assertEqual(self.facts("trail.window_checked"), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
