@@ -32,9 +32,10 @@ struct refill;
 
 struct refill_options {
 	struct second_copy *copy;
+	struct logs_api *api;
 	struct trail *trail;
 	struct status *status;
-	struct apps *apps;
+	struct apps *apps; /* asked for anew before each pass */
 	int64_t delay_ns;
 	int64_t cover_wait_ns; /* so long another replica that lives may take to vouch for its time
 				*/

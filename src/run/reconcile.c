@@ -134,6 +134,7 @@ static void post_window(struct reconcile *r, const struct copy_range *range,
 		.noticed_ns = time_now_ns(),
 		.gap = {.start_ns = range->from_ns, .end_ns = result->through_ns},
 		.found = {.state = state,
+			  .is_loss = strcmp(state, "lost") == 0,
 			  .lines_seen = result->seen,
 			  .lines_recovered = result->recovered,
 			  .id_mismatches = result->mismatches},
@@ -147,8 +148,13 @@ static void post_window(struct reconcile *r, const struct copy_range *range,
 static void tell_window(struct reconcile *r, const struct copy_range *range,
 			const struct copy_result *result)
 {
-	post_window(r, range, result, result->recovered > 0 ? "recovered" : "agrees",
-		    result->unreadable > 0 ? "entries without a time of their own were left" : "");
+	const char *lack = copy_result_lack(result);
+
+	post_window(r, range, result,
+		    lack                    ? "lost"
+		    : result->recovered > 0 ? "recovered"
+					    : "agrees",
+		    lack ? lack : "");
 }
 
 /* What was compared in an hour, one time after the other or within it. */
@@ -301,6 +307,7 @@ static enum err_kind compare_hour(struct reconcile *r, struct recovery *db,
 		result.recovered += rest.recovered;
 		result.mismatches += rest.mismatches;
 		result.unreadable += rest.unreadable;
+		result.unreachable = result.unreachable || rest.unreachable;
 		result.through_ns = rest.through_ns;
 	}
 	if (rc)
@@ -487,7 +494,11 @@ enum err_kind reconcile_step(struct reconcile *r, struct recovery *db, bool *ret
 	save(r);
 	if (r->saved_ns <= 0)
 		return ERR_NONE;
-	rc = load(r, db, err);
+	rc = second_copy_await_api(r->o.copy, err);
+	if (!rc)
+		rc = apps_refresh(r->o.apps, db, r->o.api, RECONCILE_APPS_SECONDS * NS_PER_S, err);
+	if (!rc)
+		rc = load(r, db, err);
 	if (rc)
 		return rc;
 	if (r->urgent_count > 0) {

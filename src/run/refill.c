@@ -21,7 +21,8 @@ struct progress {
 	uint64_t recovered;
 	bool reached_back; /* the first pass found all of the gap within Fly's reach */
 	bool app_gone;
-	uint64_t unreadable;
+	bool list_refused; /* applications that the trail does not know of were left out */
+	const char *lack;  /* why lines that Fly has cannot be had; NULL: they can */
 };
 
 struct refill {
@@ -148,23 +149,46 @@ static enum err_kind pass_apps(struct refill *r, struct recovery *db,
 			continue;
 		rc = second_copy_compare(r->o.copy, db, &range, &result, err);
 		*ret_recovered += result.recovered;
-		p->unreadable += p->passes == 0 ? result.unreadable : 0;
+		if (copy_result_lack(&result))
+			p->lack = copy_result_lack(&result);
 		if (rc == ERR_REJECT)
 			rc = note_gone(app, db, gap, p, err);
 	}
 	return rc;
 }
 
+/* Two passes agree. */
+static void close_filled(struct refill *r, const struct recovery_gap *gap, const struct progress *p,
+			 struct recovery_gap *ret_closed)
+{
+	bool whole = p->reached_back && !p->app_gone && !p->list_refused && !p->lack;
+	char why[ERR_TEXT_BYTES];
+
+	(void)snprintf(why, sizeof(why),
+		       "%u passes over %zu applications of Fly's second copy, the last without a "
+		       "missing line%s%s%s%s%s",
+		       p->passes, r->o.apps->count,
+		       p->reached_back ? "" : "; a part is older than what Fly keeps",
+		       p->app_gone ? "; an application of that time is gone from Fly" : "",
+		       p->list_refused ? "; the list of applications is not all known" : "",
+		       p->lack ? "; not to be had: " : "", p->lack ? p->lack : "");
+	close_gap(r, gap, whole ? "filled" : "partly_lost", why, ret_closed);
+}
+
 static enum err_kind pass(struct refill *r, struct recovery *db, struct recovery_gap *gap,
 			  struct progress *p, struct recovery_gap *ret_closed, struct err *err)
 {
 	uint64_t recovered = 0;
-	char why[ERR_TEXT_BYTES];
 	enum err_kind rc;
 
-	rc = second_copy_settle(r->o.copy, err);
+	rc = second_copy_await_api(r->o.copy, err);
+	if (!rc)
+		rc = apps_refresh(r->o.apps, db, r->o.api, 0, err);
+	if (!rc)
+		rc = second_copy_settle(r->o.copy, err);
 	if (rc)
 		return rc;
+	p->list_refused = p->list_refused || r->o.apps->list_refused;
 	p->next_ns = time_monotonic_ns() + r->o.delay_ns;
 	rc = pass_apps(r, db, gap, p, &recovered, err);
 	/* What the view has may be older than what was found since. */
@@ -179,15 +203,7 @@ static enum err_kind pass(struct refill *r, struct recovery *db, struct recovery
 	p->passes++;
 	if (p->passes < 2 || recovered > 0)
 		return ERR_NONE;
-	(void)snprintf(why, sizeof(why),
-		       "%u passes over %zu applications of Fly's second copy, the last without a "
-		       "missing line%s%s%s",
-		       p->passes, r->o.apps->count,
-		       p->reached_back ? "" : "; a part is older than what Fly keeps",
-		       p->app_gone ? "; an application of that time is gone from Fly" : "",
-		       p->unreadable > 0 ? "; entries without a time of their own were left" : "");
-	close_gap(r, gap, p->reached_back && !p->app_gone ? "filled" : "partly_lost", why,
-		  ret_closed);
+	close_filled(r, gap, p, ret_closed);
 	return ERR_NONE;
 }
 

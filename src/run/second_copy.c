@@ -69,6 +69,14 @@ void second_copy_free(struct second_copy *c)
 	free(c);
 }
 
+const char *copy_result_lack(const struct copy_result *result)
+{
+	if (result->unreachable)
+		return "more lines of one nanosecond than a page of Fly's holds";
+	return result->unreadable > 0 ? "entries of Fly's that have no exact time of their own"
+				      : NULL;
+}
+
 static enum err_kind tick(struct second_copy *c, struct err *err)
 {
 	if (life_state(c->o.life) != LIFE_RUNNING)
@@ -91,12 +99,17 @@ static enum err_kind wait_for(struct second_copy *c, int64_t ns, struct err *err
 	}
 }
 
+enum err_kind second_copy_await_api(struct second_copy *c, struct err *err)
+{
+	return wait_for(c, logs_api_wait_ns(c->o.api), err);
+}
+
 /* The next page, however often Fly has to be asked, up to a bound; the API has its own waits. */
 static enum err_kind fetch(struct second_copy *c, const char *app, int64_t after_ns,
 			   struct logs_page *ret, struct err *err)
 {
 	for (unsigned attempt = 1;; attempt++) {
-		enum err_kind rc = wait_for(c, logs_api_wait_ns(c->o.api), err);
+		enum err_kind rc = second_copy_await_api(c, err);
 
 		if (rc)
 			return rc;
@@ -284,6 +297,7 @@ enum err_kind second_copy_compare(struct second_copy *c, struct recovery *db,
 		if (rc)
 			break;
 		ret->pages++;
+		ret->unreachable = ret->unreachable || page.tie_cut;
 		done = page.end || page.next_ns >= range->to_ns;
 		after_ns = page.next_ns;
 		ret->through_ns = done ? range->to_ns : page.next_ns;
