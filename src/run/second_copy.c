@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 enum {
+	ORIGINALS_BYTES_MAX = 2 * (BATCH_BYTES_FULL + RAW_BYTES_MAX),
 	SETTLE_LOOK_MS = 50,
 	POOL_WAIT_MS = 100,
 	/* of a wait, so that a lease is renewed and the end of the program noticed */
@@ -47,7 +48,7 @@ enum err_kind second_copy_new(struct second_copy **ret, const struct second_copy
 		return err_set(err, ERR_FATAL, "out of memory for comparing with Fly's copy");
 	c->o = *options;
 	c->present = &c->pages[0];
-	buf_init(&c->originals, 2 * (BATCH_BYTES_FULL + RAW_BYTES_MAX));
+	buf_init(&c->originals, ORIGINALS_BYTES_MAX);
 	rc = stages_new(&c->stages, &stages, err);
 	if (!rc)
 		rc = batch_new(&c->page, err);
