@@ -59,7 +59,7 @@ struct recovery_gap {
 	uint64_t lines_recovered;
 };
 
-/* The newest open gaps; *ret_total: how many there are. */
+/* The newest open gaps, those that go on last; *ret_total: how many there are. */
 NODISCARD enum err_kind recovery_find_gaps(struct recovery *r,
 					   struct recovery_gap ret[RECOVERY_GAPS_MAX],
 					   size_t *ret_count, size_t *ret_total, struct err *err);

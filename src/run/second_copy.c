@@ -293,8 +293,11 @@ enum err_kind second_copy_compare(struct second_copy *c, struct recovery *db,
 		struct logs_page page;
 
 		rc = fetch(c, range->app, after_ns, &page, err);
-		if (!rc)
+		if (!rc) {
 			rc = compare_page(c, db, range, ret, err);
+			if (rc == ERR_REJECT) /* that is Fly's word alone, about an application */
+				err->kind = rc = ERR_RETRY;
+		}
 		if (rc)
 			break;
 		ret->pages++;

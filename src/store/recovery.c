@@ -106,7 +106,8 @@ static const char GAPS_SQL[] =
 	" CASE WHEN isfinite(gap_start) THEN (extract(epoch FROM gap_start) * 1000000)::bigint "
 	"END, "
 	" (extract(epoch FROM gap_end) * 1000000)::bigint, lines_recovered, count(*) OVER () "
-	"FROM flytrail.gaps WHERE state = 'open' ORDER BY gap_start DESC LIMIT $1";
+	"FROM flytrail.gaps WHERE state = 'open' "
+	"ORDER BY gap_end IS NULL, gap_start DESC LIMIT $1";
 
 enum err_kind recovery_find_gaps(struct recovery *r, struct recovery_gap ret[RECOVERY_GAPS_MAX],
 				 size_t *ret_count, size_t *ret_total, struct err *err)
