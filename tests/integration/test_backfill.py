@@ -100,6 +100,23 @@ class Gaps(Backfill):
         self.assertEqual(self.gaps("state"), [["partly_lost"]])
         self.assertIn("gone from Fly", self.gaps("why")[0][0])
 
+    def test_what_is_on_its_way_to_postgres_is_not_missing(self):
+        ft = self.flytrail(FLYTRAIL_BACKFILL_DELAY_SECONDS="3").start()
+        self.publish(self.lines(5, "before"))
+        self.world.await_rows(5, "app = 'web-1'")
+        ft.kill()
+        self.publish(self.lines(20, "during"))
+        ft.start()
+        lab.wait_for(self.gaps, 30, "the gap")
+        with self.held("SELECT FROM flytrail.streams FOR UPDATE"):
+            # In the gap, because that ends ten seconds after the start; and not stored, because the
+            # cursor cannot be moved.
+            self.publish(self.lines(30, "within"))
+            lab.wait_for(lambda: len(self.api.paths()) > 2, 40, "the pass to begin")
+        self.await_closed()
+        self.assert_all_once()
+        self.assertEqual(self.gaps("state, lines_recovered"), [["filled", "20"]])
+
     def test_an_application_that_nobody_knew_of_is_asked_for(self):
         ft = self.flytrail().start()
         self.publish(self.lines(5, "before"))

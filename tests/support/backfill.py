@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import subprocess
 import time
 import unittest
 
@@ -104,6 +105,18 @@ class Backfill(unittest.TestCase):
         now = time.time()
         self.tell(now - seconds_ago + 1, "listening", listening_start=iso(now - seconds_ago),
                   listening_end=iso(now))
+
+    @contextlib.contextmanager
+    def held(self, sql):
+        """While this holds, the locks that the statement takes are held."""
+        with subprocess.Popen([f"{lab.PG_BIN}/psql", "-X", "-q", "-A", "-t", self.world.pg.url()],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as psql:
+            psql.stdin.write(f"BEGIN; {sql}; SELECT 'held';\n")
+            psql.stdin.flush()
+            while "held" not in psql.stdout.readline():
+                pass
+            yield
+            psql.stdin.close()
 
     def facts(self, action, columns="attributes"):
         rows = self.world.pg.psql(f"SELECT {columns} FROM flytrail.events WHERE action = '{action}' "
