@@ -23,7 +23,6 @@ struct source {
 struct source_pulse {
 	bool on;         /* heartbeats are printed, and have to come back */
 	const char *why; /* they prove nothing now: a constant text; NULL: they do */
-	bool silent;     /* they do not come back: a gap is open */
 	unsigned missed; /* in a row */
 	uint64_t sent, returned, unsent;
 	int64_t returned_ns; /* when the last came back; 0: none did */
