@@ -293,7 +293,7 @@ static enum err_kind make_parts(struct run *r, struct err *err)
 		.org = self.org,
 		.app = r->o->app,
 		.own_app = self.app,
-		.live = r->intake.source.ops->live,
+		.keeps = r->intake.source.ops->keeps,
 	};
 	enum err_kind rc;
 

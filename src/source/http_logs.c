@@ -487,6 +487,7 @@ static void http_logs_close(void *ctx)
 static const struct source_ops http_logs_ops = {
 	.name = "http",
 	.live = true,
+	.keeps = true,
 	.read = http_logs_read,
 	.connected = http_logs_connected,
 	.close = http_logs_close,
