@@ -33,7 +33,7 @@
  * Ownership: http_logs_open() copies the options but for ctx.
  * Threads:   as source.h says.
  * Limits:    LOGS_API_APPS_MAX applications. A read takes as long as one request:
- *            HTTP_LOGS_SECONDS at most.
+ *            HTTP_LOGS_SECONDS at most, and about a second when `ending` is set.
  * Errors:    http_logs_open(): ERR_CONFIG names the variable to mend.
  */
 
@@ -55,8 +55,9 @@ struct http_logs_options {
 	const char *url, *machines_url;
 	const char *token; /* ACCESS_TOKEN, without its scheme */
 	const char *org;
-	const char *folder;   /* of the spool: for http-positions */
-	int64_t last_live_ns; /* what the spool has up to; 0: nothing ever came */
+	const char *folder;         /* of the spool: for http-positions */
+	int64_t last_live_ns;       /* what the spool has up to; 0: nothing ever came */
+	const _Atomic bool *ending; /* set: a request under way ends; NULL: none is cut short */
 	/* What the spool was given and what it has accepted, as numbers that grow. False: not
 	 * known now. May be NULL: positions are then never written. */
 	bool (*spool_seqs)(void *ctx, uint64_t *ret_appended, uint64_t *ret_accepted);

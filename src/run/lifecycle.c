@@ -356,7 +356,8 @@ static enum err_kind set_up(struct run *r, struct err *err)
 	if (rc == ERR_NONE && r->o->live)
 		rc = last_live_find(r->spool, &last_live_ns, err);
 	if (rc == ERR_NONE)
-		rc = r->o->open_source(r->o->arg, last_live_ns, &r->intake.source, err);
+		rc = r->o->open_source(r->o->arg, last_live_ns, &r->life.ending, &r->intake.source,
+				       err);
 	if (rc == ERR_NONE)
 		rc = make_parts(r, err);
 	if (rc == ERR_NONE)

@@ -546,6 +546,7 @@ enum err_kind http_logs_open(struct source *ret, const struct http_logs_options 
 		.machines_url = options->machines_url,
 		.token = options->token,
 		.org = options->org,
+		.cut = options->ending,
 		.seconds = HTTP_LOGS_SECONDS,
 	};
 	struct http_logs *h;
