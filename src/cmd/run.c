@@ -69,6 +69,8 @@ static enum err_kind open_http(void *arg, int64_t last_live_ns, const _Atomic bo
 		.org = c->org,
 		.folder = c->spool_dir,
 		.last_live_ns = last_live_ns,
+		.heartbeat_ns = (int64_t)c->heartbeat_seconds * NS_PER_S,
+		.late_ns = (int64_t)c->backfill_delay_seconds * NS_PER_S,
 		.ending = ending,
 		.spool_seqs = spool_seqs,
 		.ctx = &command->status,

@@ -309,12 +309,13 @@ enum err_kind pipeline_run(struct pipeline *p, struct err *err)
 			batch = queue_get(p->o.filled, TICK_MS * NS_PER_MS);
 		}
 		rc = batch ? pipeline_take(p, batch, err) : ERR_NONE;
+		if (rc == ERR_NONE)
+			rc = keep_house(p, closed && !batch, err);
+		/* When the source has it back, what the batch vouched for is in the spool, too. */
 		if (batch) {
 			batch_reset(batch);
 			REQUIRE(queue_put(p->o.pool, batch));
 		}
-		if (rc == ERR_NONE)
-			rc = keep_house(p, closed && !batch, err);
 		if (rc || (closed && !batch))
 			return rc;
 	}
