@@ -27,10 +27,13 @@ enum { RUN_DONE = 0, RUN_FAILED = 1, RUN_CONFIG = 2 }; /* exit statuses */
 struct run_options {
 	const struct config *config;
 	struct status *status;
-	bool live; /* the source has no history, and is told when the spool had it last */
-	/* Makes the source; last_live_ns: see run/last_live.h. */
-	enum err_kind (*open_source)(void *arg, int64_t last_live_ns, struct source *ret,
-				     struct err *err);
+	bool live; /* the source's lines come for ever; it is told when the spool had it last */
+	/*
+	 * Makes the source; last_live_ns: see run/last_live.h. ending is set when the drain begins:
+	 * what the source waits for then is given up.
+	 */
+	enum err_kind (*open_source)(void *arg, int64_t last_live_ns, const _Atomic bool *ending,
+				     struct source *ret, struct err *err);
 	void *arg;
 	struct span app;             /* for lines that name none; may be empty */
 	void (*progress)(void *arg); /* called now and then while finite input is read; or NULL */

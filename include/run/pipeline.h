@@ -10,9 +10,10 @@
  *
  * It is the only appender, so it fetches other threads' facts from the trail's
  * mailbox, too. When the spool is full it waits for room with the batch in its
- * hands; the pool of batches runs empty, and that stops the source. A live
- * source loses lines by that, so it is a gap on record, GAP_MARGIN_NS wider on
- * both sides; a spool that is full again within that margin is one gap, not two.
+ * hands; the pool of batches runs empty, and that stops the source. One that
+ * keeps nothing loses lines by that, so it is a gap on record, GAP_MARGIN_NS
+ * wider on both sides; a spool that is full again within that margin is one gap,
+ * not two. From one that keeps what it has, it is read later.
  *
  * What the source vouches for (struct listened) becomes a fact behind the batch's lines, without
  * the times at which the spool was full: where the fact is stored, those lines are.
@@ -43,7 +44,7 @@ struct pipeline_options {
 	struct span org;      /* as configured; may be empty */
 	struct span app;      /* for lines that name none; may be empty */
 	struct span own_app;  /* flytrail's: its lines are app_log; may be empty */
-	bool live;            /* the source loses lines while the spool is full */
+	bool keeps;           /* the source loses nothing while the spool is full */
 };
 
 NODISCARD enum err_kind pipeline_new(struct pipeline **ret, const struct pipeline_options *options,

@@ -7,7 +7,7 @@
  *
  *	flytrail http positions 1
  *	began NANOSECONDS
- *	written NANOSECONDS
+ *	listened NANOSECONDS
  *	app NAME NANOSECONDS NANOSECONDS
  *
  * It is replaced whole, so after a crash it is the old one or the new one. A
@@ -30,8 +30,8 @@ struct position {
 };
 
 struct positions {
-	int64_t began_ns;   /* when flytrail began to listen; 0: there was no file */
-	int64_t written_ns; /* on the wall clock: what the file says is of this time */
+	int64_t began_ns;    /* when flytrail began to listen; 0: there was no file */
+	int64_t listened_ns; /* up to here the trail was told what was listened to, or lost */
 	struct position *apps;
 	size_t count;
 };

@@ -23,7 +23,6 @@ struct source {
 struct source_pulse {
 	bool on;         /* heartbeats are printed, and have to come back */
 	const char *why; /* they prove nothing now: a constant text; NULL: they do */
-	bool silent;     /* they do not come back: a gap is open */
 	unsigned missed; /* in a row */
 	uint64_t sent, returned, unsent;
 	int64_t returned_ns; /* when the last came back; 0: none did */
@@ -34,7 +33,8 @@ struct source_pulse {
 
 struct source_ops {
 	const char *name; /* as in the column `source` */
-	bool live;        /* has no history: what is not read in time is gone */
+	bool live;        /* new lines come for ever: it has no end of its own */
+	bool keeps;       /* what is not read in time can be read later: a wait loses nothing */
 	/*
 	 * Fills the batch with what came, with the gaps the source knows of, and with the
 	 * times for which it vouches.

@@ -23,7 +23,8 @@ struct run_command {
 	struct cmd_input input; /* no path: the log stream */
 };
 
-static enum err_kind open_nats(void *arg, int64_t last_live_ns, struct source *ret, struct err *err)
+static enum err_kind open_nats(void *arg, int64_t last_live_ns, const _Atomic bool *ending,
+			       struct source *ret, struct err *err)
 {
 	const struct run_command *command = arg;
 	const struct config *c = &command->config;
@@ -40,6 +41,7 @@ static enum err_kind open_nats(void *arg, int64_t last_live_ns, struct source *r
 		.heartbeat_fd = STDOUT_FILENO,
 	};
 
+	(void)ending; /* it waits for nothing that takes long */
 	return nats_open(ret, &options, err);
 }
 
@@ -55,7 +57,8 @@ static bool spool_seqs(void *ctx, uint64_t *ret_appended, uint64_t *ret_accepted
 	return true;
 }
 
-static enum err_kind open_http(void *arg, int64_t last_live_ns, struct source *ret, struct err *err)
+static enum err_kind open_http(void *arg, int64_t last_live_ns, const _Atomic bool *ending,
+			       struct source *ret, struct err *err)
 {
 	struct run_command *command = arg;
 	const struct config *c = &command->config;
@@ -66,6 +69,9 @@ static enum err_kind open_http(void *arg, int64_t last_live_ns, struct source *r
 		.org = c->org,
 		.folder = c->spool_dir,
 		.last_live_ns = last_live_ns,
+		.heartbeat_ns = (int64_t)c->heartbeat_seconds * NS_PER_S,
+		.late_ns = (int64_t)c->backfill_delay_seconds * NS_PER_S,
+		.ending = ending,
 		.spool_seqs = spool_seqs,
 		.ctx = &command->status,
 	};
@@ -73,12 +79,13 @@ static enum err_kind open_http(void *arg, int64_t last_live_ns, struct source *r
 	return http_logs_open(ret, &options, err);
 }
 
-static enum err_kind open_lines(void *arg, int64_t last_live_ns, struct source *ret,
-				struct err *err)
+static enum err_kind open_lines(void *arg, int64_t last_live_ns, const _Atomic bool *ending,
+				struct source *ret, struct err *err)
 {
 	const struct run_command *command = arg;
 
 	(void)last_live_ns; /* files keep what they hold: nothing is missed */
+	(void)ending;
 	return lines_open(ret, command->input.paths, command->input.path_count, err);
 }
 

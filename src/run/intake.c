@@ -104,7 +104,10 @@ static bool read_once(struct intake *in, struct err *err)
 	return rc == ERR_NONE && !last;
 }
 
-/* No batch is free when the spool is full: then the gap of that is on record already. */
+/*
+ * No batch is free when the spool is full: then the gap of that is on record already, or what was
+ * not taken is read after the next start.
+ */
 static void tell_last_gaps(struct intake *in)
 {
 	struct batch *batch = NULL;

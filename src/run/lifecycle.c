@@ -293,7 +293,7 @@ static enum err_kind make_parts(struct run *r, struct err *err)
 		.org = self.org,
 		.app = r->o->app,
 		.own_app = self.app,
-		.live = r->intake.source.ops->live,
+		.keeps = r->intake.source.ops->keeps,
 	};
 	enum err_kind rc;
 
@@ -356,7 +356,8 @@ static enum err_kind set_up(struct run *r, struct err *err)
 	if (rc == ERR_NONE && r->o->live)
 		rc = last_live_find(r->spool, &last_live_ns, err);
 	if (rc == ERR_NONE)
-		rc = r->o->open_source(r->o->arg, last_live_ns, &r->intake.source, err);
+		rc = r->o->open_source(r->o->arg, last_live_ns, &r->life.ending, &r->intake.source,
+				       err);
 	if (rc == ERR_NONE)
 		rc = make_parts(r, err);
 	if (rc == ERR_NONE)

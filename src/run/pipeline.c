@@ -114,8 +114,8 @@ static void note_full(struct pipeline *p)
 	p->full_now = true;
 	atomic_store(&p->o.status->intake_stopped, true);
 	log_error(spool_full,
-		  LOG_TEXT("intake", p->o.live ? "lines are being lost" : "reading waits"));
-	if (!p->o.live || p->full_open)
+		  LOG_TEXT("intake", p->o.keeps ? "reading waits" : "lines are being lost"));
+	if (p->o.keeps || p->full_open)
 		return;
 	p->full = (struct gap){
 		.reason = GAP_spool_full, .start_ns = now_ns - GAP_MARGIN_NS, .end_ns = INT64_MAX};
@@ -309,12 +309,13 @@ enum err_kind pipeline_run(struct pipeline *p, struct err *err)
 			batch = queue_get(p->o.filled, TICK_MS * NS_PER_MS);
 		}
 		rc = batch ? pipeline_take(p, batch, err) : ERR_NONE;
+		if (rc == ERR_NONE)
+			rc = keep_house(p, closed && !batch, err);
+		/* When the source has it back, what the batch vouched for is in the spool, too. */
 		if (batch) {
 			batch_reset(batch);
 			REQUIRE(queue_put(p->o.pool, batch));
 		}
-		if (rc == ERR_NONE)
-			rc = keep_house(p, closed && !batch, err);
 		if (rc || (closed && !batch))
 			return rc;
 	}

@@ -230,7 +230,6 @@ void heartbeat_pulse(const struct heartbeat *h, struct source_pulse *ret)
 	*ret = (struct source_pulse){
 		.on = heartbeat_is_on(h),
 		.why = why(h),
-		.silent = h->silent,
 		.missed = missed(h),
 		.sent = h->sent,
 		.returned = h->returned,

@@ -5,22 +5,20 @@
 #include "source/gap_track.h"
 #include "source/logs_api.h"
 #include "source/positions.h"
+#include "source/reading.h"
 #include "source/recent.h"
+#include "source/vouch.h"
 
 #include <poll.h>
 #include <stdlib.h>
 
-#define LATE_NS (NS_PER_S * HTTP_LOGS_LATE_SECONDS)
 #define REACH_NS (NS_PER_S * 24 * 3600 * LOGS_API_DAYS)
 
 struct app {
 	char name[LOGS_API_APP_BYTES];
-	int64_t head_ns;    /* read up to here, once */
-	int64_t sure_ns;    /* and up to here when nothing came late any more */
-	int64_t checked_ns; /* on the wall clock: when there was nothing newer */
-	int64_t until_ns;   /* of the second reading under way; 0: none is */
-	int64_t due_ns;     /* on the monotonic clock: the next page */
-	int64_t again_ns;   /* on the monotonic clock: the next page of the second reading */
+	struct reading at;
+	int64_t due_ns;   /* on the monotonic clock: the next page */
+	int64_t again_ns; /* on the monotonic clock: the next page of the second reading */
 	int64_t idle_ms;
 	unsigned failures; /* in a row */
 	bool gone;         /* a 404: until the list has it again */
@@ -42,6 +40,8 @@ struct http_logs {
 	char *folder;
 	bool (*spool_seqs)(void *ctx, uint64_t *ret_appended, uint64_t *ret_accepted);
 	void *ctx;
+	int64_t late_ns;
+	int64_t list_every_ns;
 
 	/* owned by the source thread */
 	struct logs_api *api;
@@ -50,15 +50,14 @@ struct http_logs {
 	size_t count, awake; /* all; without those that are gone */
 	int64_t began_ns;
 	int64_t list_due_ns; /* on the monotonic clock */
+	int64_t known_ns;    /* who printed something before this is on the list that was read */
 	unsigned list_failures;
 	bool too_many;
-	unsigned failures;  /* of any request, in a row */
-	bool refused;       /* the last request: the token, or the organisation */
-	bool reached;       /* something was answered since the start */
-	int64_t reached_ns; /* on the wall clock: when last */
-	struct gap gap;     /* to be told */
-	bool has_gap;
-	const struct batch *filled; /* the last one with lines; NULL: it is back */
+	unsigned failures; /* of any request, in a row */
+	bool refused;      /* the last request: the token, or the organisation */
+	bool reached;      /* something was answered since the start */
+	struct vouch vouch;
+	const struct batch *filled; /* the last one with anything in it; NULL: it is back */
 	struct snapshot snapshot;
 
 	/* any thread */
@@ -76,12 +75,35 @@ static const char WHY_TOO_MANY[] = "the organisation has more applications than 
 
 /* ---- what is known of the applications ---- */
 
+static int64_t lesser(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 static struct app *find_app(const struct http_logs *h, const char *name)
 {
 	for (size_t i = 0; i < h->count; i++)
 		if (strcmp(h->apps[i].name, name) == 0)
 			return &h->apps[i];
 	return NULL;
+}
+
+/* Up to when all lines of all applications were read; those that Fly does not know have none. */
+static int64_t read_until(const struct http_logs *h)
+{
+	int64_t until_ns = h->known_ns;
+
+	for (size_t i = 0; i < h->count; i++)
+		if (!h->apps[i].gone)
+			until_ns = lesser(until_ns, reading_vouched_ns(&h->apps[i].at, h->late_ns));
+	return h->too_many ? 0 : until_ns;
+}
+
+/* What was read up to read_ns goes on at edge_ns at the earliest. */
+static void note_edge(struct http_logs *h, int64_t read_ns, int64_t edge_ns)
+{
+	if (read_ns < edge_ns)
+		vouch_lost(&h->vouch, GAP_disconnect, read_until(h), edge_ns);
 }
 
 /* Where an application is read from that was never polled. */
@@ -100,7 +122,8 @@ static void add_app(struct http_logs *h, const char *name, int64_t sure_ns, int6
 		h->too_many = true;
 		return;
 	}
-	*app = (struct app){.head_ns = sure_ns, .sure_ns = sure_ns, .checked_ns = checked_ns};
+	*app = (struct app){
+		.at = {.head_ns = sure_ns, .sure_ns = sure_ns, .checked_ns = checked_ns}};
 	memcpy(app->name, name, strlen(name) + 1);
 	app->idle_ms = HTTP_LOGS_IDLE_MS_MIN;
 	h->count++;
@@ -116,7 +139,7 @@ static void forget_gone(struct http_logs *h)
 	for (size_t i = 0; i < h->count; i++) {
 		const struct app *app = &h->apps[i];
 
-		if (!app->gone || app->head_ns > edge_ns || app->checked_ns > edge_ns)
+		if (!app->gone || app->at.head_ns > edge_ns || app->at.checked_ns > edge_ns)
 			h->apps[kept++] = *app;
 	}
 	h->count = kept;
@@ -130,7 +153,7 @@ static void take_list(struct http_logs *h, const struct logs_api_apps *list)
 		struct app *app = find_app(h, list->names[i]);
 
 		if (!app)
-			add_app(h, list->names[i], first_position(h), 0);
+			add_app(h, list->names[i], first_position(h), h->known_ns + h->late_ns);
 		else if (app->gone)
 			h->awake++;
 		if (app && app->gone) {
@@ -157,19 +180,9 @@ static void tell_why(struct http_logs *h)
 	atomic_store(&h->why, why);
 }
 
-/* An absence that was longer than what Fly keeps cannot be made good. */
 static void note_reached(struct http_logs *h)
 {
-	int64_t now_ns = time_now_ns(), edge_ns = now_ns - REACH_NS;
-
-	if (h->reached && h->reached_ns < edge_ns && !h->has_gap) {
-		h->gap = (struct gap){.reason = GAP_disconnect,
-				      .start_ns = h->reached_ns - GAP_MARGIN_NS,
-				      .end_ns = edge_ns};
-		h->has_gap = true;
-	}
 	h->reached = true;
-	h->reached_ns = now_ns;
 	h->failures = 0;
 	h->refused = false;
 }
@@ -185,8 +198,10 @@ static int64_t after_failures(unsigned failures)
 	return time_monotonic_ns() + backoff_random_ms(failures) * NS_PER_MS;
 }
 
-static enum err_kind refresh_list(struct http_logs *h, struct err *err)
+/* Each list that is read is the time for a word of what was listened to since the last. */
+static enum err_kind refresh_list(struct http_logs *h, struct batch *batch, struct err *err)
 {
+	int64_t asked_ns = time_now_ns();
 	struct logs_api_apps list;
 	enum err_kind rc = logs_api_apps(h->api, &list, err);
 
@@ -199,10 +214,14 @@ static enum err_kind refresh_list(struct http_logs *h, struct err *err)
 		return ERR_NONE;
 	}
 	h->list_failures = 0;
-	h->list_due_ns = time_monotonic_ns() + HTTP_LOGS_LIST_SECONDS * NS_PER_S;
+	h->list_due_ns = time_monotonic_ns() + h->list_every_ns;
 	note_reached(h);
+	note_edge(h, h->known_ns, asked_ns - REACH_NS);
 	take_list(h, &list);
 	logs_api_apps_release(&list);
+	if (asked_ns - h->late_ns > h->known_ns)
+		h->known_ns = asked_ns - h->late_ns;
+	vouch_report(&h->vouch, batch, read_until(h));
 	return ERR_NONE;
 }
 
@@ -234,24 +253,12 @@ static int64_t idle_ms_max(const struct http_logs *h)
 	return shared_ms > HTTP_LOGS_IDLE_MS_MAX ? shared_ms : HTTP_LOGS_IDLE_MS_MAX;
 }
 
-static int64_t lesser(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
 static void after_first_reading(struct http_logs *h, struct app *app, const struct logs_page *page,
-				bool any_new)
+				int64_t asked_ns, bool any_new)
 {
-	int64_t now_ns = time_now_ns(), mono_ns = time_monotonic_ns();
-	bool was_sure = app->sure_ns >= app->head_ns;
+	int64_t mono_ns = time_monotonic_ns();
 
-	if (page->next_ns > app->head_ns)
-		app->head_ns = page->next_ns;
-	/* What was old enough at once needs no second reading. */
-	if (was_sure && now_ns - LATE_NS > app->sure_ns)
-		app->sure_ns = lesser(app->head_ns, now_ns - LATE_NS);
-	if (page->end)
-		app->checked_ns = now_ns;
+	reading_first(&app->at, page, asked_ns, h->late_ns);
 	if (!page->end && page->count >= LOGS_API_PAGE_LINES) {
 		app->due_ns = mono_ns;
 		return;
@@ -260,32 +267,28 @@ static void after_first_reading(struct http_logs *h, struct app *app, const stru
 	app->due_ns = mono_ns + app->idle_ms * NS_PER_MS;
 }
 
-static void after_second_reading(struct app *app, const struct logs_page *page)
+static void after_second_reading(struct http_logs *h, struct app *app, const struct logs_page *page)
 {
-	int64_t mono_ns = time_monotonic_ns();
-
-	app->sure_ns = page->end ? app->until_ns : lesser(page->next_ns, app->until_ns);
-	app->again_ns = mono_ns;
-	if (app->sure_ns < app->until_ns)
-		return;
-	app->until_ns = 0;
-	app->again_ns = mono_ns + LATE_NS;
+	reading_second(&app->at, page);
+	app->again_ns = time_monotonic_ns() + (app->at.until_ns != 0 ? 0 : h->late_ns);
 }
 
-static void put_tie(struct batch *batch, const struct logs_page *page)
+static void put_tie(struct http_logs *h, struct batch *batch, const struct logs_page *page)
 {
 	const struct gap gap = {
 		.reason = GAP_tie_cut, .start_ns = page->last_ns, .end_ns = page->last_ns + 1};
 
-	if (page->tie_cut)
-		(void)batch_add_gap(batch, &gap);
+	if (!page->tie_cut)
+		return;
+	(void)batch_add_gap(batch, &gap);
+	vouch_leave_out(&h->vouch, gap.start_ns, gap.end_ns);
 }
 
 static enum err_kind take_page(struct http_logs *h, struct app *app, bool again,
 			       struct batch *batch, struct err *err)
 {
-	int64_t edge_ns = time_now_ns() - REACH_NS;
-	int64_t after_ns = again ? app->sure_ns : app->head_ns;
+	int64_t asked_ns = time_now_ns(), edge_ns = asked_ns - REACH_NS;
+	int64_t after_ns = again ? app->at.sure_ns : app->at.head_ns;
 	struct logs_page page;
 	enum err_kind rc = logs_api_page(h->api, app->name, after_ns > edge_ns ? after_ns : edge_ns,
 					 batch, &page, err);
@@ -307,26 +310,26 @@ static enum err_kind take_page(struct http_logs *h, struct app *app, bool again,
 	}
 	app->failures = 0;
 	note_reached(h);
+	note_edge(h, reading_vouched_ns(&app->at, h->late_ns), edge_ns);
 	rc = leave_out_known(h, app, batch, err);
 	if (again)
-		after_second_reading(app, &page);
+		after_second_reading(h, app, &page);
 	else
-		after_first_reading(h, app, &page, batch->count > 0);
-	put_tie(batch, &page);
+		after_first_reading(h, app, &page, asked_ns, batch->count > 0);
+	put_tie(h, batch, &page);
 	return rc;
 }
 
 /* ---- which one is next ---- */
 
 /* Begins a second reading where there is something to read a second time. */
-static void look_for_second_reading(struct app *app, int64_t mono_ns, int64_t now_ns)
+static void look_for_second_reading(const struct http_logs *h, struct app *app, int64_t mono_ns,
+				    int64_t now_ns)
 {
-	if (app->until_ns != 0 || app->again_ns > mono_ns)
+	if (app->at.until_ns != 0 || app->again_ns > mono_ns)
 		return;
-	if (app->sure_ns < app->head_ns && app->sure_ns < now_ns - LATE_NS)
-		app->until_ns = lesser(app->head_ns, now_ns - LATE_NS);
-	else
-		app->again_ns = mono_ns + LATE_NS;
+	if (!reading_begin_second(&app->at, now_ns, h->late_ns))
+		app->again_ns = mono_ns + h->late_ns;
 }
 
 struct task {
@@ -345,10 +348,10 @@ static struct task next_task(struct http_logs *h)
 
 		if (app->gone)
 			continue;
-		look_for_second_reading(app, mono_ns, now_ns);
+		look_for_second_reading(h, app, mono_ns, now_ns);
 		if (app->due_ns < task.due_ns)
 			task = (struct task){.app = app, .due_ns = app->due_ns};
-		if (app->until_ns != 0 && app->again_ns < task.due_ns)
+		if (app->at.until_ns != 0 && app->again_ns < task.due_ns)
 			task = (struct task){.app = app, .again = true, .due_ns = app->again_ns};
 	}
 	return task;
@@ -365,14 +368,14 @@ static enum err_kind take_snapshot(struct http_logs *h, struct err *err)
 	if (!s->at.apps)
 		return err_set(err, ERR_FATAL, "out of memory for positions");
 	s->at.began_ns = h->began_ns;
-	s->at.written_ns = time_now_ns();
+	s->at.listened_ns = h->vouch.from_ns;
 	s->at.count = h->count;
 	for (size_t i = 0; i < h->count; i++) {
 		struct position *p = &s->at.apps[i];
 
 		memcpy(p->app, h->apps[i].name, sizeof(p->app));
-		p->sure_ns = h->apps[i].sure_ns;
-		p->checked_ns = h->apps[i].checked_ns;
+		p->sure_ns = h->apps[i].at.sure_ns;
+		p->checked_ns = reading_checked_ns(&h->apps[i].at);
 	}
 	s->awaited = h->filled;
 	s->taken = true;
@@ -454,14 +457,20 @@ static enum err_kind http_logs_read(void *ctx, struct batch *batch, struct err *
 	else if (task.app)
 		rc = take_page(h, task.app, task.again, batch, err);
 	else
-		rc = refresh_list(h, err);
+		rc = refresh_list(h, batch, err);
 	tell_why(h);
-	if (h->has_gap)
-		(void)batch_add_gap(batch, &h->gap);
-	h->has_gap = false;
-	if (batch->count > 0)
+	vouch_report_lost(&h->vouch, batch);
+	if (batch->count > 0 || batch->gap_count > 0 || batch->listened_count > 0)
 		h->filled = batch;
 	return rc;
+}
+
+static void http_logs_last_gaps(void *ctx, struct batch *batch)
+{
+	struct http_logs *h = ctx;
+
+	batch->source = SOURCE_HTTP;
+	vouch_report(&h->vouch, batch, read_until(h));
 }
 
 static bool http_logs_connected(void *ctx, const char **ret_why)
@@ -487,52 +496,42 @@ static void http_logs_close(void *ctx)
 static const struct source_ops http_logs_ops = {
 	.name = "http",
 	.live = true,
+	.keeps = true,
 	.read = http_logs_read,
+	.last_gaps = http_logs_last_gaps,
 	.connected = http_logs_connected,
 	.close = http_logs_close,
 };
 
 /* ---- start ---- */
 
-static void open_gap(struct http_logs *h, int64_t start_ns, int64_t edge_ns)
-{
-	if (start_ns >= edge_ns || (h->has_gap && h->gap.start_ns <= start_ns))
-		return;
-	h->gap = (struct gap){.reason = GAP_start, .start_ns = start_ns, .end_ns = edge_ns};
-	h->has_gap = true;
-}
-
-static void resume(struct http_logs *h, const struct positions *p, int64_t edge_ns)
+static void resume(struct http_logs *h, const struct positions *p)
 {
 	h->began_ns = p->began_ns;
-	open_gap(h, p->written_ns, edge_ns);
-	for (size_t i = 0; i < p->count; i++) {
-		const struct position *at = &p->apps[i];
-
-		add_app(h, at->app, at->sure_ns, at->checked_ns);
-		open_gap(h, at->sure_ns > at->checked_ns ? at->sure_ns : at->checked_ns, edge_ns);
-	}
+	for (size_t i = 0; i < p->count; i++)
+		add_app(h, p->apps[i].app, p->apps[i].sure_ns, p->apps[i].checked_ns);
 }
 
+/* What was not running is listened to all the same, as far back as Fly keeps lines. */
 static enum err_kind find_start(struct http_logs *h, const struct http_logs_options *options,
 				struct err *err)
 {
-	int64_t now_ns = time_now_ns(), edge_ns = now_ns - REACH_NS;
+	int64_t now_ns = time_now_ns(), live_ns = options->last_live_ns, from_ns;
 	struct positions p = {.apps = NULL};
 	enum err_kind rc = positions_read(options->folder, &p, err);
 
 	if (rc)
 		return rc;
-	if (p.began_ns > 0) {
-		resume(h, &p, edge_ns);
-	} else if (options->last_live_ns > 0) {
-		h->began_ns = options->last_live_ns > GAP_MARGIN_NS
-				      ? options->last_live_ns - GAP_MARGIN_NS
-				      : 1;
-		open_gap(h, h->began_ns, edge_ns);
-	} else {
+	if (p.began_ns > 0)
+		resume(h, &p);
+	else if (live_ns > 0)
+		h->began_ns = live_ns > GAP_MARGIN_NS ? lesser(live_ns - GAP_MARGIN_NS, now_ns) : 1;
+	else
 		h->began_ns = now_ns;
-	}
+	from_ns = p.began_ns > 0 ? p.listened_ns : h->began_ns;
+	h->known_ns = from_ns;
+	vouch_init(&h->vouch, from_ns);
+	vouch_lost(&h->vouch, GAP_start, from_ns, now_ns - REACH_NS);
 	positions_release(&p);
 	return ERR_NONE;
 }
@@ -545,6 +544,7 @@ enum err_kind http_logs_open(struct source *ret, const struct http_logs_options 
 		.machines_url = options->machines_url,
 		.token = options->token,
 		.org = options->org,
+		.cut = options->ending,
 		.seconds = HTTP_LOGS_SECONDS,
 	};
 	struct http_logs *h;
@@ -557,6 +557,11 @@ enum err_kind http_logs_open(struct source *ret, const struct http_logs_options 
 		return err_set(err, ERR_FATAL, "out of memory for the HTTP source");
 	h->spool_seqs = options->spool_seqs;
 	h->ctx = options->ctx;
+	h->late_ns = options->late_ns;
+	h->list_every_ns = HTTP_LOGS_LIST_SECONDS * NS_PER_S;
+	if (options->heartbeat_ns > 0)
+		h->list_every_ns =
+			lesser(h->list_every_ns, HTTP_LOGS_WORD_BEATS * options->heartbeat_ns);
 	atomic_store(&h->why, WHY_NOT_YET);
 	h->folder = span_copy(span_text(options->folder));
 	h->apps = calloc(LOGS_API_APPS_MAX, sizeof(*h->apps));

@@ -389,6 +389,7 @@ static void lines_close(void *ctx)
 
 static const struct source_ops lines_ops = {
 	.name = "file",
+	.keeps = true,
 	.read = lines_read,
 	.connected = lines_connected,
 	.close = lines_close,

@@ -73,7 +73,7 @@ static bool read_line(struct positions *p, struct span line)
 		return false;
 	if (span_is(words[0], "began"))
 		return read_number(words[1], &p->began_ns);
-	return span_is(words[0], "written") && read_number(words[1], &p->written_ns);
+	return span_is(words[0], "listened") && read_number(words[1], &p->listened_ns);
 }
 
 static bool read_text(struct positions *p, struct span text)
@@ -83,7 +83,7 @@ static bool read_text(struct positions *p, struct span text)
 	while (text.len > 0)
 		if (!read_line(p, take(&text, '\n')))
 			return false;
-	return p->began_ns > 0;
+	return p->began_ns > 0 && p->listened_ns > 0;
 }
 
 enum err_kind positions_read(const char *folder, struct positions *ret, struct err *err)
@@ -106,7 +106,7 @@ enum err_kind positions_read(const char *folder, struct positions *ret, struct e
 		 !read_text(&p, span_of(text.data, text.len))) {
 		p.count = 0;
 		p.began_ns = 0;
-		p.written_ns = 0;
+		p.listened_ns = 0;
 	}
 	buf_release(&text);
 	if (rc)
@@ -122,8 +122,8 @@ enum err_kind positions_write(const char *folder, const struct positions *p, str
 	struct buf text;
 
 	buf_init(&text, FILE_BYTES_MAX);
-	buf_fmt(&text, "%s\nbegan %" PRId64 "\nwritten %" PRId64 "\n", first_line, p->began_ns,
-		p->written_ns);
+	buf_fmt(&text, "%s\nbegan %" PRId64 "\nlistened %" PRId64 "\n", first_line, p->began_ns,
+		p->listened_ns);
 	for (size_t i = 0; i < p->count; i++)
 		buf_fmt(&text, "app %s %" PRId64 " %" PRId64 "\n", p->apps[i].app,
 			p->apps[i].sure_ns, p->apps[i].checked_ns);

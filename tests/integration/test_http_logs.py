@@ -231,6 +231,14 @@ class BadInput(HttpCase):
                 self.await_lines("web-1", kind, 3)
         self.assertEqual(ft.stop(), 0)
 
+    def test_an_answer_that_hangs_does_not_hold_up_the_end(self):
+        ft = self.flytrail().start()
+        self.api.misbehave("hang", 1, app="web-1")
+        lab.wait_for(lambda: not self.api.faults, what="a request that hangs")
+        begun = time.monotonic()
+        self.assertEqual(ft.stop(), 0)
+        self.assertLess(time.monotonic() - begun, 3)
+
     def test_times_in_the_future_do_not_hide_what_follows(self):
         ft = self.flytrail().start()
         self.api.misbehave("future", 1, app="web-1")

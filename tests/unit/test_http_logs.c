@@ -17,10 +17,11 @@
 
 #include <cmocka.h>
 
-enum { ANSWERS_MAX = 40, ANSWER_BYTES = 64 * 1024, TRIES_MAX = 100 };
+enum { LATE_SECONDS = 60, ANSWERS_MAX = 40, ANSWER_BYTES = 64 * 1024, TRIES_MAX = 100 };
 
 #define DAY (NS_PER_S * 24 * 3600)
 #define LIST "{\"apps\":[{\"name\":\"web-1\"}]}"
+#define TWO "{\"apps\":[{\"name\":\"web-1\"},{\"name\":\"web-2\"}]}"
 #define EMPTY "{\"data\":[],\"meta\":{}}"
 
 static struct scratch folder;
@@ -29,6 +30,7 @@ static struct source source;
 static struct batch *one, *two;
 static struct err err;
 static uint64_t appended, accepted;
+static int64_t heartbeat_ns;
 
 /* The answers that the server gives. */
 static char texts[ANSWERS_MAX][ANSWER_BYTES];
@@ -41,6 +43,7 @@ static int set_up(void **state)
 	answer_count = 0;
 	memset(answers, 0, sizeof(answers));
 	appended = accepted = 0;
+	heartbeat_ns = 0;
 	scratch_make(&folder);
 	return batch_new(&one, &err) || batch_new(&two, &err);
 }
@@ -93,10 +96,12 @@ static bool spool_seqs(void *ctx, uint64_t *ret_appended, uint64_t *ret_accepted
 static void open_source(int64_t last_live_ns)
 {
 	struct http_logs_options options = {
+		.heartbeat_ns = heartbeat_ns,
 		.token = "fm2_example0",
 		.org = "example-org",
 		.folder = folder.path,
 		.last_live_ns = last_live_ns,
+		.late_ns = LATE_SECONDS * NS_PER_S,
 		.spool_seqs = spool_seqs,
 		.ctx = &appended,
 	};
@@ -240,7 +245,7 @@ static void only_what_was_young_is_read_a_second_time(void **state)
 	read_to_request(5);
 	first_ns = asked_ns(3) < asked_ns(4) ? asked_ns(3) : asked_ns(4);
 	second_ns = asked_ns(3) < asked_ns(4) ? asked_ns(4) : asked_ns(3);
-	assert_in_range(first_ns - (now_ns - HTTP_LOGS_LATE_SECONDS * NS_PER_S), 0, NS_PER_S);
+	assert_in_range(first_ns - (now_ns - LATE_SECONDS * NS_PER_S), 0, NS_PER_S);
 	assert_int_equal(second_ns, now_ns - 5 * NS_PER_S - 1);
 }
 
@@ -387,12 +392,12 @@ static void a_batch_that_is_not_back_holds_its_positions_back(void **state)
 	assert_int_equal(count_of_file(), 1);
 }
 
-static void write_positions(int64_t began_ns, int64_t written_ns, int64_t sure_ns,
+static void write_positions(int64_t began_ns, int64_t listened_ns, int64_t sure_ns,
 			    int64_t checked_ns)
 {
 	struct position app = {.app = "web-1", .sure_ns = sure_ns, .checked_ns = checked_ns};
 	const struct positions p = {
-		.began_ns = began_ns, .written_ns = written_ns, .apps = &app, .count = 1};
+		.began_ns = began_ns, .listened_ns = listened_ns, .apps = &app, .count = 1};
 
 	assert_int_equal(positions_write(folder.path, &p, &err), ERR_NONE);
 }
@@ -439,8 +444,8 @@ static void what_fly_keeps_no_more_is_a_gap(void **state)
 	read_to_request(1);
 	assert_int_equal(one->gap_count, 1);
 	assert_int_equal(one->gaps[0].reason, GAP_start);
-	assert_int_equal(one->gaps[0].start_ns, now_ns - 10 * DAY);
-	assert_in_range(one->gaps[0].end_ns - (now_ns - 7 * DAY), 0, 10 * NS_PER_S);
+	assert_int_equal(one->gaps[0].start_ns, now_ns - 9 * DAY);
+	assert_in_range(one->gaps[0].end_ns - (now_ns - 7 * DAY), GAP_MARGIN_NS, 2 * GAP_MARGIN_NS);
 	read_into(one);
 	assert_int_equal(one->gap_count, 0);
 }
@@ -479,6 +484,287 @@ static void an_absence_longer_than_fly_keeps_lines_is_a_gap(void **state)
 	read_to_request(2);
 	assert_int_equal(one->gap_count, 1);
 	assert_int_equal(one->gaps[0].reason, GAP_disconnect);
+}
+
+/* ---- what was listened to ---- */
+
+/* The only word in `one`. */
+static struct listened word(void)
+{
+	assert_int_equal(one->listened_count, 1);
+	return one->listened[0];
+}
+
+/* What is told at the end comes into `one`. */
+static void read_last(void)
+{
+	batch_reset(one);
+	source.ops->last_gaps(source.ctx, one);
+}
+
+static void assert_near(int64_t ns, int64_t expected_ns)
+{
+	assert_in_range(ns - expected_ns + NS_PER_S, 0, 3 * NS_PER_S);
+}
+
+/* Answers to the pages of an application and the list that are due a while after the last ones. */
+static void answer_round(void)
+{
+	answer(200, EMPTY);
+	answer(200, LIST);
+}
+
+static void an_idle_time_is_listened_to_in_words_that_touch(void **state)
+{
+	int64_t now_ns = time_now_ns();
+	struct listened first;
+
+	(void)state;
+	answer(200, LIST);
+	answer(200, EMPTY);
+	answer_round();
+	answer_round();
+	open_source(0);
+	read_to_request(1);
+	assert_int_equal(one->listened_count, 0);
+	read_to_request(2);
+	fault_step_clock(400 * NS_PER_S);
+	read_to_request(4);
+	first = word();
+	assert_near(first.since_ns, now_ns);
+	assert_near(first.until_ns, now_ns + (400 - LATE_SECONDS) * NS_PER_S);
+	fault_step_clock(400 * NS_PER_S);
+	read_to_request(6);
+	assert_true(word().since_ns == first.until_ns);
+	assert_near(word().until_ns, now_ns + (800 - LATE_SECONDS) * NS_PER_S);
+	assert_int_equal(one->gap_count, 0);
+	fault_step_clock(100 * NS_PER_S);
+	read_last();
+	assert_int_equal(one->listened_count, 0); /* nothing was asked since */
+}
+
+static void words_come_as_often_as_ten_heartbeats(void **state)
+{
+	(void)state;
+	heartbeat_ns = NS_PER_S;
+	answer(200, LIST);
+	answer(200, EMPTY);
+	answer_round();
+	open_source(time_now_ns() - 600 * NS_PER_S);
+	read_to_request(2);
+	fault_step_clock(11 * NS_PER_S);
+	read_to_request(4);
+	assert_true(asks_for(3, "/v1/apps?"));
+	assert_int_equal(one->listened_count, 1);
+}
+
+static void no_word_goes_beyond_an_application_that_cannot_be_read(void **state)
+{
+	int64_t now_ns = time_now_ns();
+
+	(void)state;
+	answer(200, TWO);
+	answer(200, EMPTY);
+	answer(500, "");
+	answer(200, EMPTY);
+	answer(500, "");
+	answer(200, TWO);
+	answer(200, EMPTY);
+	answer(200, EMPTY);
+	open_source(0);
+	read_to_request(3);
+	fault_step_clock(400 * NS_PER_S);
+	read_to_request(6);
+	assert_int_equal(one->listened_count, 0);
+	fault_step_clock(100 * NS_PER_S);
+	read_to_request(8);
+	read_last();
+	/* The list is the oldest answer now. */
+	assert_near(word().since_ns, now_ns);
+	assert_near(word().until_ns, now_ns + (400 - LATE_SECONDS) * NS_PER_S);
+}
+
+static void without_a_list_nothing_is_vouched_for(void **state)
+{
+	(void)state;
+	write_positions(time_now_ns() - DAY, time_now_ns() - 3600 * NS_PER_S,
+			time_now_ns() - 3600 * NS_PER_S, 0);
+	answer(500, "");
+	answer(200, EMPTY);
+	open_source(0);
+	fault_step_clock(100 * NS_PER_S);
+	read_to_request(2);
+	read_last();
+	assert_int_equal(one->listened_count, 0);
+}
+
+static void with_more_applications_than_can_be_polled_nothing_is_vouched_for(void **state)
+{
+	int64_t old_ns = time_now_ns() - 3600 * NS_PER_S;
+	struct positions p = {
+		.began_ns = old_ns, .listened_ns = old_ns, .count = LOGS_API_APPS_MAX};
+
+	(void)state;
+	p.apps = calloc(p.count, sizeof(*p.apps));
+	assert_non_null(p.apps);
+	for (size_t i = 0; i < p.count; i++) {
+		(void)snprintf(p.apps[i].app, sizeof(p.apps[i].app), "app-%zu", i);
+		p.apps[i].sure_ns = old_ns + 600 * NS_PER_S;
+	}
+	assert_int_equal(positions_write(folder.path, &p, &err), ERR_NONE);
+	positions_release(&p);
+	answer(200, "{\"apps\":[{\"name\":\"app-7\"}]}");
+	open_source(0);
+	read_to_request(1);
+	assert_true(word().until_ns == old_ns + 600 * NS_PER_S);
+	source.ops->close(source.ctx);
+	tiny_http_stop(&server);
+	answer_count = 0;
+	answer(200, LIST);
+	open_source(0);
+	read_to_request(1);
+	assert_int_equal(one->listened_count, 0);
+	read_last();
+	assert_int_equal(one->listened_count, 0);
+}
+
+static void an_absence_is_listened_to_once_it_is_read(void **state)
+{
+	int64_t now_ns = time_now_ns(), told_ns = now_ns - 3600 * NS_PER_S;
+
+	(void)state;
+	write_positions(now_ns - DAY, told_ns, now_ns - 3000 * NS_PER_S, 0);
+	answer(200, LIST);
+	answer(200, EMPTY);
+	open_source(0);
+	read_to_request(1);
+	/* As far as the run before had come. */
+	assert_true(word().since_ns == told_ns);
+	assert_true(word().until_ns == now_ns - 3000 * NS_PER_S);
+	read_to_request(2);
+	read_last();
+	assert_true(word().since_ns == now_ns - 3000 * NS_PER_S);
+	assert_near(word().until_ns, now_ns - LATE_SECONDS * NS_PER_S);
+}
+
+static void a_word_is_on_disk_before_the_position_that_it_ends_at(void **state)
+{
+	int64_t now_ns = time_now_ns(), told_ns = now_ns - 3600 * NS_PER_S;
+	struct positions p;
+
+	(void)state;
+	write_positions(now_ns - DAY, told_ns, now_ns - 3000 * NS_PER_S, 0);
+	answer(200, LIST);
+	for (int i = 0; i < 30; i++)
+		answer(200, EMPTY);
+	open_source(0);
+	read_to_request(1);
+	assert_int_equal(one->listened_count, 1); /* the pipeline has it now */
+	hold_back(two, 8);
+	assert_int_equal(positions_read(folder.path, &p, &err), ERR_NONE);
+	assert_true(p.listened_ns == told_ns);
+	positions_release(&p);
+	read_into(one); /* it is back */
+	hold_back(two, 4);
+	assert_int_equal(positions_read(folder.path, &p, &err), ERR_NONE);
+	assert_true(p.listened_ns == now_ns - 3000 * NS_PER_S);
+	positions_release(&p);
+}
+
+static void what_fly_keeps_no_more_is_not_listened_to(void **state)
+{
+	int64_t now_ns = time_now_ns(), gap_end_ns;
+
+	(void)state;
+	write_positions(now_ns - 60 * DAY, now_ns - 9 * DAY, now_ns - 9 * DAY, 0);
+	answer(200, LIST);
+	answer(200, EMPTY);
+	open_source(0);
+	read_to_request(1);
+	assert_int_equal(one->gap_count, 1);
+	assert_true(one->gaps[0].start_ns == now_ns - 9 * DAY);
+	gap_end_ns = one->gaps[0].end_ns;
+	read_to_request(2);
+	read_last();
+	assert_true(word().since_ns == gap_end_ns);
+	assert_near(word().until_ns, now_ns - LATE_SECONDS * NS_PER_S);
+}
+
+/* The other was read all the time, so that this one alone holds words back. */
+static void an_application_that_failed_for_longer_than_fly_keeps_lines_is_a_gap(void **state)
+{
+	int64_t now_ns = time_now_ns(), gap_end_ns;
+
+	(void)state;
+	answer(200, TWO);
+	answer(200, EMPTY);
+	answer(500, "");
+	answer(200, EMPTY); /* after four days */
+	answer(500, "");
+	answer(200, TWO);
+	answer(200, EMPTY); /* after eight */
+	answer(200, EMPTY);
+	answer(200, TWO);
+	open_source(0);
+	read_to_request(3);
+	fault_step_clock(4 * DAY);
+	read_to_request(6);
+	assert_int_equal(one->gap_count, 0);
+	assert_int_equal(one->listened_count, 0);
+	fault_step_clock(4 * DAY);
+	for (int i = 0; i < TRIES_MAX && one->gap_count == 0; i++)
+		read_into(one);
+	assert_int_equal(one->gap_count, 1);
+	assert_int_equal(one->gaps[0].reason, GAP_disconnect);
+	assert_near(one->gaps[0].start_ns, now_ns);
+	gap_end_ns = one->gaps[0].end_ns;
+	assert_near(gap_end_ns, now_ns + DAY + GAP_MARGIN_NS);
+	read_to_request(9);
+	assert_true(word().since_ns == gap_end_ns);
+	assert_near(word().until_ns, now_ns + 8 * DAY - LATE_SECONDS * NS_PER_S);
+}
+
+static void what_was_cut_is_not_listened_to(void **state)
+{
+	int64_t now_ns = time_now_ns(), tie_ns = now_ns - 300 * NS_PER_S;
+	char body[ANSWER_BYTES] = "{\"data\":[", time[TIME_TEXT_BYTES];
+	size_t len = strlen(body);
+
+	(void)state;
+	for (int i = 0; i < LOGS_API_PAGE_LINES; i++)
+		len += (size_t)snprintf(body + len, sizeof(body) - len,
+					"%s{\"id\":\"x\",\"attributes\":{\"timestamp\":\"%s\","
+					"\"message\":\"%d\"}}",
+					i > 0 ? "," : "", time_format(tie_ns, time), i);
+	(void)snprintf(body + len, sizeof(body) - len, "],\"meta\":{}}");
+	answer(200, LIST);
+	answer(200, body); /* the next page is asked for from a nanosecond before */
+	answer(200, body);
+	answer(200, EMPTY);
+	open_source(now_ns - 600 * NS_PER_S);
+	read_to_request(3);
+	assert_int_equal(one->gap_count, 1);
+	assert_int_equal(one->gaps[0].reason, GAP_tie_cut);
+	read_to_request(4);
+	read_last();
+	assert_int_equal(one->listened_count, 2);
+	assert_true(one->listened[0].until_ns == tie_ns);
+	assert_true(one->listened[1].since_ns == tie_ns + 1);
+	assert_near(one->listened[1].until_ns, now_ns - LATE_SECONDS * NS_PER_S);
+}
+
+static void who_is_gone_is_not_waited_for(void **state)
+{
+	int64_t now_ns = time_now_ns();
+
+	(void)state;
+	write_positions(now_ns - DAY, now_ns - 3600 * NS_PER_S, now_ns - 3600 * NS_PER_S, 0);
+	answer(200, "{\"apps\":[]}");
+	answer(404, "");
+	open_source(0);
+	read_to_request(2);
+	read_last();
+	assert_near(word().until_ns, now_ns - LATE_SECONDS * NS_PER_S);
 }
 
 static void a_source_without_a_token_is_refused(void **state)
@@ -538,6 +824,17 @@ int main(void)
 		TEST(without_positions_the_spools_last_line_is_where_it_goes_on),
 		TEST(a_spool_that_says_nothing_of_its_last_line_is_a_gap),
 		TEST(an_absence_longer_than_fly_keeps_lines_is_a_gap),
+		TEST(an_idle_time_is_listened_to_in_words_that_touch),
+		TEST(words_come_as_often_as_ten_heartbeats),
+		TEST(no_word_goes_beyond_an_application_that_cannot_be_read),
+		TEST(without_a_list_nothing_is_vouched_for),
+		TEST(with_more_applications_than_can_be_polled_nothing_is_vouched_for),
+		TEST(an_absence_is_listened_to_once_it_is_read),
+		TEST(a_word_is_on_disk_before_the_position_that_it_ends_at),
+		TEST(what_fly_keeps_no_more_is_not_listened_to),
+		TEST(an_application_that_failed_for_longer_than_fly_keeps_lines_is_a_gap),
+		TEST(what_was_cut_is_not_listened_to),
+		TEST(who_is_gone_is_not_waited_for),
 		TEST(a_source_without_a_token_is_refused),
 		TEST(no_fault_at_the_start_leaks),
 	};

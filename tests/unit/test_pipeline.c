@@ -37,7 +37,7 @@ static void must(enum err_kind rc, const struct err *err)
 		fail_msg("%s: %s", err_kind_name(rc), err->text);
 }
 
-static void rig_init(struct rig *r, bool live)
+static void rig_init(struct rig *r, bool keeps)
 {
 	struct spool_options spool = {.max_bytes = 4 * (uint64_t)SPOOL_SEGMENT_BYTES};
 	struct trail_self self = {.org = SPAN("example-org"), .app = SPAN("flytrail")};
@@ -46,7 +46,7 @@ static void rig_init(struct rig *r, bool live)
 		.life = &r->life,
 		.org = SPAN("example-org"),
 		.own_app = SPAN("flytrail"),
-		.live = live,
+		.keeps = keeps,
 	};
 	struct err err;
 
@@ -152,7 +152,7 @@ static void the_design_s_line_gets_the_design_s_id(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_init(&r, true);
+	rig_init(&r, false);
 	put_text(&r, "{\"event\":{\"provider\":\"runner\"},\"fly\":{\"app\":{\"instance\":"
 		     "\"0e286551c30586\",\"name\":\"web-1\"},\"region\":\"sjc\"},\"host\":\"0ad1\","
 		     "\"log\":{\"level\":\"info\"},\"message\":\"machine exited with exit code 0, "
@@ -175,7 +175,7 @@ static void flytrail_s_own_lines_are_never_events(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_init(&r, true);
+	rig_init(&r, false);
 	put_text(&r, "{\"event\":{\"provider\":\"runner\"},\"fly\":{\"app\":{\"instance\":"
 		     "\"0e286551c30586\",\"name\":\"flytrail\"},\"region\":\"sjc\"},\"host\":"
 		     "\"0ad1\",\"log\":{\"level\":\"info\"},\"message\":\"machine exited with exit "
@@ -193,7 +193,7 @@ static void secrets_are_gone_before_the_id_and_the_spool(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_init(&r, true);
+	rig_init(&r, false);
 	put_text(&r,
 		 "{\"event\":{\"provider\":\"app\"},\"fly\":{\"app\":{\"instance\":\"m\","
 		 "\"name\":\"web\"},\"region\":\"ams\"},\"host\":\"0\",\"log\":{\"level\":"
@@ -240,7 +240,7 @@ static void a_longer_message_is_cut_at_a_character_and_told(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_init(&r, true);
+	rig_init(&r, false);
 	put_text(&r, a);
 	put_text(&r, b);
 	assert_int_equal(take(&r), 2);
@@ -261,7 +261,7 @@ static void a_message_that_just_fits_is_whole(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_init(&r, true);
+	rig_init(&r, false);
 	put_text(&r, text);
 	assert_int_equal(take(&r), 1);
 	assert_int_equal(line(&r, 0)->message.len, RECORD_TEXT_BYTES_MAX);
@@ -276,7 +276,7 @@ static void broken_lines_are_rows_of_their_own(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_init(&r, true);
+	rig_init(&r, false);
 	put_text(&r, "{\"event\":");
 	put_text(&r, "{\"event\":");
 	put(&r, "\0\xff", 2);
@@ -301,7 +301,7 @@ static void a_gap_is_an_event_before_the_lines_of_its_batch(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_init(&r, true);
+	rig_init(&r, false);
 	more.known = true;
 	more.end_ns += NS_PER_S;
 	assert_true(batch_add_gap(r.batch, &gap));
@@ -326,7 +326,7 @@ static void what_was_listened_is_an_event_behind_the_lines(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_init(&r, true);
+	rig_init(&r, false);
 	assert_true(batch_add_gap(r.batch, &gap));
 	assert_true(batch_add_listened(r.batch, &(struct listened){LINE_NS, LINE_NS + NS_PER_S}));
 	put_text(&r, "a line");
@@ -383,12 +383,12 @@ static const struct event *next_event(struct rig *r)
 	}
 }
 
-static void a_full_spool_is_a_gap_of_a_live_source(void **state)
+static void a_full_spool_is_a_gap_of_a_source_that_keeps_nothing(void **state)
 {
 	struct rig r;
 
 	(void)state;
-	rig_init(&r, true);
+	rig_init(&r, false);
 	fill(&r);
 	assert_true(r.status.intake_stopped);
 	assert_int_equal(next_event(&r)->action, ACTION_trail_gap_opened);
@@ -469,7 +469,7 @@ static void nothing_is_vouched_for_while_the_spool_was_full(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_init(&r, true);
+	rig_init(&r, false);
 	fill(&r);
 	(void)read_facts(&r, told, ARRAY_LEN(told)); /* which makes room */
 	assert_int_equal(told[0].action, ACTION_trail_gap_opened);
@@ -500,15 +500,27 @@ static void nothing_is_vouched_for_while_the_spool_was_full(void **state)
 	rig_release(&r);
 }
 
-static void a_full_spool_is_no_gap_of_a_file(void **state)
+static void a_full_spool_is_no_gap_of_a_source_that_keeps_its_lines(void **state)
 {
+	int64_t start_ns = time_now_ns() - 100 * NS_PER_S;
+	struct told told[2];
 	struct rig r;
 
 	(void)state;
-	rig_init(&r, false);
+	rig_init(&r, true);
 	fill(&r);
 	assert_true(r.status.intake_stopped);
 	assert_int_equal(r.status.gaps, 0);
+	assert_int_equal(read_facts(&r, told, ARRAY_LEN(told)), 0); /* which makes room */
+	put_text(&r, "a line for which there is room again");
+	assert_int_equal(take(&r), 1);
+	assert_false(r.status.intake_stopped);
+	/* It is vouched for as if it never had been full. */
+	run_listened(&r, &(const struct listened){start_ns, start_ns + 200 * NS_PER_S}, 1);
+	assert_int_equal(read_facts(&r, told, ARRAY_LEN(told)), 1);
+	assert_int_equal(told[0].action, ACTION_trail_listening);
+	assert_int_equal(told[0].start_ns, start_ns);
+	assert_int_equal(told[0].end_ns, start_ns + 200 * NS_PER_S);
 	rig_release(&r);
 }
 
@@ -519,7 +531,7 @@ static void a_run_ends_when_its_queue_is_closed_and_gives_batches_back(void **st
 	bool done;
 
 	(void)state;
-	rig_init(&r, true);
+	rig_init(&r, false);
 	put_text(&r, "one line");
 	assert_true(queue_put(r.filled, r.batch));
 	queue_close(r.filled);
@@ -543,9 +555,9 @@ int main(void)
 		cmocka_unit_test(broken_lines_are_rows_of_their_own),
 		cmocka_unit_test(a_gap_is_an_event_before_the_lines_of_its_batch),
 		cmocka_unit_test(what_was_listened_is_an_event_behind_the_lines),
-		cmocka_unit_test(a_full_spool_is_a_gap_of_a_live_source),
+		cmocka_unit_test(a_full_spool_is_a_gap_of_a_source_that_keeps_nothing),
 		cmocka_unit_test(nothing_is_vouched_for_while_the_spool_was_full),
-		cmocka_unit_test(a_full_spool_is_no_gap_of_a_file),
+		cmocka_unit_test(a_full_spool_is_no_gap_of_a_source_that_keeps_its_lines),
 		cmocka_unit_test(a_run_ends_when_its_queue_is_closed_and_gives_batches_back),
 	};
 

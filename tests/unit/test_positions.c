@@ -44,14 +44,14 @@ static void what_was_written_is_read(void **state)
 		{.app = "db", .sure_ns = 5, .checked_ns = INT64_MAX},
 	};
 	const struct positions written = {
-		.began_ns = 7, .written_ns = 8, .apps = apps, .count = ARRAY_LEN(apps)};
+		.began_ns = 7, .listened_ns = 8, .apps = apps, .count = ARRAY_LEN(apps)};
 	struct positions read;
 
 	(void)state;
 	assert_int_equal(positions_write(folder.path, &written, &err), ERR_NONE);
 	assert_int_equal(positions_read(folder.path, &read, &err), ERR_NONE);
 	assert_int_equal(read.began_ns, 7);
-	assert_int_equal(read.written_ns, 8);
+	assert_int_equal(read.listened_ns, 8);
 	assert_int_equal(read.count, 2);
 	for (size_t i = 0; i < read.count; i++) {
 		assert_string_equal(read.apps[i].app, apps[i].app);
@@ -63,7 +63,7 @@ static void what_was_written_is_read(void **state)
 
 static void as_many_as_there_can_be_are_kept(void **state)
 {
-	struct positions all = {.began_ns = 1, .count = LOGS_API_APPS_MAX}, read;
+	struct positions all = {.began_ns = 1, .listened_ns = 1, .count = LOGS_API_APPS_MAX}, read;
 
 	(void)state;
 	all.apps = calloc(LOGS_API_APPS_MAX, sizeof(*all.apps));
@@ -88,18 +88,20 @@ static void what_is_no_such_file_counts_as_none(void **state)
 #define HEAD "flytrail http positions 1\n"
 	static const char *const texts[] = {
 		"",
-		"flytrail http positions 2\nbegan 5\n",
+		"flytrail http positions 2\nbegan 5\nlistened 6\n",
 		HEAD,
 		HEAD "began\n",
 		HEAD "began -5\n",
 		HEAD "began 5 6\n",
+		HEAD "began 5\n",
+		HEAD "listened 6\n",
 		HEAD "began 99999999999999999999\n",
-		HEAD "began 5\nwritten 6\napp web-1 7\n",
-		HEAD "began 5\nwritten 6\napp web-1 7 8 9\n",
-		HEAD "began 5\nwritten 6\napp  7 8\n",
-		HEAD "began 5\nwritten 6\nother 7\n",
+		HEAD "began 5\nlistened 6\napp web-1 7\n",
+		HEAD "began 5\nlistened 6\napp web-1 7 8 9\n",
+		HEAD "began 5\nlistened 6\napp  7 8\n",
+		HEAD "began 5\nlistened 6\nother 7\n",
 		HEAD
-		"began 5\nwritten 6\napp aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		"began 5\nlistened 6\napp aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaa 7 8\n",
 	};
 	struct positions read;
@@ -112,7 +114,7 @@ static void what_is_no_such_file_counts_as_none(void **state)
 		assert_int_equal(read.count, 0);
 		positions_release(&read);
 	}
-	write_text(HEAD "began 5\nwritten 6\napp web-1 7 8\n");
+	write_text(HEAD "began 5\nlistened 6\napp web-1 7 8\n");
 	assert_int_equal(positions_read(folder.path, &read, &err), ERR_NONE);
 	assert_int_equal(read.began_ns, 5);
 	assert_int_equal(read.count, 1);
@@ -133,7 +135,8 @@ static void without_a_file_there_are_none(void **state)
 static void write_and_read(void *arg)
 {
 	struct position app = {.app = "web-1", .sure_ns = 1};
-	const struct positions written = {.began_ns = 9, .apps = &app, .count = 1};
+	const struct positions written = {
+		.began_ns = 9, .listened_ns = 9, .apps = &app, .count = 1};
 	struct positions read = {.apps = NULL};
 	enum err_kind rc = positions_write(folder.path, &written, &err);
 
