@@ -23,7 +23,7 @@ FROM (
 		coalesce((e.attributes ->> 'gap_start')::timestamptz, '-infinity') AS gap_start,
 		-- A newest word without an end says that it goes on.
 		coalesce(CASE WHEN extent.observed_at IS NULL THEN (e.attributes ->> 'gap_end')::timestamptz
-			ELSE extent.gap_end END, later.gap_end) AS gap_end,
+			ELSE extent.gap_end END, later.gap_end, ended.gap_end) AS gap_end,
 		coalesce(e.attributes ->> 'reason', 'unknown') AS reason,
 		coalesce(e.machine_id, e.stream::text) AS noticed_by,
 		coalesce(extent.lines_lost, flytrail.as_number(e.attributes ->> 'lines_lost'))::bigint AS lines_lost,
@@ -50,6 +50,12 @@ FROM (
 			AND s.stream = e.stream AND s.seq > e.seq
 			AND s.occurred_at > e.occurred_at - interval '1 day' -- it begins seconds before what was accepted last
 	) AS later ON e.attributes ->> 'reason' IN ('start', 'disconnect', 'spool_full', 'heartbeat_missed')
+	-- Nor does one that never comes back, or comes back as another stream. From its last record on it
+	-- took nothing: whether somebody else did is for the view coverage.
+	LEFT JOIN LATERAL (
+		SELECT s.updated_at + interval '10 seconds' AS gap_end FROM flytrail.streams s
+		WHERE s.stream = e.stream AND s.updated_at < now() - interval '1 day'
+	) AS ended ON true
 	WHERE e.retention_class = 'security' AND e.class = 'trail' AND e.action = 'trail.gap_opened'
 		AND NOT EXISTS (
 			SELECT FROM flytrail.events f
@@ -198,7 +204,7 @@ COMMENT ON COLUMN flytrail.coverage.app IS 'the application; null: all of them';
 COMMENT ON COLUMN flytrail.coverage.window_start IS 'from when';
 COMMENT ON COLUMN flytrail.coverage.window_end IS 'until when; null: it goes on';
 COMMENT ON COLUMN flytrail.coverage.kind IS 'compared, gap, listening or silence';
-COMMENT ON COLUMN flytrail.coverage.state IS 'compared: agrees, recovered (lines were missing, and are here now) or not_checked. gap: as in the view gaps. silence: silent, or pending (not 15 minutes old)';
+COMMENT ON COLUMN flytrail.coverage.state IS 'compared: agrees, recovered (lines were missing, and are here now), lost (Fly has lines that cannot be had) or not_checked. gap: as in the view gaps. silence: silent, or pending (not 15 minutes old)';
 COMMENT ON COLUMN flytrail.coverage.why IS 'the gap''s reason, or what the state stands on';
 COMMENT ON COLUMN flytrail.coverage.lines_seen IS 'lines of Fly''s second copy that were compared';
 COMMENT ON COLUMN flytrail.coverage.lines_recovered IS 'lines that were missing and were taken from there';

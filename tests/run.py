@@ -13,6 +13,7 @@ full, and the last line is `N passed, N failed`, counting test cases, not steps.
 import argparse
 import collections
 import glob
+import itertools
 import os
 import re
 import signal
@@ -131,11 +132,11 @@ def soak_step():
 
 def sanitized_steps():
     """`flytrail run` from end to end, watched by a sanitizer."""
-    for kind in ("tsan", "asan"):
-        step = Step(f"integration/run ({kind})",
-                    [sys.executable, "tests/support/cases.py", "tests/integration/test_run.py"],
+    for name, kind in itertools.product(("run", "compare"), ("tsan", "asan")):
+        step = Step(f"integration/{name} ({kind})",
+                    [sys.executable, "tests/support/cases.py", f"tests/integration/test_{name}.py"],
                     INTEGRATION_SANITIZED_SECONDS, ["build/release", f"build/{kind}"], "tap", 15)
-        step.report = os.path.join(ROOT, build_dir(kind), "report")
+        step.report = os.path.join(ROOT, build_dir(kind), f"report-{name}")
         to_report = f"log_path={step.report}"
         step.env = {
             "FLYTRAIL_BINARY": os.path.join(ROOT, build_dir(kind), "flytrail"),

@@ -10,15 +10,14 @@
  *
  * Ownership: the caller owns the struct; apps_release() frees what it holds.
  * Threads:   one, the worker's.
- * Limits:    RECOVERY_APPS_MAX; asked for anew after APPS_SECONDS.
- * Errors:    that the organisation's list cannot be read is no error: it is told in
- *            the log, and those that the trail knows of are taken.
+ * Limits:    RECOVERY_APPS_MAX.
+ * Errors:    ERR_RETRY where Postgres or Fly does not answer. A token that may not read
+ *            the organisation's list is no error: list_refused says so, and those that the
+ *            trail knows of are taken.
  */
 
 #include "source/logs_api.h"
 #include "store/recovery.h"
-
-enum { APPS_SECONDS = 300 };
 
 struct app {
 	char name[LOGS_API_APP_BYTES];
@@ -29,7 +28,8 @@ struct app {
 struct apps {
 	struct app *list;
 	size_t count;
-	int64_t asked_ns; /* on the monotonic clock; 0: never */
+	int64_t asked_ns;  /* on the monotonic clock; 0: never */
+	bool list_refused; /* there may be applications that nobody knows of */
 };
 
 void apps_release(struct apps *a);
@@ -37,8 +37,8 @@ void apps_release(struct apps *a);
 /* The place in list of the application; count: there is none. */
 size_t apps_find(const struct apps *a, struct span name);
 
-/* Asks again where it is time for that. */
+/* Asks again, unless it was asked within max_age_ns. */
 NODISCARD enum err_kind apps_refresh(struct apps *a, struct recovery *db, struct logs_api *api,
-				     struct err *err);
+				     int64_t max_age_ns, struct err *err);
 
 #endif

@@ -28,15 +28,16 @@
 #include "run/second_copy.h"
 #include "run/trail.h"
 
-enum { RECONCILE_WINDOWS_MAX = 6, RECONCILE_URGENT_MAX = 256 };
+enum { RECONCILE_WINDOWS_MAX = 6, RECONCILE_URGENT_MAX = 256, RECONCILE_APPS_SECONDS = 300 };
 
 struct reconcile;
 
 struct reconcile_options {
 	struct second_copy *copy;
+	struct logs_api *api;
 	struct trail *trail;
 	struct status *status;
-	const struct apps *apps;
+	struct apps *apps;       /* asked for anew each RECONCILE_APPS_SECONDS */
 	uint64_t pages_per_hour; /* 0: nothing is compared */
 	int64_t delay_ns;        /* that Fly's copy takes */
 };

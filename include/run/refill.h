@@ -14,9 +14,11 @@
  *	partly_lost  as filled, but a part was older than what Fly keeps, or an
  *	             application that printed lines about then is gone from Fly
  *
- * The newest gap comes first. What was found is on record after each pass
- * (gap_progress), so that a restart or another replica goes on from there; all
- * of it may be done twice without harm, because ids make lines one.
+ * The newest gap comes first, also before an older one whose pass is under way:
+ * a pass is made in steps of REFILL_PAGES_AT_ONCE. Passes that never agree end
+ * at REFILL_PASSES_MAX. What was found is on record after each step (gap_progress), so that a
+ *restart or another replica goes on from there; all of it may be done twice without harm, because
+ *ids make lines one.
  *
  * Ownership: the caller owns the handle and all that the options name.
  * Threads:   one, the worker's.
@@ -28,13 +30,16 @@
 #include "run/second_copy.h"
 #include "run/trail.h"
 
+enum { REFILL_PAGES_AT_ONCE = 100, REFILL_PASSES_MAX = 16 };
+
 struct refill;
 
 struct refill_options {
 	struct second_copy *copy;
+	struct logs_api *api;
 	struct trail *trail;
 	struct status *status;
-	struct apps *apps;
+	struct apps *apps; /* asked for anew before each pass */
 	int64_t delay_ns;
 	int64_t cover_wait_ns; /* so long another replica that lives may take to vouch for its time
 				*/
@@ -45,8 +50,8 @@ NODISCARD enum err_kind refill_new(struct refill **ret, const struct refill_opti
 void refill_free(struct refill *r); /* NULL is fine */
 
 /*
- * One pass over the newest gap that is due, or what else one gap needs. *ret_worked: there was
- * one. *ret_closed: what became of it is on record; else its id is empty.
+ * A step of a pass over the newest gap that is due, or what else one gap needs. *ret_worked: there
+ * was one. *ret_closed: what became of it is on record; else its id is empty.
  */
 NODISCARD enum err_kind refill_step(struct refill *r, struct recovery *db, bool *ret_worked,
 				    struct recovery_gap *ret_closed, struct err *err);

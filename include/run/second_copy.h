@@ -59,15 +59,23 @@ struct copy_range {
 };
 
 struct copy_result {
-	uint64_t seen, recovered, mismatches, unreadable;
+	uint64_t seen, recovered, mismatches;
+	uint64_t unreadable; /* entries without an exact time of their own */
+	bool unreachable;    /* more lines of one nanosecond than a page holds */
 	unsigned pages;
 	int64_t through_ns; /* compared up to here: to_ns, unless pages_max came before */
 };
+
+/* Why lines that Fly has cannot be had, in a constant text; NULL: all of them can. */
+const char *copy_result_lack(const struct copy_result *result);
 
 /* *ret is to be zeros; it tells what was done also where an error ended it. */
 NODISCARD enum err_kind second_copy_compare(struct second_copy *c, struct recovery *db,
 					    const struct copy_range *range, struct copy_result *ret,
 					    struct err *err);
+
+/* Until Fly may be asked. */
+NODISCARD enum err_kind second_copy_await_api(struct second_copy *c, struct err *err);
 
 /* Until all that is accepted now, and all that was recovered, is stored. */
 NODISCARD enum err_kind second_copy_settle(struct second_copy *c, struct err *err);

@@ -30,6 +30,8 @@ struct inspection {
 	int tables_changeable; /* tables and partitions of the trail that it may UPDATE, DELETE,
 				  TRUNCATE */
 
+	uint64_t id_mismatches; /* of a week: lines that Fly's second copy has with another text */
+
 	bool has_stream; /* Postgres knows the spool that was asked about */
 	uint64_t stream_epoch, stream_cursor;
 

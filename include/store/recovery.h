@@ -59,7 +59,7 @@ struct recovery_gap {
 	uint64_t lines_recovered;
 };
 
-/* The newest open gaps; *ret_total: how many there are. */
+/* The newest open gaps, those that go on last; *ret_total: how many there are. */
 NODISCARD enum err_kind recovery_find_gaps(struct recovery *r,
 					   struct recovery_gap ret[RECOVERY_GAPS_MAX],
 					   size_t *ret_count, size_t *ret_total, struct err *err);
@@ -114,14 +114,23 @@ struct recovery_claim {
 	int64_t occurred_us;
 };
 
+struct recovery_claims {
+	struct recovery_claim list[RECOVERY_CLAIMS_MAX];
+	size_t count; /* the maximum: there may be more */
+};
+
+/* [from_ns, to_ns) of an application. */
+struct recovery_part {
+	struct span app;
+	int64_t from_ns, to_ns;
+};
+
 /*
- * What the stream brought in [from_ns, to_ns) in the platform's name, or as an SSH session, and
- * nothing has confirmed: the oldest RECOVERY_CLAIMS_MAX.
+ * What the stream brought in the platform's name, or as an SSH session, and nothing has confirmed:
+ * the oldest of that part.
  */
-NODISCARD enum err_kind recovery_find_claims(struct recovery *r, struct span app, int64_t from_ns,
-					     int64_t to_ns,
-					     struct recovery_claim ret[RECOVERY_CLAIMS_MAX],
-					     size_t *ret_count, struct err *err);
+NODISCARD enum err_kind recovery_find_claims(struct recovery *r, const struct recovery_part *part,
+					     struct recovery_claims *ret, struct err *err);
 
 /* Calls add for each hour, in seconds since 1970, of which a window was compared since since_ns. */
 NODISCARD enum err_kind recovery_find_checked(struct recovery *r, int64_t since_ns,

@@ -115,6 +115,17 @@ static void check_excess(struct doctor *d, const struct inspection *in)
 		doctor_tell(d, OK, "rights: %s can add to the trail, not change it", in->role);
 }
 
+/* It would mean that Fly's two copies differ, so that one line has two ids. */
+static void check_mismatches(struct doctor *d, const struct inspection *in)
+{
+	if (in->id_mismatches > 0)
+		doctor_tell(d, WARN,
+			    "copies: %" PRIu64 " lines of the last seven days have another text in "
+			    "Fly's HTTP logs API than in the log stream; they are stored once, as "
+			    "the stream had them; `flytrail coverage` says of which applications",
+			    in->id_mismatches);
+}
+
 static void check_clock(struct doctor *d, const struct inspection *in)
 {
 	int64_t skew_ms = in->clock_ahead_ns / NS_PER_MS;
@@ -162,6 +173,7 @@ static void check_postgres(struct doctor *d)
 	check_schema(d, in);
 	check_excess(d, in);
 	check_clock(d, in);
+	check_mismatches(d, in);
 }
 
 /* ---- the port ---- */

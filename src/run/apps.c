@@ -55,29 +55,38 @@ static void take_list(struct apps *a, const struct logs_api_apps *listed)
 	}
 }
 
+/* What the organisation has. */
+static enum err_kind ask_list(struct apps *a, struct logs_api *api, struct err *err)
+{
+	struct logs_api_apps listed = {0};
+	enum err_kind rc = logs_api_apps(api, &listed, err);
+
+	a->list_refused = rc == ERR_CONFIG || rc == ERR_REJECT;
+	if (rc == ERR_NONE)
+		take_list(a, &listed);
+	if (a->list_refused)
+		log_warn(apps_unknown, LOG_TEXT("error", err->text));
+	a->list_refused = a->list_refused || listed.more;
+	logs_api_apps_release(&listed);
+	return rc == ERR_CONFIG || rc == ERR_REJECT ? ERR_NONE : rc;
+}
+
 enum err_kind apps_refresh(struct apps *a, struct recovery *db, struct logs_api *api,
-			   struct err *err)
+			   int64_t max_age_ns, struct err *err)
 {
 	int64_t now_ns = time_monotonic_ns();
-	struct logs_api_apps listed = {0};
-	struct err aside;
 	enum err_kind rc;
 
-	if (a->asked_ns != 0 && now_ns - a->asked_ns < APPS_SECONDS * NS_PER_S)
+	if (a->asked_ns != 0 && now_ns - a->asked_ns < max_age_ns)
 		return ERR_NONE;
 	if (!a->list)
 		a->list = calloc(RECOVERY_APPS_MAX, sizeof(a->list[0]));
 	if (!a->list)
 		return err_set(err, ERR_FATAL, "out of memory for the list of applications");
 	rc = recovery_find_apps(db, add_known, a, err);
-	if (rc)
-		return rc;
-	rc = logs_api_apps(api, &listed, &aside);
-	if (rc == ERR_NONE)
-		take_list(a, &listed);
-	else
-		log_warn(apps_unknown, LOG_TEXT("error", aside.text));
-	logs_api_apps_release(&listed);
-	a->asked_ns = now_ns;
-	return ERR_NONE;
+	if (!rc)
+		rc = ask_list(a, api, err);
+	if (!rc)
+		a->asked_ns = now_ns;
+	return rc;
 }

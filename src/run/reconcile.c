@@ -20,6 +20,7 @@ enum {
 #define MINUTE_NS (MINUTE_S * NS_PER_S)
 static const int64_t KEPT_NS = (LOGS_API_DAYS * INT64_C(86400) - HOUR_S) * NS_PER_S;
 static const int64_t US_NS = 1000;
+static const int64_t OWED_NS_MAX = HOUR_NS; /* pages that claims may take ahead of their time */
 
 struct urgent {
 	char app[LOGS_API_APP_BYTES];
@@ -39,8 +40,8 @@ struct reconcile {
 	size_t urgent_first, urgent_count;
 	struct done *done; /* of each application, by its place in the list */
 	bool loaded;
-	int64_t begin_ns; /* of the trail; RECOVERY_NO_TIME: not known yet */
-	struct recovery_claim claims[RECOVERY_CLAIMS_MAX];
+	int64_t begin_ns;              /* of the trail; RECOVERY_NO_TIME: not known yet */
+	struct recovery_claims claims; /* of the present hour */
 };
 
 enum err_kind reconcile_new(struct reconcile **ret, const struct reconcile_options *options,
@@ -134,6 +135,7 @@ static void post_window(struct reconcile *r, const struct copy_range *range,
 		.noticed_ns = time_now_ns(),
 		.gap = {.start_ns = range->from_ns, .end_ns = result->through_ns},
 		.found = {.state = state,
+			  .is_loss = strcmp(state, "lost") == 0,
 			  .lines_seen = result->seen,
 			  .lines_recovered = result->recovered,
 			  .id_mismatches = result->mismatches},
@@ -147,8 +149,13 @@ static void post_window(struct reconcile *r, const struct copy_range *range,
 static void tell_window(struct reconcile *r, const struct copy_range *range,
 			const struct copy_result *result)
 {
-	post_window(r, range, result, result->recovered > 0 ? "recovered" : "agrees",
-		    result->unreadable > 0 ? "entries without a time of their own were left" : "");
+	const char *lack = copy_result_lack(result);
+
+	post_window(r, range, result,
+		    lack                    ? "lost"
+		    : result->recovered > 0 ? "recovered"
+					    : "agrees",
+		    lack ? lack : "");
 }
 
 /* What was compared in an hour, one time after the other or within it. */
@@ -301,6 +308,7 @@ static enum err_kind compare_hour(struct reconcile *r, struct recovery *db,
 		result.recovered += rest.recovered;
 		result.mismatches += rest.mismatches;
 		result.unreadable += rest.unreadable;
+		result.unreachable = result.unreachable || rest.unreachable;
 		result.through_ns = rest.through_ns;
 	}
 	if (rc)
@@ -332,13 +340,12 @@ static void tell_unconfirmed(struct reconcile *r, const char *app,
  * it were looked for; the budget may be spent before the last.
  */
 static enum err_kind probe(struct reconcile *r, struct recovery *db, const struct copy_range *hour,
-			   const struct compared *c, size_t count, int64_t *ret_until_ns,
-			   struct err *err)
+			   const struct compared *c, int64_t *ret_until_ns, struct err *err)
 {
 	int64_t seen_ns = hour->from_ns;
 
-	for (size_t i = 0; i < count; i++) {
-		int64_t ns = r->claims[i].occurred_us * US_NS;
+	for (size_t i = 0; i < r->claims.count; i++) {
+		int64_t ns = r->claims.list[i].occurred_us * US_NS;
 		const struct copy_range range = {
 			.app = hour->app, .from_ns = ns, .to_ns = hour->to_ns, .pages_max = 1};
 		struct copy_result result = {0};
@@ -347,7 +354,7 @@ static enum err_kind probe(struct reconcile *r, struct recovery *db, const struc
 		*ret_until_ns = ns;
 		if (ns < seen_ns || has(c, ns))
 			continue;
-		if (r->saved_ns <= 0)
+		if (r->saved_ns <= -OWED_NS_MAX)
 			return ERR_NONE;
 		rc = compare(r, db, &range, &result, err);
 		if (rc)
@@ -361,44 +368,58 @@ static enum err_kind probe(struct reconcile *r, struct recovery *db, const struc
 }
 
 /* What was looked for and is still not confirmed. */
-static enum err_kind judge_claims(struct reconcile *r, struct recovery *db,
-				  const struct copy_range *part, struct err *err)
+static enum err_kind judge_claims(struct reconcile *r, struct recovery *db, const char *app,
+				  const struct recovery_part *part, struct err *err)
 {
-	size_t count = 0;
-	enum err_kind rc;
+	enum err_kind rc = recovery_find_claims(db, part, &r->claims, err);
 
-	rc = recovery_find_claims(db, span_text(part->app), part->from_ns, part->to_ns, r->claims,
-				  &count, err);
-	for (size_t i = 0; i < count && !rc; i++)
-		tell_unconfirmed(r, part->app, &r->claims[i]);
+	for (size_t i = 0; i < r->claims.count && !rc; i++)
+		tell_unconfirmed(r, app, &r->claims.list[i]);
 	return rc;
+}
+
+/* So many claims that an hour's pages were spent on them: a flood of forged lines may be one. */
+static void tell_unprobed(struct reconcile *r, const struct copy_range *hour, int64_t from_ns)
+{
+	const struct copy_range rest = {.app = hour->app, .from_ns = from_ns};
+	const struct copy_result none = {.through_ns = hour->to_ns};
+
+	post_window(r, &rest, &none, "not_checked",
+		    "lines in the platform's name that nothing confirms are more than the budget");
 }
 
 static enum err_kind check_claims(struct reconcile *r, struct recovery *db,
 				  const struct copy_range *hour, const struct compared *c,
 				  struct err *err)
 {
-	struct copy_range part = *hour;
-	size_t count = RECOVERY_CLAIMS_MAX;
-	enum err_kind rc = ERR_NONE;
+	struct recovery_part rest = {
+		.app = span_text(hour->app), .from_ns = hour->from_ns, .to_ns = hour->to_ns};
+	bool more = true;
 
-	while (!rc && count == RECOVERY_CLAIMS_MAX && part.from_ns < hour->to_ns) {
+	while (more && rest.from_ns < hour->to_ns) {
 		int64_t end_ns = hour->to_ns;
+		struct recovery_part done = rest;
+		enum err_kind rc = recovery_find_claims(db, &rest, &r->claims, err);
 
-		rc = recovery_find_claims(db, span_text(hour->app), part.from_ns, hour->to_ns,
-					  r->claims, &count, err);
-		if (!rc && count > 0)
-			rc = probe(r, db, hour, c, count, &end_ns, err);
-		if (!rc && count == RECOVERY_CLAIMS_MAX && end_ns == hour->to_ns)
-			end_ns = r->claims[count - 1].occurred_us * US_NS + US_NS;
-		part.to_ns = end_ns;
-		if (!rc && count > 0)
-			rc = judge_claims(r, db, &part, err);
-		if (end_ns <= part.from_ns)
-			break; /* nothing more can be spent */
-		part.from_ns = end_ns;
+		if (rc || r->claims.count == 0)
+			return rc;
+		more = r->claims.count == RECOVERY_CLAIMS_MAX;
+		rc = probe(r, db, hour, c, &end_ns, err);
+		if (rc)
+			return rc;
+		if (more && end_ns == hour->to_ns)
+			end_ns = r->claims.list[r->claims.count - 1].occurred_us * US_NS + US_NS;
+		done.to_ns = end_ns;
+		rc = judge_claims(r, db, hour->app, &done, err);
+		if (rc)
+			return rc;
+		if (end_ns <= rest.from_ns) {
+			tell_unprobed(r, hour, end_ns);
+			return ERR_NONE;
+		}
+		rest.from_ns = end_ns;
 	}
-	return rc;
+	return ERR_NONE;
 }
 
 /* --- which hour --- */
@@ -487,7 +508,11 @@ enum err_kind reconcile_step(struct reconcile *r, struct recovery *db, bool *ret
 	save(r);
 	if (r->saved_ns <= 0)
 		return ERR_NONE;
-	rc = load(r, db, err);
+	rc = second_copy_await_api(r->o.copy, err);
+	if (!rc)
+		rc = apps_refresh(r->o.apps, db, r->o.api, RECONCILE_APPS_SECONDS * NS_PER_S, err);
+	if (!rc)
+		rc = load(r, db, err);
 	if (rc)
 		return rc;
 	if (r->urgent_count > 0) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 enum {
+	ORIGINALS_BYTES_MAX = 2 * (BATCH_BYTES_FULL + RAW_BYTES_MAX),
 	SETTLE_LOOK_MS = 50,
 	POOL_WAIT_MS = 100,
 	/* of a wait, so that a lease is renewed and the end of the program noticed */
@@ -48,7 +49,7 @@ enum err_kind second_copy_new(struct second_copy **ret, const struct second_copy
 		return err_set(err, ERR_FATAL, "out of memory for comparing with Fly's copy");
 	c->o = *options;
 	c->present = &c->pages[0];
-	buf_init(&c->originals, 2 * (BATCH_BYTES_FULL + RAW_BYTES_MAX));
+	buf_init(&c->originals, ORIGINALS_BYTES_MAX);
 	rc = stages_new(&c->stages, &stages, err);
 	if (!rc)
 		rc = batch_new(&c->page, err);
@@ -68,6 +69,14 @@ void second_copy_free(struct second_copy *c)
 	batch_free(c->page);
 	buf_release(&c->originals);
 	free(c);
+}
+
+const char *copy_result_lack(const struct copy_result *result)
+{
+	if (result->unreachable)
+		return "more lines of one nanosecond than a page of Fly's holds";
+	return result->unreadable > 0 ? "entries of Fly's that have no exact time of their own"
+				      : NULL;
 }
 
 static enum err_kind tick(struct second_copy *c, struct err *err)
@@ -92,12 +101,17 @@ static enum err_kind wait_for(struct second_copy *c, int64_t ns, struct err *err
 	}
 }
 
+enum err_kind second_copy_await_api(struct second_copy *c, struct err *err)
+{
+	return wait_for(c, logs_api_wait_ns(c->o.api), err);
+}
+
 /* The next page, however often Fly has to be asked, up to a bound; the API has its own waits. */
 static enum err_kind fetch(struct second_copy *c, const char *app, int64_t after_ns,
 			   struct logs_page *ret, struct err *err)
 {
 	for (unsigned attempt = 1;; attempt++) {
-		enum err_kind rc = wait_for(c, logs_api_wait_ns(c->o.api), err);
+		enum err_kind rc = second_copy_await_api(c, err);
 
 		if (rc)
 			return rc;
@@ -282,11 +296,15 @@ enum err_kind second_copy_compare(struct second_copy *c, struct recovery *db,
 		struct logs_page page;
 
 		rc = fetch(c, range->app, after_ns, &page, err);
-		if (!rc)
+		if (!rc) {
 			rc = compare_page(c, db, range, ret, err);
+			if (rc == ERR_REJECT) /* that is Fly's word alone, about an application */
+				err->kind = rc = ERR_RETRY;
+		}
 		if (rc)
 			break;
 		ret->pages++;
+		ret->unreachable = ret->unreachable || page.tie_cut;
 		done = page.end || page.next_ns >= range->to_ns;
 		after_ns = page.next_ns;
 		ret->through_ns = done ? range->to_ns : page.next_ns;

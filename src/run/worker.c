@@ -102,6 +102,8 @@ static enum err_kind make_jobs(struct work *w, struct err *err)
 
 	rc = logs_api_new(&w->api, &api, err);
 	copy.api = w->api;
+	refill.api = w->api;
+	reconcile.api = w->api;
 	if (!rc)
 		rc = second_copy_new(&w->copy, &copy, err);
 	refill.copy = w->copy;
@@ -129,10 +131,8 @@ static void free_jobs(struct work *w)
 static enum err_kind step(struct work *w, bool *ret_worked, struct err *err)
 {
 	struct recovery_gap closed;
-	enum err_kind rc = apps_refresh(&w->apps, w->db, w->api, err);
+	enum err_kind rc = refill_step(w->refill, w->db, ret_worked, &closed, err);
 
-	if (!rc)
-		rc = refill_step(w->refill, w->db, ret_worked, &closed, err);
 	if (!rc && closed.id[0] != '\0')
 		reconcile_note_gap(w->reconcile, &closed);
 	if (rc || *ret_worked)

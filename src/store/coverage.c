@@ -18,8 +18,8 @@ enum { CONNECT_SECONDS = 10, ANSWER_SECONDS = 300, NUMBER_BYTES = 24, STEPS = 3 
 	"FROM flytrail.coverage c WHERE (c.app IS NULL OR " APP " IN ('', c.app))" \
 	" AND c.window_start < " UNTIL " AND coalesce(c.window_end, 'infinity') > " SINCE
 
-#define HOLE                                                             \
-	"(c.kind = 'gap' AND c.state IN ('open', 'partly_lost', 'lost')" \
+#define HOLE                                                                            \
+	"(c.kind IN ('gap', 'compared') AND c.state IN ('open', 'partly_lost', 'lost')" \
 	" OR c.kind = 'silence' AND c.state = 'silent')"
 
 static const char ASK_SQL[] =

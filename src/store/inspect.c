@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { COVERAGE_SCHEMA = 7 }; /* has the view coverage */
+
 /* One statement that gives one row. */
 static enum err_kind ask(struct session *s, const char *sql, PGresult **ret, struct err *err)
 {
@@ -128,6 +130,22 @@ static enum err_kind ask_stream(struct session *s, const struct spool_stream *st
 	return ERR_NONE;
 }
 
+static enum err_kind ask_mismatches(struct session *s, struct inspection *in, struct err *err)
+{
+	PGresult *row = NULL;
+	enum err_kind rc;
+
+	rc = ask(s,
+		 "SELECT coalesce(sum(id_mismatches), 0) FROM flytrail.coverage "
+		 "WHERE kind = 'compared' AND window_end > now() - interval '7 days'",
+		 &row, err);
+	if (rc)
+		return rc;
+	in->id_mismatches = (uint64_t)number(row, 0);
+	PQclear(row);
+	return ERR_NONE;
+}
+
 static enum err_kind ask_clock(struct session *s, struct inspection *in, struct err *err)
 {
 	int64_t before_ns = time_now_ns();
@@ -165,6 +183,8 @@ enum err_kind store_inspect(struct inspection *ret, const char *url,
 		rc = ask_rights(s, &in, err);
 	if (!rc && schema && !in.is_hidden)
 		rc = ask_schema(s, &in, err);
+	if (!rc && in.can_add && in.schema_version >= COVERAGE_SCHEMA)
+		rc = ask_mismatches(s, &in, err);
 	if (!rc && in.can_add && stream)
 		rc = ask_stream(s, stream, &in, err);
 	if (!rc)

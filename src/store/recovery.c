@@ -106,7 +106,8 @@ static const char GAPS_SQL[] =
 	" CASE WHEN isfinite(gap_start) THEN (extract(epoch FROM gap_start) * 1000000)::bigint "
 	"END, "
 	" (extract(epoch FROM gap_end) * 1000000)::bigint, lines_recovered, count(*) OVER () "
-	"FROM flytrail.gaps WHERE state = 'open' ORDER BY gap_start DESC LIMIT $1";
+	"FROM flytrail.gaps WHERE state = 'open' "
+	"ORDER BY gap_end IS NULL, gap_start DESC LIMIT $1";
 
 enum err_kind recovery_find_gaps(struct recovery *r, struct recovery_gap ret[RECOVERY_GAPS_MAX],
 				 size_t *ret_count, size_t *ret_total, struct err *err)
@@ -487,18 +488,17 @@ static const char CLAIMS_SQL[] =
 	"  WHERE c.event_id = e.event_id AND c.occurred_at = e.occurred_at) "
 	"ORDER BY e.occurred_at, e.event_id LIMIT $4";
 
-enum err_kind recovery_find_claims(struct recovery *r, struct span app, int64_t from_ns,
-				   int64_t to_ns, struct recovery_claim ret[RECOVERY_CLAIMS_MAX],
-				   size_t *ret_count, struct err *err)
+enum err_kind recovery_find_claims(struct recovery *r, const struct recovery_part *part,
+				   struct recovery_claims *ret, struct err *err)
 {
-	char *app_text = span_copy(app);
+	char *app_text = span_copy(part->app);
 	char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES], limit[NUMBER_BYTES];
-	const char *const values[] = {app_text, time_format(from_ns, from), time_format(to_ns, to),
-				      limit};
+	const char *const values[] = {app_text, time_format(part->from_ns, from),
+				      time_format(part->to_ns, to), limit};
 	PGresult *rows;
 	enum err_kind rc;
 
-	*ret_count = 0;
+	ret->count = 0;
 	if (!app_text)
 		return err_set(err, ERR_FATAL, "out of memory for an application's name");
 	(void)snprintf(limit, sizeof(limit), "%d", RECOVERY_CLAIMS_MAX);
@@ -507,11 +507,11 @@ enum err_kind recovery_find_claims(struct recovery *r, struct span app, int64_t 
 	if (rc)
 		return rc;
 	for (int i = 0; i < PQntuples(rows); i++) {
-		struct recovery_claim *claim = &ret[*ret_count];
+		struct recovery_claim *claim = &ret->list[ret->count];
 
 		if (id_parse(text_at(rows, i, 0), &claim->id)) {
 			claim->occurred_us = strtoll(PQgetvalue(rows, i, 1), NULL, 10);
-			++*ret_count;
+			ret->count++;
 		}
 	}
 	PQclear(rows);

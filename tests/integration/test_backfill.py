@@ -100,6 +100,33 @@ class Gaps(Backfill):
         self.assertEqual(self.gaps("state"), [["partly_lost"]])
         self.assertIn("gone from Fly", self.gaps("why")[0][0])
 
+    def test_an_application_that_nobody_knew_of_is_asked_for(self):
+        ft = self.flytrail().start()
+        self.publish(self.lines(5, "before"))
+        self.world.await_rows(5, "app = 'web-1'")
+        ft.kill()
+        ft.start()
+        self.await_closed(1)
+        self.world.nats.crash()
+        self.publish(self.lines(150, "new", app="new"), nats=False)
+        ft.await_event("source_disconnected")
+        self.world.nats.restart()
+        self.await_closed(2)
+        self.assert_all_once()
+
+    def test_a_list_of_applications_that_is_refused_leaves_its_gap_partly_lost(self):
+        self.api.misbehave("status", app="", code=403)
+        ft = self.flytrail().start()
+        self.publish(self.lines(5, "before"))
+        self.world.await_rows(5, "app = 'web-1'")
+        ft.kill()
+        self.publish(self.lines(20, "during"))
+        ft.start()
+        self.await_closed(timeout=120)
+        self.assert_all_once()
+        self.assertEqual(self.gaps("state"), [["partly_lost"]])
+        self.assertIn("list of applications", self.gaps("why")[0][0])
+
     def test_a_restart_goes_on_where_it_was(self):
         ft = self.flytrail().start()
         self.publish(self.lines(5, "before"))

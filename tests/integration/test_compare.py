@@ -48,6 +48,25 @@ class Compared(Backfill):
             [[self.EXIT.format(1), "confirmed"], [self.EXIT.format(2), "claimed"]])
         self.assertEqual(ft.stop(), 0)
 
+    def test_a_busy_hour_is_compared_in_part_and_each_claim_of_it_is_looked_for(self):
+        hour = self.at // HOUR * HOUR
+        # A page holds less than a millisecond of this, so that the hour is out of reach.
+        burst = [self.payload(f"burst {n}", at=hour + 0.001 + n * 2e-6) for n in range(150)]
+        both = [self.payload(self.EXIT.format(1), at=hour + 1860, provider="runner")]
+        claim = [self.payload(self.EXIT.format(2), at=hour + 1800, provider="runner")]
+        for payload in burst + both:
+            self.api.add_payload(payload)
+        self.store(burst + both + claim, api=False)
+        self.flytrail().start()
+        lab.wait_for(lambda: self.facts("trail.unconfirmed_line"), 30, "the claim to be told")
+        self.assertEqual(self.world.pg.psql("SELECT count(*) FROM flytrail.confirmations WHERE source = 'http'"),
+                         [["1"]])
+        self.assertEqual(len(self.facts("trail.unconfirmed_line")), 1)
+        parts = [window for window in self.windows() if window.get("lines_seen")]
+        self.assertTrue(parts)
+        self.assertFalse([part for part in parts if part["window_end"].endswith(":00:00.000000000Z")
+                          and part["window_start"].endswith(":00:00.000000000Z")], "an hour, not parts of it")
+
     def test_the_same_nanosecond_with_another_text_is_counted_and_not_stored_twice(self):
         self.store([self.payload(self.EXIT.format(1), at=self.at, provider="runner")], api=False)
         self.publish([self.payload(self.EXIT.format(7), at=self.at, provider="runner")], nats=False)

@@ -99,6 +99,14 @@ class Gaps(Coverage):
         self.closed(300, 200, "filled")
         self.assertEqual(self.gaps(), [["open"]])
 
+    def test_who_never_comes_back_took_nothing_after_its_last_record(self):
+        self.opened(100, None)
+        self.pg.psql(f"INSERT INTO flytrail.streams VALUES ('{STREAMS[0]}', 1, 'gone', 7, now(), now())")
+        self.assertEqual(self.gaps("gap_end"), [[None]])
+        self.pg.psql("UPDATE flytrail.streams SET updated_at = now() - interval '25 hours'")
+        self.assertEqual(self.gaps("gap_end = now() - interval '25 hours' + interval '10 seconds' OR "
+                                   "gap_end > now() - interval '26 hours'"), [["t"]])
+
     def test_a_later_close_counts(self):
         self.opened(100, 200)
         self.closed(300, 200, "partly_lost", lines=4)
@@ -183,6 +191,14 @@ class Covered(Coverage):
         self.assertRegex(text, r"compared +recovered +blog \(3 lines recovered\)")
         _, text = self.coverage("--app", "shop")
         self.assertNotIn("blog", text)
+
+    def test_a_window_with_lines_that_cannot_be_had_is_a_hole(self):
+        self.listened(0, 10000)
+        self.say(9000, "window_checked", app="shop", window_start=when(3600), window_end=when(7200),
+                 state="lost", lines_seen=50, lines_recovered=0, why="more lines of one nanosecond")
+        holes = self.holes()
+        self.assertEqual(len(holes), 1)
+        self.assertIn("shop: more lines of one nanosecond", holes[0])
 
     def test_shares_add_up(self):
         self.listened(0, 2500)

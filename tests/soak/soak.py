@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Proof by force: numbered lines, a tormentor, and at the end every line is accounted for.
 
-    tests/soak/soak.py [--seconds 600] [--seed N] [--backfill auto|yes|no]
+    tests/soak/soak.py [--seconds 600] [--seed N]
 
 Real Postgres, nats-server and flytrail, a stand-in for Fly's second copy, and faults by a
-schedule that the seed decides. Every published line has to be stored exactly once, or to lie in
-a gap on record, and nothing else may be stored. Where flytrail fills gaps, nothing may be
-missing at all. build/soak/ has the report, and all evidence when something is wrong.
+schedule that the seed decides. Every published line has to be stored exactly once, because
+flytrail fills what it missed, and nothing else may be stored. A line that is missing has to lie
+in a gap on record at least, whose state says so. build/soak/ has the report, and all evidence
+when something is wrong.
 """
 
 import argparse
@@ -40,9 +41,8 @@ POLL_SECONDS = 0.5
 
 
 class Soak:
-    def __init__(self, plan, backfill):
+    def __init__(self, plan):
         self.plan = plan
-        self.backfill = backfill
         self.failures = []
         self.faults = []
         self.case = self.result = None
@@ -91,19 +91,12 @@ class Soak:
         self.publisher.pace_over.set()
         self.faults = sorted(self.tormentor.done, key=lambda fault: fault["began"])
 
-    def fills(self):
-        """Whether this flytrail asks Fly's second copy for what it missed."""
-        if self.backfill != "auto":
-            return self.backfill == "yes"
-        return any("/logs" in request.target for request in list(self.world.api.requests))
-
     def settle(self):
-        """Until everything is stored and, where gaps are filled, none is open; then the end."""
+        """Until everything is stored and no gap is open; then the end."""
         for number, _ in enumerate(self.world.flytrails):
             self.tormentor.alive(number)
         self.await_stored()
-        if self.fills():
-            lab.wait_for(self.no_gap_is_open, FILLED_SECONDS, "every gap to be looked after")
+        lab.wait_for(self.no_gap_is_open, FILLED_SECONDS, "every gap to be looked after")
         self.publisher.finish()
         time.sleep(1)  # the last of it is under way to flytrail
         for ft in self.world.flytrails:
@@ -134,7 +127,7 @@ class Soak:
         pg = self.world.pg
         replicas = [f"ft{number}" for number in range(self.plan.replicas)]
         self.case = verdict.Case(lines, evidence.rows_of(pg), evidence.gaps_of(pg), replicas,
-                                 shared=self.plan.mode == "shared", fills=self.fills(),
+                                 shared=self.plan.mode == "shared", fills=True,
                                  may_lose=evidence.may_lose(self.world, self.faults,
                                                             self.publisher.late_seconds))
         self.case.events = [row[0] for row in pg.psql(evidence.EVENTS_SQL)]
@@ -149,7 +142,6 @@ class Soak:
 
     def finish_report(self, lines):
         report = self.report
-        report["fills_gaps"] = self.fills()
         report["published"] = len(lines.all)
         report["known_to_the_second_copy_alone"] = self.publisher.wire.dropped
         report["published_late_seconds"] = round(self.publisher.late_seconds, 3)
@@ -199,7 +191,7 @@ class Soak:
 
 def tell(report):
     for name in ("mode", "lines_per_second", "published", "stored", "duplicates", "recovered",
-                 "lost", "fills_gaps", "faults", "gaps", "seconds_in_gaps", "recovery_seconds",
+                 "lost", "faults", "gaps", "seconds_in_gaps", "recovery_seconds",
                  "log_events"):
         print(f"#   {name}: {report.get(name, 'not known')}")
     for what in report["skipped"]:
@@ -228,7 +220,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=SECONDS)
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--backfill", choices=("auto", "yes", "no"), default="auto")
     options = parser.parse_args()
     if options.seconds < SECONDS_MIN:
         parser.error(f"--seconds must be {SECONDS_MIN} or more")
@@ -236,7 +227,7 @@ def main():
     if seed is None:
         seed = int.from_bytes(os.urandom(3), "big")
     print(f"## seed {seed}; again: make soak SEED={seed} SECONDS_={options.seconds}", flush=True)
-    soak = Soak(schedule.make(seed, options.seconds), options.backfill)
+    soak = Soak(schedule.make(seed, options.seconds))
     soak.run()
     os.makedirs(OUT, exist_ok=True)
     path = os.path.join(OUT, f"report-{seed}.json")

@@ -25,6 +25,7 @@ END_SECONDS = DRAIN_SECONDS + 40  # after SIGTERM, on a busy machine
 SPOOL_BYTES = "64MiB"             # the least that flytrail takes
 VOLUME_BYTES = "100m"
 HEARTBEAT_SECONDS = 5
+BACKFILL_DELAY_SECONDS = 3
 API_DELAY_SECONDS = 0.5           # Fly's second copy is a little late
 TOKEN = "fm2_example000000000"
 # Without a volume of its own the spool is filled to its bound, with Postgres out of reach.
@@ -160,6 +161,8 @@ class World(flytrail.World):
             "FLYTRAIL_SPOOL_MAX_BYTES": SPOOL_BYTES,
             "FLYTRAIL_DRAIN_SECONDS": str(DRAIN_SECONDS),
             "FLYTRAIL_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),
+            "FLYTRAIL_BACKFILL_DELAY_SECONDS": str(BACKFILL_DELAY_SECONDS),
+            "FLYTRAIL_RECONCILE_PAGES_PER_HOUR": "360000",
             **({"FLYTRAIL_QUEUE": "soak"} if self.plan.mode == "shared" else {}),
         }
         ft = Flytrail(env, folder)

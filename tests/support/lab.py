@@ -182,7 +182,7 @@ class Server:
 
 
 class Link:
-    """A TCP way to another port, mostly of this machine, that can be cut or blocked under who uses it."""
+    """A TCP way to a port, mostly of this machine, that can be cut or blocked under its users."""
 
     def __init__(self, port, at="127.0.0.1", to="127.0.0.1"):
         self.target = (to, port)
