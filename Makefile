@@ -142,10 +142,15 @@ $(BUILD)/tests/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(call SAY,CC) $(CC) $(CFLAGS_ALL) $(LINK) -o $@ $< $(LIBS)
 
+# The program itself, which tells when each commit was done.
+$(BUILD)/tests/bench/flytrail_timed: tests/bench/commit_times.c $(BUILD)/src/main.o $(LIB)
+	@mkdir -p $(@D)
+	$(call SAY,CC) $(CC) $(CFLAGS_ALL) $(LINK) -Wl,--wrap=spool_commit -o $@ $(filter %.c %.o %.a,$^) $(LIBS)
+
 # Ratios measured in one run; tests/bench/RESULTS.md keeps what it printed.
 bench:
 	@$(PACKAGES_FOR) demo
-	@$(MAKE) --no-print-directory all $(BUILD)/tests/bench/count_nats
+	@$(MAKE) --no-print-directory all $(BUILD)/tests/bench/count_nats $(BUILD)/tests/bench/flytrail_timed
 	@python3 tests/bench/bench.py $(BUILD)
 
 format:

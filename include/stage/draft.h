@@ -51,6 +51,12 @@ struct span draft_hold(struct arena *arena, struct span s, bool *changed);
  */
 NODISCARD bool scan_nats(struct draft *d, char *line, size_t len);
 
+/*
+ * The same for a line of exactly the shape that Fly's HTTP logs API has, with its keys in any
+ * order but that `meta` follows what it says once more, and nothing about HTTP or an error.
+ */
+NODISCARD bool scan_fly(struct draft *d, char *line, size_t len);
+
 /* Any JSON object of either JSON form, by base/json.h. */
 void read_json(struct draft *d);
 

@@ -32,6 +32,7 @@ struct second_copy {
 	 * one */
 	struct ids {
 		struct id ids[RECOVERY_LINES_MAX];
+		int64_t occurred_ns[RECOVERY_LINES_MAX];
 		size_t count;
 	} pages[2], *before, *present;
 	int64_t through_ns; /* up to where the last comparison came */
@@ -126,10 +127,11 @@ static enum err_kind fetch(struct second_copy *c, const char *app, int64_t after
 	}
 }
 
-static bool is_among(const struct ids *ids, const struct id *id)
+/* The time is in the id; few others have the same one, and it is compared in no time. */
+static bool is_among(const struct ids *ids, const struct record *r)
 {
 	for (size_t i = 0; i < ids->count; i++)
-		if (id_compare(&ids->ids[i], id) == 0)
+		if (ids->occurred_ns[i] == r->occurred_ns && id_compare(&ids->ids[i], &r->id) == 0)
 			return true;
 	return false;
 }
@@ -145,10 +147,11 @@ static void add_entry(struct second_copy *c, size_t raw_idx, const struct copy_r
 	}
 	if (r->occurred_ns < range->from_ns || r->occurred_ns >= range->to_ns)
 		return;
-	if (c->present->count == RECOVERY_LINES_MAX || is_among(c->present, &r->id))
+	if (c->present->count == RECOVERY_LINES_MAX || is_among(c->present, r))
 		return;
-	c->present->ids[c->present->count++] = r->id;
-	if (is_among(c->before, &r->id))
+	c->present->ids[c->present->count] = r->id;
+	c->present->occurred_ns[c->present->count++] = r->occurred_ns;
+	if (is_among(c->before, r))
 		return;
 	c->lines[c->count] = (struct recovery_line){
 		.id = r->id,

@@ -175,7 +175,10 @@ static void read_line(struct draft *d, char *line, const struct raw *raw)
 		if (!scan_nats(d, line, raw->len))
 			read_json(d);
 		return;
-	case RAW_FLY_JSON: read_json(d); return;
+	case RAW_FLY_JSON:
+		if (!scan_fly(d, line, raw->len))
+			read_json(d);
+		return;
 	case RAW_FLY_TEXT: read_text(d); return;
 	}
 }

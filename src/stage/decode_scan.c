@@ -89,3 +89,145 @@ bool scan_nats(struct draft *d, char *line, size_t len)
 		memcpy((char *)d + parts[i].field, &texts[i], sizeof(texts[i]));
 	return true;
 }
+
+/* Where a member stands: in the line, in its `meta`, in the `event` of that. */
+enum level { LEVEL_line, LEVEL_meta, LEVEL_event };
+
+enum kind {
+	KIND_plain,
+	KIND_message,
+	KIND_repeated, /* says once more what the line has said */
+	KIND_object,   /* of the next level */
+	KIND_null,
+};
+
+#define TEXT(level, key, kind, field)                                          \
+	{                                                                      \
+		{"\"" key "\":\"", sizeof("\"" key "\":\"") - 1}, level, kind, \
+			offsetof(struct draft, field)                          \
+	}
+#define OTHER(level, key, value, kind)                                                   \
+	{                                                                                \
+		{"\"" key "\":" value, sizeof("\"" key "\":" value) - 1}, level, kind, 0 \
+	}
+
+/* All that a line of Fly's API has, in whatever order, before its texts. */
+static const struct member {
+	struct span before;
+	enum level level;
+	enum kind kind;
+	size_t field; /* offset in struct draft, of texts */
+} members[] = {
+	TEXT(LEVEL_line, "timestamp", KIND_plain, time),
+	TEXT(LEVEL_line, "message", KIND_message, message),
+	TEXT(LEVEL_line, "level", KIND_plain, level),
+	TEXT(LEVEL_line, "instance", KIND_plain, machine_id),
+	TEXT(LEVEL_line, "region", KIND_plain, region),
+	OTHER(LEVEL_line, "meta", "{", KIND_object),
+	TEXT(LEVEL_meta, "instance", KIND_repeated, machine_id),
+	TEXT(LEVEL_meta, "region", KIND_repeated, region),
+	OTHER(LEVEL_meta, "event", "{", KIND_object),
+	OTHER(LEVEL_meta, "http", "null", KIND_null),
+	OTHER(LEVEL_meta, "error", "null", KIND_null),
+	OTHER(LEVEL_meta, "url", "null", KIND_null),
+	TEXT(LEVEL_event, "provider", KIND_plain, provider),
+};
+
+enum { MEMBER_COUNT = ARRAY_LEN(members) };
+
+struct fly_line {
+	struct span left;
+	struct draft found;
+	unsigned seen; /* a bit for each of members */
+	bool has_escapes;
+};
+
+static struct span *text_of(struct draft *d, const struct member *m)
+{
+	return (struct span *)(void *)((char *)d + m->field);
+}
+
+static bool take(struct span *left, struct span what)
+{
+	if (!span_starts(*left, what))
+		return false;
+	*left = span_after(*left, what.len);
+	return true;
+}
+
+/* The member at hand, which has not been there before; NULL: another one. */
+static const struct member *take_member(struct fly_line *f, enum level level)
+{
+	for (size_t i = 0; i < MEMBER_COUNT; i++) {
+		const struct member *m = &members[i];
+
+		if (m->level != level || !take(&f->left, m->before))
+			continue;
+		if (f->seen & 1U << i)
+			return NULL;
+		f->seen |= 1U << i;
+		return m;
+	}
+	return NULL;
+}
+
+static bool take_text(struct fly_line *f, const struct member *m)
+{
+	struct span text = {.data = f->left.data};
+	struct span *field = text_of(&f->found, m);
+
+	if (m->kind == KIND_message) {
+		if (!escape_text_end(f->left, &text.len, &f->has_escapes))
+			return false;
+	} else if (!plain_text(f->left, &text)) {
+		return false;
+	}
+	f->left = span_after(f->left, text.len + 1);
+	if (m->kind == KIND_repeated)
+		return field->data && span_equal(*field, text);
+	*field = text;
+	return true;
+}
+
+/* Every member of the line and of what is in it, to the line's end. */
+static bool take_members(struct fly_line *f)
+{
+	enum level level = LEVEL_line;
+
+	for (;;) {
+		const struct member *m = take_member(f, level);
+
+		if (!m)
+			return false;
+		if (m->kind == KIND_object) {
+			level++;
+			continue;
+		}
+		if (m->kind != KIND_null && !take_text(f, m))
+			return false;
+		for (; take(&f->left, SPAN("}")); level--)
+			if (level == LEVEL_line)
+				return f->left.len == 0;
+		if (!take(&f->left, SPAN(",")))
+			return false;
+	}
+}
+
+bool scan_fly(struct draft *d, char *line, size_t len)
+{
+	struct fly_line f = {.left = span_of(line, len)};
+	const struct draft *found = &f.found;
+
+	if (!take(&f.left, SPAN("{")) || !take_members(&f))
+		return false;
+	if (!found->time.data || !found->message.data || !found->level.data ||
+	    !found->machine_id.data || !found->region.data || !found->provider.data)
+		return false;
+	if (f.has_escapes)
+		f.found.message.len =
+			escape_undo(line + (found->message.data - line), found->message.len);
+	for (size_t i = 0; i < MEMBER_COUNT; i++)
+		if (members[i].kind == KIND_plain || members[i].kind == KIND_message)
+			*text_of(d, &members[i]) = *text_of(&f.found, &members[i]);
+	return true;
+}

@@ -1,6 +1,7 @@
 """Measures flytrail against plain alternatives, on one machine, in one run.
 
-usage: bench.py BUILD_FOLDER [--rounds N] [--records N] [--stall SECONDS]
+usage: bench.py BUILD_FOLDER [--only stream|recovery] [--rounds N] [--records N] [--lines N]
+                [--backlog N] [--stall SECONDS]
 
 Every figure is a ratio of two things measured in the same round, one after the
 other, so that a noisy machine moves both; the median of the rounds counts. It
@@ -20,14 +21,14 @@ import sys
 import tempfile
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+import recovery
+from measure import HERE, POLL_SECONDS, WAIT_SECONDS, cpu_seconds, peak_rss_mib, poll
+
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 import lab  # noqa: E402
 
 STALL_RATE = 50000
 PUBLISH_SHARE = 0.75  # of the rate of COPY: more than is asked for, and no flood
-POLL_SECONDS = 0.05
-WAIT_SECONDS = 300
 QUIET_SECONDS = 1.5  # a cursor that stands still so long has arrived
 
 MEASURES = [  # name, what it must reach, how it reads
@@ -37,29 +38,18 @@ MEASURES = [  # name, what it must reach, how it reads
     ("cpu", 2.2, "own CPU seconds per million records, NATS -> Postgres (at most)"),
     ("intake", 0.50, "NATS intake + spool over a bare libnats subscriber that counts"),
     ("rss", 64, "peak RSS in MiB while Postgres is stopped (at most)"),
+    ("fill_cpu", 15, "own CPU microseconds a backfilled line, until it is stored (at most)"),
+    ("fill_cpu_closed", None, "the same until the gap is closed: a second pass found nothing more"),
+    ("fill_rate", None, "backfilled lines/s"),
+    ("fill_rss", None, "peak RSS in MiB while filling"),
+    ("live_p50", None, "publish to accepted at 10,000 lines/s, ms: half of the lines"),
+    ("live_p99", None, "99 %"),
+    ("live_max", None, "the slowest"),
+    ("filling_p50", None, "the same while a gap is filled: half of the lines"),
+    ("filling_p99", 150, "99 % (at most)"),
+    ("filling_max", None, "the slowest"),
+    ("filling_rate", None, "lines/s backfilled meanwhile"),
 ]
-
-
-def cpu_seconds(pid):
-    """User and system seconds of a living process."""
-    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-        fields = stat.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def peak_rss_mib(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        return int(re.search(r"VmHWM:\s+(\d+)", status.read()).group(1)) / 1024
-
-
-def poll(condition, what):
-    """The moment at which condition became true."""
-    end = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        if time.monotonic() > end:
-            raise SystemExit(f"bench: waited {WAIT_SECONDS} s in vain for {what}")
-        time.sleep(POLL_SECONDS)
-    return time.monotonic()
 
 
 class Bench:
@@ -77,8 +67,11 @@ class Bench:
         self.line_bytes = os.path.getsize(self.lines) / records
         self.postgres = lab.Postgres(fsync=True).start()
         self.nats = lab.Nats().start()
+        user, password = self.nats.ORG
+        self.second_copy = recovery.SecondCopy(self.lines, password, user)
 
     def close(self):
+        self.second_copy.close()
         self.postgres.close()
         self.nats.close()
 
@@ -94,22 +87,26 @@ class Bench:
                "FLYTRAIL_LISTEN": f"127.0.0.1:{lab.free_port()}"}
         if nats:
             user, password = self.nats.ORG
-            env.update({"ORG": user, "ACCESS_TOKEN": password, "NATS_URL": self.nats.url})
+            env.update({"ORG": user, "ACCESS_TOKEN": password, "NATS_URL": self.nats.url,
+                        "FLYTRAIL_API_URL": self.second_copy.url,
+                        "FLYTRAIL_MACHINES_URL": self.second_copy.url})
         return env
 
     @contextlib.contextmanager
-    def flytrail(self, env, *args):
-        path = os.path.join(self.folder, f"flytrail{self.spools}.log")
+    def flytrail(self, env, *args, binary=None, keep=False):
+        """Killed at the end; keep: its spool is for the next start, which has another log."""
+        path = os.path.join(self.folder, f"flytrail{self.spools}{'.first' if keep else ''}.log")
         with open(path, "ab") as log:
-            process = subprocess.Popen([self.binary, "run", *args], env=env, stderr=log,
-                                       stdin=subprocess.DEVNULL)
+            process = subprocess.Popen([binary or self.binary, "run", *args], env=env, stderr=log,
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         process.log = path
         try:
             yield process
         finally:
             process.kill()
             process.wait()
-            shutil.rmtree(env["FLYTRAIL_SPOOL_DIR"], ignore_errors=True)
+            if not keep:
+                shutil.rmtree(env["FLYTRAIL_SPOOL_DIR"], ignore_errors=True)
 
     def await_connected(self, process):
         def connected():
@@ -154,11 +151,12 @@ class Bench:
             $$;
             select extract(epoch from max(updated_at)) from flytrail.streams""")[0][0])
 
-    def publish(self, rate=None, count=None):
+    def publish(self, rate=None, count=None, tag=None):
         """natspub, started: the whole file, or count generated lines."""
         command = [os.path.join(self.build, "tests/support/natspub"), self.nats.url, *self.nats.FLY]
         command += ["--count", str(count)] if count else ["--file", self.lines]
         command += ["--rate", str(rate)] if rate else []
+        command += ["--tag", tag] if tag else []
         return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
     # The measures.
@@ -266,8 +264,8 @@ def machine():
             f"{versions} (fsync on), {nats}")
 
 
-def one_round(bench, figures, note):
-    """All measures once, the two sides of each ratio close to each other."""
+def stream_round(bench, figures, note):
+    """All measures of the stream once, the two sides of each ratio close to each other."""
     file_rate = bench.file_rate()
     if not os.path.exists(bench.rows):
         bench.save_rows()
@@ -288,6 +286,25 @@ def one_round(bench, figures, note):
          f"{publish_rate:,}/s, {lost:,} of those at full speed")
 
 
+def recovery_round(bench, args, figures, note):
+    stored, closed, rate, peak = recovery.fill_cost(bench, args.lines)
+    figures["fill_cpu"].append(stored)
+    figures["fill_cpu_closed"].append(closed)
+    figures["fill_rate"].append(rate)
+    figures["fill_rss"].append(peak)
+    note(f"{args.lines:,} backfilled lines: {stored:.1f} us CPU each until stored, {closed:.1f} until "
+         f"closed, {rate:,.0f} lines/s, {peak:.1f} MiB")
+    for name, count in (("live", 0), ("filling", args.backlog)):
+        parts, looked_at, lost, filled = recovery.live_latency(bench, count)
+        for part, value in zip(("p50", "p99", "max"), parts):
+            figures[f"{name}_{part}"].append(value)
+        if count:
+            figures["filling_rate"].append(filled)
+        note(f"publish to accepted, {looked_at:,} lines, {filled:,.0f} lines/s backfilled meanwhile: "
+             f"half {parts[0]:.1f} ms, 99 % {parts[1]:.1f} ms, slowest {parts[2]:.1f} ms; "
+             f"{lost:,} dropped by libnats; load {os.getloadavg()[0]:.1f}")
+
+
 def report(bench, figures, rounds):
     print(f"\n{machine()}")
     print(f"{bench.records:,} records, mean {bench.line_bytes:.0f} bytes; {rounds} rounds, "
@@ -296,8 +313,10 @@ def report(bench, figures, rounds):
     for name, goal, text in MEASURES:
         if figures[name]:
             values = sorted(figures[name])
-            print(f"| {text} | {goal} | {statistics.median(values):.2f} "
-                  f"({values[0]:.2f} to {values[-1]:.2f}) |")
+            median = statistics.median(values)
+            form = ",.0f" if median >= 1000 else ".1f" if median >= 10 else ".2f"
+            print(f"| {text} | {goal or ''} | {median:{form}} "
+                  f"({values[0]:{form}} to {values[-1]:{form}}) |")
 
 
 def main():
@@ -305,6 +324,10 @@ def main():
     parser.add_argument("build")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--records", type=int, default=1000000)
+    parser.add_argument("--only", choices=("stream", "recovery"))
+    parser.add_argument("--lines", type=int, default=300000, help="of a gap that is filled")
+    parser.add_argument("--backlog", type=int, default=1000000,
+                        help="lines of a gap that is filled while others come")
     parser.add_argument("--stall", type=int, default=60, help="seconds that Postgres is stopped")
     args = parser.parse_args()
     figures = {name: [] for name, _, _ in MEASURES}
@@ -314,9 +337,14 @@ def main():
         try:
             bench.file_rate()  # a new cluster's WAL files are made once, for whoever comes first
             for n in range(args.rounds):
-                one_round(bench, figures,
-                          lambda text, n=n: print(f"round {n + 1}: {text}", flush=True))
-            if args.stall:
+                def note(text, n=n):
+                    print(f"round {n + 1}: {text}", flush=True)
+
+                if args.only != "recovery":
+                    stream_round(bench, figures, note)
+                if args.only != "stream":
+                    recovery_round(bench, args, figures, note)
+            if args.stall and args.only != "recovery":
                 figures["rss"].append(bench.stalled_rss(args.stall))
         finally:
             bench.close()
