@@ -321,6 +321,7 @@ static void the_longest_page_fits_twice(void **state)
 	memset(&status, 0x7f, offsetof(struct status, lock));
 	atomic_store(&status.source_why, "not connected");
 	atomic_store(&status.worker_why, "the token is refused");
+	atomic_store(&status.heartbeat_why, "a heartbeat could not be printed");
 	atomic_store(&status.store_state, STORE_PARKED);
 	memset(&look.spool, 0x7f, sizeof(look.spool));
 	look.spool.full = true;
