@@ -6,9 +6,47 @@ SELECT set_config('role', current_setting('flytrail.owner_role'), true);
 -- flytrail's own facts by what they say: gaps are few, and must be found among many others.
 CREATE INDEX events_trail_action_idx ON flytrail.events (action, occurred_at DESC) WHERE class = 'trail';
 
+-- All that was said of gaps is read at once and put together: asked for gap by gap it would be looked
+-- for in each month of the history.
 CREATE OR REPLACE VIEW flytrail.gaps AS
+WITH told AS (
+	SELECT
+		e.correlation_id AS gap_id, e.stream, e.seq, e.action, e.occurred_at, e.observed_at, e.machine_id, e.attributes,
+		e.attributes ->> 'reason' AS reason,
+		(e.attributes ->> 'gap_end')::timestamptz AS gap_end,
+		flytrail.as_number(e.attributes ->> 'lines_lost') AS lines_lost,
+		e.attributes ? 'lines_recovered' AS is_recoverys
+	FROM flytrail.events e
+	WHERE e.retention_class = 'security' AND e.class = 'trail'
+		AND e.action IN ('trail.gap_opened', 'trail.gap_progress', 'trail.gap_closed')
+), opened AS (
+	-- A start that took nothing is told again by the next.
+	SELECT DISTINCT ON (t.gap_id, t.stream) t.*
+	FROM told t WHERE t.action = 'trail.gap_opened'
+	ORDER BY t.gap_id, t.stream, t.seq
+), extent AS (
+	-- What its own stream said last of its end.
+	SELECT DISTINCT ON (t.gap_id, t.stream) t.gap_id, t.stream, t.seq, t.observed_at, t.gap_end, t.lines_lost
+	FROM told t WHERE t.action IN ('trail.gap_opened', 'trail.gap_progress') AND NOT t.is_recoverys
+	ORDER BY t.gap_id, t.stream, t.seq DESC
+), starts AS (
+	SELECT t.stream, t.seq, t.occurred_at, t.gap_end
+	FROM told t
+	WHERE t.action IN ('trail.gap_opened', 'trail.gap_progress') AND t.reason = 'start' AND t.gap_end IS NOT NULL
+), closed AS (
+	SELECT DISTINCT ON (t.gap_id)
+		t.gap_id, t.occurred_at, coalesce(t.attributes ->> 'state', 'closed') AS state, t.attributes ->> 'why' AS why,
+		t.gap_end
+	FROM told t WHERE t.action = 'trail.gap_closed'
+	ORDER BY t.gap_id, t.occurred_at DESC, t.seq DESC
+), found AS (
+	SELECT t.gap_id, max(flytrail.as_number(t.attributes ->> 'lines_recovered')) AS lines_recovered
+	FROM told t WHERE t.action IN ('trail.gap_progress', 'trail.gap_closed') AND t.is_recoverys
+	GROUP BY t.gap_id
+)
 SELECT
 	gap.gap_id, gap.app, gap.gap_start, gap.gap_end, gap.reason,
+	-- A gap that went on after it was closed is open again.
 	CASE WHEN closed.gap_end >= gap.gap_end THEN closed.state ELSE 'open' END AS state,
 	coalesce(found.lines_recovered, 0)::bigint AS lines_recovered,
 	gap.noticed_by,
@@ -19,65 +57,38 @@ SELECT
 	gap.stream
 FROM (
 	SELECT
-		e.correlation_id AS gap_id, e.attributes ->> 'app' AS app, e.stream, e.observed_at,
-		coalesce((e.attributes ->> 'gap_start')::timestamptz, '-infinity') AS gap_start,
-		-- A newest word without an end says that it goes on.
-		coalesce(CASE WHEN extent.observed_at IS NULL THEN (e.attributes ->> 'gap_end')::timestamptz
-			ELSE extent.gap_end END, later.gap_end, ended.gap_end) AS gap_end,
-		coalesce(e.attributes ->> 'reason', 'unknown') AS reason,
-		coalesce(e.machine_id, e.stream::text) AS noticed_by,
-		coalesce(extent.lines_lost, flytrail.as_number(e.attributes ->> 'lines_lost'))::bigint AS lines_lost,
-		extent.observed_at AS extended_at
-	FROM flytrail.events e
-	-- What its own stream said last of its end; a start that took nothing is told again by the next.
-	-- Recovery's words have lines_recovered.
-	LEFT JOIN LATERAL (
-		SELECT n.observed_at, (n.attributes ->> 'gap_end')::timestamptz AS gap_end,
-			flytrail.as_number(n.attributes ->> 'lines_lost') AS lines_lost
-		FROM flytrail.events n
-		WHERE n.retention_class = 'security' AND n.class = 'trail'
-			AND n.action IN ('trail.gap_opened', 'trail.gap_progress')
-			AND n.correlation_id = e.correlation_id AND n.stream = e.stream AND n.seq > e.seq
-			AND NOT n.attributes ? 'lines_recovered'
-		ORDER BY n.seq DESC LIMIT 1
-	) AS extent ON true
+		own.gap_id, own.app, own.stream, own.observed_at, own.gap_start,
+		coalesce(own.gap_end, later.gap_end, ended.gap_end) AS gap_end,
+		coalesce(own.reason, 'unknown') AS reason, own.noticed_by, own.lines_lost, own.extended_at
+	FROM (
+		SELECT
+			o.gap_id, o.attributes ->> 'app' AS app, o.stream, o.seq, o.occurred_at, o.observed_at, o.reason,
+			coalesce((o.attributes ->> 'gap_start')::timestamptz, '-infinity') AS gap_start,
+			-- A newest word without an end says that it goes on.
+			CASE WHEN x.observed_at IS NULL THEN o.gap_end ELSE x.gap_end END AS gap_end,
+			coalesce(o.machine_id, o.stream::text) AS noticed_by,
+			coalesce(x.lines_lost, o.lines_lost)::bigint AS lines_lost,
+			x.observed_at AS extended_at
+		FROM opened o
+		LEFT JOIN extent x ON x.gap_id = o.gap_id AND x.stream = o.stream AND x.seq > o.seq
+	) AS own
 	-- Who crashes in a gap never tells its end. The gap of the next start of this spool goes on from
 	-- there until lines came again.
 	LEFT JOIN LATERAL (
-		SELECT min((s.attributes ->> 'gap_end')::timestamptz) AS gap_end FROM flytrail.events s
-		WHERE s.retention_class = 'security' AND s.class = 'trail'
-			AND s.action IN ('trail.gap_opened', 'trail.gap_progress') AND s.attributes ->> 'reason' = 'start'
-			AND s.stream = e.stream AND s.seq > e.seq
-			AND s.occurred_at > e.occurred_at - interval '1 day' -- it begins seconds before what was accepted last
-	) AS later ON e.attributes ->> 'reason' IN ('start', 'disconnect', 'spool_full', 'heartbeat_missed')
+		SELECT min(s.gap_end) AS gap_end FROM starts s
+		WHERE own.gap_end IS NULL AND own.reason IN ('start', 'disconnect', 'spool_full', 'heartbeat_missed')
+			AND s.stream = own.stream AND s.seq > own.seq
+			AND s.occurred_at > own.occurred_at - interval '1 day' -- it begins seconds before what was accepted last
+	) AS later ON true
 	-- Nor does one that never comes back, or comes back as another stream. From its last record on it
 	-- took nothing: whether somebody else did is for the view coverage.
 	LEFT JOIN LATERAL (
 		SELECT s.updated_at + interval '10 seconds' AS gap_end FROM flytrail.streams s
-		WHERE s.stream = e.stream AND s.updated_at < now() - interval '1 day'
+		WHERE s.stream = own.stream AND s.updated_at < now() - interval '1 day'
 	) AS ended ON true
-	WHERE e.retention_class = 'security' AND e.class = 'trail' AND e.action = 'trail.gap_opened'
-		AND NOT EXISTS (
-			SELECT FROM flytrail.events f
-			WHERE f.retention_class = 'security' AND f.class = 'trail' AND f.action = 'trail.gap_opened'
-				AND f.correlation_id = e.correlation_id AND f.stream = e.stream AND f.seq < e.seq
-		)
 ) AS gap
--- A gap that went on after it was closed is open again.
-LEFT JOIN LATERAL (
-	SELECT n.occurred_at, coalesce(n.attributes ->> 'state', 'closed') AS state, n.attributes ->> 'why' AS why,
-		(n.attributes ->> 'gap_end')::timestamptz AS gap_end
-	FROM flytrail.events n
-	WHERE n.retention_class = 'security' AND n.class = 'trail' AND n.action = 'trail.gap_closed'
-		AND n.correlation_id = gap.gap_id
-	ORDER BY n.occurred_at DESC, n.seq DESC LIMIT 1
-) AS closed ON true
-LEFT JOIN LATERAL (
-	SELECT max(flytrail.as_number(n.attributes ->> 'lines_recovered')) AS lines_recovered
-	FROM flytrail.events n
-	WHERE n.retention_class = 'security' AND n.class = 'trail'
-		AND n.action IN ('trail.gap_progress', 'trail.gap_closed') AND n.correlation_id = gap.gap_id
-) AS found ON true;
+LEFT JOIN closed ON closed.gap_id = gap.gap_id
+LEFT JOIN found ON found.gap_id = gap.gap_id;
 COMMENT ON COLUMN flytrail.gaps.reason IS 'start, disconnect, slow_consumer, heartbeat_missed, time_jump, spool_full, spool_damaged, store_rewound or tie_cut';
 COMMENT ON COLUMN flytrail.gaps.state IS 'open: not filled yet. filled: all that Fly''s second copy has of it is here. covered: another replica took the lines. partly_lost: filled as far as Fly still had it. lost: older than what Fly keeps';
 COMMENT ON COLUMN flytrail.gaps.lines_recovered IS 'lines that were missing and were taken from Fly''s second copy';
@@ -135,24 +146,24 @@ WHERE e.action NOT IN ('trail.gap_progress', 'trail.listening')
 CREATE VIEW flytrail.listening AS
 SELECT told.stream, lower(part.range) AS listening_start, upper(part.range) AS listening_end
 FROM (
-	SELECT said.stream, range_agg(said.range) AS ranges FROM (
-		SELECT e.stream, tstzrange((e.attributes ->> 'listening_start')::timestamptz,
-			(e.attributes ->> 'listening_end')::timestamptz, '[]') AS range
-		FROM flytrail.events e
-		WHERE e.retention_class = 'security' AND e.class = 'trail' AND e.action = 'trail.listening'
-			AND (e.attributes ->> 'listening_start')::timestamptz <= (e.attributes ->> 'listening_end')::timestamptz
-		UNION ALL
-		SELECT g.stream, tstzrange(before.listening_end, g.gap_start, '[]')
-		FROM flytrail.gaps g
-		CROSS JOIN LATERAL (
-			SELECT max((e.attributes ->> 'listening_end')::timestamptz) AS listening_end
+	SELECT heard.stream, range_agg(tstzrange(heard.since, heard.until, '[]')) AS ranges
+	FROM (
+		SELECT said.stream,
+			CASE WHEN said.is_gap THEN max(said.until) OVER earlier ELSE said.since END AS since,
+			CASE WHEN said.is_gap THEN said.at ELSE said.until END AS until
+		FROM (
+			SELECT e.stream, false AS is_gap, e.occurred_at AS at,
+				(e.attributes ->> 'listening_start')::timestamptz AS since,
+				(e.attributes ->> 'listening_end')::timestamptz AS until
 			FROM flytrail.events e
 			WHERE e.retention_class = 'security' AND e.class = 'trail' AND e.action = 'trail.listening'
-				AND e.stream = g.stream AND e.occurred_at <= g.gap_start
-		) AS before
-		WHERE g.reason = 'start' AND before.listening_end < g.gap_start
-	) AS said
-	GROUP BY said.stream
+			UNION ALL
+			SELECT g.stream, true, g.gap_start, NULL, NULL FROM flytrail.gaps g WHERE g.reason = 'start'
+		) AS said
+		WINDOW earlier AS (PARTITION BY said.stream ORDER BY said.at)
+	) AS heard
+	WHERE heard.since <= heard.until
+	GROUP BY heard.stream
 ) AS told
 CROSS JOIN LATERAL unnest(told.ranges) AS part (range);
 COMMENT ON VIEW flytrail.listening IS 'when each spool took all that the log stream gave it; the margins of gaps are in it';
@@ -161,6 +172,7 @@ COMMENT ON COLUMN flytrail.listening.listening_start IS 'from when on';
 COMMENT ON COLUMN flytrail.listening.listening_end IS 'until when';
 
 CREATE VIEW flytrail.coverage AS
+WITH gaps AS (SELECT * FROM flytrail.gaps), listening AS (SELECT * FROM flytrail.listening)
 SELECT
 	e.attributes ->> 'app' AS app,
 	(e.attributes ->> 'window_start')::timestamptz AS window_start,
@@ -175,10 +187,10 @@ FROM flytrail.events e
 WHERE e.retention_class = 'security' AND e.class = 'trail' AND e.action = 'trail.window_checked'
 UNION ALL
 SELECT g.app, g.gap_start, g.gap_end, 'gap', g.state, g.reason || coalesce(': ' || g.why, ''), 0, g.lines_recovered, 0
-FROM flytrail.gaps g
+FROM gaps g
 UNION ALL
 SELECT NULL, lower(part.range), upper(part.range), 'listening', 'listening', NULL, 0, 0, 0
-FROM (SELECT range_agg(tstzrange(l.listening_start, l.listening_end, '[]')) AS ranges FROM flytrail.listening l) AS told
+FROM (SELECT range_agg(tstzrange(l.listening_start, l.listening_end, '[]')) AS ranges FROM listening l) AS told
 CROSS JOIN LATERAL unnest(told.ranges) AS part (range)
 UNION ALL
 -- Since the first word of listening: times for which nobody says that lines were taken, or missed.
@@ -191,9 +203,9 @@ FROM (
 	SELECT now() AS until, tstzmultirange(tstzrange(min(l.listening_start), now(), '[]'))
 		- range_agg(tstzrange(l.listening_start, l.listening_end, '[]'))
 		- coalesce((SELECT range_agg(tstzrange(g.gap_start, coalesce(g.gap_end, 'infinity'), '[]'))
-			FROM flytrail.gaps g WHERE g.gap_end IS NULL OR g.gap_end >= g.gap_start), tstzmultirange())
+			FROM gaps g WHERE g.gap_end IS NULL OR g.gap_end >= g.gap_start), tstzmultirange())
 		AS ranges
-	FROM flytrail.listening l
+	FROM listening l
 	WHERE l.listening_start <= now()
 	HAVING count(*) > 0
 ) AS told
