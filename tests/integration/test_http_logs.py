@@ -37,15 +37,30 @@ class HttpCase(unittest.TestCase):
                                    FLYTRAIL_MACHINES_URL=api.url, ACCESS_TOKEN=api.token,
                                    ORG=api.org, **env)
 
-    def add(self, app, count, tag="numbered", first=0):
+    def add(self, app, count, tag="numbered", first=0, at=None, more=""):
+        """Lines as of now, or of the nanosecond at."""
         for n in range(first, first + count):
-            self.api.add_line(app, "ams", MACHINE, "app", "info", f"{tag} line {n} of {app}",
-                              time.time_ns())
+            self.api.add_line(app, "ams", MACHINE, "app", "info", f"{tag} line {n} of {app}{more}",
+                              at or time.time_ns())
+
+    @staticmethod
+    def coverage(ft, since, until):
+        """The exit status of `flytrail coverage` for a time in seconds since 1970, and what it prints."""
+        return ft.command("coverage", "--since", fly_api.time_text(int((since + 0.001) * SECOND)),
+                          "--until", fly_api.time_text(int((until - 0.001) * SECOND)))
 
     def await_lines(self, app, tag, count, timeout=60):
         where = f"app = '{app}' AND message LIKE '{tag} line %'"
         self.world.await_rows(count, where, timeout)
         self.assertEqual(self.world.count(where), count, f"{tag} of {app}")
+
+    @staticmethod
+    def write_positions(ft, began, listened, **apps):
+        """As a run before would have left them: by application, up to where it was read."""
+        os.makedirs(ft.env["FLYTRAIL_SPOOL_DIR"])
+        with open(os.path.join(ft.folder, "spool", "http-positions"), "w", encoding="ascii") as out:
+            out.write(f"flytrail http positions 1\nbegan {began}\nlistened {listened}\n")
+            out.writelines(f"app {app} {ns} {ns}\n" for app, ns in apps.items())
 
     @staticmethod
     def positions(ft):
@@ -143,15 +158,12 @@ class Live(HttpCase):
         self.assertEqual(ft.stop(), 0)
 
     def test_what_lies_further_back_than_fly_keeps_is_a_gap(self):
-        ft = self.flytrail()
+        ft = self.flytrail(FLYTRAIL_BACKFILL_DELAY_SECONDS="1")
         now = time.time_ns()
         for days in (9, 8, 6, 5):
             self.api.add_line("web-1", "ams", MACHINE, "app", "info", f"{days} days",
                               now - days * DAY)
-        os.makedirs(ft.env["FLYTRAIL_SPOOL_DIR"])
-        with open(os.path.join(ft.folder, "spool", "http-positions"), "w", encoding="ascii") as out:
-            out.write(f"flytrail http positions 1\nbegan {now - 20 * DAY}\n"
-                      f"written {now - 10 * DAY}\napp web-1 {now - 10 * DAY} {now - 10 * DAY}\n")
+        self.write_positions(ft, now - 20 * DAY, now - 10 * DAY, **{"web-1": now - 10 * DAY})
         ft.start()
         self.world.await_rows(2)
         gap, = lab.wait_for(self.world.gaps, what="the gap")
@@ -161,6 +173,12 @@ class Live(HttpCase):
         self.assertEqual({row[0] for row in self.world.pg.psql(
             "SELECT message FROM flytrail.log_lines")}, {"6 days", "5 days"})
         self.assertEqual(ft.stop(), 0)
+        (since, until), = self.world.listened()
+        self.assertEqual(since, gap["end"])
+        status, text = self.coverage(ft, since - DAY / SECOND, until)
+        self.assertEqual(status, 2, text)
+        self.assertRegex(text, r"HOLE .*start")
+        self.assertEqual(self.coverage(ft, since + 1, until)[0], 0)
 
     def test_after_nats_it_goes_on_where_the_spool_ends(self):
         ft = self.world.flytrail()
@@ -195,133 +213,6 @@ class Live(HttpCase):
         self.assertLessEqual(self.api.pages_asked("gone"), asked + 1)
         self.assertTrue(ft.health()[1]["source"]["ok"])
         self.assertEqual(ft.stop(), 0)
-
-
-class BadInput(HttpCase):
-    # What is put right by asking again.
-    PASSING = (("html", {}), ("empty", {}), ("half", {}), ("truncated", {}), ("close", {}),
-               ("big", {}), ("status", {"code": 500}), ("status", {"code": 503}),
-               ("status", {"code": 401}), ("status", {"code": 403}), ("status", {"code": 429}),
-               ("status", {"code": 429, "headers": ["Retry-After: 1"]}),
-               ("same_page", {}), ("unsorted", {}), ("no_ids", {}), ("no_token", {}))
-
-    def setUp(self):
-        super().setUp()
-        self.api.add_app("web-1")
-
-    def test_every_passing_fault_is_waited_out(self):
-        ft = self.flytrail().start()
-        self.add("web-1", 5, "before")
-        self.await_lines("web-1", "before", 5)
-        for n, (kind, options) in enumerate(self.PASSING):
-            with self.subTest(kind=kind, **options):
-                self.api.misbehave(kind, 1, app="web-1", **options)
-                self.add("web-1", BURST if kind == "unsorted" else 7, f"fault{n}")
-                self.await_lines("web-1", f"fault{n}", BURST if kind == "unsorted" else 7)
-        self.assertEqual(self.world.count("NOT message LIKE '%line%'"), 0)
-        self.assertEqual(self.world.gaps(), [])
-        self.assertEqual(ft.stop(), 0)
-
-    def test_an_answer_that_hangs_or_drips_is_given_up(self):
-        ft = self.flytrail().start()
-        for kind in ("hang", "drip"):
-            with self.subTest(kind=kind):
-                self.api.misbehave(kind, 1, app="web-1")
-                self.add("web-1", 3, kind)
-                self.await_lines("web-1", kind, 3)
-        self.assertEqual(ft.stop(), 0)
-
-    def test_an_answer_that_hangs_does_not_hold_up_the_end(self):
-        ft = self.flytrail().start()
-        self.api.misbehave("hang", 1, app="web-1")
-        lab.wait_for(lambda: not self.api.faults, what="a request that hangs")
-        begun = time.monotonic()
-        self.assertEqual(ft.stop(), 0)
-        self.assertLess(time.monotonic() - begun, 3)
-
-    def test_times_in_the_future_do_not_hide_what_follows(self):
-        ft = self.flytrail().start()
-        self.api.misbehave("future", 1, app="web-1")
-        self.add("web-1", 3, "shown as of next month")
-        self.world.await_rows(1, "message LIKE 'shown as%'")
-        self.add("web-1", 3, "later")
-        self.await_lines("web-1", "later", 3)
-        self.assertEqual(ft.stop(), 0)
-
-    def test_a_page_without_end_holds_up_no_other_application(self):
-        ft = self.flytrail().start()
-        self.api.add_app("db")
-        self.add("web-1", 1)
-        self.await_lines("web-1", "numbered", 1)
-        self.api.misbehave("endless", None, app="web-1")
-        lab.wait_for(lambda: self.api.pages_asked("web-1") > 20, what="twenty pages")
-        # It is not on the list that was read; a restart reads that again.
-        self.assertEqual(ft.stop(), 0)
-        ft.start()
-        self.add("db", 5)
-        self.await_lines("db", "numbered", 5)
-        self.api.behave()
-        self.add("web-1", 5, "after")
-        self.await_lines("web-1", "after", 5)
-        self.assertEqual(ft.stop(), 0)
-
-    def test_more_lines_of_a_nanosecond_than_a_page_holds_are_on_record(self):
-        ft = self.flytrail().start()
-        ns = time.time_ns()
-        for n in range(150):
-            self.api.add_line("web-1", "ams", MACHINE, "app", "info", f"tie line {n}", ns)
-        self.add("web-1", 3, "after")
-        self.await_lines("web-1", "after", 3)
-        gap, = lab.wait_for(self.world.gaps, what="the gap")
-        self.assertEqual(gap["reason"], "tie_cut")
-        self.assertEqual(self.world.count("message LIKE 'tie%'"), 100)
-        self.assertEqual(ft.stop(), 0)
-
-    def test_a_redirect_takes_the_token_to_no_other_host(self):
-        with fly_api.FlyApi(token=self.api.token) as other:
-            other.add_app("web-1")
-            ft = self.flytrail().start()
-            for code in (301, 302, 307, 308):
-                self.api.misbehave("redirect", 1, code=code,
-                                   location=f"{other.url}/api/v1/apps/web-1/logs")
-            self.add("web-1", 3)
-            self.await_lines("web-1", "numbered", 3)
-            self.assertEqual(list(other.requests), [])
-            self.assertEqual(ft.stop(), 0)
-
-    def test_a_token_that_is_refused_is_told_and_tried_again(self):
-        ft = self.flytrail().start()
-        self.api.misbehave("status", None, code=401)
-        why = lab.wait_for(lambda: [line["error"] for line in ft.events("source_disconnected")
-                                    if "ACCESS_TOKEN" in line["error"]], 60, "the reason")
-        self.assertNotIn(self.api.token, why[0])
-        self.assertFalse(ft.health()[1]["source"]["ok"])
-        self.api.behave()
-        self.add("web-1", 3)
-        self.await_lines("web-1", "numbered", 3, 90)
-        lab.wait_for(lambda: ft.health()[1]["source"]["ok"], what="a source that is well")
-        self.assertEqual(ft.stop(), 0)
-        with open(ft.log_path, encoding="utf-8") as log:
-            self.assertNotIn(self.api.token, log.read())
-
-    def test_an_api_that_is_away_is_told_and_nothing_of_it_is_lost(self):
-        ft = self.flytrail().start()
-        self.api.stop()
-        self.add("web-1", 5)
-        why = lab.wait_for(lambda: ft.events("source_disconnected"), what="the reason")
-        self.assertIn("FLYTRAIL_API_URL", why[-1]["error"])
-        self.api.start()
-        self.await_lines("web-1", "numbered", 5, 90)
-        self.assertEqual(self.world.gaps(), [])
-        self.assertEqual(ft.stop(), 0)
-
-    def test_a_certificate_that_nobody_signed_gets_no_token(self):
-        with fly_api.FlyApi(tls=True) as api:
-            api.add_app("web-1")
-            ft = self.flytrail(api).start(wait=False)
-            ft.await_event("source_disconnected")
-            self.assertEqual(list(api.requests), [])
-            self.assertEqual(ft.stop(), 0)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #define T0 INT64_C(1790000000000000000)
-#define S(seconds) (T0 + (seconds) * NS_PER_S)
+#define S(seconds) (T0 + (seconds)*NS_PER_S)
 #define LATE (60 * NS_PER_S)
 
 static const struct logs_page nothing = {.end = true};
@@ -122,8 +122,7 @@ static void the_bound_only_moves_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(
-			an_idle_application_is_vouched_for_up_to_where_lines_may_be_late),
+		cmocka_unit_test(an_idle_application_is_vouched_for_up_to_where_lines_may_be_late),
 		cmocka_unit_test(what_was_read_young_is_vouched_for_when_it_was_read_again),
 		cmocka_unit_test(a_second_reading_vouches_page_by_page),
 		cmocka_unit_test(what_is_old_when_it_comes_is_vouched_for_at_once),

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #define T0 INT64_C(1790000000000000000)
-#define S(seconds) (T0 + (seconds) * NS_PER_S)
+#define S(seconds) (T0 + (seconds)*NS_PER_S)
 
 static struct batch *batch;
 static struct err err;
