@@ -198,6 +198,8 @@ authorization {{ users = [
             FLYTRAIL_SPOOL_DIR=os.path.join(self.folder, "spool"),
             FLYTRAIL_SPOOL_MAX_BYTES="256MiB",
             FLYTRAIL_LISTEN=f"127.0.0.1:{self.http_port}",
+            # No Fly stands behind this: nothing is asked of it.
+            FLYTRAIL_API_URL="http://127.0.0.1:1", FLYTRAIL_MACHINES_URL="http://127.0.0.1:1",
             FLYTRAIL_HEARTBEAT_SECONDS="0",  # nobody ships what it prints
             FLY_APP_NAME="flytrail", FLY_MACHINE_ID="demo", FLY_REGION="ams")
         self.await_child("flytrail", child, self.health, "flytrail's /health to be green")

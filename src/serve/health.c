@@ -150,10 +150,13 @@ static void check_worker(struct health *h, const struct look *l)
 		    "gaps stay open until it works: `flytrail doctor` says what is wrong with the "
 		    "way to Fly's API and with Postgres");
 	const char *why = atomic_load(&l->status->worker_why);
+	uint64_t open = atomic_load(&l->status->gaps_open);
 
-	c->ok = why == NULL;
-	SAY(c->value, "%s", why == NULL ? "well" : why);
-	SAY(c->limit, "well");
+	/* Where nothing is missing, it is no reason to wake anybody that nothing can be looked up.
+	 */
+	c->ok = why == NULL || open == 0;
+	SAY(c->value, "%s; %" PRIu64 " gaps are open", why == NULL ? "well" : why, open);
+	SAY(c->limit, "well, or no gap open");
 }
 
 static bool all_ok(const struct health *h)

@@ -247,12 +247,15 @@ static void a_clock_is_red_for_a_while_after_a_jump_and_while_it_is_not_set(void
 	assert_red("clock", "never set: it shows a time before 2025");
 }
 
-static void a_worker_that_is_not_well_is_red(void **state)
+static void a_worker_that_is_not_well_is_red_while_gaps_are_open(void **state)
 {
 	(void)state;
 	all_is_well();
 	atomic_store(&status.worker_why, "Fly's API refuses the token");
-	assert_red("worker", "Fly's API refuses the token");
+	atomic_store(&status.gaps_open, 2);
+	assert_red("worker", "Fly's API refuses the token; 2 gaps are open");
+	atomic_store(&status.gaps_open, 0);
+	assert_true(healthy());
 }
 
 static void it_is_starting_until_it_was_green_once_or_the_time_is_over(void **state)
@@ -347,7 +350,7 @@ int main(void)
 		TEST(a_heartbeat_is_red_when_it_is_old_though_nobody_counts),
 		TEST(a_heartbeat_that_is_off_is_no_failure),
 		TEST(a_clock_is_red_for_a_while_after_a_jump_and_while_it_is_not_set),
-		TEST(a_worker_that_is_not_well_is_red),
+		TEST(a_worker_that_is_not_well_is_red_while_gaps_are_open),
 		TEST(it_is_starting_until_it_was_green_once_or_the_time_is_over),
 		TEST(what_a_crash_and_the_disk_did_to_the_spool_is_told),
 		TEST(a_closed_spool_is_neither),
