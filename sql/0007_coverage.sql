@@ -8,6 +8,10 @@ CREATE INDEX events_trail_action_idx ON flytrail.events (action, occurred_at DES
 
 -- All that was said of gaps is read at once and put together: asked for gap by gap it would be looked
 -- for in each month of the history.
+-- What came long after it says that it was printed: a backlog, or a forged time.
+CREATE INDEX events_late_idx ON flytrail.events (observed_at)
+	WHERE source = 'nats' AND observed_at - occurred_at > interval '1 hour';
+
 CREATE OR REPLACE VIEW flytrail.gaps AS
 WITH told AS (
 	SELECT

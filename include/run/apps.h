@@ -28,8 +28,9 @@ struct app {
 struct apps {
 	struct app *list;
 	size_t count;
-	int64_t asked_ns;  /* on the monotonic clock; 0: never */
-	bool list_refused; /* there may be applications that nobody knows of */
+	int64_t asked_ns;    /* on the monotonic clock; 0: never */
+	bool list_refused;   /* there may be applications that nobody knows of */
+	const char *own_app; /* flytrail's own, which is on every list; "": not on Fly */
 };
 
 void apps_release(struct apps *a);

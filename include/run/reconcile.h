@@ -19,8 +19,8 @@
  *
  * Ownership: the caller owns the handle and all that the options name.
  * Threads:   one, the worker's.
- * Limits:    RECONCILE_WINDOWS_MAX windows an hour and application;
- *            RECONCILE_URGENT_MAX urgent ones wait, the oldest give way.
+ * Limits:    RECONCILE_WINDOWS_MAX windows an hour and application, beside its beginning;
+ *            urgent ones as in run/urgent.h.
  * Errors:    as run/second_copy.h; an hour that was not done is done again.
  */
 
@@ -28,7 +28,7 @@
 #include "run/second_copy.h"
 #include "run/trail.h"
 
-enum { RECONCILE_WINDOWS_MAX = 6, RECONCILE_URGENT_MAX = 256, RECONCILE_APPS_SECONDS = 300 };
+enum { RECONCILE_WINDOWS_MAX = 6, RECONCILE_APPS_SECONDS = 300 };
 
 struct reconcile;
 

@@ -28,10 +28,11 @@
 #include "base/queue.h"
 #include "run/life.h"
 #include "run/status.h"
+#include "run/trail.h"
 #include "source/logs_api.h"
 #include "store/recovery.h"
 
-enum { SECOND_COPY_ATTEMPTS = 4 };
+enum { SECOND_COPY_ATTEMPTS = 4, SECOND_COPY_SETTLE_SECONDS = 300 };
 
 struct second_copy;
 
@@ -61,6 +62,7 @@ struct copy_range {
 struct copy_result {
 	uint64_t seen, recovered, mismatches;
 	uint64_t unreadable; /* entries without an exact time of their own */
+	bool fly_failed;     /* the error, if there is one, is Fly's */
 	bool unreachable;    /* more lines of one nanosecond than a page holds */
 	unsigned pages;
 	int64_t through_ns; /* compared up to here: to_ns, unless pages_max came before */
@@ -76,6 +78,18 @@ NODISCARD enum err_kind second_copy_compare(struct second_copy *c, struct recove
 
 /* Until Fly may be asked. */
 NODISCARD enum err_kind second_copy_await_api(struct second_copy *c, struct err *err);
+
+/* Puts a fact into the trail's mailbox, as soon as there is room for it. */
+NODISCARD enum err_kind second_copy_tell(struct second_copy *c, struct trail *trail,
+					 const struct fact *fact, struct err *err);
+
+/*
+ * Whether Fly's second copy reaches back to a line that is stored: it shows one of that very
+ * time or before. An empty answer proves nothing else.
+ */
+NODISCARD enum err_kind second_copy_shows(struct second_copy *c, const char *app,
+					  const struct recovery_claim *line, bool *ret,
+					  struct err *err);
 
 /* Until all that is accepted now, and all that was recovered, is stored. */
 NODISCARD enum err_kind second_copy_settle(struct second_copy *c, struct err *err);

@@ -112,6 +112,7 @@ NODISCARD enum err_kind recovery_confirm(struct recovery *r, const struct recove
 struct recovery_claim {
 	struct id id;
 	int64_t occurred_us;
+	char app[RECOVERY_NAME_BYTES]; /* of a late one; else empty */
 };
 
 struct recovery_claims {
@@ -132,7 +133,18 @@ struct recovery_part {
 NODISCARD enum err_kind recovery_find_claims(struct recovery *r, const struct recovery_part *part,
 					     struct recovery_claims *ret, struct err *err);
 
-/* Calls add for each hour, in seconds since 1970, of which a window was compared since since_ns. */
+/* Those that were observed in [from_ns, to_ns), more than an hour after they say they were printed.
+ */
+NODISCARD enum err_kind recovery_find_late_claims(struct recovery *r, int64_t from_ns,
+						  int64_t to_ns, struct recovery_claims *ret,
+						  struct err *err);
+
+/* The newest event of the part that the stream brought: Fly's second copy should show it. */
+NODISCARD enum err_kind recovery_find_witness(struct recovery *r, const struct recovery_part *part,
+					      struct recovery_claim *ret, bool *ret_any,
+					      struct err *err);
+
+/* Calls add for each hour, in seconds since 1970, that was wholly dealt with since since_ns. */
 NODISCARD enum err_kind recovery_find_checked(struct recovery *r, int64_t since_ns,
 					      void (*add)(void *arg, struct span app,
 							  int64_t hour_s),

@@ -8,7 +8,7 @@
 void apps_release(struct apps *a)
 {
 	free(a->list);
-	*a = (struct apps){0};
+	*a = (struct apps){.own_app = a->own_app};
 }
 
 size_t apps_find(const struct apps *a, struct span name)
@@ -28,6 +28,7 @@ static struct app *add(struct apps *a, struct span name)
 
 	if (at < a->count)
 		return app;
+	a->list_refused = a->list_refused || at == RECOVERY_APPS_MAX;
 	if (name.len == 0 || name.len >= LOGS_API_APP_BYTES || at == RECOVERY_APPS_MAX)
 		return NULL;
 	a->count++;
@@ -55,6 +56,19 @@ static void take_list(struct apps *a, const struct logs_api_apps *listed)
 	}
 }
 
+/* A list without the application that asks for it, or without any, is not the organisation's. */
+static bool lacks_own(const struct apps *a)
+{
+	size_t own = apps_find(a, span_text(a->own_app));
+	bool any = false;
+
+	if (a->own_app[0] != '\0')
+		return own == a->count || !a->list[own].listed;
+	for (size_t i = 0; i < a->count && !any; i++)
+		any = a->list[i].listed;
+	return a->count > 0 && !any;
+}
+
 /* What the organisation has. */
 static enum err_kind ask_list(struct apps *a, struct logs_api *api, struct err *err)
 {
@@ -62,10 +76,10 @@ static enum err_kind ask_list(struct apps *a, struct logs_api *api, struct err *
 	enum err_kind rc = logs_api_apps(api, &listed, err);
 
 	a->list_refused = rc == ERR_CONFIG || rc == ERR_REJECT;
-	if (rc == ERR_NONE)
-		take_list(a, &listed);
 	if (a->list_refused)
 		log_warn(apps_unknown, LOG_TEXT("error", err->text));
+	if (rc == ERR_NONE)
+		take_list(a, &listed);
 	a->list_refused = a->list_refused || listed.more;
 	logs_api_apps_release(&listed);
 	return rc == ERR_CONFIG || rc == ERR_REJECT ? ERR_NONE : rc;
@@ -83,10 +97,12 @@ enum err_kind apps_refresh(struct apps *a, struct recovery *db, struct logs_api 
 		a->list = calloc(RECOVERY_APPS_MAX, sizeof(a->list[0]));
 	if (!a->list)
 		return err_set(err, ERR_FATAL, "out of memory for the list of applications");
-	rc = recovery_find_apps(db, add_known, a, err);
+	rc = ask_list(a, api, err); /* first, so that there is room for them */
 	if (!rc)
-		rc = ask_list(a, api, err);
-	if (!rc)
-		a->asked_ns = now_ns;
-	return rc;
+		rc = recovery_find_apps(db, add_known, a, err);
+	if (rc)
+		return rc;
+	a->list_refused = a->list_refused || lacks_own(a);
+	a->asked_ns = now_ns;
+	return ERR_NONE;
 }

@@ -3,6 +3,8 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "run/urgent.h"
+#include "run/window.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +14,11 @@ enum {
 	MINUTE_S = 60,
 	HOUR_MINUTES = 60,
 	HOURS_KEPT = 192, /* more than Fly's seven days */
-	SAVED_S = 300,    /* pages that were not spent are kept so long */
-	PAGES_LEAST = 2,  /* an hour's share */
+	URGENT_PAGES_MAX = 1000,
+	LATE_LOOK_S = 60,
+	RETRY_S = 600,   /* an application that Fly could not show is left alone for so long */
+	SAVED_S = 300,   /* pages that were not spent are kept so long */
+	PAGES_LEAST = 2, /* an hour's share */
 };
 
 #define HOUR_NS (HOUR_S * NS_PER_S)
@@ -22,26 +27,23 @@ static const int64_t KEPT_NS = (LOGS_API_DAYS * INT64_C(86400) - HOUR_S) * NS_PE
 static const int64_t US_NS = 1000;
 static const int64_t OWED_NS_MAX = HOUR_NS; /* pages that claims may take ahead of their time */
 
-struct urgent {
-	char app[LOGS_API_APP_BYTES];
-	int64_t from_ns, to_ns;
-};
-
 /* Hours since 1970 that are done, each at its place modulo HOURS_KEPT. */
 struct done {
 	uint32_t hours[HOURS_KEPT];
+	int64_t retry_ns; /* on the monotonic clock: not before */
 };
 
 struct reconcile {
 	struct reconcile_options o; /* const after reconcile_new() */
 	int64_t saved_ns;           /* time whose pages are not spent yet */
 	int64_t counted_ns;         /* up to when it was counted, on the monotonic clock */
-	struct urgent urgent[RECONCILE_URGENT_MAX];
-	size_t urgent_first, urgent_count;
+	struct urgents urgent;
 	struct done *done; /* of each application, by its place in the list */
 	bool loaded;
 	int64_t begin_ns;              /* of the trail; RECOVERY_NO_TIME: not known yet */
-	struct recovery_claims claims; /* of the present hour */
+	struct recovery_claims claims; /* that are looked for */
+	struct recovery_claims left;   /* when that was done */
+	int64_t late_looked_ns;        /* on the monotonic clock */
 };
 
 enum err_kind reconcile_new(struct reconcile **ret, const struct reconcile_options *options,
@@ -99,19 +101,6 @@ static void spend(struct reconcile *r, unsigned pages)
 
 /* --- what was compared --- */
 
-static void push_urgent(struct reconcile *r, const char *app, int64_t from_ns, int64_t to_ns)
-{
-	struct urgent *u;
-
-	if (r->urgent_count == RECONCILE_URGENT_MAX) {
-		r->urgent_first = (r->urgent_first + 1) % RECONCILE_URGENT_MAX;
-		r->urgent_count--;
-	}
-	u = &r->urgent[(r->urgent_first + r->urgent_count++) % RECONCILE_URGENT_MAX];
-	*u = (struct urgent){.from_ns = from_ns, .to_ns = to_ns};
-	(void)snprintf(u->app, sizeof(u->app), "%s", app);
-}
-
 void reconcile_note_gap(struct reconcile *r, const struct recovery_gap *gap)
 {
 	if (r->o.pages_per_hour == 0)
@@ -122,56 +111,10 @@ void reconcile_note_gap(struct reconcile *r, const struct recovery_gap *gap)
 		if (app->gone)
 			continue;
 		if (gap->start_ns != RECOVERY_NO_TIME)
-			push_urgent(r, app->name, gap->start_ns - MINUTE_NS, gap->start_ns);
-		push_urgent(r, app->name, gap->end_ns, gap->end_ns + MINUTE_NS);
+			urgent_push(&r->urgent, app->name, gap->start_ns - MINUTE_NS,
+				    gap->start_ns);
+		urgent_push(&r->urgent, app->name, gap->end_ns, gap->end_ns + MINUTE_NS);
 	}
-}
-
-static void post_window(struct reconcile *r, const struct copy_range *range,
-			const struct copy_result *result, const char *state, const char *why)
-{
-	struct fact fact = {
-		.action = ACTION_trail_window_checked,
-		.noticed_ns = time_now_ns(),
-		.gap = {.start_ns = range->from_ns, .end_ns = result->through_ns},
-		.found = {.state = state,
-			  .is_loss = strcmp(state, "lost") == 0,
-			  .lines_seen = result->seen,
-			  .lines_recovered = result->recovered,
-			  .id_mismatches = result->mismatches},
-	};
-
-	(void)snprintf(fact.found.app, sizeof(fact.found.app), "%s", range->app);
-	(void)snprintf(fact.why, sizeof(fact.why), "%s", why);
-	trail_post(r->o.trail, &fact);
-}
-
-static void tell_window(struct reconcile *r, const struct copy_range *range,
-			const struct copy_result *result)
-{
-	const char *lack = copy_result_lack(result);
-
-	post_window(r, range, result,
-		    lack                    ? "lost"
-		    : result->recovered > 0 ? "recovered"
-					    : "agrees",
-		    lack ? lack : "");
-}
-
-/* What was compared in an hour, one time after the other or within it. */
-struct compared {
-	struct {
-		int64_t from_ns, to_ns;
-	} parts[RECONCILE_WINDOWS_MAX + 2];
-	size_t count;
-};
-
-static bool has(const struct compared *c, int64_t ns)
-{
-	for (size_t i = 0; i < c->count; i++)
-		if (ns >= c->parts[i].from_ns && ns < c->parts[i].to_ns)
-			return true;
-	return false;
 }
 
 /* Compares, spends, and asks for more around what does not agree. */
@@ -182,57 +125,62 @@ static enum err_kind compare(struct reconcile *r, struct recovery *db,
 	enum err_kind rc = second_copy_compare(r->o.copy, db, range, ret, err);
 
 	spend(r, ret->pages > 0 ? ret->pages : 1);
-	if (ret->mismatches > 0) {
-		push_urgent(r, range->app, range->from_ns - MINUTE_NS, range->from_ns);
-		push_urgent(r, range->app, ret->through_ns, ret->through_ns + MINUTE_NS);
+	if (!rc && ret->mismatches > 0) {
+		urgent_push(&r->urgent, range->app, range->from_ns - MINUTE_NS, range->from_ns);
+		urgent_push(&r->urgent, range->app, ret->through_ns, ret->through_ns + MINUTE_NS);
 	}
 	return rc;
 }
 
 static enum err_kind compare_window(struct reconcile *r, struct recovery *db,
-				    const struct copy_range *range, struct compared *c,
+				    const struct copy_range *range, struct windows *c,
 				    struct err *err)
 {
 	struct copy_result result = {0};
 	enum err_kind rc = compare(r, db, range, &result, err);
+	struct window w = window_of(range, &result);
 
-	if (rc)
-		return rc;
-	tell_window(r, range, &result);
-	REQUIRE(c->count < ARRAY_LEN(c->parts));
-	c->parts[c->count].from_ns = range->from_ns;
-	c->parts[c->count++].to_ns = result.through_ns;
-	return ERR_NONE;
+	if (!rc)
+		windows_add(c, &w);
+	return rc;
+}
+
+/* A window outside of an hour's; that its lines were recovered is told when they are stored. */
+static enum err_kind tell_alone(struct reconcile *r, const struct copy_range *range,
+				const struct copy_result *result, struct err *err)
+{
+	struct window w = window_of(range, result);
+	enum err_kind rc = ERR_NONE;
+
+	if (result->recovered > 0)
+		rc = second_copy_settle(r->o.copy, err);
+	return rc ? rc : window_tell(&w, range->app, false, r->o.copy, r->o.trail, err);
 }
 
 /* --- urgent windows --- */
 
-static enum err_kind check_urgent(struct reconcile *r, struct recovery *db, struct err *err)
+/* Whatever comes of it, it is done: a minute is not worth to hold up all others. */
+static enum err_kind check_urgent(struct reconcile *r, struct recovery *db, const struct urgent *u,
+				  struct err *err)
 {
-	const struct urgent u = r->urgent[r->urgent_first];
-	int64_t latest_ns = time_now_ns() - r->o.delay_ns;
-	const struct copy_range range = {
-		.app = u.app,
-		.from_ns = u.from_ns,
-		.to_ns = u.to_ns < latest_ns ? u.to_ns : latest_ns,
-		.pages_max = RECONCILE_URGENT_MAX,
-	};
+	const struct copy_range range = {.app = u->app,
+					 .from_ns = u->from_ns,
+					 .to_ns = u->to_ns,
+					 .pages_max = URGENT_PAGES_MAX};
 	struct copy_result result = {0};
 	enum err_kind rc;
 
 	rc = second_copy_settle(r->o.copy, err);
 	if (!rc)
 		rc = compare(r, db, &range, &result, err);
-	if (rc && rc != ERR_REJECT)
-		return rc;
-	r->urgent_first = (r->urgent_first + 1) % RECONCILE_URGENT_MAX;
-	r->urgent_count--;
+	if (rc == ERR_REJECT)
+		return ERR_NONE;
 	/* A quiet minute of each application at each gap is not worth a row. */
 	if (!rc && result.seen > 0)
-		tell_window(r, &range, &result);
+		rc = tell_alone(r, &range, &result, err);
 	if (!rc && result.recovered > 0)
-		push_urgent(r, u.app, range.to_ns, range.to_ns + MINUTE_NS);
-	return ERR_NONE;
+		urgent_push(&r->urgent, u->app, range.to_ns, range.to_ns + MINUTE_NS);
+	return rc;
 }
 
 /* --- an hour --- */
@@ -259,7 +207,7 @@ static unsigned random_below(unsigned n)
 /* Random minutes, for as many pages as are left of the hour's share. */
 static enum err_kind compare_minutes(struct reconcile *r, struct recovery *db,
 				     const struct copy_range *hour, unsigned minute_pages,
-				     struct compared *c, struct err *err)
+				     struct windows *c, struct err *err)
 {
 	unsigned count = share(r) / minute_pages;
 	enum err_kind rc = ERR_NONE;
@@ -275,18 +223,18 @@ static enum err_kind compare_minutes(struct reconcile *r, struct recovery *db,
 			.pages_max = 2 * minute_pages + 1,
 		};
 
-		if (!has(c, from_ns))
+		if (!windows_have(c, from_ns))
 			rc = compare_window(r, db, &minute, c, err);
 	}
 	return rc;
 }
 
 static enum err_kind compare_hour(struct reconcile *r, struct recovery *db,
-				  const struct copy_range *hour, struct compared *c,
-				  struct err *err)
+				  const struct copy_range *hour, struct windows *c, struct err *err)
 {
 	struct copy_range range = *hour;
 	struct copy_result result = {0};
+	struct window w;
 	int64_t page_covers_ns;
 	enum err_kind rc;
 
@@ -313,9 +261,8 @@ static enum err_kind compare_hour(struct reconcile *r, struct recovery *db,
 	}
 	if (rc)
 		return rc;
-	tell_window(r, &range, &result);
-	c->parts[c->count].from_ns = hour->from_ns;
-	c->parts[c->count++].to_ns = result.through_ns;
+	w = window_of(&range, &result);
+	windows_add(c, &w);
 	if (result.through_ns >= hour->to_ns)
 		return ERR_NONE;
 	return compare_minutes(r, db, hour, (unsigned)(MINUTE_NS / page_covers_ns) + 1, c, err);
@@ -323,16 +270,20 @@ static enum err_kind compare_hour(struct reconcile *r, struct recovery *db,
 
 /* --- claims --- */
 
-static void tell_unconfirmed(struct reconcile *r, const char *app,
-			     const struct recovery_claim *claim)
+static enum err_kind tell_unconfirmed(struct reconcile *r, const char *app,
+				      const struct recovery_claim *claim, struct err *err)
 {
 	struct fact fact = {.action = ACTION_trail_unconfirmed_line, .noticed_ns = time_now_ns()};
+	enum err_kind rc;
 
 	(void)id_format(&claim->id, fact.found.subject);
 	(void)snprintf(fact.found.app, sizeof(fact.found.app), "%s", app);
-	trail_post(r->o.trail, &fact);
+	rc = second_copy_tell(r->o.copy, r->o.trail, &fact, err);
+	if (rc)
+		return rc;
 	atomic_fetch_add(&r->o.status->lines_unconfirmed, 1);
 	log_warn(line_unconfirmed, LOG_TEXT("app", app), LOG_TEXT("line", fact.found.subject));
+	return ERR_NONE;
 }
 
 /*
@@ -340,7 +291,7 @@ static void tell_unconfirmed(struct reconcile *r, const char *app,
  * it were looked for; the budget may be spent before the last.
  */
 static enum err_kind probe(struct reconcile *r, struct recovery *db, const struct copy_range *hour,
-			   const struct compared *c, int64_t *ret_until_ns, struct err *err)
+			   const struct windows *c, int64_t *ret_until_ns, struct err *err)
 {
 	int64_t seen_ns = hour->from_ns;
 
@@ -352,49 +303,90 @@ static enum err_kind probe(struct reconcile *r, struct recovery *db, const struc
 		enum err_kind rc;
 
 		*ret_until_ns = ns;
-		if (ns < seen_ns || has(c, ns))
+		if (ns + US_NS <= seen_ns || windows_have(c, ns))
 			continue;
 		if (r->saved_ns <= -OWED_NS_MAX)
 			return ERR_NONE;
 		rc = compare(r, db, &range, &result, err);
+		if (!rc && result.recovered > 0)
+			rc = tell_alone(r, &range, &result, err);
 		if (rc)
 			return rc;
-		if (result.recovered > 0)
-			tell_window(r, &range, &result);
 		seen_ns = result.through_ns;
 	}
 	*ret_until_ns = hour->to_ns;
 	return ERR_NONE;
 }
 
-/* What was looked for and is still not confirmed. */
+static bool is_among(const struct recovery_claims *claims, const struct id *id)
+{
+	for (size_t i = 0; i < claims->count; i++)
+		if (id_compare(&claims->list[i].id, id) == 0)
+			return true;
+	return false;
+}
+
+/* What was looked for and is still not confirmed. What was stored meanwhile was not looked for. */
 static enum err_kind judge_claims(struct reconcile *r, struct recovery *db, const char *app,
 				  const struct recovery_part *part, struct err *err)
 {
-	enum err_kind rc = recovery_find_claims(db, part, &r->claims, err);
+	enum err_kind rc = recovery_find_claims(db, part, &r->left, err);
 
-	for (size_t i = 0; i < r->claims.count && !rc; i++)
-		tell_unconfirmed(r, app, &r->claims.list[i]);
+	for (size_t i = 0; i < r->left.count && !rc; i++)
+		if (is_among(&r->claims, &r->left.list[i].id))
+			rc = tell_unconfirmed(r, app, &r->left.list[i], err);
 	return rc;
 }
 
 /* So many claims that an hour's pages were spent on them: a flood of forged lines may be one. */
-static void tell_unprobed(struct reconcile *r, const struct copy_range *hour, int64_t from_ns)
+static void add_unprobed(struct windows *c, const struct copy_range *hour, int64_t from_ns)
 {
-	const struct copy_range rest = {.app = hour->app, .from_ns = from_ns};
-	const struct copy_result none = {.through_ns = hour->to_ns};
+	const struct window w = {
+		.from_ns = from_ns,
+		.result = {.through_ns = hour->to_ns},
+		.state = "not_checked",
+		.why = "lines in the platform's name that nothing confirms are more than the "
+		       "budget",
+	};
 
-	post_window(r, &rest, &none, "not_checked",
-		    "lines in the platform's name that nothing confirms are more than the budget");
+	windows_add(c, &w);
+}
+
+/*
+ * That Fly shows nothing at all of an hour of which the trail has lines proves nothing about them,
+ * unless it shows what was before.
+ */
+static enum err_kind check_witness(struct reconcile *r, struct recovery *db,
+				   const struct copy_range *hour, struct windows *c, bool *ret,
+				   struct err *err)
+{
+	const struct recovery_part before = {.app = span_text(hour->app),
+					     .from_ns = time_now_ns() - KEPT_NS,
+					     .to_ns = hour->from_ns};
+	struct recovery_claim witness;
+	bool any = false;
+	enum err_kind rc = ERR_NONE;
+
+	*ret = true;
+	for (size_t i = 0; i < c->count; i++)
+		if (c->list[i].result.seen > 0)
+			return ERR_NONE;
+	rc = recovery_find_witness(db, &before, &witness, &any, err);
+	if (!rc && any)
+		rc = second_copy_shows(r->o.copy, hour->app, &witness, ret, err);
+	for (size_t i = 0; i < c->count && !rc && !*ret; i++) {
+		c->list[i].state = "not_checked";
+		c->list[i].why = "Fly's copy shows nothing, and not what the trail has from before";
+	}
+	return rc;
 }
 
 static enum err_kind check_claims(struct reconcile *r, struct recovery *db,
-				  const struct copy_range *hour, const struct compared *c,
-				  struct err *err)
+				  const struct copy_range *hour, struct windows *c, struct err *err)
 {
 	struct recovery_part rest = {
 		.app = span_text(hour->app), .from_ns = hour->from_ns, .to_ns = hour->to_ns};
-	bool more = true;
+	bool more = true, shown;
 
 	while (more && rest.from_ns < hour->to_ns) {
 		int64_t end_ns = hour->to_ns;
@@ -404,7 +396,11 @@ static enum err_kind check_claims(struct reconcile *r, struct recovery *db,
 		if (rc || r->claims.count == 0)
 			return rc;
 		more = r->claims.count == RECOVERY_CLAIMS_MAX;
-		rc = probe(r, db, hour, c, &end_ns, err);
+		rc = check_witness(r, db, hour, c, &shown, err);
+		if (!rc && !shown)
+			return ERR_NONE;
+		if (!rc)
+			rc = probe(r, db, hour, c, &end_ns, err);
 		if (rc)
 			return rc;
 		if (more && end_ns == hour->to_ns)
@@ -414,12 +410,45 @@ static enum err_kind check_claims(struct reconcile *r, struct recovery *db,
 		if (rc)
 			return rc;
 		if (end_ns <= rest.from_ns) {
-			tell_unprobed(r, hour, end_ns);
+			add_unprobed(c, hour, end_ns);
 			return ERR_NONE;
 		}
 		rest.from_ns = end_ns;
 	}
 	return ERR_NONE;
+}
+
+/*
+ * Lines that came more than an hour after they say they were printed belong to hours that may be
+ * done. Each is looked for by itself.
+ */
+static enum err_kind check_late(struct reconcile *r, struct recovery *db, bool *ret_worked,
+				struct err *err)
+{
+	int64_t until_ns = time_now_ns() - HOUR_NS;
+	enum err_kind rc;
+
+	if (time_monotonic_ns() - r->late_looked_ns < LATE_LOOK_S * NS_PER_S)
+		return ERR_NONE;
+	r->late_looked_ns = time_monotonic_ns();
+	rc = recovery_find_late_claims(db, time_now_ns() - KEPT_NS, until_ns, &r->claims, err);
+	for (size_t i = 0; i < r->claims.count && !rc; i++) {
+		const struct recovery_claim *claim = &r->claims.list[i];
+		int64_t ns = claim->occurred_us * US_NS;
+		const struct copy_range range = {
+			.app = claim->app, .from_ns = ns, .to_ns = ns + US_NS, .pages_max = 2};
+		const struct recovery_part part = {
+			.app = span_text(claim->app), .from_ns = ns, .to_ns = ns + US_NS};
+		struct copy_result result = {0};
+
+		*ret_worked = true;
+		rc = compare(r, db, &range, &result, err);
+		if (rc == ERR_REJECT)
+			rc = ERR_NONE;
+		if (!rc)
+			rc = judge_claims(r, db, claim->app, &part, err);
+	}
+	return rc;
 }
 
 /* --- which hour --- */
@@ -450,7 +479,7 @@ static enum err_kind load(struct reconcile *r, struct recovery *db, struct err *
 /* The newest hour that is over for an hour and not done, of any application. */
 static bool find_hour(const struct reconcile *r, size_t *ret_app, uint32_t *ret_hour)
 {
-	int64_t now_ns = time_now_ns();
+	int64_t now_ns = time_now_ns(), mono_ns = time_monotonic_ns();
 	int64_t oldest_ns = now_ns - KEPT_NS;
 	int64_t newest = (now_ns - HOUR_NS) / HOUR_NS - 1;
 
@@ -458,7 +487,7 @@ static bool find_hour(const struct reconcile *r, size_t *ret_app, uint32_t *ret_
 		oldest_ns = r->begin_ns;
 	for (int64_t hour = newest; hour * HOUR_NS >= oldest_ns; hour--) {
 		for (size_t i = 0; i < r->o.apps->count; i++) {
-			if (r->o.apps->list[i].gone ||
+			if (r->o.apps->list[i].gone || r->done[i].retry_ns > mono_ns ||
 			    r->done[i].hours[hour % HOURS_KEPT] == (uint32_t)hour)
 				continue;
 			*ret_app = i;
@@ -469,35 +498,57 @@ static bool find_hour(const struct reconcile *r, size_t *ret_app, uint32_t *ret_
 	return false;
 }
 
-static enum err_kind check_hour(struct reconcile *r, struct recovery *db, size_t app, uint32_t hour,
-				struct err *err)
+/* Fly does not know the application, or says so: one that is listed will be known again. */
+static enum err_kind note_unknown(struct reconcile *r, struct app *app, struct done *done,
+				  const struct copy_range *hour, struct err *err)
 {
+	const struct window w = {.from_ns = hour->from_ns,
+				 .result = {.through_ns = hour->to_ns},
+				 .state = "not_checked",
+				 .why = "Fly knows no such application"};
+
+	if (app->listed) {
+		done->retry_ns = time_monotonic_ns() + RETRY_S * NS_PER_S;
+		return ERR_NONE;
+	}
+	app->gone = true;
+	return window_tell(&w, app->name, true, r->o.copy, r->o.trail, err);
+}
+
+static enum err_kind check_hour(struct reconcile *r, struct recovery *db, size_t app_idx,
+				uint32_t hour, struct err *err)
+{
+	struct app *app = &r->o.apps->list[app_idx];
+	struct done *done = &r->done[app_idx];
 	const struct copy_range range = {
-		.app = r->o.apps->list[app].name,
+		.app = app->name,
 		.from_ns = (int64_t)hour * HOUR_NS,
 		.to_ns = ((int64_t)hour + 1) * HOUR_NS,
 	};
-	struct compared compared = {.count = 0};
-	struct copy_result none = {.through_ns = range.to_ns};
+	struct windows compared = {.count = 0};
 	enum err_kind rc;
 
 	rc = second_copy_settle(r->o.copy, err);
-	if (!rc)
-		rc = compare_hour(r, db, &range, &compared, err);
+	if (rc)
+		return rc;
+	rc = compare_hour(r, db, &range, &compared, err);
 	if (!rc)
 		rc = check_claims(r, db, &range, &compared, err);
-	if (rc == ERR_REJECT) {
-		post_window(r, &range, &none, "not_checked", "Fly knows no such application");
-		rc = ERR_NONE;
-	}
 	if (!rc)
-		r->done[app].hours[hour % HOURS_KEPT] = hour;
+		rc = windows_tell(&compared, app->name, r->o.copy, r->o.trail, err);
+	if (rc == ERR_REJECT)
+		rc = note_unknown(r, app, done, &range, err);
+	if (rc == ERR_RETRY) /* the others need not wait for it */
+		done->retry_ns = time_monotonic_ns() + RETRY_S * NS_PER_S;
+	if (!rc && done->retry_ns <= time_monotonic_ns())
+		done->hours[hour % HOURS_KEPT] = hour;
 	return rc;
 }
 
 enum err_kind reconcile_step(struct reconcile *r, struct recovery *db, bool *ret_worked,
 			     struct err *err)
 {
+	struct urgent urgent;
 	size_t app;
 	uint32_t hour;
 	enum err_kind rc;
@@ -515,9 +566,12 @@ enum err_kind reconcile_step(struct reconcile *r, struct recovery *db, bool *ret
 		rc = load(r, db, err);
 	if (rc)
 		return rc;
-	if (r->urgent_count > 0) {
+	rc = check_late(r, db, ret_worked, err);
+	if (rc || *ret_worked)
+		return rc;
+	if (urgent_take(&r->urgent, time_now_ns() - r->o.delay_ns, &urgent)) {
 		*ret_worked = true;
-		return check_urgent(r, db, err);
+		return check_urgent(r, db, &urgent, err);
 	}
 	if (r->begin_ns == RECOVERY_NO_TIME || !find_hour(r, &app, &hour))
 		return ERR_NONE;

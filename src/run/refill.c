@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "source/gap_track.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -29,8 +30,10 @@ struct progress {
 	size_t app_idx;
 	int64_t at_ns; /* up to where the application was compared; 0: not yet */
 	uint64_t pass_recovered;
+	bool failed; /* an application could not be read: the pass does not count */
 	/* what speaks against calling it filled */
-	bool too_old; /* a part was out of Fly's reach when the first pass came to it */
+	bool too_old;    /* a part was out of Fly's reach when the first pass came to it */
+	bool no_witness; /* Fly does not show what the trail has from before the gap */
 	bool app_gone;
 	bool list_refused; /* applications that the trail does not know of were left out */
 	const char *lack;  /* why lines that Fly has cannot be had; NULL: they can */
@@ -93,8 +96,8 @@ static enum gap_reason reason_of(const struct recovery_gap *gap)
 	return GAP_start;
 }
 
-static void post(struct refill *r, const struct recovery_gap *gap, enum action action,
-		 const char *state, const char *why)
+static enum err_kind post(struct refill *r, const struct recovery_gap *gap, enum action action,
+			  const char *state, const char *why, struct err *err)
 {
 	struct fact fact = {
 		.action = action,
@@ -109,15 +112,17 @@ static void post(struct refill *r, const struct recovery_gap *gap, enum action a
 	fact.found.is_loss =
 		state && (strcmp(state, "lost") == 0 || strcmp(state, "partly_lost") == 0);
 	(void)snprintf(fact.why, sizeof(fact.why), "%s", why);
-	trail_post(r->o.trail, &fact);
+	return second_copy_tell(r->o.copy, r->o.trail, &fact, err);
 }
 
-static void close_gap(struct refill *r, const struct recovery_gap *gap, const char *state,
-		      const char *why, struct recovery_gap *ret_closed)
+static enum err_kind close_gap(struct refill *r, const struct recovery_gap *gap, const char *state,
+			       const char *why, struct recovery_gap *ret_closed, struct err *err)
 {
 	struct progress *p = progress_of(r, gap);
+	enum err_kind rc = post(r, gap, ACTION_trail_gap_closed, state, why, err);
 
-	post(r, gap, ACTION_trail_gap_closed, state, why);
+	if (rc)
+		return rc;
 	log_info(gap_closed, LOG_TEXT("gap", gap->id), LOG_TEXT("state", state),
 		 LOG_TEXT("why", why), LOG_NUMBER("lines_recovered", gap->lines_recovered));
 	/* The view says so when the fact is stored; if that does not come to be, it is done again.
@@ -126,6 +131,7 @@ static void close_gap(struct refill *r, const struct recovery_gap *gap, const ch
 	memcpy(p->gap_id, gap->id, sizeof(p->gap_id));
 	p->next_ns = time_monotonic_ns() + CLOSED_AGAIN_MS * NS_PER_MS;
 	*ret_closed = *gap;
+	return ERR_NONE;
 }
 
 /* --- a pass --- */
@@ -142,6 +148,17 @@ static enum err_kind note_gone(struct app *app, struct recovery *db, const struc
 	return rc;
 }
 
+/* A clock that was set back can turn a gap around: then it is all between, either way. */
+static int64_t first_of(const struct recovery_gap *gap)
+{
+	return gap->start_ns > gap->end_ns ? gap->end_ns - GAP_MARGIN_NS : gap->start_ns;
+}
+
+static int64_t last_of(const struct recovery_gap *gap)
+{
+	return gap->start_ns > gap->end_ns ? gap->start_ns + GAP_MARGIN_NS : gap->end_ns;
+}
+
 /* From where on the application at hand is still to be compared. */
 static int64_t begin_of(const struct recovery_gap *gap, struct progress *p)
 {
@@ -149,10 +166,29 @@ static int64_t begin_of(const struct recovery_gap *gap, struct progress *p)
 
 	if (p->at_ns != 0)
 		return p->at_ns;
-	if (gap->start_ns != RECOVERY_NO_TIME && gap->start_ns >= edge_ns)
-		return gap->start_ns;
+	if (gap->start_ns != RECOVERY_NO_TIME && first_of(gap) >= edge_ns)
+		return first_of(gap);
 	p->too_old = p->too_old || p->passes == 0;
 	return edge_ns;
+}
+
+/*
+ * That Fly shows nothing of a time is no proof: it may keep less than it says. What the trail has
+ * from shortly before the gap must be there, too.
+ */
+static enum err_kind check_reach(struct refill *r, struct recovery *db, const char *app,
+				 int64_t from_ns, struct progress *p, struct err *err)
+{
+	const struct recovery_part before = {
+		.app = span_text(app), .from_ns = time_now_ns() - KEPT_NS, .to_ns = from_ns};
+	struct recovery_claim witness;
+	bool any = false, shown = true;
+	enum err_kind rc = recovery_find_witness(db, &before, &witness, &any, err);
+
+	if (!rc && any)
+		rc = second_copy_shows(r->o.copy, app, &witness, &shown, err);
+	p->no_witness = p->no_witness || (!rc && !shown);
+	return rc;
 }
 
 /* Some pages of one application; then newer gaps may come first. */
@@ -161,19 +197,21 @@ static enum err_kind compare_some(struct refill *r, struct recovery *db,
 				  struct err *err)
 {
 	struct app *app = &r->o.apps->list[p->app_idx];
+	bool begins = p->at_ns == 0;
 	const struct copy_range range = {
 		.app = app->name,
 		.from_ns = begin_of(gap, p),
-		.to_ns = gap->end_ns,
+		.to_ns = last_of(gap),
 		.pages_max = REFILL_PAGES_AT_ONCE,
 	};
-	struct copy_result result = {0};
+	struct copy_result result = {.through_ns = range.to_ns};
 	enum err_kind rc = ERR_NONE;
 
-	if (!app->gone || p->passes == 0)
+	if (!app->gone || app->listed || p->passes == 0) {
 		rc = second_copy_compare(r->o.copy, db, &range, &result, err);
-	else
-		result.through_ns = gap->end_ns;
+		if (!rc && begins)
+			rc = check_reach(r, db, app->name, range.from_ns, p, err);
+	}
 	p->pass_recovered += result.recovered;
 	p->recovered += result.recovered;
 	p->at_ns = result.through_ns;
@@ -181,9 +219,14 @@ static enum err_kind compare_some(struct refill *r, struct recovery *db,
 		p->lack = copy_result_lack(&result);
 	if (rc == ERR_REJECT) {
 		rc = note_gone(app, db, gap, p, err);
-		p->at_ns = gap->end_ns;
+		p->at_ns = range.to_ns;
+	} else if (rc == ERR_RETRY && result.fly_failed) {
+		/* The others need not wait for one that Fly cannot show now. */
+		p->failed = true;
+		p->at_ns = range.to_ns;
+		rc = ERR_NONE;
 	}
-	if (!rc && p->at_ns >= gap->end_ns) {
+	if (!rc && p->at_ns >= range.to_ns) {
 		p->app_idx++;
 		p->at_ns = 0;
 	}
@@ -201,7 +244,12 @@ static enum err_kind begin_pass(struct refill *r, struct recovery *db, struct pr
 		rc = second_copy_settle(r->o.copy, err);
 	if (rc)
 		return rc;
-	p->list_refused = p->list_refused || r->o.apps->list_refused;
+	/* What spoke against it in an earlier pass may have passed. */
+	p->list_refused = r->o.apps->list_refused;
+	p->no_witness = false;
+	p->app_gone = false;
+	p->lack = NULL;
+	p->failed = false;
 	p->in_pass = true;
 	p->began_ns = time_monotonic_ns();
 	p->app_idx = 0;
@@ -211,23 +259,26 @@ static enum err_kind begin_pass(struct refill *r, struct recovery *db, struct pr
 }
 
 /* No more passes: two agree, or they never do. */
-static void close_passed(struct refill *r, const struct recovery_gap *gap, const struct progress *p,
-			 struct recovery_gap *ret_closed)
+static enum err_kind close_passed(struct refill *r, const struct recovery_gap *gap,
+				  const struct progress *p, struct recovery_gap *ret_closed,
+				  struct err *err)
 {
 	bool agree = p->pass_recovered == 0;
-	bool whole = agree && !p->too_old && !p->app_gone && !p->list_refused && !p->lack;
+	bool whole = agree && !p->too_old && !p->no_witness && !p->app_gone && !p->list_refused &&
+		     !p->lack;
 	char why[ERR_TEXT_BYTES];
 
 	(void)snprintf(
 		why, sizeof(why),
 		"%u passes over %zu applications of Fly's second copy, the last %s a missing "
-		"line%s%s%s%s%s",
+		"line%s%s%s%s%s%s",
 		p->passes, r->o.apps->count, agree ? "without" : "still with",
 		p->too_old ? "; a part is older than what Fly keeps" : "",
+		p->no_witness ? "; lines from before it are not there either" : "",
 		p->app_gone ? "; an application of that time is gone from Fly" : "",
 		p->list_refused ? "; the list of applications is not all known" : "",
 		p->lack ? "; not to be had: " : "", p->lack ? p->lack : "");
-	close_gap(r, gap, whole ? "filled" : "partly_lost", why, ret_closed);
+	return close_gap(r, gap, whole ? "filled" : "partly_lost", why, ret_closed, err);
 }
 
 static enum err_kind pass(struct refill *r, struct recovery *db, struct recovery_gap *gap,
@@ -235,6 +286,8 @@ static enum err_kind pass(struct refill *r, struct recovery *db, struct recovery
 {
 	struct progress *p = progress_of(r, gap);
 	enum err_kind rc = p->in_pass ? ERR_NONE : begin_pass(r, db, p, err);
+	enum err_kind told = ERR_NONE;
+	struct err aside;
 
 	if (rc)
 		return rc;
@@ -245,15 +298,22 @@ static enum err_kind pass(struct refill *r, struct recovery *db, struct recovery
 		rc = compare_some(r, db, gap, p, err);
 	if (p->recovered > gap->lines_recovered) {
 		gap->lines_recovered = p->recovered;
-		post(r, gap, ACTION_trail_gap_progress, NULL, "");
+		told = post(r, gap, ACTION_trail_gap_progress, NULL, "", &aside);
+	}
+	if (!rc && told) {
+		*err = aside;
+		return told;
 	}
 	if (rc || p->app_idx < r->o.apps->count)
 		return rc;
 	p->in_pass = false;
 	p->next_ns = p->began_ns + r->o.delay_ns;
+	if (p->failed)
+		return err_set(err, ERR_RETRY,
+			       "Fly's HTTP logs API does not show all applications");
 	p->passes++;
 	if (p->passes >= 2 && (p->pass_recovered == 0 || p->passes >= REFILL_PASSES_MAX))
-		close_passed(r, gap, p, ret_closed);
+		return close_passed(r, gap, p, ret_closed, err);
 	return ERR_NONE;
 }
 
@@ -284,14 +344,11 @@ static enum err_kind work_on(struct refill *r, struct recovery *db, struct recov
 	if (cover.is_whole) {
 		(void)snprintf(why, sizeof(why), "replica %s took the lines of that time",
 			       cover.by);
-		close_gap(r, gap, "covered", why, ret_closed);
-		return ERR_NONE;
+		return close_gap(r, gap, "covered", why, ret_closed, err);
 	}
-	if (gap->end_ns <= time_now_ns() - KEPT_NS) {
-		close_gap(r, gap, gap->lines_recovered > 0 ? "partly_lost" : "lost",
-			  "it is older than what Fly keeps", ret_closed);
-		return ERR_NONE;
-	}
+	if (last_of(gap) <= time_now_ns() - KEPT_NS)
+		return close_gap(r, gap, gap->lines_recovered > 0 ? "partly_lost" : "lost",
+				 "it is older than what Fly keeps", ret_closed, err);
 	return pass(r, db, gap, ret_closed, err);
 }
 

@@ -35,7 +35,10 @@ struct second_copy {
 		int64_t occurred_ns[RECOVERY_LINES_MAX];
 		size_t count;
 	} pages[2], *before, *present;
-	int64_t through_ns; /* up to where the last comparison came */
+	/* up to where the last comparison came, and of which application; it was without error */
+	int64_t through_ns;
+	char app[LOGS_API_APP_BYTES];
+	size_t redacted_from; /* of lines: the first that had something to redact; count: none */
 };
 
 enum err_kind second_copy_new(struct second_copy **ret, const struct second_copy_options *options,
@@ -137,16 +140,19 @@ static bool is_among(const struct ids *ids, const struct record *r)
 }
 
 static void add_entry(struct second_copy *c, size_t raw_idx, const struct copy_range *range,
-		      struct copy_result *ret)
+		      const struct logs_page *page, struct copy_result *ret)
 {
 	const struct record *r = &c->record;
 
+	if (r->occurred_ns < range->from_ns || r->occurred_ns >= range->to_ns)
+		return;
+	/* The page may end among lines of one nanosecond: all of them come with the next. */
+	if (!page->end && r->occurred_ns > page->next_ns)
+		return;
 	if (!r->decoded || !r->exact_time || r->foreign_time) {
 		ret->unreadable++;
 		return;
 	}
-	if (r->occurred_ns < range->from_ns || r->occurred_ns >= range->to_ns)
-		return;
 	if (c->present->count == RECOVERY_LINES_MAX || is_among(c->present, r))
 		return;
 	c->present->ids[c->present->count] = r->id;
@@ -159,12 +165,15 @@ static void add_entry(struct second_copy *c, size_t raw_idx, const struct copy_r
 		.machine_id = r->machine_id,
 		.is_event = r->class != CLASS_app_log,
 	};
+	if (stages_redacted(c->stages) && c->redacted_from > c->count)
+		c->redacted_from = c->count;
 	c->raw_idx[c->count++] = raw_idx;
 }
 
 /* The page's lines as the pipeline would make records of them. */
 static enum err_kind read_page(struct second_copy *c, const struct copy_range *range,
-			       struct copy_result *ret, struct err *err)
+			       const struct logs_page *page, struct copy_result *ret,
+			       struct err *err)
 {
 	enum err_kind rc;
 
@@ -172,6 +181,7 @@ static enum err_kind read_page(struct second_copy *c, const struct copy_range *r
 	buf_add(&c->originals, c->page->bytes.data, c->page->bytes.len);
 	rc = buf_check(&c->originals, err);
 	c->count = 0;
+	c->redacted_from = SIZE_MAX;
 	c->before = c->present;
 	c->present = c->before == &c->pages[0] ? &c->pages[1] : &c->pages[0];
 	c->present->count = 0;
@@ -179,7 +189,7 @@ static enum err_kind read_page(struct second_copy *c, const struct copy_range *r
 	for (size_t i = 0; i < c->page->count && !rc; i++) {
 		rc = stages_take(c->stages, c->page, &c->page->raws[i], &c->record, err);
 		if (!rc)
-			add_entry(c, i, range, ret);
+			add_entry(c, i, range, page, ret);
 	}
 	ret->seen += c->count;
 	return rc;
@@ -233,15 +243,31 @@ static enum err_kind pass_on(struct second_copy *c, struct batch *batch, struct 
 	return err_set(err, ERR_FULL, "the program is ending");
 }
 
+static bool has_missing(const struct second_copy *c)
+{
+	for (size_t i = 0; i < c->count; i++)
+		if (c->lines[i].found == LINE_MISSING)
+			return true;
+	return false;
+}
+
 static enum err_kind recover(struct second_copy *c, struct copy_result *ret, struct err *err)
 {
 	struct batch *batch = NULL;
+	bool any_missing = has_missing(c);
 	size_t i = 0;
 
 	while (i < c->count) {
 		enum err_kind rc = ERR_NONE;
 
-		if (c->lines[i].found != LINE_MISSING) {
+		bool is_missing = c->lines[i].found == LINE_MISSING;
+
+		/*
+		 * What redaction makes of a line may depend on those before it: the body of a key
+		 * on its first line. So all that follows one that was redacted goes along; what is
+		 * stored already stays one row.
+		 */
+		if (!is_missing && (i < c->redacted_from || !any_missing)) {
 			i++;
 			continue;
 		}
@@ -250,7 +276,7 @@ static enum err_kind recover(struct second_copy *c, struct copy_result *ret, str
 		if (rc)
 			return rc;
 		if (put_line(c, batch, &c->page->raws[c->raw_idx[i]])) {
-			ret->recovered++;
+			ret->recovered += is_missing;
 			i++;
 			continue;
 		}
@@ -263,11 +289,11 @@ static enum err_kind recover(struct second_copy *c, struct copy_result *ret, str
 }
 
 static enum err_kind compare_page(struct second_copy *c, struct recovery *db,
-				  const struct copy_range *range, struct copy_result *ret,
-				  struct err *err)
+				  const struct copy_range *range, const struct logs_page *page,
+				  struct copy_result *ret, struct err *err)
 {
 	uint64_t confirmed = 0;
-	enum err_kind rc = read_page(c, range, ret, err);
+	enum err_kind rc = read_page(c, range, page, ret, err);
 
 	if (!rc)
 		rc = recovery_look_up(db, span_text(range->app), c->lines, c->count, err);
@@ -290,18 +316,20 @@ enum err_kind second_copy_compare(struct second_copy *c, struct recovery *db,
 	enum err_kind rc = ERR_NONE;
 
 	ret->through_ns = range->from_ns;
-	if (range->from_ns != c->through_ns) /* else it goes on from there */
+	/* Else it goes on from there. */
+	if (range->from_ns != c->through_ns || strcmp(range->app, c->app) != 0)
 		c->present->count = 0;
 	while (!done && (range->pages_max == 0 || ret->pages < range->pages_max)) {
 		struct logs_page page;
 
 		rc = fetch(c, range->app, after_ns, &page, err);
+		ret->fly_failed = rc == ERR_RETRY || rc == ERR_CONFIG;
 		if (!rc) {
-			rc = compare_page(c, db, range, ret, err);
+			rc = compare_page(c, db, range, &page, ret, err);
 			if (rc == ERR_REJECT) /* that is Fly's word alone, about an application */
 				err->kind = rc = ERR_RETRY;
 		}
-		if (rc)
+		if (rc) /* nothing of this page counts as looked at */
 			break;
 		ret->pages++;
 		ret->unreachable = ret->unreachable || page.tie_cut;
@@ -309,24 +337,62 @@ enum err_kind second_copy_compare(struct second_copy *c, struct recovery *db,
 		after_ns = page.next_ns;
 		ret->through_ns = done ? range->to_ns : page.next_ns;
 	}
-	c->through_ns = ret->through_ns;
+	c->through_ns = rc ? INT64_MIN : ret->through_ns;
+	(void)snprintf(c->app, sizeof(c->app), "%s", range->app);
 	atomic_fetch_add(&c->o.status->id_mismatches, ret->mismatches);
 	return rc;
 }
 
 enum err_kind second_copy_settle(struct second_copy *c, struct err *err)
 {
+	int64_t until_ns = time_monotonic_ns() + SECOND_COPY_SETTLE_SECONDS * NS_PER_S;
 	struct spool_stats stats;
-	enum err_kind rc = ERR_NONE;
+	bool appended = false;
 
-	while (!rc && atomic_load(&c->o.status->lines_recovered) < c->sent_count) {
-		rc = tick(c, err);
+	for (;;) {
+		enum err_kind rc = tick(c, err);
+
+		if (rc)
+			return rc;
+		if (!appended && atomic_load(&c->o.status->lines_recovered) >= c->sent_count) {
+			appended = true;
+			spool_stats(c->o.spool, &stats);
+		}
+		if (appended && atomic_load(&c->o.status->stored_seq) >= stats.appended_seq)
+			return ERR_NONE;
+		if (time_monotonic_ns() > until_ns)
+			return err_set(err, ERR_RETRY,
+				       "what the spool has is not stored in time: lines on their "
+				       "way would look missing");
 		life_wait(c->o.life, SETTLE_LOOK_MS * NS_PER_MS);
 	}
-	spool_stats(c->o.spool, &stats);
-	while (!rc && atomic_load(&c->o.status->stored_seq) < stats.appended_seq) {
-		rc = tick(c, err);
+}
+
+enum err_kind second_copy_tell(struct second_copy *c, struct trail *trail, const struct fact *fact,
+			       struct err *err)
+{
+	while (!trail_offer(trail, fact)) {
+		enum err_kind rc = tick(c, err);
+
+		if (rc)
+			return rc;
 		life_wait(c->o.life, SETTLE_LOOK_MS * NS_PER_MS);
+	}
+	return ERR_NONE;
+}
+
+enum err_kind second_copy_shows(struct second_copy *c, const char *app,
+				const struct recovery_claim *line, bool *ret, struct err *err)
+{
+	static const int64_t us_ns = 1000;
+	struct logs_page page;
+	enum err_kind rc = fetch(c, app, line->occurred_us * us_ns - 1, &page, err);
+
+	*ret = false;
+	stages_begin_batch(c->stages);
+	for (size_t i = 0; i < c->page->count && !rc && !*ret; i++) {
+		rc = stages_take(c->stages, c->page, &c->page->raws[i], &c->record, err);
+		*ret = !rc && c->record.occurred_ns / us_ns <= line->occurred_us;
 	}
 	return rc;
 }

@@ -45,6 +45,13 @@ static enum err_kind hold_lease(void *arg, struct err *err)
 
 	if (w->mine && now_ns - w->renewed_ns < WORKER_RENEW_SECONDS * NS_PER_S)
 		return ERR_NONE;
+	/* Who cannot store cannot tell what is missing, and must not keep others from it. */
+	if (atomic_load(&w->o->status->store_state) != STORE_WORKING) {
+		if (w->mine)
+			recovery_give_back_lease(w->db, LEASE);
+		w->mine = false;
+		return err_set(err, ERR_RETRY, "this replica stores nothing at present");
+	}
 	rc = recovery_take_lease(w->db, LEASE, WORKER_LEASE_SECONDS, &w->mine, err);
 	if (rc) {
 		w->db_failed = true;
@@ -195,6 +202,8 @@ static void wait_after(struct work *w, enum err_kind rc, const struct err *why)
 	}
 	atomic_store(&w->o->status->worker_why, reason);
 	log_warn(worker_waits, LOG_TEXT("error", why->text), LOG_NUMBER("wait_ms", wait_ms));
+	if (w->db && w->mine && !w->db_failed) /* another replica may do better */
+		recovery_give_back_lease(w->db, LEASE);
 	disconnect(w);
 	life_wait(w->o->life, wait_ms * NS_PER_MS);
 }
@@ -228,6 +237,7 @@ void worker_run(const struct worker_options *options)
 		return;
 	}
 	w->o = options;
+	w->apps.own_app = options->config->fly_app_name;
 	if (make_jobs(w, &err) == ERR_NONE)
 		run_jobs(w, &err);
 	if (err.kind == ERR_FATAL)

@@ -1,9 +1,7 @@
 #include "store/recovery.h"
 
-#include "base/buf.h"
 #include "base/time.h"
-#include "store/lease.h"
-#include "store/session.h"
+#include "store/recovery_inside.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,15 +11,7 @@
 enum {
 	CONNECT_SECONDS = 10,
 	ANSWER_SECONDS = 60,
-	NS_PER_US = 1000,
-	NUMBER_BYTES = 24,
 	ARRAY_BYTES_MAX = RECOVERY_LINES_MAX * 64,
-};
-
-struct recovery {
-	struct session *session;
-	char holder[LEASE_TEXT_BYTES];
-	struct buf times, ids, differs; /* arrays, as text */
 };
 
 enum err_kind recovery_open(struct recovery **ret, const struct recovery_options *options,
@@ -80,20 +70,19 @@ void recovery_give_back_lease(struct recovery *r, const char *name)
 	(void)rc; /* then it expires */
 }
 
-/* Microseconds as Postgres told them; null is RECOVERY_NO_TIME. */
-static int64_t time_at(const PGresult *rows, int row, int column)
+int64_t recovery_time_at(const PGresult *rows, int row, int column)
 {
 	if (PQgetisnull(rows, row, column))
 		return RECOVERY_NO_TIME;
-	return strtoll(PQgetvalue(rows, row, column), NULL, 10) * NS_PER_US;
+	return strtoll(PQgetvalue(rows, row, column), NULL, 10) * RECOVERY_US_NS;
 }
 
-static struct span text_at(const PGresult *rows, int row, int column)
+struct span recovery_text_at(const PGresult *rows, int row, int column)
 {
 	return span_of(PQgetvalue(rows, row, column), (size_t)PQgetlength(rows, row, column));
 }
 
-static void copy_at(const PGresult *rows, int row, int column, char *ret, size_t bytes)
+void recovery_copy_at(const PGresult *rows, int row, int column, char *ret, size_t bytes)
 {
 	(void)snprintf(ret, bytes, "%s", PQgetvalue(rows, row, column));
 }
@@ -112,7 +101,7 @@ static const char GAPS_SQL[] =
 enum err_kind recovery_find_gaps(struct recovery *r, struct recovery_gap ret[RECOVERY_GAPS_MAX],
 				 size_t *ret_count, size_t *ret_total, struct err *err)
 {
-	char limit[NUMBER_BYTES];
+	char limit[RECOVERY_NUMBER_BYTES];
 	const char *const values[] = {limit};
 	PGresult *rows;
 	enum err_kind rc;
@@ -128,11 +117,11 @@ enum err_kind recovery_find_gaps(struct recovery *r, struct recovery_gap ret[REC
 	for (int i = 0; i < count; i++) {
 		struct recovery_gap *g = &ret[i];
 
-		copy_at(rows, i, 0, g->id, sizeof(g->id));
-		copy_at(rows, i, 1, g->stream, sizeof(g->stream));
-		copy_at(rows, i, 2, g->reason, sizeof(g->reason));
-		g->start_ns = time_at(rows, i, 3);
-		g->end_ns = time_at(rows, i, 4);
+		recovery_copy_at(rows, i, 0, g->id, sizeof(g->id));
+		recovery_copy_at(rows, i, 1, g->stream, sizeof(g->stream));
+		recovery_copy_at(rows, i, 2, g->reason, sizeof(g->reason));
+		g->start_ns = recovery_time_at(rows, i, 3);
+		g->end_ns = recovery_time_at(rows, i, 4);
 		g->lines_recovered = strtoull(PQgetvalue(rows, i, 5), NULL, 10);
 	}
 	PQclear(rows);
@@ -184,7 +173,7 @@ enum err_kind recovery_find_cover(struct recovery *r, const struct recovery_gap 
 	if (rc)
 		return rc;
 	if (PQntuples(rows) == 1) {
-		copy_at(rows, 0, 0, ret->by, sizeof(ret->by));
+		recovery_copy_at(rows, 0, 0, ret->by, sizeof(ret->by));
 		ret->is_whole = PQgetvalue(rows, 0, 1)[0] == 't';
 	}
 	PQclear(rows);
@@ -238,7 +227,7 @@ static const char APPS_SQL[] =
 enum err_kind recovery_find_apps(struct recovery *r, void (*add)(void *arg, struct span app),
 				 void *arg, struct err *err)
 {
-	char apps[NUMBER_BYTES], lines[NUMBER_BYTES];
+	char apps[RECOVERY_NUMBER_BYTES], lines[RECOVERY_NUMBER_BYTES];
 	const char *const values[] = {apps, lines};
 	PGresult *rows;
 	enum err_kind rc;
@@ -249,7 +238,7 @@ enum err_kind recovery_find_apps(struct recovery *r, void (*add)(void *arg, stru
 	if (rc)
 		return rc;
 	for (int i = 0; i < PQntuples(rows); i++)
-		add(arg, text_at(rows, i, 0));
+		add(arg, recovery_text_at(rows, i, 0));
 	PQclear(rows);
 	return ERR_NONE;
 }
@@ -267,7 +256,7 @@ static void add_time(struct buf *out, int64_t ns)
 {
 	char text[TIME_TEXT_BYTES];
 
-	add_word(out, time_format(ns - ns % NS_PER_US, text));
+	add_word(out, time_format(ns - ns % RECOVERY_US_NS, text));
 }
 
 static void add_id(struct buf *out, const struct id *id)
@@ -308,7 +297,7 @@ static enum err_kind write_keys(struct recovery *r, const struct recovery_line *
 	}
 	if (ret->count == 0)
 		return ERR_NONE;
-	(void)time_format(from_ns - from_ns % NS_PER_US, ret->from);
+	(void)time_format(from_ns - from_ns % RECOVERY_US_NS, ret->from);
 	(void)time_format(to_ns, ret->to);
 	buf_add(&r->times, "}", sizeof("}"));
 	buf_add(&r->ids, "}", sizeof("}"));
@@ -388,11 +377,12 @@ static bool is_there(const struct recovery_line *lines, size_t count, const stru
 /* A stored line that Fly's copy does not have takes the place of one missing line of its key. */
 static void pair_up(struct recovery_line *lines, size_t count, const PGresult *rows, int row)
 {
-	int64_t occurred_ns = time_at(rows, row, 1) + strtol(PQgetvalue(rows, row, 2), NULL, 10);
-	struct span machine = text_at(rows, row, 3);
+	int64_t occurred_ns =
+		recovery_time_at(rows, row, 1) + strtol(PQgetvalue(rows, row, 2), NULL, 10);
+	struct span machine = recovery_text_at(rows, row, 3);
 	struct id id;
 
-	if (!id_parse(text_at(rows, row, 0), &id) || is_there(lines, count, &id))
+	if (!id_parse(recovery_text_at(rows, row, 0), &id) || is_there(lines, count, &id))
 		return;
 	for (size_t i = 0; i < count; i++) {
 		struct recovery_line *line = &lines[i];
@@ -409,7 +399,7 @@ static void pair_up(struct recovery_line *lines, size_t count, const PGresult *r
 enum err_kind recovery_look_up(struct recovery *r, struct span app, struct recovery_line *lines,
 			       size_t count, struct err *err)
 {
-	char limit[NUMBER_BYTES];
+	char limit[RECOVERY_NUMBER_BYTES];
 	const char *values[5];
 	char *app_text;
 	struct keys keys;
@@ -478,46 +468,6 @@ enum err_kind recovery_confirm(struct recovery *r, const struct recovery_line *l
 	return ERR_NONE;
 }
 
-static const char CLAIMS_SQL[] =
-	"SELECT e.event_id, (extract(epoch FROM e.occurred_at) * 1000000)::bigint "
-	"FROM flytrail.events e "
-	"WHERE e.app = $1 AND e.occurred_at >= $2::timestamptz AND e.occurred_at < $3::timestamptz"
-	" AND e.source = 'nats' AND (e.trust = 'platform' OR e.class = 'ssh_session')"
-	" AND e.time_basis = 'source'"
-	" AND NOT EXISTS (SELECT FROM flytrail.confirmations c"
-	"  WHERE c.event_id = e.event_id AND c.occurred_at = e.occurred_at) "
-	"ORDER BY e.occurred_at, e.event_id LIMIT $4";
-
-enum err_kind recovery_find_claims(struct recovery *r, const struct recovery_part *part,
-				   struct recovery_claims *ret, struct err *err)
-{
-	char *app_text = span_copy(part->app);
-	char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES], limit[NUMBER_BYTES];
-	const char *const values[] = {app_text, time_format(part->from_ns, from),
-				      time_format(part->to_ns, to), limit};
-	PGresult *rows;
-	enum err_kind rc;
-
-	ret->count = 0;
-	if (!app_text)
-		return err_set(err, ERR_FATAL, "out of memory for an application's name");
-	(void)snprintf(limit, sizeof(limit), "%d", RECOVERY_CLAIMS_MAX);
-	rc = session_ask(r->session, CLAIMS_SQL, values, ARRAY_LEN(values), &rows, err);
-	free(app_text);
-	if (rc)
-		return rc;
-	for (int i = 0; i < PQntuples(rows); i++) {
-		struct recovery_claim *claim = &ret->list[ret->count];
-
-		if (id_parse(text_at(rows, i, 0), &claim->id)) {
-			claim->occurred_us = strtoll(PQgetvalue(rows, i, 1), NULL, 10);
-			ret->count++;
-		}
-	}
-	PQclear(rows);
-	return ERR_NONE;
-}
-
 /* --- what was done before --- */
 
 static const char CHECKED_SQL[] =
@@ -526,7 +476,7 @@ static const char CHECKED_SQL[] =
 	"FROM flytrail.events e "
 	"WHERE e.retention_class = 'security' AND e.class = 'trail'"
 	" AND e.action = 'trail.window_checked' AND e.occurred_at >= $1::timestamptz"
-	" AND e.attributes ? 'app' GROUP BY 1, 2";
+	" AND e.attributes ? 'app' AND e.attributes ? 'hour_done' GROUP BY 1, 2";
 
 enum err_kind recovery_find_checked(struct recovery *r, int64_t since_ns,
 				    void (*add)(void *arg, struct span app, int64_t hour_s),
@@ -541,7 +491,7 @@ enum err_kind recovery_find_checked(struct recovery *r, int64_t since_ns,
 	if (rc)
 		return rc;
 	for (int i = 0; i < PQntuples(rows); i++)
-		add(arg, text_at(rows, i, 0), strtoll(PQgetvalue(rows, i, 1), NULL, 10));
+		add(arg, recovery_text_at(rows, i, 0), strtoll(PQgetvalue(rows, i, 1), NULL, 10));
 	PQclear(rows);
 	return ERR_NONE;
 }
@@ -557,7 +507,7 @@ enum err_kind recovery_find_beginning(struct recovery *r, int64_t *ret_ns, struc
 			 NULL, 0, &rows, err);
 	if (rc)
 		return rc;
-	*ret_ns = time_at(rows, 0, 0);
+	*ret_ns = recovery_time_at(rows, 0, 0);
 	PQclear(rows);
 	return ERR_NONE;
 }

@@ -1,0 +1,119 @@
+/* Of store/recovery.h: what the log stream alone tells, and nothing has confirmed. */
+
+#include "store/recovery.h"
+
+#include "base/time.h"
+#include "store/recovery_inside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A claim that nothing has confirmed, and of which nobody has been told. */
+#define IS_CLAIM                                                                              \
+	"e.source = 'nats' AND (e.trust = 'platform' OR e.class = 'ssh_session')"             \
+	" AND NOT EXISTS (SELECT FROM flytrail.confirmations c"                               \
+	"  WHERE c.event_id = e.event_id AND c.occurred_at = e.occurred_at)"                  \
+	" AND NOT EXISTS (SELECT FROM flytrail.events t WHERE t.retention_class = 'security'" \
+	"  AND t.class = 'trail' AND t.action = 'trail.unconfirmed_line'"                     \
+	"  AND t.correlation_id = e.event_id::text)"
+
+static const char CLAIMS_SQL[] =
+	"SELECT e.event_id, (extract(epoch FROM e.occurred_at) * 1000000)::bigint "
+	"FROM flytrail.events e "
+	"WHERE e.app = $1 AND e.occurred_at >= $2::timestamptz AND e.occurred_at < $3::timestamptz"
+	" AND " IS_CLAIM " ORDER BY e.occurred_at, e.event_id LIMIT $4";
+
+static void take_claims(const PGresult *rows, struct recovery_claims *ret)
+{
+	ret->count = 0;
+	for (int i = 0; i < PQntuples(rows); i++) {
+		struct recovery_claim *claim = &ret->list[ret->count];
+
+		if (!id_parse(recovery_text_at(rows, i, 0), &claim->id))
+			continue;
+		claim->occurred_us = strtoll(PQgetvalue(rows, i, 1), NULL, 10);
+		claim->app[0] = '\0';
+		if (PQnfields(rows) > 2)
+			recovery_copy_at(rows, i, 2, claim->app, sizeof(claim->app));
+		ret->count++;
+	}
+}
+
+enum err_kind recovery_find_claims(struct recovery *r, const struct recovery_part *part,
+				   struct recovery_claims *ret, struct err *err)
+{
+	char *app_text = span_copy(part->app);
+	char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES], limit[RECOVERY_NUMBER_BYTES];
+	const char *const values[] = {app_text, time_format(part->from_ns, from),
+				      time_format(part->to_ns, to), limit};
+	PGresult *rows;
+	enum err_kind rc;
+
+	ret->count = 0;
+	if (!app_text)
+		return err_set(err, ERR_FATAL, "out of memory for an application's name");
+	(void)snprintf(limit, sizeof(limit), "%d", RECOVERY_CLAIMS_MAX);
+	rc = session_ask(r->session, CLAIMS_SQL, values, ARRAY_LEN(values), &rows, err);
+	free(app_text);
+	if (rc)
+		return rc;
+	take_claims(rows, ret);
+	PQclear(rows);
+	return ERR_NONE;
+}
+
+/* By the index of what came more than an hour late, which is small. */
+static const char LATE_SQL[] =
+	"SELECT e.event_id, (extract(epoch FROM e.occurred_at) * 1000000)::bigint, e.app "
+	"FROM flytrail.events e "
+	"WHERE e.source = 'nats' AND e.observed_at - e.occurred_at > interval '1 hour'"
+	" AND e.observed_at >= $1::timestamptz AND e.observed_at < $2::timestamptz"
+	" AND e.app IS NOT NULL AND " IS_CLAIM " ORDER BY e.observed_at, e.event_id LIMIT $3";
+
+enum err_kind recovery_find_late_claims(struct recovery *r, int64_t from_ns, int64_t to_ns,
+					struct recovery_claims *ret, struct err *err)
+{
+	char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES], limit[RECOVERY_NUMBER_BYTES];
+	const char *const values[] = {time_format(from_ns, from), time_format(to_ns, to), limit};
+	PGresult *rows;
+	enum err_kind rc;
+
+	ret->count = 0;
+	(void)snprintf(limit, sizeof(limit), "%d", RECOVERY_CLAIMS_MAX);
+	rc = session_ask(r->session, LATE_SQL, values, ARRAY_LEN(values), &rows, err);
+	if (rc)
+		return rc;
+	take_claims(rows, ret);
+	PQclear(rows);
+	return ERR_NONE;
+}
+
+static const char WITNESS_SQL[] =
+	"SELECT e.event_id, (extract(epoch FROM e.occurred_at) * 1000000)::bigint "
+	"FROM flytrail.events e "
+	"WHERE e.app = $1 AND e.occurred_at >= $2::timestamptz AND e.occurred_at < $3::timestamptz"
+	" AND e.source = 'nats' AND e.time_basis = 'source' AND e.class <> 'trail' "
+	"ORDER BY e.occurred_at DESC LIMIT 1";
+
+enum err_kind recovery_find_witness(struct recovery *r, const struct recovery_part *part,
+				    struct recovery_claim *ret, bool *ret_any, struct err *err)
+{
+	char *app_text = span_copy(part->app);
+	char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES];
+	const char *const values[] = {app_text, time_format(part->from_ns, from),
+				      time_format(part->to_ns, to)};
+	PGresult *rows;
+	enum err_kind rc;
+
+	if (!app_text)
+		return err_set(err, ERR_FATAL, "out of memory for an application's name");
+	rc = session_ask(r->session, WITNESS_SQL, values, ARRAY_LEN(values), &rows, err);
+	free(app_text);
+	if (rc)
+		return rc;
+	*ret_any = PQntuples(rows) == 1 && id_parse(recovery_text_at(rows, 0, 0), &ret->id);
+	if (*ret_any)
+		ret->occurred_us = strtoll(PQgetvalue(rows, 0, 1), NULL, 10);
+	PQclear(rows);
+	return ERR_NONE;
+}
