@@ -40,8 +40,7 @@ bool windows_have(const struct windows *w, int64_t ns);
 
 /* hour_done: it is the last word about its hour and application. */
 NODISCARD enum err_kind window_tell(const struct window *w, const char *app, bool hour_done,
-				    struct second_copy *copy, struct trail *trail,
-				    struct err *err);
+				    struct second_copy *copy, struct trail *trail, struct err *err);
 
 /* All of them, the last with hour_done; that lines were recovered is told when they are stored. */
 NODISCARD enum err_kind windows_tell(const struct windows *w, const char *app,

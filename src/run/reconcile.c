@@ -40,6 +40,7 @@ struct reconcile {
 	struct urgents urgent;
 	struct done *done; /* of each application, by its place in the list */
 	bool loaded;
+	bool fly_failed;               /* the newest comparison, by Fly's doing */
 	int64_t begin_ns;              /* of the trail; RECOVERY_NO_TIME: not known yet */
 	struct recovery_claims claims; /* that are looked for */
 	struct recovery_claims left;   /* when that was done */
@@ -124,6 +125,7 @@ static enum err_kind compare(struct reconcile *r, struct recovery *db,
 {
 	enum err_kind rc = second_copy_compare(r->o.copy, db, range, ret, err);
 
+	r->fly_failed = ret->fly_failed;
 	spend(r, ret->pages > 0 ? ret->pages : 1);
 	if (!rc && ret->mismatches > 0) {
 		urgent_push(&r->urgent, range->app, range->from_ns - MINUTE_NS, range->from_ns);
@@ -538,7 +540,7 @@ static enum err_kind check_hour(struct reconcile *r, struct recovery *db, size_t
 		rc = windows_tell(&compared, app->name, r->o.copy, r->o.trail, err);
 	if (rc == ERR_REJECT)
 		rc = note_unknown(r, app, done, &range, err);
-	if (rc == ERR_RETRY) /* the others need not wait for it */
+	if (rc == ERR_RETRY && r->fly_failed) /* the others need not wait for it */
 		done->retry_ns = time_monotonic_ns() + RETRY_S * NS_PER_S;
 	if (!rc && done->retry_ns <= time_monotonic_ns())
 		done->hours[hour % HOURS_KEPT] = hour;

@@ -13,7 +13,9 @@ struct window window_of(const struct copy_range *range, const struct copy_result
 	return (struct window){
 		.from_ns = range->from_ns,
 		.result = *result,
-		.state = lack ? "lost" : result->recovered > 0 ? "recovered" : "agrees",
+		.state = lack                    ? "lost"
+			 : result->recovered > 0 ? "recovered"
+						 : "agrees",
 		.why = lack ? lack : "",
 	};
 }

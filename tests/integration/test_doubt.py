@@ -1,0 +1,210 @@
+"""What must not be taken for proof: failures on the way, empty answers, forged times, short lists."""
+
+import json
+import os
+import random
+import sys
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import lab  # noqa: E402
+from backfill import DAY, HOUR, Backfill, iso  # noqa: E402
+
+BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+
+class Windows(Backfill):
+    EXIT = "machine exited with exit code {}, not restarting"
+
+    def setUp(self):
+        super().setUp()
+        self.began(5 * HOUR)
+        self.hour = (int(time.time()) // HOUR - 3) * HOUR
+
+    def exits(self, numbers, at):
+        return [self.payload(self.EXIT.format(n), at=at + n, provider="runner") for n in numbers]
+
+    def windows(self, **wanted):
+        return [fact for fact in self.facts("trail.window_checked") if wanted.items() <= fact.items()]
+
+    def add_to_copy(self, payloads):
+        for payload in payloads:
+            self.api.add_payload(payload)
+        return payloads
+
+    def claims(self):
+        return self.facts("trail.unconfirmed_line")
+
+    def await_hours(self, count=3):
+        lab.wait_for(lambda: len(self.windows(hour_done=True)) >= count, 30, f"{count} hours")
+
+    def test_a_page_that_failed_after_it_was_read_is_read_again(self):
+        both = self.add_to_copy(self.exits(range(3), self.hour + 600))
+        self.store(both, api=False)
+        self.add_to_copy([self.payload(f"lost {n}", at=self.hour + 700 + n) for n in range(3)])
+        with self.held("LOCK TABLE flytrail.confirmations IN EXCLUSIVE MODE"):
+            self.flytrail().start()
+            waiting = ("FROM pg_stat_activity WHERE query LIKE 'INSERT INTO flytrail.confirmations%' "
+                       "AND wait_event_type = 'Lock'")
+            lab.wait_for(lambda: self.world.pg.psql(f"SELECT pid {waiting}"), 30, "the worker to wait")
+            self.world.pg.psql(f"SELECT pg_terminate_backend(pid) {waiting}")
+        lab.wait_for(lambda: self.messages("message LIKE 'lost%'"), 30, "the lost lines")
+        self.assert_all_once()
+        self.assertEqual(self.claims(), [])
+
+    def test_a_window_is_not_its_hour(self):
+        self.tell(self.hour + 1000, "window_checked", app="web-1", window_start=iso(self.hour + 600),
+                  window_end=iso(self.hour + 660), state="agrees", lines_seen=1, lines_recovered=0)
+        self.add_to_copy([self.payload(f"lost {n}", at=self.hour + 1200 + n) for n in range(3)])
+        self.store(self.exits([9], self.hour + 1300), api=False)
+        self.flytrail().start()
+        lab.wait_for(self.claims, 30, "the forged line to be told")
+        lab.wait_for(lambda: len(self.messages("message LIKE 'lost%'")) == 3, 30, "the lost lines")
+        self.assert_all_once()
+
+    def test_a_line_with_a_time_long_ago_is_judged_though_its_hour_is_done(self):
+        self.store(self.exits(range(3), self.hour))
+        ft = self.flytrail().start()
+        self.await_hours()
+        self.publish(self.exits([99], self.hour + 30), api=False)
+        self.world.await_rows(4, "app = 'web-1'")
+        self.assertEqual(ft.stop(), 0)
+        # As if it had come an hour ago: what is younger is not judged yet.
+        self.world.pg.psql("SET session_replication_role = replica; UPDATE flytrail.events "
+                           "SET observed_at = observed_at - interval '61 minutes' WHERE message LIKE '%99%'")
+        ft.start()
+        lab.wait_for(lambda: len(self.claims()) == 1, 30, "it to be told")
+        self.assertEqual(self.claims()[0]["line_id"], self.ids_of("99")[0])
+
+    def test_a_platform_line_without_a_time_is_none_of_flys(self):
+        self.add_to_copy(self.exits([1], self.hour))
+        line = json.dumps({**json.loads(self.payload(self.EXIT.format(98), provider="runner")), "timestamp": None})
+        self.store([line.encode()], api=False)
+        self.world.pg.psql("SET session_replication_role = replica; UPDATE flytrail.events "
+                           f"SET occurred_at = to_timestamp({self.hour + 60}) WHERE message LIKE '%98%'")
+        self.flytrail().start()
+        lab.wait_for(self.claims, 30, "it to be told")
+
+    def test_an_empty_answer_is_no_proof_against_lines(self):
+        self.store(self.exits(range(3), self.hour), api=False)
+        self.store(self.exits([7], self.hour + HOUR), api=False)
+        self.api.add_app("web-1")
+        self.flytrail().start()
+        lab.wait_for(lambda: self.windows(state="not_checked"), 30, "an hour that shows nothing")
+        self.await_hours()
+        self.assertEqual([claim for claim in self.claims() if claim["line_id"] in self.ids_of("7")], [])
+
+    def ids_of(self, number):
+        return [row[0] for row in self.world.pg.psql(
+            f"SELECT id FROM flytrail.log_lines WHERE message LIKE '%code {number},%'")]
+
+    def test_every_forged_line_of_many_is_told_once(self):
+        self.add_to_copy(self.exits([999], self.hour - 10))
+        forged = [self.payload(self.EXIT.format(n), at=self.hour + 1 + n * 0.01, provider="runner")
+                  for n in range(200)]
+        self.store(forged, api=False)
+        ft = self.flytrail().start()
+        lab.wait_for(lambda: len(self.claims()) >= 200, 60, "all to be told")
+        ft.kill()
+        self.world.pg.psql("SET session_replication_role = replica; "
+                           "DELETE FROM flytrail.events WHERE action = 'trail.window_checked'")
+        ft.start()
+        self.await_hours()
+        self.assertEqual(len(self.claims()), 200)
+
+    def test_lines_of_one_nanosecond_on_both_sides_of_a_page_are_found(self):
+        at = self.hour + 600
+        fill = [self.payload(f"fill {n:03}", at=at - 99 + n) for n in range(99)]
+        stored, lost, later = (self.payload("tie stored", at=at), self.payload("tie lost", at=at),
+                               self.payload("later", at=at + 5))
+        self.add_to_copy([*fill, stored, lost, later])
+        self.store([*fill, stored, later], api=False)
+        self.flytrail().start()
+        lab.wait_for(lambda: self.windows(state="recovered", lines_recovered=1), 30, "the window")
+        self.assert_all_once()
+
+    def test_a_keys_lost_line_is_recovered_as_redacted_as_the_others(self):
+        dice = random.Random(1)
+        words = ["-----BEGIN RSA PRIVATE KEY-----", *("".join(dice.choices(BASE64, k=64)) for _ in range(5)),
+                 "tailOfKey" + "".join(dice.choices(BASE64, k=30)), "-----END RSA PRIVATE KEY-----"]
+        key = self.add_to_copy([self.payload(word, at=self.hour + n * 0.001) for n, word in enumerate(words)])
+        self.store(key[:6] + key[7:], api=False)
+        self.flytrail().start()
+        lab.wait_for(lambda: self.windows(state="recovered"), 30, "the window")
+        self.assertEqual(len(self.messages()), len(words))
+        self.assertEqual(self.messages("message LIKE '%tailOfKey%'"), [])
+
+
+class Gaps(Backfill):
+    def test_fly_may_keep_less_than_it_says(self):
+        now = time.time()
+        self.api.reach_seconds = 5 * DAY
+        self.store([self.payload("machine exited with exit code 0, not restarting", at=now - 6 * DAY - 60,
+                                 provider="runner")])
+        for n in range(3):
+            self.api.add_payload(self.payload(f"lost {n}", at=now - 6 * DAY + n))
+        self.tell(now - 6 * DAY, "gap_opened", gap="gap-1", reason="disconnect",
+                  gap_start=iso(now - 6 * DAY - 10), gap_end=iso(now - 6 * DAY + 100))
+        self.flytrail().start()
+        self.await_closed()
+        self.assertEqual(self.gaps("gap_id, state")[0], ["gap-1", "partly_lost"])
+        self.assertIn("lines from before it are not there", self.gaps("why")[0][0])
+
+    def test_a_list_without_applications_is_not_the_organisations(self):
+        ft = self.flytrail().start()
+        self.publish(self.lines(5, "before"))
+        self.world.await_rows(5, "app = 'web-1'")
+        ft.kill()
+        self.publish(self.lines(20, "new", app="new"), nats=False, app="new")
+        self.api.answer_apps = lambda connection, _: self.api.reply(connection, 200, b'{"apps":[],"total_apps":0}')
+        ft.start()
+        self.await_closed()
+        self.assertEqual(self.gaps("state"), [["partly_lost"]])
+
+    def test_one_application_that_fly_cannot_show_holds_up_no_other(self):
+        self.api.add_app("aaa")
+        ft = self.flytrail().start()
+        self.publish(self.lines(5, "before"))
+        self.world.await_rows(5, "app = 'web-1'")
+        ft.kill()
+        self.publish(self.lines(20, "during"))
+        self.api.misbehave("status", app="aaa", code=500)
+        ft.start()
+        lab.wait_for(lambda: len(self.messages("message LIKE 'during%'")) == 20, 90, "the other's lines")
+        self.assertEqual([state for _, state in self.gaps()], ["open"])
+        self.api.behave()
+        self.await_closed(timeout=120)
+        self.assertEqual(self.gaps("state"), [["filled"]])
+
+    def test_a_gap_that_a_clock_turned_around_is_filled_from_its_end_to_its_start(self):
+        now = time.time()
+        self.publish([self.payload("between", at=now - 900)], nats=False)
+        self.tell(now - 600, "gap_opened", gap="gap-1", reason="time_jump", gap_start=iso(now - 600),
+                  gap_end=iso(now - 1200))
+        self.flytrail().start()
+        self.await_closed()
+        self.assert_all_once()
+
+
+class Replicas(Backfill):
+    def test_a_replica_that_stores_nothing_leaves_the_work_to_others(self):
+        one = self.flytrail().start()
+        self.publish(self.lines(5, "before"))
+        self.world.await_rows(5, "app = 'web-1'")
+        lab.wait_for(lambda: self.world.pg.psql("SELECT name FROM flytrail.leases"), 30, "the lease")
+        # Its rows are refused from now on, another's are not.
+        self.world.pg.psql("UPDATE flytrail.streams SET epoch = epoch + 1")
+        self.publish(self.lines(5, "refused"))
+        one.await_event("store_parked")
+        two = self.flytrail().start()
+        self.tell(time.time() - 100, "gap_opened", gap="gap-1", reason="disconnect",
+                  gap_start=iso(time.time() - 120), gap_end=iso(time.time() - 100))
+        lab.wait_for(lambda: ["gap-1", "filled"] in self.gaps("gap_id, state"), 60, "the other to fill it")
+        self.assertIn(f"{os.path.basename(two.folder)} ",
+                      self.world.pg.psql("SELECT holder FROM flytrail.leases")[0][0])
+
+
+if __name__ == "__main__":
+    unittest.main()
