@@ -5,11 +5,12 @@
  * trail: flytrail's facts about itself, as events of the class `trail`.
  *
  * Only the pipeline thread appends to the spool, so other threads leave their
- * facts in the mailbox here, and the pipeline fetches them. What a consumer has
+ * facts in the mailbox here, and the pipeline fetches them; its own (gaps, times of
+ * listening) it appends itself, so that none is dropped. What a consumer has
  * to tell about records that it cannot deliver takes the place of those records
  * in its batch instead (run/consumer.h).
  *
- *	any thread         trail_post(); trail_encode() with a hasher of its own
+ *	any thread         trail_post(), trail_offer(); trail_encode() with a hasher of its own
  *	pipeline thread    trail_peek(), trail_encode(), append, trail_pop()
  *
  * A gap is one id: of stream, reason and start. gap_opened, gap_progress and
@@ -25,17 +26,18 @@
  * vouches for, so where it is stored, they are.
  *
  * Ownership: trail_self's texts must outlive the trail.
- * Threads:   trail_post() any (lock `facts`); trail_encode() any, it reads what is
- *            constant; trail_peek() and trail_pop() are the pipeline thread's.
- * Limits:    TRAIL_FACTS_MAX wait; beyond, a fact is dropped and counted in the log.
- * Errors:    ERR_FATAL out of memory.
+ * Threads:   trail_post() and trail_offer() any (lock `facts`); trail_encode() any, it reads what
+ *is constant; trail_peek() and trail_pop() are the pipeline thread's. Limits:    TRAIL_FACTS_MAX
+ *wait; beyond, a posted fact is dropped, and the log says so. Offered ones fill TRAIL_OFFERED_MAX
+ *of that at most, and are never dropped. Errors:    ERR_FATAL out of memory.
  */
 
 #include "base/buf.h"
 #include "model/event.h"
 #include "spool/spool.h"
 
-enum { TRAIL_FACTS_MAX = 64, TRAIL_OLD_DAYS_MAX = 390, TRAIL_APP_BYTES = 65 };
+enum { TRAIL_FACTS_MAX = 64, TRAIL_OFFERED_MAX = TRAIL_FACTS_MAX / 2 };
+enum { TRAIL_OLD_DAYS_MAX = 390, TRAIL_APP_BYTES = 65 };
 
 /* The attribute `input` of a start or stop; others have none. */
 #define TRAIL_INPUT_FILES "files"
@@ -71,7 +73,11 @@ NODISCARD enum err_kind trail_new(struct trail **ret, const struct trail_self *s
 				  struct err *err);
 void trail_free(struct trail *t); /* NULL is fine */
 
+/* For a fact that nobody can tell again later. */
 void trail_post(struct trail *t, const struct fact *fact);
+
+/* For many facts. False: it was not taken, so that others have room, and is to be offered again. */
+NODISCARD bool trail_offer(struct trail *t, const struct fact *fact);
 
 /* The oldest fact, which stays in the mailbox. False: there is none. */
 bool trail_peek(struct trail *t, struct fact *ret);

@@ -45,17 +45,27 @@ void trail_free(struct trail *t)
 	free(t);
 }
 
-void trail_post(struct trail *t, const struct fact *fact)
+static bool put(struct trail *t, const struct fact *fact, size_t max)
 {
 	bool room;
 
 	lock_take(&t->lock);
-	room = t->count < TRAIL_FACTS_MAX;
+	room = t->count < max;
 	if (room)
 		t->facts[(t->first + t->count++) % TRAIL_FACTS_MAX] = *fact;
 	lock_drop(&t->lock);
-	if (!room)
+	return room;
+}
+
+void trail_post(struct trail *t, const struct fact *fact)
+{
+	if (!put(t, fact, TRAIL_FACTS_MAX))
 		log_error(facts_dropped, LOG_TEXT("action", action_name(fact->action)));
+}
+
+bool trail_offer(struct trail *t, const struct fact *fact)
+{
+	return put(t, fact, TRAIL_OFFERED_MAX);
 }
 
 bool trail_peek(struct trail *t, struct fact *ret)
