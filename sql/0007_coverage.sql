@@ -161,6 +161,7 @@ FROM (
 				(e.attributes ->> 'listening_end')::timestamptz AS until
 			FROM flytrail.events e
 			WHERE e.retention_class = 'security' AND e.class = 'trail' AND e.action = 'trail.listening'
+				AND NOT e.attributes ? 'subject' -- who subscribed to a part vouches for no more
 			UNION ALL
 			SELECT g.stream, true, g.gap_start, NULL, NULL FROM flytrail.gaps g WHERE g.reason = 'start'
 		) AS said

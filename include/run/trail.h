@@ -22,8 +22,8 @@
  * twice is one row.
  *
  * What was listened is told in pieces that touch (listening_start, listening_end; shared where a
- * queue group's others took lines, too). Such a fact stands in the spool behind all lines that it
- * vouches for, so where it is stored, they are.
+ * queue group's others took lines, too; subject where only a part was subscribed to). Such a fact
+ * stands in the spool behind all lines that it vouches for, so where it is stored, they are.
  *
  * Ownership: trail_self's texts must outlive the trail.
  * Threads:   trail_post() and trail_offer() any (lock `facts`); trail_encode() any, it
@@ -45,6 +45,7 @@ enum { TRAIL_OLD_DAYS_MAX = 390, TRAIL_APP_BYTES = 65 };
 
 struct trail_self {
 	struct span org, app, region, machine;
+	struct span subject; /* what listening is to; empty: all that the organisation prints */
 	struct spool_stream stream;
 };
 

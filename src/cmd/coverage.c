@@ -132,7 +132,7 @@ int cmd_coverage(int argc, char **argv)
 	}
 	if (!total.has_begun) {
 		(void)printf("HOLE nothing is covered: no flytrail has said yet that it was "
-			     "listening\n");
+			     "listening to all of the organisation (SUBJECT logs.>)\n");
 		return COVERAGE_HOLES;
 	}
 	if (cut)

@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -275,6 +276,7 @@ static enum err_kind make_parts(struct run *r, struct err *err)
 		.app = span_text(c->fly_app_name),
 		.region = span_text(c->fly_region),
 		.machine = span_text(c->fly_machine_id),
+		.subject = span_text(strcmp(c->subject, "logs.>") == 0 ? "" : c->subject),
 		.stream = spool_stream(r->spool),
 	};
 	struct consumer_options consumer = {

@@ -91,17 +91,40 @@ enum err_kind pipeline_take_facts(struct pipeline *p, struct err *err)
 	return ERR_NONE;
 }
 
-static void post_gap(struct pipeline *p, const struct gap *gap)
+/* Its own facts never go through the mailbox, which drops what it has no room for. */
+static enum err_kind tell(struct pipeline *p, const struct fact *fact, struct err *err)
+{
+	enum err_kind rc = append_fact(p, fact, err);
+
+	if (rc == ERR_NONE)
+		atomic_fetch_add(&p->o.status->facts_accepted, 1);
+	return rc;
+}
+
+static enum err_kind tell_gap(struct pipeline *p, const struct gap *gap, struct err *err)
 {
 	struct fact fact = {
 		.action = gap->known ? ACTION_trail_gap_progress : ACTION_trail_gap_opened,
 		.noticed_ns = time_now_ns(),
 		.gap = *gap,
 	};
+	enum err_kind rc = tell(p, &fact, err);
 
-	if (!gap->known)
+	if (rc == ERR_NONE && !gap->known)
 		atomic_fetch_add(&p->o.status->gaps, 1);
-	trail_post(p->o.trail, &fact);
+	return rc;
+}
+
+/* ERR_FULL: it is not on record yet, and must be before the next line is. */
+static enum err_kind tell_full(struct pipeline *p, struct err *err)
+{
+	enum err_kind rc;
+
+	if (!p->full_open || p->full.known)
+		return ERR_NONE;
+	rc = tell_gap(p, &p->full, err);
+	p->full.known = rc == ERR_NONE;
+	return rc;
 }
 
 /* The spool refuses lines from now on. */
@@ -123,8 +146,6 @@ static void note_full(struct pipeline *p)
 	if (p->full_from_ns == 0)
 		p->full_from_ns = p->full.start_ns;
 	p->full_until_ns = INT64_MAX;
-	post_gap(p, &p->full);
-	p->full.known = true;
 }
 
 static void note_room(struct pipeline *p)
@@ -137,29 +158,103 @@ static void note_room(struct pipeline *p)
 	log_info(spool_room, LOG_TEXT("intake", "goes on"));
 }
 
-/* Puts the end of the gap on record when the spool has had room for a while, or at the end. */
-static void settle_full(struct pipeline *p, bool at_once)
+/*
+ * Puts the end of the gap on record when the spool has had room for a while, or at the end.
+ * ERR_FULL: it has none again; the end is told later.
+ */
+static enum err_kind settle_full(struct pipeline *p, bool at_once, struct err *err)
 {
+	enum err_kind rc;
+
 	if (!p->full_open || p->full_now)
-		return;
+		return ERR_NONE;
 	if (!at_once && time_now_ns() < p->full.end_ns)
-		return;
-	post_gap(p, &p->full);
+		return ERR_NONE;
+	rc = tell_gap(p, &p->full, err);
+	if (rc)
+		return rc;
 	p->full_open = false;
 	p->full_until_ns = p->full.end_ns;
+	return ERR_NONE;
 }
 
-static void post_listened(struct pipeline *p, int64_t since_ns, int64_t until_ns, bool shared)
+/*
+ * What is done while the spool refuses, as long as ERR_NONE is returned. ERR_FULL: it is to be
+ * waited for no longer.
+ */
+static enum err_kind await_room(struct pipeline *p, struct err *err)
 {
-	struct fact fact = {
+	struct err fact_err;
+	enum err_kind rc;
+
+	note_full(p);
+	rc = tell_full(p, &fact_err);
+	if (rc == ERR_NONE)
+		rc = pipeline_take_facts(p, &fact_err);
+	if (rc != ERR_NONE && rc != ERR_FULL) {
+		*err = fact_err;
+		return rc;
+	}
+	spool_flush(p->o.spool);
+	if (atomic_load(&p->o.life->cut))
+		return ERR_FULL;
+	(void)spool_wait_room(p->o.spool, ROOM_WAIT_MS * NS_PER_MS);
+	return ERR_NONE;
+}
+
+/* Whether what came to *rc is to be tried again, for which it may have waited for room. */
+static bool try_again(struct pipeline *p, enum err_kind *rc, struct err *err)
+{
+	if (*rc == ERR_NONE)
+		note_room(p);
+	if (*rc != ERR_FULL)
+		return false;
+	*rc = await_room(p, err);
+	return *rc == ERR_NONE;
+}
+
+/* Appends a line's payload, however long it takes for the spool to have room. */
+static enum err_kind append_line(struct pipeline *p, int64_t observed_ns, struct err *err)
+{
+	struct span payload = span_of(p->payload.data, p->payload.len);
+	enum err_kind rc;
+
+	do {
+		rc = tell_full(p, err);
+		if (rc == ERR_NONE)
+			rc = spool_append(p->o.spool, payload, observed_ns, SPOOL_ORDINARY, err);
+	} while (try_again(p, &rc, err));
+	return rc;
+}
+
+/* As a line: the batch waits in hand, and with it the source. */
+static enum err_kind append_gap(struct pipeline *p, const struct gap *gap, struct err *err)
+{
+	enum err_kind rc;
+
+	do
+		rc = tell_gap(p, gap, err);
+	while (try_again(p, &rc, err));
+	return rc;
+}
+
+static enum err_kind append_listened(struct pipeline *p, const struct batch *batch,
+				     struct listened l, struct err *err)
+{
+	const struct fact fact = {
 		.action = ACTION_trail_listening,
 		.noticed_ns = time_now_ns(),
-		.gap = {.start_ns = since_ns, .end_ns = until_ns},
-		.shared = shared,
+		.gap = {.start_ns = l.since_ns, .end_ns = l.until_ns},
+		.shared = batch->shared,
 	};
+	enum err_kind rc;
 
-	if (since_ns < until_ns)
-		trail_post(p->o.trail, &fact);
+	if (l.since_ns >= l.until_ns)
+		return ERR_NONE;
+	do
+		rc = tell(p, &fact, err);
+	while (try_again(p, &rc, err));
+	return rc;
 }
 
 /*
@@ -167,46 +262,25 @@ static void post_listened(struct pipeline *p, int64_t since_ns, int64_t until_ns
  * when all lines of the batch are in the spool, so that the fact stands behind them: where it is
  * stored, they are.
  */
-static void take_listened(struct pipeline *p, const struct batch *batch, const struct listened *l)
+static enum err_kind take_listened(struct pipeline *p, const struct batch *batch, struct listened l,
+				   struct err *err)
 {
-	int64_t since_ns = l->since_ns, until_ns = l->until_ns;
+	struct listened before = l;
 
 	if (p->full_from_ns != 0) {
-		post_listened(p, since_ns, until_ns < p->full_from_ns ? until_ns : p->full_from_ns,
-			      batch->shared);
-		if (since_ns < p->full_until_ns)
-			since_ns = p->full_until_ns;
-		if (until_ns >= p->full_until_ns)
+		enum err_kind rc;
+
+		if (before.until_ns > p->full_from_ns)
+			before.until_ns = p->full_from_ns;
+		if (l.since_ns < p->full_until_ns)
+			l.since_ns = p->full_until_ns;
+		if (l.until_ns >= p->full_until_ns)
 			p->full_from_ns = 0;
-	}
-	post_listened(p, since_ns, until_ns, batch->shared);
-}
-
-/* Appends a line's payload, however long it takes for the spool to have room. */
-static enum err_kind append_line(struct pipeline *p, int64_t observed_ns, struct err *err)
-{
-	struct span payload = span_of(p->payload.data, p->payload.len);
-
-	for (;;) {
-		struct err fact_err;
-		enum err_kind rc =
-			spool_append(p->o.spool, payload, observed_ns, SPOOL_ORDINARY, err);
-
-		if (rc == ERR_NONE)
-			note_room(p);
-		if (rc != ERR_FULL)
+		rc = append_listened(p, batch, before, err);
+		if (rc)
 			return rc;
-		note_full(p);
-		rc = pipeline_take_facts(p, &fact_err);
-		if (rc != ERR_NONE && rc != ERR_FULL) {
-			*err = fact_err;
-			return rc;
-		}
-		spool_flush(p->o.spool);
-		if (atomic_load(&p->o.life->cut))
-			return ERR_FULL;
-		(void)spool_wait_room(p->o.spool, ROOM_WAIT_MS * NS_PER_MS);
 	}
+	return append_listened(p, batch, l, err);
 }
 
 static enum err_kind encode(struct pipeline *p, struct err *err)
@@ -269,31 +343,32 @@ enum err_kind pipeline_take(struct pipeline *p, struct batch *batch, struct err 
 {
 	enum err_kind rc;
 
-	for (size_t i = 0; i < batch->gap_count; i++)
-		post_gap(p, &batch->gaps[i]);
-	/* Before the lines: once they are accepted, the next start's gap begins after them. */
 	rc = pipeline_take_facts(p, err);
-	if (rc != ERR_NONE && rc != ERR_FULL)
+	if (rc == ERR_FULL)
+		rc = ERR_NONE;
+	/* Before the lines: once they are accepted, the next start's gap begins after them. */
+	for (size_t i = 0; i < batch->gap_count && !rc; i++)
+		rc = append_gap(p, &batch->gaps[i], err);
+	if (rc)
 		return rc;
 	stages_begin_batch(p->stages);
-	rc = ERR_NONE;
 	for (size_t i = 0; i < batch->count && !rc; i++)
 		rc = take_line(p, batch, &batch->raws[i], err);
 	if (batch->recovered)
 		p->counts.recovered = p->counts.accepted;
 	tell_counts(p);
 	for (size_t i = 0; i < batch->listened_count && !rc; i++)
-		take_listened(p, batch, &batch->listened[i]);
+		rc = take_listened(p, batch, batch->listened[i], err);
 	return rc;
 }
 
 /* What is done between batches and while none comes. */
 static enum err_kind keep_house(struct pipeline *p, bool at_end, struct err *err)
 {
-	enum err_kind rc;
+	enum err_kind rc = settle_full(p, at_end, err);
 
-	settle_full(p, at_end);
-	rc = pipeline_take_facts(p, err);
+	if (rc == ERR_NONE)
+		rc = pipeline_take_facts(p, err);
 	return rc == ERR_FULL ? ERR_NONE : rc;
 }
 

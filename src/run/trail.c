@@ -251,6 +251,10 @@ static void write_attributes(const struct trail *t, const struct fact *f, struct
 		json_write_key(out, "shared");
 		buf_str(out, "true");
 	}
+	if (f->action == ACTION_trail_listening && t->self.subject.len > 0) {
+		json_write_key(out, "subject");
+		json_write_text(out, t->self.subject);
+	}
 	write_number(out, "first_seq", f->first_seq);
 	write_number(out, "last_seq", f->last_seq);
 	if (f->from_files) {

@@ -130,7 +130,8 @@ enum err_kind recovery_find_gaps(struct recovery *r, struct recovery_gap ret[REC
 
 /*
  * Words of listening are in their spool behind the lines that they vouch for: that they are stored
- * says that those are. A queue group shares lines, so that no member's word is about all of them.
+ * says that those are. A queue group shares lines, so that no member's word is about all of them,
+ * nor is one's who subscribed to a part of them or to another organisation.
  */
 static const char COVER_SQL[] =
 	"SELECT coalesce(max(s.replica), told.stream::text),"
@@ -141,7 +142,11 @@ static const char COVER_SQL[] =
 	" FROM flytrail.events e"
 	" WHERE e.retention_class = 'security' AND e.class = 'trail'"
 	"  AND e.action = 'trail.listening' AND e.stream <> $1::uuid"
-	"  AND NOT e.attributes ? 'shared'"
+	"  AND NOT e.attributes ?| ARRAY['shared', 'subject']"
+	"  AND e.org IS NOT DISTINCT FROM (SELECT g.org FROM flytrail.events g"
+	"   WHERE g.retention_class = 'security' AND g.class = 'trail'"
+	"    AND g.action = 'trail.gap_opened' AND g.stream = $1::uuid AND g.correlation_id = $4"
+	"   ORDER BY g.seq LIMIT 1)"
 	"  AND e.occurred_at >= $2::timestamptz AND e.occurred_at < $3::timestamptz + interval '1 "
 	"day'"
 	"  AND (e.attributes ->> 'listening_start')::timestamptz"
@@ -160,7 +165,7 @@ enum err_kind recovery_find_cover(struct recovery *r, const struct recovery_gap 
 				  struct recovery_cover *ret, struct err *err)
 {
 	char start[TIME_TEXT_BYTES], end[TIME_TEXT_BYTES];
-	const char *const values[] = {gap->stream, start, end};
+	const char *const values[] = {gap->stream, start, end, gap->id};
 	PGresult *rows;
 	enum err_kind rc;
 

@@ -175,6 +175,19 @@ class Replicas(Backfill):
                          [["covered", f"replica {os.path.basename(other.folder)} took the lines of that time"]])
         self.assertEqual(self.messages("source = 'http'"), [])
 
+    def test_who_listens_to_a_part_covers_nothing_of_another(self):
+        one, _ = self.flytrail().start(), self.flytrail(SUBJECT="logs.other.>").start()
+        self.publish(self.lines(20, "both"))
+        lab.wait_for(lambda: len({row[0] for row in self.facts("trail.listening", "stream")}) == 2, 60,
+                     "both to vouch for their time")
+        one.kill()
+        self.publish(self.lines(20, "one is dead"))
+        one.start()
+        self.publish(self.lines(20, "again both"))
+        self.await_closed()
+        self.assert_all_once()
+        self.assertEqual(self.gaps("state, lines_recovered"), [["filled", "20"]])
+
 
 if __name__ == "__main__":
     unittest.main()

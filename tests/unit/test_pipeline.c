@@ -500,6 +500,91 @@ static void nothing_is_vouched_for_while_the_spool_was_full(void **state)
 	rig_release(&r);
 }
 
+/* Fills the spool to its last byte, the reserve too, behind the pipeline's back. */
+static void fill_all(struct rig *r)
+{
+	char *text = long_line("x", 60 * 1024, "");
+	struct span payload;
+	struct buf copy;
+	struct err err;
+	bool done;
+
+	put_text(r, text);
+	assert_int_equal(take(r), 1);
+	payload = spool_batch_payload(&r->read, 0);
+	buf_init(&copy, payload.len);
+	buf_add(&copy, payload.data, payload.len);
+	/* Ever shorter ones, until no fact fits either: what their bytes say is read by nobody. */
+	for (size_t len = copy.len; len > 16; len /= 2) {
+		enum err_kind rc = ERR_NONE;
+
+		for (unsigned i = 0; rc == ERR_NONE && i < 4096; i++) {
+			rc = spool_append(r->spool, span_of(copy.data, len), LINE_NS, SPOOL_TRAIL,
+					  &err);
+			spool_flush(r->spool);
+			must(spool_commit(r->spool, 0, &done, &err), &err);
+		}
+		assert_int_equal(rc, ERR_FULL);
+	}
+	buf_release(&copy);
+	free(text);
+}
+
+static void a_gap_that_meets_a_full_mailbox_is_on_record(void **state)
+{
+	const struct fact fact = {.action = ACTION_trail_started, .noticed_ns = LINE_NS};
+	const struct gap gap = {
+		.reason = GAP_disconnect, .start_ns = LINE_NS, .end_ns = LINE_NS + NS_PER_S};
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, false);
+	for (unsigned i = 0; i < TRAIL_FACTS_MAX + 1; i++)
+		trail_post(r.trail, &fact);
+	assert_true(batch_add_gap(r.batch, &gap));
+	put_text(&r, "a line");
+	assert_int_equal(take(&r), TRAIL_FACTS_MAX + 2);
+	assert_int_equal(event(&r, TRAIL_FACTS_MAX)->action, ACTION_trail_gap_opened);
+	assert_int_equal(r.status.gaps, 1);
+	rig_release(&r);
+}
+
+static void facts_that_find_no_room_wait_for_it_and_stand_before_the_line(void **state)
+{
+	const struct fact fact = {.action = ACTION_trail_started, .noticed_ns = LINE_NS};
+	const struct gap gap = {
+		.reason = GAP_disconnect, .start_ns = LINE_NS, .end_ns = LINE_NS + NS_PER_S};
+	struct told told[8];
+	struct err err;
+	struct rig r;
+	bool done;
+
+	(void)state;
+	rig_init(&r, false);
+	fill_all(&r);
+	for (unsigned i = 0; i < TRAIL_FACTS_MAX; i++)
+		trail_post(r.trail, &fact);
+	assert_true(batch_add_gap(r.batch, &gap));
+	put_text(&r, "a line");
+	atomic_store(&r.life.cut, true);
+	assert_int_equal(pipeline_take(r.pipeline, r.batch, &err), ERR_FULL);
+	atomic_store(&r.life.cut, false);
+	assert_int_equal(r.status.gaps, 0);
+	for (unsigned i = 0; i < TRAIL_FACTS_MAX; i++)
+		trail_pop(r.trail);
+	assert_int_equal(read_facts(&r, told, ARRAY_LEN(told)), 0); /* which makes room */
+	for (unsigned i = 0; i < 100 && !spool_wait_room(r.spool, 0); i++)
+		must(spool_commit(r.spool, NS_PER_S / 100, &done, &err), &err);
+	assert_true(spool_wait_room(r.spool, 0));
+	assert_int_equal(take(&r), 3);
+	assert_int_equal(event(&r, 0)->action, ACTION_trail_gap_opened);
+	assert_int_equal(event(&r, 1)->action, ACTION_trail_gap_opened);
+	assert_true(has_text(r.event.attributes, "spool_full"));
+	assert_int_equal(payload_kind(spool_batch_payload(&r.read, 2)), PAYLOAD_LINE);
+	assert_int_equal(read_facts(&r, told, ARRAY_LEN(told)), 0);
+	rig_release(&r);
+}
+
 static void a_full_spool_is_no_gap_of_a_source_that_keeps_its_lines(void **state)
 {
 	int64_t start_ns = time_now_ns() - 100 * NS_PER_S;
@@ -557,6 +642,8 @@ int main(void)
 		cmocka_unit_test(what_was_listened_is_an_event_behind_the_lines),
 		cmocka_unit_test(a_full_spool_is_a_gap_of_a_source_that_keeps_nothing),
 		cmocka_unit_test(nothing_is_vouched_for_while_the_spool_was_full),
+		cmocka_unit_test(a_gap_that_meets_a_full_mailbox_is_on_record),
+		cmocka_unit_test(facts_that_find_no_room_wait_for_it_and_stand_before_the_line),
 		cmocka_unit_test(a_full_spool_is_no_gap_of_a_source_that_keeps_its_lines),
 		cmocka_unit_test(a_run_ends_when_its_queue_is_closed_and_gives_batches_back),
 	};

@@ -293,6 +293,32 @@ static void listening_says_from_when_to_when_and_whether_others_took_lines(void 
 	told_release(&t);
 }
 
+static void listening_to_a_part_says_to_which(void **state)
+{
+	struct trail_self narrow = self;
+	struct fact fact = {
+		.action = ACTION_trail_listening,
+		.noticed_ns = T0,
+		.gap = {.start_ns = T0 - 60 * NS_PER_S, .end_ns = T0},
+	};
+	struct err err;
+	struct told t;
+
+	(void)state;
+	told_init(&t);
+	(void)tell(&t, &fact);
+	assert_null(json_member(t.attributes, "subject"));
+	trail_free(t.trail);
+	narrow.subject = SPAN("logs.other.>");
+	assert_int_equal(trail_new(&t.trail, &narrow, &err), ERR_NONE);
+	(void)tell(&t, &fact);
+	assert_text(&t, "subject", "logs.other.>");
+	fact.action = ACTION_trail_started;
+	(void)tell(&t, &fact);
+	assert_null(json_member(t.attributes, "subject"));
+	told_release(&t);
+}
+
 static void an_unconfirmed_line_is_named(void **state)
 {
 	struct fact fact = {
@@ -335,6 +361,32 @@ static void the_mailbox_keeps_order_and_drops_what_is_too_much(void **state)
 	told_release(&t);
 }
 
+static void what_is_offered_leaves_half_of_the_mailbox_to_others(void **state)
+{
+	struct fact fact = a_gap(), got;
+	struct told t;
+
+	(void)state;
+	told_init(&t);
+	for (unsigned i = 0; i < TRAIL_FACTS_MAX / 2; i++) {
+		fact.first_seq = i + 1;
+		assert_true(trail_offer(t.trail, &fact));
+	}
+	fact.first_seq = 1000;
+	assert_false(trail_offer(t.trail, &fact));
+	for (unsigned i = TRAIL_FACTS_MAX / 2; i < TRAIL_FACTS_MAX; i++) {
+		fact.first_seq = i + 1;
+		trail_post(t.trail, &fact);
+	}
+	for (unsigned i = 0; i < TRAIL_FACTS_MAX; i++) {
+		assert_true(trail_peek(t.trail, &got));
+		assert_int_equal(got.first_seq, i + 1);
+		trail_pop(t.trail);
+	}
+	assert_true(trail_offer(t.trail, &fact));
+	told_release(&t);
+}
+
 static void damage_becomes_a_gap_wider_than_its_neighbours(void **state)
 {
 	const struct spool_damage damage = {
@@ -362,8 +414,10 @@ int main(void)
 		cmocka_unit_test(what_became_of_a_gap_names_it),
 		cmocka_unit_test(windows_of_one_time_are_one_fact_for_each_application),
 		cmocka_unit_test(listening_says_from_when_to_when_and_whether_others_took_lines),
+		cmocka_unit_test(listening_to_a_part_says_to_which),
 		cmocka_unit_test(an_unconfirmed_line_is_named),
 		cmocka_unit_test(the_mailbox_keeps_order_and_drops_what_is_too_much),
+		cmocka_unit_test(what_is_offered_leaves_half_of_the_mailbox_to_others),
 		cmocka_unit_test(damage_becomes_a_gap_wider_than_its_neighbours),
 	};
 
