@@ -287,7 +287,7 @@ static enum err_kind pass(struct refill *r, struct recovery *db, struct recovery
 	struct progress *p = progress_of(r, gap);
 	enum err_kind rc = p->in_pass ? ERR_NONE : begin_pass(r, db, p, err);
 	enum err_kind told = ERR_NONE;
-	struct err aside;
+	struct err aside = {.kind = ERR_NONE};
 
 	if (rc)
 		return rc;
