@@ -51,9 +51,8 @@ static const char TOTAL_SQL[] =
 	" (SELECT coalesce(sum(extract(epoch FROM upper(x) - lower(x))), 0) FROM unnest(gaps) x),"
 	" (SELECT coalesce(sum(extract(epoch FROM upper(x) - lower(x))), 0) FROM unnest(silent) x),"
 	" greatest(0, extract(epoch FROM least(begun.at, " UNTIL ") - " SINCE ")), holes,"
-	" (SELECT count(*) FROM flytrail.events e WHERE e.retention_class = 'security'"
-	"  AND e.class = 'trail' AND e.action = 'trail.unconfirmed_line'"
-	"  AND e.occurred_at >= " SINCE " AND (" APP " = '' OR e.attributes ->> 'app' = " APP ")) "
+	" (SELECT count(*) FROM flytrail.timeline t WHERE t.action = 'trail.unconfirmed_line'"
+	"  AND t.occurred_at >= " SINCE " AND (" APP " = '' OR t.attributes ->> 'app' = " APP ")) "
 	"FROM sums, begun";
 
 static const char ROWS_SQL[] =

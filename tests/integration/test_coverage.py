@@ -233,6 +233,29 @@ class Covered(Coverage):
             self.assertGreaterEqual(len(set(months)), 12, plan)
             self.assertEqual(len(months), readings * len(set(months)), plan)
 
+    def test_a_time_that_is_not_over_or_runs_backwards_is_refused(self):
+        self.listened(0, 10000)
+        for since, until in ((5000, 1000), (200000, 300000), (0, 300000)):
+            done = subprocess.run([FLYTRAIL, "coverage", "--since", when(since), "--until", when(until)],
+                                  env={"FLYTRAIL_DATABASE_URL": self.pg.url("flytrail_writer")},
+                                  capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("--since must be before --until", done.stderr)
+
+    def test_a_line_that_fly_does_not_have_is_doubt(self):
+        self.listened(0, 10000)
+        self.say(5000, "unconfirmed_line", app="shop", line_id=STREAMS[1])
+        status, text = self.coverage()
+        self.assertEqual(status, 2)
+        self.assertIn("DOUBT 1 lines", text)
+
+    def test_people_who_only_read_may_ask(self):
+        self.listened(0, 10000)
+        done = subprocess.run([FLYTRAIL, "coverage", "--since", when(0), "--until", when(9000)],
+                              env={"FLYTRAIL_DATABASE_URL": self.pg.url("flytrail_reader")},
+                              capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+
     def test_the_timeline_shows_what_was_recovered_and_not_what_agrees(self):
         self.listened(0, 100)
         self.say(200, "window_checked", app="shop", window_start=when(0), window_end=when(60), state="agrees")
