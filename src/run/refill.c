@@ -211,6 +211,8 @@ static enum err_kind compare_some(struct refill *r, struct recovery *db,
 		rc = second_copy_compare(r->o.copy, db, &range, &result, err);
 		if (!rc && begins)
 			rc = check_reach(r, db, app->name, range.from_ns, p, err);
+	} else {
+		rc = note_gone(app, db, gap, p, err);
 	}
 	p->pass_recovered += result.recovered;
 	p->recovered += result.recovered;
