@@ -43,8 +43,7 @@ class Gaps(Backfill):
         ft = self.flytrail().start()
         self.publish(self.lines(5, "before"))
         self.world.await_rows(5, "app = 'web-1'")
-        for count, (kind, options) in enumerate((
-                ("status", {"code": 500}), ("html", {}), ("truncated", {}), ("status", {"code": 401})), 1):
+        for kind, options in (("status", {"code": 500}), ("html", {}), ("truncated", {})):
             with self.subTest(kind=kind, **options):
                 ft.kill()
                 self.publish(self.lines(20, f"during {kind} {options}"))
@@ -54,22 +53,20 @@ class Gaps(Backfill):
                 lab.wait_for(lambda asked=asked: len(self.api.paths()) > asked + 2, 30, "requests")
                 self.assertIn("open", [state for _, state in self.gaps()])
                 self.api.behave()
-                self.await_closed(count)
-                self.assert_all_once()
+                self.await_filled()
 
     def test_strange_pages_are_taken_for_what_they_hold(self):
         ft = self.flytrail().start()
         self.publish(self.lines(5, "before"))
         self.world.await_rows(5, "app = 'web-1'")
-        for count, kind in enumerate(("unsorted", "no_ids", "no_token"), 1):
+        for kind in ("unsorted", "no_ids", "no_token"):
             with self.subTest(kind=kind):
                 ft.kill()
                 self.publish(self.lines(250, f"during {kind}"))
                 self.api.misbehave(kind)
                 ft.start()
-                self.await_closed(count)
+                self.await_filled()
                 self.api.behave()
-                self.assert_all_once()
 
     def test_a_gap_older_than_fly_keeps_is_lost_and_one_that_reaches_back_is_partly(self):
         now = time.time()
@@ -123,7 +120,7 @@ class Gaps(Backfill):
         self.world.await_rows(5, "app = 'web-1'")
         ft.kill()
         ft.start()
-        self.await_closed(1)
+        self.await_closed()
         self.world.nats.crash()
         self.publish(self.lines(150, "new", app="new"), nats=False)
         ft.await_event("source_disconnected")

@@ -88,6 +88,13 @@ class Backfill(unittest.TestCase):
 
         lab.wait_for(closed, timeout, f"{count} gaps to be closed")
 
+    def await_filled(self, timeout=90):
+        """Each line is stored, and no gap is open: starts that took nothing share one gap."""
+        def filled():
+            return self.messages() == sorted(self.sent) and all(state != "open" for _, state in self.gaps())
+
+        lab.wait_for(filled, timeout, "every line to be stored and every gap closed")
+
     def tell(self, second, action, gap=None, **attributes):
         """A fact of another flytrail, by the superuser."""
         kind = "ensure_partition('security', to_timestamp(%f))" % second
