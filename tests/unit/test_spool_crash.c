@@ -337,8 +337,9 @@ static void open_append_commit_read(void *arg)
 		}
 		for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
 			spool_stats(s, &st);
-			if (spool_append(s, kit_payload(st.appended_seq + 1, lens[i]), 1,
-					 SPOOL_ORDINARY, &err))
+			if (spool_append(s, kit_payload(st.appended_seq + 1, lens[i]),
+					 kit_observed_ns(st.appended_seq + 1), SPOOL_ORDINARY,
+					 &err))
 				break;
 			spool_flush(s);
 			if (spool_commit(s, 0, &done, &err))
