@@ -89,7 +89,11 @@ class NatsFaults(unittest.TestCase):
         self.world.pg.pause()
         self.assertEqual(self.world.publisher("--count", count).wait(timeout=60), 0)
         self.world.pg.resume()
-        lab.wait_for(lambda: ft.health()[0] == 200, 60, "everything stored")
+        def all_is_stored():
+            status, checks = ft.health()
+            return status == 200 and checks["lag"]["value"].endswith(" 0 records are not stored")
+
+        lab.wait_for(all_is_stored, 120, "everything stored")
         self.world.publish(1, first=count)
         self.world.await_rows(1, f"message LIKE 'numbered line {count} %'")
         ft.stop()
