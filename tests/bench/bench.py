@@ -295,14 +295,15 @@ def recovery_round(bench, args, figures, note):
     note(f"{args.lines:,} backfilled lines: {stored:.1f} us CPU each until stored, {closed:.1f} until "
          f"closed, {rate:,.0f} lines/s, {peak:.1f} MiB")
     for name, count in (("live", 0), ("filling", args.backlog)):
-        parts, looked_at, lost, filled = recovery.live_latency(bench, count)
-        for part, value in zip(("p50", "p99", "max"), parts):
-            figures[f"{name}_{part}"].append(value)
+        live = recovery.live_latency(bench, count)
+        for part in ("p50", "p99", "max"):
+            figures[f"{name}_{part}"].append(getattr(live, part))
         if count:
-            figures["filling_rate"].append(filled)
-        note(f"publish to accepted, {looked_at:,} lines, {filled:,.0f} lines/s backfilled meanwhile: "
-             f"half {parts[0]:.1f} ms, 99 % {parts[1]:.1f} ms, slowest {parts[2]:.1f} ms; "
-             f"{lost:,} dropped by libnats; load {os.getloadavg()[0]:.1f}")
+            figures["filling_rate"].append(live.filled)
+        note(f"publish to accepted, {live.lines:,} lines, {live.filled:,.0f} lines/s backfilled meanwhile: "
+             f"half {live.p50:.1f} ms, 99 % {live.p99:.1f} ms, slowest {live.max:.1f} ms; "
+             f"{live.dropped:,} dropped by libnats, {live.slow_commits} slow commits, "
+             f"load {os.getloadavg()[0]:.1f}")
 
 
 def report(bench, figures, rounds):

@@ -1,6 +1,7 @@
 """What filling a gap costs, and what it costs the lines that come meanwhile; bench.py calls it."""
 
 import bisect
+import collections
 import os
 import re
 import subprocess
@@ -15,7 +16,12 @@ LIVE_SECONDS = 15
 LEAD_SECONDS = 2  # of the live lines, which are not looked at: the publisher and flytrail begin
 DEAD_SECONDS = 2  # that the lines of the gap are printed in
 FIRST_LINES = 1000
-SHARES = (0.5, 0.99)
+SLOW_SECONDS = 0.1
+
+# Milliseconds from publish to accepted: half of the lines, 99 %, the slowest; how many lines these
+# are; how many others the NATS library dropped; the commits of that time that took longer than
+# SLOW_SECONDS; and the lines/s that were backfilled meanwhile.
+Live = collections.namedtuple("Live", "p50 p99 max lines dropped slow_commits filled")
 
 
 class SecondCopy:
@@ -73,8 +79,14 @@ class Fill:
     def metric(self, name):
         address = f"http://{self.env['FLYTRAIL_LISTEN']}/metrics"
         with urllib.request.urlopen(address, timeout=10) as got:
-            found = re.search(rf"^flytrail_{name} (\S+)$", got.read().decode(), re.MULTILINE)
+            found = re.search(rf"^flytrail_{re.escape(name)} (\S+)$", got.read().decode(),
+                              re.MULTILINE)
         return int(found.group(1))
+
+    def slow_commits(self):
+        """Writes to the spool that took more than SLOW_SECONDS, nearly all of it the disk's."""
+        name = "spool_commit_duration_seconds"
+        return self.metric(f"{name}_count") - self.metric(f'{name}_bucket{{le="{SLOW_SECONDS:.9f}"}}')
 
     def await_recovered(self, count):
         poll(lambda: self.metric("lines_recovered_total") >= count, "lines to be recovered")
@@ -133,9 +145,7 @@ def share(values, part):
 
 
 def live_latency(bench, count):
-    """Milliseconds from publish to accepted of lines that come at LIVE_RATE, half of them, 99 % and
-    the slowest, while count lines of a gap are filled (0: no gap has any); how many lines these
-    figures are of, how many were dropped, and the lines/s that were recovered meanwhile."""
+    """Lines come at LIVE_RATE, while count lines of a gap are filled; 0: no gap has any."""
     bench.empty_trail()
     fill = Fill(bench, count, timed=True)
     fill.die()
@@ -147,6 +157,7 @@ def live_latency(bench, count):
         bench.publish(rate=LIVE_RATE, count=LIVE_RATE * LIVE_SECONDS, tag="live").wait()
         ended = time.time_ns()
         recovered = fill.metric("lines_recovered_total")
+        slow = fill.slow_commits()
         if count:
             if recovered >= count:
                 raise SystemExit(f"bench: {count} lines were filled before {LIVE_SECONDS} s had passed")
@@ -158,5 +169,5 @@ def live_latency(bench, count):
         fill.check()
     lines = sorted(published_and_accepted(bench, fill.commits))
     latencies = sorted(waited / 1e6 for at, waited in lines if at >= begun + LEAD_SECONDS * 10**9)
-    return ([share(latencies, part) for part in SHARES] + [latencies[-1]], len(latencies),
-            LIVE_RATE * LIVE_SECONDS - len(lines), recovered / ((ended - begun) / 1e9))
+    return Live(share(latencies, 0.5), share(latencies, 0.99), latencies[-1], len(latencies),
+                LIVE_RATE * LIVE_SECONDS - len(lines), slow, recovered / ((ended - begun) / 1e9))
