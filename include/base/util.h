@@ -19,6 +19,7 @@
 
 #define NS_PER_S INT64_C(1000000000)
 #define NS_PER_MS INT64_C(1000000)
+#define NS_PER_US INT64_C(1000)
 
 /* Says on stderr, as a log line of this program, where the bug is, and aborts. */
 NORETURN void panic(const char *file, int line, const char *expr);

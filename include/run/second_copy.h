@@ -62,7 +62,6 @@ struct copy_range {
 struct copy_result {
 	uint64_t seen, recovered, mismatches;
 	uint64_t unreadable; /* entries without an exact time of their own */
-	bool fly_failed;     /* the error, if there is one, is Fly's */
 	bool unreachable;    /* more lines of one nanosecond than a page holds */
 	unsigned pages;
 	int64_t through_ns; /* compared up to here: to_ns, unless pages_max came before */
@@ -84,12 +83,16 @@ NODISCARD enum err_kind second_copy_tell(struct second_copy *c, struct trail *tr
 					 const struct fact *fact, struct err *err);
 
 /*
- * Whether Fly's second copy reaches back to a line that is stored: it shows one of that very
- * time or before. An empty answer proves nothing else.
+ * Whether Fly's second copy reaches back to `before`: it shows the newest line that the trail has
+ * of that part, or one of its time. Where the trail has none, nothing speaks against it. An empty
+ * answer about what comes after proves nothing else.
  */
-NODISCARD enum err_kind second_copy_shows(struct second_copy *c, const char *app,
-					  const struct recovery_claim *line, bool *ret,
-					  struct err *err);
+NODISCARD enum err_kind second_copy_reaches(struct second_copy *c, struct recovery *db,
+					    const struct recovery_part *before, bool *ret,
+					    struct err *err);
+
+/* Of an error of the two above: it is Fly's, about this application at least. */
+bool second_copy_fly_failed(const struct second_copy *c);
 
 /* Until all that is accepted now, and all that was recovered, is stored. */
 NODISCARD enum err_kind second_copy_settle(struct second_copy *c, struct err *err);

@@ -75,7 +75,7 @@ NODISCARD enum err_kind recovery_find_cover(struct recovery *r, const struct rec
 
 /* Whether the trail has an event of the application within a day of the gap, or a line in the
  * minute before it. */
-NODISCARD enum err_kind recovery_was_alive(struct recovery *r, struct span app,
+NODISCARD enum err_kind recovery_was_alive(struct recovery *r, const char *app,
 					   const struct recovery_gap *gap, bool *ret,
 					   struct err *err);
 
@@ -97,7 +97,7 @@ struct recovery_line {
 };
 
 /* Sets found of each. No line may be there twice. */
-NODISCARD enum err_kind recovery_look_up(struct recovery *r, struct span app,
+NODISCARD enum err_kind recovery_look_up(struct recovery *r, const char *app,
 					 struct recovery_line *lines, size_t count,
 					 struct err *err);
 
@@ -122,7 +122,7 @@ struct recovery_claims {
 
 /* [from_ns, to_ns) of an application. */
 struct recovery_part {
-	struct span app;
+	const char *app;
 	int64_t from_ns, to_ns;
 };
 

@@ -8,7 +8,7 @@
 #include "store/recovery.h"
 #include "store/session.h"
 
-enum { RECOVERY_NUMBER_BYTES = 24, RECOVERY_US_NS = 1000 };
+enum { RECOVERY_NUMBER_BYTES = 24 };
 
 struct recovery {
 	struct session *session;

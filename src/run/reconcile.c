@@ -24,7 +24,6 @@ enum {
 #define HOUR_NS (HOUR_S * NS_PER_S)
 #define MINUTE_NS (MINUTE_S * NS_PER_S)
 static const int64_t KEPT_NS = (LOGS_API_DAYS * INT64_C(86400) - HOUR_S) * NS_PER_S;
-static const int64_t US_NS = 1000;
 static const int64_t OWED_NS_MAX = HOUR_NS; /* pages that claims may take ahead of their time */
 
 /* Hours since 1970 that are done, each at its place modulo HOURS_KEPT. */
@@ -40,7 +39,6 @@ struct reconcile {
 	struct urgents urgent;
 	struct done *done; /* of each application, by its place in the list */
 	bool loaded;
-	bool fly_failed;               /* the newest comparison, by Fly's doing */
 	int64_t begin_ns;              /* of the trail; RECOVERY_NO_TIME: not known yet */
 	struct recovery_claims claims; /* that are looked for */
 	struct recovery_claims left;   /* when that was done */
@@ -125,7 +123,6 @@ static enum err_kind compare(struct reconcile *r, struct recovery *db,
 {
 	enum err_kind rc = second_copy_compare(r->o.copy, db, range, ret, err);
 
-	r->fly_failed = ret->fly_failed;
 	spend(r, ret->pages > 0 ? ret->pages : 1);
 	if (!rc && ret->mismatches > 0) {
 		urgent_push(&r->urgent, range->app, range->from_ns - MINUTE_NS, range->from_ns);
@@ -298,14 +295,14 @@ static enum err_kind probe(struct reconcile *r, struct recovery *db, const struc
 	int64_t seen_ns = hour->from_ns;
 
 	for (size_t i = 0; i < r->claims.count; i++) {
-		int64_t ns = r->claims.list[i].occurred_us * US_NS;
+		int64_t ns = r->claims.list[i].occurred_us * NS_PER_US;
 		const struct copy_range range = {
 			.app = hour->app, .from_ns = ns, .to_ns = hour->to_ns, .pages_max = 1};
 		struct copy_result result = {0};
 		enum err_kind rc;
 
 		*ret_until_ns = ns;
-		if (ns + US_NS <= seen_ns || windows_have(c, ns))
+		if (ns + NS_PER_US <= seen_ns || windows_have(c, ns))
 			continue;
 		if (r->saved_ns <= -OWED_NS_MAX)
 			return ERR_NONE;
@@ -362,20 +359,15 @@ static enum err_kind check_witness(struct reconcile *r, struct recovery *db,
 				   const struct copy_range *hour, struct windows *c, bool *ret,
 				   struct err *err)
 {
-	const struct recovery_part before = {.app = span_text(hour->app),
-					     .from_ns = time_now_ns() - KEPT_NS,
-					     .to_ns = hour->from_ns};
-	struct recovery_claim witness;
-	bool any = false;
-	enum err_kind rc = ERR_NONE;
+	const struct recovery_part before = {
+		.app = hour->app, .from_ns = time_now_ns() - KEPT_NS, .to_ns = hour->from_ns};
+	enum err_kind rc;
 
 	*ret = true;
 	for (size_t i = 0; i < c->count; i++)
 		if (c->list[i].result.seen > 0)
 			return ERR_NONE;
-	rc = recovery_find_witness(db, &before, &witness, &any, err);
-	if (!rc && any)
-		rc = second_copy_shows(r->o.copy, hour->app, &witness, ret, err);
+	rc = second_copy_reaches(r->o.copy, db, &before, ret, err);
 	for (size_t i = 0; i < c->count && !rc && !*ret; i++) {
 		c->list[i].state = "not_checked";
 		c->list[i].why = "Fly's copy shows nothing, and not what the trail has from before";
@@ -387,8 +379,8 @@ static enum err_kind check_claims(struct reconcile *r, struct recovery *db,
 				  const struct copy_range *hour, struct windows *c, struct err *err)
 {
 	struct recovery_part rest = {
-		.app = span_text(hour->app), .from_ns = hour->from_ns, .to_ns = hour->to_ns};
-	bool more = true, shown;
+		.app = hour->app, .from_ns = hour->from_ns, .to_ns = hour->to_ns};
+	bool more = true, shown = false; /* once is enough */
 
 	while (more && rest.from_ns < hour->to_ns) {
 		int64_t end_ns = hour->to_ns;
@@ -398,7 +390,8 @@ static enum err_kind check_claims(struct reconcile *r, struct recovery *db,
 		if (rc || r->claims.count == 0)
 			return rc;
 		more = r->claims.count == RECOVERY_CLAIMS_MAX;
-		rc = check_witness(r, db, hour, c, &shown, err);
+		if (!shown)
+			rc = check_witness(r, db, hour, c, &shown, err);
 		if (!rc && !shown)
 			return ERR_NONE;
 		if (!rc)
@@ -406,7 +399,8 @@ static enum err_kind check_claims(struct reconcile *r, struct recovery *db,
 		if (rc)
 			return rc;
 		if (more && end_ns == hour->to_ns)
-			end_ns = r->claims.list[r->claims.count - 1].occurred_us * US_NS + US_NS;
+			end_ns = r->claims.list[r->claims.count - 1].occurred_us * NS_PER_US +
+				 NS_PER_US;
 		done.to_ns = end_ns;
 		rc = judge_claims(r, db, hour->app, &done, err);
 		if (rc)
@@ -436,11 +430,11 @@ static enum err_kind check_late(struct reconcile *r, struct recovery *db, bool *
 	rc = recovery_find_late_claims(db, time_now_ns() - KEPT_NS, until_ns, &r->claims, err);
 	for (size_t i = 0; i < r->claims.count && !rc; i++) {
 		const struct recovery_claim *claim = &r->claims.list[i];
-		int64_t ns = claim->occurred_us * US_NS;
+		int64_t ns = claim->occurred_us * NS_PER_US;
 		const struct copy_range range = {
-			.app = claim->app, .from_ns = ns, .to_ns = ns + US_NS, .pages_max = 2};
+			.app = claim->app, .from_ns = ns, .to_ns = ns + NS_PER_US, .pages_max = 2};
 		const struct recovery_part part = {
-			.app = span_text(claim->app), .from_ns = ns, .to_ns = ns + US_NS};
+			.app = claim->app, .from_ns = ns, .to_ns = ns + NS_PER_US};
 		struct copy_result result = {0};
 
 		*ret_worked = true;
@@ -540,7 +534,8 @@ static enum err_kind check_hour(struct reconcile *r, struct recovery *db, size_t
 		rc = windows_tell(&compared, app->name, r->o.copy, r->o.trail, err);
 	if (rc == ERR_REJECT)
 		rc = note_unknown(r, app, done, &range, err);
-	if (rc == ERR_RETRY && r->fly_failed) /* the others need not wait for it */
+	if (rc == ERR_RETRY &&
+	    second_copy_fly_failed(r->o.copy)) /* the others need not wait for it */
 		done->retry_ns = time_monotonic_ns() + RETRY_S * NS_PER_S;
 	if (!rc && done->retry_ns <= time_monotonic_ns())
 		done->hours[hour % HOURS_KEPT] = hour;

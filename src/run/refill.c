@@ -141,7 +141,7 @@ static enum err_kind note_gone(struct app *app, struct recovery *db, const struc
 			       struct progress *p, struct err *err)
 {
 	bool near = false;
-	enum err_kind rc = recovery_was_alive(db, span_text(app->name), gap, &near, err);
+	enum err_kind rc = recovery_was_alive(db, app->name, gap, &near, err);
 
 	app->gone = true;
 	p->app_gone = p->app_gone || near;
@@ -180,13 +180,10 @@ static enum err_kind check_reach(struct refill *r, struct recovery *db, const ch
 				 int64_t from_ns, struct progress *p, struct err *err)
 {
 	const struct recovery_part before = {
-		.app = span_text(app), .from_ns = time_now_ns() - KEPT_NS, .to_ns = from_ns};
-	struct recovery_claim witness;
-	bool any = false, shown = true;
-	enum err_kind rc = recovery_find_witness(db, &before, &witness, &any, err);
+		.app = app, .from_ns = time_now_ns() - KEPT_NS, .to_ns = from_ns};
+	bool shown = true;
+	enum err_kind rc = second_copy_reaches(r->o.copy, db, &before, &shown, err);
 
-	if (!rc && any)
-		rc = second_copy_shows(r->o.copy, app, &witness, &shown, err);
 	p->no_witness = p->no_witness || (!rc && !shown);
 	return rc;
 }
@@ -207,12 +204,16 @@ static enum err_kind compare_some(struct refill *r, struct recovery *db,
 	struct copy_result result = {.through_ns = range.to_ns};
 	enum err_kind rc = ERR_NONE;
 
-	if (!app->gone || app->listed || p->passes == 0) {
-		rc = second_copy_compare(r->o.copy, db, &range, &result, err);
-		if (!rc && begins)
-			rc = check_reach(r, db, app->name, range.from_ns, p, err);
-	} else {
+	if (app->gone && !app->listed && p->passes > 0) {
 		rc = note_gone(app, db, gap, p, err);
+	} else {
+		/* First, so that an application is not begun as long as that is not known. */
+		if (begins)
+			rc = check_reach(r, db, app->name, range.from_ns, p, err);
+		if (rc)
+			result.through_ns = p->at_ns;
+		else
+			rc = second_copy_compare(r->o.copy, db, &range, &result, err);
 	}
 	p->pass_recovered += result.recovered;
 	p->recovered += result.recovered;
@@ -222,7 +223,7 @@ static enum err_kind compare_some(struct refill *r, struct recovery *db,
 	if (rc == ERR_REJECT) {
 		rc = note_gone(app, db, gap, p, err);
 		p->at_ns = range.to_ns;
-	} else if (rc == ERR_RETRY && result.fly_failed) {
+	} else if (rc == ERR_RETRY && second_copy_fly_failed(r->o.copy)) {
 		/* The others need not wait for one that Fly cannot show now. */
 		p->failed = true;
 		p->at_ns = range.to_ns;
@@ -290,18 +291,19 @@ static enum err_kind pass(struct refill *r, struct recovery *db, struct recovery
 	enum err_kind rc = p->in_pass ? ERR_NONE : begin_pass(r, db, p, err);
 	enum err_kind told = ERR_NONE;
 	struct err aside = {.kind = ERR_NONE};
+	uint64_t before;
 
 	if (rc)
 		return rc;
 	/* What the view has may be older than what was found since. */
 	if (p->recovered < gap->lines_recovered)
 		p->recovered = gap->lines_recovered;
+	before = p->recovered;
 	if (p->app_idx < r->o.apps->count)
 		rc = compare_some(r, db, gap, p, err);
-	if (p->recovered > gap->lines_recovered) {
-		gap->lines_recovered = p->recovered;
+	gap->lines_recovered = p->recovered;
+	if (p->recovered > before)
 		told = post(r, gap, ACTION_trail_gap_progress, NULL, "", &aside);
-	}
 	if (!rc && told) {
 		*err = aside;
 		return told;

@@ -38,6 +38,7 @@ struct second_copy {
 	/* up to where the last comparison came, and of which application; it was without error */
 	int64_t through_ns;
 	char app[LOGS_API_APP_BYTES];
+	bool fly_failed;      /* the newest request, and not what was done with its answer */
 	size_t redacted_from; /* of lines: the first that had something to redact; count: none */
 };
 
@@ -116,10 +117,12 @@ static enum err_kind fetch(struct second_copy *c, const char *app, int64_t after
 	for (unsigned attempt = 1;; attempt++) {
 		enum err_kind rc = second_copy_await_api(c, err);
 
+		c->fly_failed = false;
 		if (rc)
 			return rc;
 		batch_reset(c->page);
 		rc = logs_api_page(c->o.api, app, after_ns, c->page, ret, err);
+		c->fly_failed = rc == ERR_RETRY || rc == ERR_CONFIG;
 		if (rc == ERR_NONE) {
 			atomic_fetch_add(&c->o.status->api_pages, 1);
 			return ERR_NONE;
@@ -258,9 +261,8 @@ static enum err_kind recover(struct second_copy *c, struct copy_result *ret, str
 	size_t i = 0;
 
 	while (i < c->count) {
-		enum err_kind rc = ERR_NONE;
-
 		bool is_missing = c->lines[i].found == LINE_MISSING;
+		enum err_kind rc = ERR_NONE;
 
 		/*
 		 * What redaction makes of a line may depend on those before it: the body of a key
@@ -296,7 +298,7 @@ static enum err_kind compare_page(struct second_copy *c, struct recovery *db,
 	enum err_kind rc = read_page(c, range, page, ret, err);
 
 	if (!rc)
-		rc = recovery_look_up(db, span_text(range->app), c->lines, c->count, err);
+		rc = recovery_look_up(db, range->app, c->lines, c->count, err);
 	if (!rc)
 		rc = recovery_confirm(db, c->lines, c->count, &confirmed, err);
 	if (rc)
@@ -323,7 +325,6 @@ enum err_kind second_copy_compare(struct second_copy *c, struct recovery *db,
 		struct logs_page page;
 
 		rc = fetch(c, range->app, after_ns, &page, err);
-		ret->fly_failed = rc == ERR_RETRY || rc == ERR_CONFIG;
 		if (!rc) {
 			rc = compare_page(c, db, range, &page, ret, err);
 			if (rc == ERR_REJECT) /* that is Fly's word alone, about an application */
@@ -381,18 +382,35 @@ enum err_kind second_copy_tell(struct second_copy *c, struct trail *trail, const
 	return ERR_NONE;
 }
 
-enum err_kind second_copy_shows(struct second_copy *c, const char *app,
-				const struct recovery_claim *line, bool *ret, struct err *err)
+bool second_copy_fly_failed(const struct second_copy *c)
 {
-	static const int64_t us_ns = 1000;
+	return c->fly_failed;
+}
+
+/* Whether Fly shows a line of the witness's own time. */
+static enum err_kind look_for(struct second_copy *c, const char *app,
+			      const struct recovery_claim *witness, bool *ret, struct err *err)
+{
 	struct logs_page page;
-	enum err_kind rc = fetch(c, app, line->occurred_us * us_ns - 1, &page, err);
+	enum err_kind rc = fetch(c, app, witness->occurred_us * NS_PER_US - 1, &page, err);
 
 	*ret = false;
 	stages_begin_batch(c->stages);
 	for (size_t i = 0; i < c->page->count && !rc && !*ret; i++) {
 		rc = stages_take(c->stages, c->page, &c->page->raws[i], &c->record, err);
-		*ret = !rc && c->record.occurred_ns / us_ns <= line->occurred_us;
+		*ret = !rc && c->record.occurred_ns / NS_PER_US <= witness->occurred_us;
 	}
 	return rc;
+}
+
+enum err_kind second_copy_reaches(struct second_copy *c, struct recovery *db,
+				  const struct recovery_part *before, bool *ret, struct err *err)
+{
+	struct recovery_claim witness;
+	bool any = false;
+	enum err_kind rc = recovery_find_witness(db, before, &witness, &any, err);
+
+	c->fly_failed = false;
+	*ret = true;
+	return rc || !any ? rc : look_for(c, before->app, &witness, ret, err);
 }

@@ -4,8 +4,6 @@
 
 #include <stdio.h>
 
-static const int64_t US_NS = 1000;
-
 struct window window_of(const struct copy_range *range, const struct copy_result *result)
 {
 	const char *lack = copy_result_lack(result);
@@ -29,7 +27,7 @@ void windows_add(struct windows *w, const struct window *window)
 bool windows_have(const struct windows *w, int64_t ns)
 {
 	for (size_t i = 0; i < w->count; i++)
-		if (ns >= w->list[i].from_ns && ns + US_NS <= w->list[i].result.through_ns)
+		if (ns >= w->list[i].from_ns && ns + NS_PER_US <= w->list[i].result.through_ns)
 			return true;
 	return false;
 }

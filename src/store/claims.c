@@ -42,19 +42,15 @@ static void take_claims(const PGresult *rows, struct recovery_claims *ret)
 enum err_kind recovery_find_claims(struct recovery *r, const struct recovery_part *part,
 				   struct recovery_claims *ret, struct err *err)
 {
-	char *app_text = span_copy(part->app);
 	char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES], limit[RECOVERY_NUMBER_BYTES];
-	const char *const values[] = {app_text, time_format(part->from_ns, from),
+	const char *const values[] = {part->app, time_format(part->from_ns, from),
 				      time_format(part->to_ns, to), limit};
 	PGresult *rows;
 	enum err_kind rc;
 
 	ret->count = 0;
-	if (!app_text)
-		return err_set(err, ERR_FATAL, "out of memory for an application's name");
 	(void)snprintf(limit, sizeof(limit), "%d", RECOVERY_CLAIMS_MAX);
 	rc = session_ask(r->session, CLAIMS_SQL, values, ARRAY_LEN(values), &rows, err);
-	free(app_text);
 	if (rc)
 		return rc;
 	take_claims(rows, ret);
@@ -98,17 +94,13 @@ static const char WITNESS_SQL[] =
 enum err_kind recovery_find_witness(struct recovery *r, const struct recovery_part *part,
 				    struct recovery_claim *ret, bool *ret_any, struct err *err)
 {
-	char *app_text = span_copy(part->app);
 	char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES];
-	const char *const values[] = {app_text, time_format(part->from_ns, from),
+	const char *const values[] = {part->app, time_format(part->from_ns, from),
 				      time_format(part->to_ns, to)};
 	PGresult *rows;
 	enum err_kind rc;
 
-	if (!app_text)
-		return err_set(err, ERR_FATAL, "out of memory for an application's name");
 	rc = session_ask(r->session, WITNESS_SQL, values, ARRAY_LEN(values), &rows, err);
-	free(app_text);
 	if (rc)
 		return rc;
 	*ret_any = PQntuples(rows) == 1 && id_parse(recovery_text_at(rows, 0, 0), &ret->id);

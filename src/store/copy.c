@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 enum {
-	NS_PER_US = 1000,
 	JSONB_VERSION = 1,
 	LINE_FIELDS = 19,
 	EVENT_FIELDS = 29,
@@ -52,7 +51,7 @@ static int ns_past_us(int64_t ns)
 {
 	int past = (int)(ns % NS_PER_US);
 
-	return past < 0 ? past + NS_PER_US : past;
+	return past < 0 ? past + (int)NS_PER_US : past;
 }
 
 static bool is_security(enum line_class c)

@@ -13,7 +13,6 @@
 
 enum {
 	NUMBER_BYTES = 24,
-	NS_PER_US = 1000,
 	SQL_BYTES = 1024,
 	ATTEMPTS_MAX = 4, /* plain, partitions made, staged, partitions made for the staged */
 };

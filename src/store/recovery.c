@@ -74,7 +74,7 @@ int64_t recovery_time_at(const PGresult *rows, int row, int column)
 {
 	if (PQgetisnull(rows, row, column))
 		return RECOVERY_NO_TIME;
-	return strtoll(PQgetvalue(rows, row, column), NULL, 10) * RECOVERY_US_NS;
+	return strtoll(PQgetvalue(rows, row, column), NULL, 10) * NS_PER_US;
 }
 
 struct span recovery_text_at(const PGresult *rows, int row, int column)
@@ -195,22 +195,18 @@ static const char ALIVE_SQL[] =
 	"  AND l.occurred_at >= $2::timestamptz - interval '1 minute'"
 	"  AND l.occurred_at <= $2::timestamptz)";
 
-enum err_kind recovery_was_alive(struct recovery *r, struct span app,
+enum err_kind recovery_was_alive(struct recovery *r, const char *app,
 				 const struct recovery_gap *gap, bool *ret, struct err *err)
 {
 	char start[TIME_TEXT_BYTES], end[TIME_TEXT_BYTES];
-	char *app_text = span_copy(app);
-	const char *const values[] = {app_text, start, end};
+	const char *const values[] = {app, start, end};
 	int64_t start_ns = gap->start_ns == RECOVERY_NO_TIME ? gap->end_ns : gap->start_ns;
 	PGresult *rows;
 	enum err_kind rc;
 
-	if (!app_text)
-		return err_set(err, ERR_FATAL, "out of memory for an application's name");
 	(void)time_format(start_ns, start);
 	(void)time_format(gap->end_ns, end);
 	rc = session_ask(r->session, ALIVE_SQL, values, ARRAY_LEN(values), &rows, err);
-	free(app_text);
 	if (rc)
 		return rc;
 	*ret = PQgetvalue(rows, 0, 0)[0] == 't';
@@ -261,7 +257,7 @@ static void add_time(struct buf *out, int64_t ns)
 {
 	char text[TIME_TEXT_BYTES];
 
-	add_word(out, time_format(ns - ns % RECOVERY_US_NS, text));
+	add_word(out, time_format(ns - ns % NS_PER_US, text));
 }
 
 static void add_id(struct buf *out, const struct id *id)
@@ -302,7 +298,7 @@ static enum err_kind write_keys(struct recovery *r, const struct recovery_line *
 	}
 	if (ret->count == 0)
 		return ERR_NONE;
-	(void)time_format(from_ns - from_ns % RECOVERY_US_NS, ret->from);
+	(void)time_format(from_ns - from_ns % NS_PER_US, ret->from);
 	(void)time_format(to_ns, ret->to);
 	buf_add(&r->times, "}", sizeof("}"));
 	buf_add(&r->ids, "}", sizeof("}"));
@@ -401,12 +397,11 @@ static void pair_up(struct recovery_line *lines, size_t count, const PGresult *r
 	}
 }
 
-enum err_kind recovery_look_up(struct recovery *r, struct span app, struct recovery_line *lines,
+enum err_kind recovery_look_up(struct recovery *r, const char *app, struct recovery_line *lines,
 			       size_t count, struct err *err)
 {
 	char limit[RECOVERY_NUMBER_BYTES];
 	const char *values[5];
-	char *app_text;
 	struct keys keys;
 	PGresult *rows;
 	enum err_kind rc;
@@ -417,17 +412,13 @@ enum err_kind recovery_look_up(struct recovery *r, struct span app, struct recov
 		rc = write_keys(r, lines, count, is_missing, &keys, err);
 	if (rc || keys.count == 0)
 		return rc;
-	app_text = span_copy(app);
-	if (!app_text)
-		return err_set(err, ERR_FATAL, "out of memory for an application's name");
 	(void)snprintf(limit, sizeof(limit), "%d", RECOVERY_LINES_MAX);
 	values[0] = (const char *)r->times.data;
 	values[1] = keys.from;
 	values[2] = keys.to;
-	values[3] = app_text;
+	values[3] = app;
 	values[4] = limit;
 	rc = session_ask(r->session, SAME_TIME_SQL, values, ARRAY_LEN(values), &rows, err);
-	free(app_text);
 	if (rc)
 		return rc;
 	for (int i = 0; i < PQntuples(rows); i++)

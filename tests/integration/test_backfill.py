@@ -23,6 +23,8 @@ class Gaps(Backfill):
         self.await_closed()
         self.assert_all_once()
         self.assertEqual(self.gaps("reason, state, lines_recovered"), [["start", "filled", "350"]])
+        self.assertEqual([found["lines_recovered"] for found in self.facts("trail.gap_progress")
+                          if "lines_recovered" in found], [350])
         self.assertEqual(len(self.messages("source = 'http'")), 350)
         self.assertEqual(ft.stop(), 0)
 
@@ -157,8 +159,9 @@ class Gaps(Backfill):
 
 
 class Replicas(Backfill):
-    def test_what_another_replica_took_is_covered_and_fly_is_not_asked(self):
-        one, other = self.flytrail().start(), self.flytrail().start()
+    def one_is_dead_for_a_while(self, **others):
+        """Two replicas, of which one is killed and comes back; returns the other."""
+        one, other = self.flytrail().start(), self.flytrail(**others).start()
         self.publish(self.lines(20, "both"))
         lab.wait_for(lambda: len({row[0] for row in self.facts("trail.listening", "stream")}) == 2, 60,
                      "both to vouch for their time")
@@ -168,21 +171,16 @@ class Replicas(Backfill):
         self.publish(self.lines(20, "again both"))
         self.await_closed()
         self.assert_all_once()
+        return other
+
+    def test_what_another_replica_took_is_covered_and_fly_is_not_asked(self):
+        other = self.one_is_dead_for_a_while()
         self.assertEqual(self.gaps("state, why"),
                          [["covered", f"replica {os.path.basename(other.folder)} took the lines of that time"]])
         self.assertEqual(self.messages("source = 'http'"), [])
 
     def test_who_listens_to_a_part_covers_nothing_of_another(self):
-        one, _ = self.flytrail().start(), self.flytrail(SUBJECT="logs.other.>").start()
-        self.publish(self.lines(20, "both"))
-        lab.wait_for(lambda: len({row[0] for row in self.facts("trail.listening", "stream")}) == 2, 60,
-                     "both to vouch for their time")
-        one.kill()
-        self.publish(self.lines(20, "one is dead"))
-        one.start()
-        self.publish(self.lines(20, "again both"))
-        self.await_closed()
-        self.assert_all_once()
+        self.one_is_dead_for_a_while(SUBJECT="logs.other.>")
         self.assertEqual(self.gaps("state, lines_recovered"), [["filled", "20"]])
 
 

@@ -152,6 +152,19 @@ class Gaps(Backfill):
         self.assertEqual(self.gaps("gap_id, state")[0], ["gap-1", "partly_lost"])
         self.assertIn("lines from before it are not there", self.gaps("why")[0][0])
 
+    def test_a_witness_that_could_not_be_asked_for_is_asked_for_again(self):
+        now = time.time()
+        self.api.reach_seconds = 5 * DAY
+        self.store([self.payload("machine exited with exit code 0, not restarting", at=now - 6 * DAY - 60,
+                                 provider="runner")])
+        self.tell(now - 6 * DAY, "gap_opened", gap="gap-1", reason="disconnect",
+                  gap_start=iso(now - 6 * DAY - 10), gap_end=iso(now - 6 * DAY + 100))
+        self.api.misbehave("status", 4, app="web-1", code=500)
+        self.flytrail(FLYTRAIL_RECONCILE_PAGES_PER_HOUR="0").start()
+        self.await_closed(timeout=120)
+        self.assertEqual(self.gaps("gap_id, state")[0], ["gap-1", "partly_lost"])
+        self.assertIn("lines from before it are not there", self.gaps("why")[0][0])
+
     def test_a_list_without_applications_is_not_the_organisations(self):
         ft = self.flytrail().start()
         self.publish(self.lines(5, "before"))
