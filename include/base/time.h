@@ -16,6 +16,16 @@ enum { TIME_TEXT_BYTES = 31 }; /* "2262-04-11T23:47:16.854775807Z" and a NUL */
 int64_t time_now_ns(void);       /* the wall clock, UTC */
 int64_t time_monotonic_ns(void); /* for waits and ages: never steps */
 
+static inline int64_t time_earlier(int64_t a_ns, int64_t b_ns)
+{
+	return a_ns < b_ns ? a_ns : b_ns;
+}
+
+static inline int64_t time_later(int64_t a_ns, int64_t b_ns)
+{
+	return a_ns > b_ns ? a_ns : b_ns;
+}
+
 /*
  * Reads RFC 3339: `T` or a space between date and time, any number of fraction
  * digits (past nine they are cut), `Z` or an offset. Where zone_optional, a time

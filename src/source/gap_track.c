@@ -1,16 +1,8 @@
 #include "source/gap_track.h"
 
+#include "base/time.h"
+
 #include <string.h>
-
-static int64_t earlier(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
-static int64_t later(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
-}
 
 void gap_track_init(struct gap_track *t, int64_t last_live_ns, int64_t now_ns)
 {
@@ -39,17 +31,17 @@ static bool outage_goes_on(const struct gap_track *t)
 /* Up to where no gap can reach that is opened from now on. */
 static int64_t vouched_until(const struct gap_track *t)
 {
-	int64_t ns = earlier(earlier(t->proof_ns, t->drops_checked_ns), t->sure_ns);
+	int64_t ns = time_earlier(time_earlier(t->proof_ns, t->drops_checked_ns), t->sure_ns);
 
 	if (t->wall_ns != 0)
-		ns = earlier(ns, t->wall_ns);
+		ns = time_earlier(ns, t->wall_ns);
 	return ns - GAP_MARGIN_NS;
 }
 
 /* A gap begins: what was heard before it is told, and nothing that lies in it. */
 static void end_listening(struct gap_track *t, int64_t gap_start_ns)
 {
-	int64_t until_ns = earlier(vouched_until(t), gap_start_ns);
+	int64_t until_ns = time_earlier(vouched_until(t), gap_start_ns);
 
 	if (outage_goes_on(t) || t->heard_from_ns >= until_ns)
 		return;
@@ -61,7 +53,7 @@ static void end_listening(struct gap_track *t, int64_t gap_start_ns)
 
 static void listen_from(struct gap_track *t, int64_t gap_end_ns)
 {
-	t->heard_from_ns = later(t->heard_from_ns, gap_end_ns);
+	t->heard_from_ns = time_later(t->heard_from_ns, gap_end_ns);
 }
 
 static void end_outage(struct gap_track *t, int64_t now_ns)
@@ -115,7 +107,7 @@ static void open_outage(struct gap_track *t, enum gap_reason reason, int64_t sta
 void gap_track_lost(struct gap_track *t, int64_t now_ns)
 {
 	if (!outage_goes_on(t))
-		open_outage(t, GAP_disconnect, earlier(t->proof_ns, now_ns) - GAP_MARGIN_NS);
+		open_outage(t, GAP_disconnect, time_earlier(t->proof_ns, now_ns) - GAP_MARGIN_NS);
 }
 
 void gap_track_new_subscription(struct gap_track *t)
@@ -154,7 +146,7 @@ void gap_track_silent(struct gap_track *t)
 {
 	if (!outage_goes_on(t))
 		open_outage(t, GAP_heartbeat_missed,
-			    earlier(t->proof_ns, t->sure_ns) - GAP_MARGIN_NS);
+			    time_earlier(t->proof_ns, t->sure_ns) - GAP_MARGIN_NS);
 }
 
 void gap_track_beat(struct gap_track *t, int64_t now_ns)
@@ -176,8 +168,8 @@ bool gap_track_clocks(struct gap_track *t, int64_t wall_ns, int64_t steady_ns)
 	/* When in the time between the looks it jumped is not known. */
 	t->jump = (struct gap){
 		.reason = GAP_time_jump,
-		.start_ns = earlier(before_ns, wall_ns) - GAP_MARGIN_NS,
-		.end_ns = later(expected_ns, wall_ns) + GAP_MARGIN_NS,
+		.start_ns = time_earlier(before_ns, wall_ns) - GAP_MARGIN_NS,
+		.end_ns = time_later(expected_ns, wall_ns) + GAP_MARGIN_NS,
 	};
 	t->jump_dirty = true;
 	t->jumps++;
@@ -187,8 +179,8 @@ bool gap_track_clocks(struct gap_track *t, int64_t wall_ns, int64_t steady_ns)
 	listen_from(t, t->jump.end_ns);
 	/* What was proved up to a time that is to come now, for a second time, is not proved of it.
 	 */
-	t->proof_ns = earlier(t->proof_ns, wall_ns);
-	t->drops_checked_ns = earlier(t->drops_checked_ns, wall_ns);
+	t->proof_ns = time_earlier(t->proof_ns, wall_ns);
+	t->drops_checked_ns = time_earlier(t->drops_checked_ns, wall_ns);
 	t->asked_ns = 0;
 	return true;
 }

@@ -75,11 +75,6 @@ static const char WHY_TOO_MANY[] = "the organisation has more applications than 
 
 /* ---- what is known of the applications ---- */
 
-static int64_t lesser(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
 static struct app *find_app(const struct http_logs *h, const char *name)
 {
 	for (size_t i = 0; i < h->count; i++)
@@ -95,7 +90,8 @@ static int64_t read_until(const struct http_logs *h)
 
 	for (size_t i = 0; i < h->count; i++)
 		if (!h->apps[i].gone)
-			until_ns = lesser(until_ns, reading_vouched_ns(&h->apps[i].at, h->late_ns));
+			until_ns = time_earlier(until_ns,
+						reading_vouched_ns(&h->apps[i].at, h->late_ns));
 	return h->too_many ? 0 : until_ns;
 }
 
@@ -263,7 +259,8 @@ static void after_first_reading(struct http_logs *h, struct app *app, const stru
 		app->due_ns = mono_ns;
 		return;
 	}
-	app->idle_ms = any_new ? HTTP_LOGS_IDLE_MS_MIN : lesser(2 * app->idle_ms, idle_ms_max(h));
+	app->idle_ms =
+		any_new ? HTTP_LOGS_IDLE_MS_MIN : time_earlier(2 * app->idle_ms, idle_ms_max(h));
 	app->due_ns = mono_ns + app->idle_ms * NS_PER_MS;
 }
 
@@ -435,7 +432,7 @@ static void wait_until(int64_t mono_ns)
 	int64_t rest_ms = (mono_ns - time_monotonic_ns()) / NS_PER_MS + 1;
 
 	if (rest_ms > 0)
-		(void)poll(NULL, 0, (int)lesser(rest_ms, SOURCE_WAIT_MS));
+		(void)poll(NULL, 0, (int)time_earlier(rest_ms, SOURCE_WAIT_MS));
 }
 
 static enum err_kind http_logs_read(void *ctx, struct batch *batch, struct err *err)
@@ -525,7 +522,8 @@ static enum err_kind find_start(struct http_logs *h, const struct http_logs_opti
 	if (p.began_ns > 0)
 		resume(h, &p);
 	else if (live_ns > 0)
-		h->began_ns = live_ns > GAP_MARGIN_NS ? lesser(live_ns - GAP_MARGIN_NS, now_ns) : 1;
+		h->began_ns =
+			live_ns > GAP_MARGIN_NS ? time_earlier(live_ns - GAP_MARGIN_NS, now_ns) : 1;
 	else
 		h->began_ns = now_ns;
 	from_ns = p.began_ns > 0 ? p.listened_ns : h->began_ns;
@@ -560,8 +558,8 @@ enum err_kind http_logs_open(struct source *ret, const struct http_logs_options 
 	h->late_ns = options->late_ns;
 	h->list_every_ns = HTTP_LOGS_LIST_SECONDS * NS_PER_S;
 	if (options->heartbeat_ns > 0)
-		h->list_every_ns =
-			lesser(h->list_every_ns, HTTP_LOGS_WORD_BEATS * options->heartbeat_ns);
+		h->list_every_ns = time_earlier(h->list_every_ns,
+						HTTP_LOGS_WORD_BEATS * options->heartbeat_ns);
 	atomic_store(&h->why, WHY_NOT_YET);
 	h->folder = span_copy(span_text(options->folder));
 	h->apps = calloc(LOGS_API_APPS_MAX, sizeof(*h->apps));

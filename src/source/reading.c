@@ -1,9 +1,6 @@
 #include "source/reading.h"
 
-static int64_t lesser(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
+#include "base/time.h"
 
 static bool is_sure(const struct reading *r)
 {
@@ -19,7 +16,7 @@ void reading_first(struct reading *r, const struct logs_page *page, int64_t aske
 		r->head_ns = page->next_ns;
 	/* What was old enough at once needs no second reading. */
 	if (was_sure && asked_ns - late_ns > r->sure_ns)
-		r->sure_ns = lesser(r->head_ns, asked_ns - late_ns);
+		r->sure_ns = time_earlier(r->head_ns, asked_ns - late_ns);
 	if (page->end)
 		r->checked_ns = asked_ns;
 }
@@ -28,13 +25,13 @@ bool reading_begin_second(struct reading *r, int64_t now_ns, int64_t late_ns)
 {
 	if (is_sure(r) || r->sure_ns >= now_ns - late_ns)
 		return false;
-	r->until_ns = lesser(r->head_ns, now_ns - late_ns);
+	r->until_ns = time_earlier(r->head_ns, now_ns - late_ns);
 	return true;
 }
 
 void reading_second(struct reading *r, const struct logs_page *page)
 {
-	r->sure_ns = page->end ? r->until_ns : lesser(page->next_ns, r->until_ns);
+	r->sure_ns = page->end ? r->until_ns : time_earlier(page->next_ns, r->until_ns);
 	if (r->sure_ns >= r->until_ns)
 		r->until_ns = 0;
 }

@@ -3,16 +3,6 @@
 #include "base/time.h"
 #include "source/gap_track.h"
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
-static int64_t later(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
-}
-
 void vouch_init(struct vouch *v, int64_t from_ns)
 {
 	*v = (struct vouch){.from_ns = from_ns};
@@ -32,13 +22,13 @@ void vouch_leave_out(struct vouch *v, int64_t start_ns, int64_t end_ns)
 	else if (hole == v->holes + v->hole_count)
 		v->holes[v->hole_count++] = (struct listened){start_ns, end_ns};
 	/* One that it touches takes it in. */
-	hole->since_ns = earlier(hole->since_ns, start_ns);
-	hole->until_ns = later(hole->until_ns, end_ns);
+	hole->since_ns = time_earlier(hole->since_ns, start_ns);
+	hole->until_ns = time_later(hole->until_ns, end_ns);
 }
 
 void vouch_lost(struct vouch *v, enum gap_reason reason, int64_t read_ns, int64_t edge_ns)
 {
-	int64_t start_ns = later(read_ns, v->from_ns);
+	int64_t start_ns = time_later(read_ns, v->from_ns);
 
 	if (start_ns >= edge_ns || v->lost.end_ns >= edge_ns)
 		return;
@@ -75,12 +65,12 @@ static bool next_piece(struct vouch *v, int64_t until_ns, struct listened *ret)
 	struct listened *hole = first_hole(v);
 
 	while (hole && hole->since_ns <= v->from_ns) {
-		v->from_ns = later(v->from_ns, hole->until_ns);
+		v->from_ns = time_later(v->from_ns, hole->until_ns);
 		*hole = v->holes[--v->hole_count];
 		hole = first_hole(v);
 	}
 	if (hole)
-		until_ns = earlier(until_ns, hole->since_ns);
+		until_ns = time_earlier(until_ns, hole->since_ns);
 	*ret = (struct listened){v->from_ns, until_ns};
 	return v->from_ns < until_ns;
 }
