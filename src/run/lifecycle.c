@@ -331,6 +331,10 @@ static enum err_kind start_all(struct run *r, struct err *err)
 	if (rc)
 		return rc;
 	life_advance(&r->life, LIFE_RUNNING);
+	/* Before the threads are there, whose own lines would else come first. */
+	log_info(started, LOG_TEXT("version", FLYTRAIL_VERSION),
+		 LOG_TEXT("spool", r->o->config->spool_dir),
+		 LOG_TEXT("source", r->intake.source.ops->name));
 	post_fact(r, ACTION_trail_started);
 	rc = start(r, &r->pipeline_job, "pipeline", pipeline_main, err);
 	if (rc == ERR_NONE)
@@ -569,10 +573,6 @@ int lifecycle_run(const struct run_options *options)
 	}
 	if (rc)
 		life_fail(&r.life, &err);
-	else
-		log_info(started, LOG_TEXT("version", FLYTRAIL_VERSION),
-			 LOG_TEXT("spool", options->config->spool_dir),
-			 LOG_TEXT("source", r.intake.source.ops->name));
 	work_on(&r);
 	if (!drain(&r)) {
 		/* It waits for a server that does not answer. All that was accepted is synced. */
