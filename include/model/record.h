@@ -27,6 +27,7 @@ enum {
 	RECORD_ATTRS_MAX = 64,
 	RECORD_TEXT_BYTES_MAX = 1024 * 1024,
 	RECORD_FIELD_BYTES_MAX = 1024,
+	RECORD_APP_BYTES_MAX = 64,                  /* no application of Fly's has a longer name */
 	RECORD_PAYLOAD_BYTES_MAX = 8 * 1024 * 1024, /* message, raw, and attributes all escaped */
 };
 

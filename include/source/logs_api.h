@@ -29,7 +29,7 @@
  *            ERR_FATAL: no memory. Texts hold neither the token nor a byte of the answer.
  */
 
-#include "model/batch.h"
+#include "model/record.h"
 
 #include <stdatomic.h>
 
@@ -44,7 +44,7 @@ enum {
 		125, /* after a 429 without Retry-After, and doubled by each further */
 	LOGS_API_PACE_MS_MAX = 16 * 1000,
 	LOGS_API_APPS_MAX = 4096,
-	LOGS_API_APP_BYTES = 65,
+	LOGS_API_APP_BYTES = RECORD_APP_BYTES_MAX + 1,
 };
 
 struct logs_api;
@@ -63,12 +63,11 @@ NODISCARD enum err_kind logs_api_new(struct logs_api **ret, const struct logs_ap
 void logs_api_free(struct logs_api *a); /* NULL is fine */
 
 struct logs_page {
-	size_t count;              /* entries that are in the batch */
-	int64_t first_ns, last_ns; /* their earliest and latest time, none more than a day ahead;
-				      0: none */
-	int64_t next_ns;           /* to ask for the page after this one */
-	bool end;                  /* nothing was newer */
-	bool tie_cut; /* more lines of the nanosecond last_ns than a page holds: some of them
+	size_t count;    /* entries that are in the batch */
+	int64_t last_ns; /* their latest time that is not ahead of now; 0: none */
+	int64_t next_ns; /* to ask for the page after this one */
+	bool end;        /* nothing was newer */
+	bool tie_cut;    /* more lines of the nanosecond last_ns than a page holds: some of them
 			 cannot be reached, and next_ns steps over them */
 };
 

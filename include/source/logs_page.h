@@ -14,9 +14,8 @@
  *
  * Entries are put in the order of their times, whatever order they came in. An
  * entry's time is its timestamp, else the end of its id, else it has none. One
- * more than a day ahead says nothing about where the next page begins, and
- * nothing makes that later than now: a clock that is ahead must not hide what
- * others print meanwhile.
+ * that is ahead of now says nothing about where the next page begins: a clock
+ * that is ahead must not hide what others print meanwhile.
  *
  * What has no exact time of its own would get another id at each reading, so
  * the time that the entry is known by goes along as if Fly's copy was a file.
@@ -31,7 +30,6 @@
 
 #include "source/logs_api.h"
 
-#define LOGS_PAGE_AHEAD_NS (NS_PER_S * 24 * 3600)
 #define LOGS_PAGE_ROUNDED_NS NS_PER_S /* a server may round the time that it is asked for */
 
 struct logs_page_question {

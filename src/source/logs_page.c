@@ -219,10 +219,8 @@ static void sum_up(const struct page *p, const struct logs_page_question *q, siz
 	for (size_t i = 0; i < taken; i++) {
 		int64_t ns = p->entries[i].ns;
 
-		if (ns == 0 || ns > q->now_ns + LOGS_PAGE_AHEAD_NS)
+		if (ns == 0 || ns > q->now_ns)
 			continue;
-		if (ret->first_ns == 0 || ns < ret->first_ns)
-			ret->first_ns = ns;
 		if (ns > ret->last_ns) {
 			ret->last_ns = ns;
 			*ret_ties = 0;
@@ -248,10 +246,7 @@ static enum err_kind step(const struct page *p, const struct logs_page_question 
 	if (!partly && p->token_ns > newest_ns && p->token_ns <= q->now_ns &&
 	    (newest_ns == 0 || p->token_ns - newest_ns <= LOGS_PAGE_ROUNDED_NS))
 		newest_ns = p->token_ns;
-	if (newest_ns > q->now_ns) {
-		ret->next_ns = q->now_ns > q->after_ns ? q->now_ns : q->after_ns;
-		ret->end = true;
-	} else if (newest_ns - 1 > q->after_ns) {
+	if (newest_ns - 1 > q->after_ns) {
 		ret->next_ns = newest_ns - 1;
 	} else if (newest_ns > q->after_ns || (newest_ns == q->after_ns && full)) {
 		ret->next_ns = q->after_ns + 1;

@@ -306,8 +306,9 @@ static struct finding make_finding(struct arena *arena, const struct record *r,
 				   const struct rule *rule, const struct line *line,
 				   const struct fields *fields)
 {
-	bool outside = span_is(r->provider, "runner") || span_is(r->provider, "proxy") ||
-		       span_is(r->provider, "health");
+	bool outside = (span_is(r->provider, "runner") || span_is(r->provider, "proxy") ||
+			span_is(r->provider, "health")) &&
+		       r->app.len <= RECORD_APP_BYTES_MAX;
 	struct finding f = {
 		.rule = rule->id,
 		.trust = outside ? TRUST_PLATFORM : TRUST_GUEST,

@@ -289,6 +289,27 @@ static void the_platform_is_believed(void **state)
 	arena_release(&arena);
 }
 
+static void the_platform_knows_no_application_of_an_impossible_name(void **state)
+{
+	static char name[RECORD_APP_BYTES_MAX + 1];
+	static struct record r;
+	struct arena arena;
+
+	(void)state;
+	memset(name, 'a', sizeof(name));
+	arena_init(&arena, ARENA_BYTES_MAX);
+	for (size_t len = RECORD_APP_BYTES_MAX; len <= sizeof(name); len++) {
+		r = (struct record){
+			.provider = SPAN("runner"),
+			.app = span_of(name, len),
+			.message = SPAN("machine exited with exit code 0, not restarting")};
+		classify(&arena, &r);
+		assert_int_equal(r.finding.trust,
+				 len > RECORD_APP_BYTES_MAX ? TRUST_GUEST : TRUST_PLATFORM);
+	}
+	arena_release(&arena);
+}
+
 static void a_session_names_who_opened_it(void **state)
 {
 	static struct record r;
@@ -562,6 +583,7 @@ int main(void)
 		cmocka_unit_test(no_line_that_only_looks_like_an_event_is_one),
 		cmocka_unit_test(a_guest_is_never_believed_more_than_a_guest),
 		cmocka_unit_test(the_platform_is_believed),
+		cmocka_unit_test(the_platform_knows_no_application_of_an_impossible_name),
 		cmocka_unit_test(a_session_names_who_opened_it),
 		cmocka_unit_test(a_deploy_names_its_image_and_seconds),
 		cmocka_unit_test(an_end_names_code_signal_and_victim),
