@@ -6,12 +6,12 @@ SELECT set_config('role', current_setting('flytrail.owner_role'), true);
 -- flytrail's own facts by what they say: gaps are few, and must be found among many others.
 CREATE INDEX events_trail_action_idx ON flytrail.events (action, occurred_at DESC) WHERE class = 'trail';
 
--- All that was said of gaps is read at once and put together: asked for gap by gap it would be looked
--- for in each month of the history.
 -- What came long after it says that it was printed: a backlog, or a forged time.
 CREATE INDEX events_late_idx ON flytrail.events (observed_at)
 	WHERE source = 'nats' AND observed_at - occurred_at > interval '1 hour';
 
+-- All that was said of gaps is read at once and put together: asked for gap by gap it would be looked
+-- for in each month of the history.
 CREATE OR REPLACE VIEW flytrail.gaps AS
 WITH told AS (
 	SELECT

@@ -62,7 +62,8 @@ struct fact_found {
 struct fact {
 	enum action action; /* of class trail */
 	int64_t noticed_ns;
-	struct gap gap; /* of a gap, a time of listening, a window; times of 0 are not known */
+	struct gap
+		gap; /* of a gap, a time of listening, a window, a line; times of 0 are not known */
 	uint64_t first_seq, last_seq; /* of the records it is about; 0: none */
 	char why[ERR_TEXT_BYTES];     /* of a dead letter, of what became of a gap or a window */
 	bool from_files;              /* of a start or stop: the run reads files, nothing live */

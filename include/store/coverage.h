@@ -29,6 +29,7 @@ struct coverage_total {
 	double before_s;                                     /* asked for, before the beginning */
 	uint64_t holes;
 	uint64_t unconfirmed; /* lines that Fly's second copy does not have */
+	bool app_known;       /* the trail has an event or a window of it, or it is all of them */
 };
 
 /* A gap, a time of silence, or a window that did not agree. */

@@ -157,7 +157,10 @@ int cmd_coverage(int argc, char **argv)
 	if (cut)
 		(void)printf("...  more than %d rows: ask for less time\n", COVERAGE_ROWS_MAX);
 	print_total(&total);
-	if (total.holes == 0 && total.before_s <= 0 && total.unconfirmed == 0) {
+	if (!total.app_known)
+		(void)printf("DOUBT nothing in the trail is of %s: is that its name?\n",
+			     options.app);
+	if (total.holes == 0 && total.before_s <= 0 && total.unconfirmed == 0 && total.app_known) {
 		(void)printf("no holes\n");
 		return CMD_OK;
 	}

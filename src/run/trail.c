@@ -226,6 +226,7 @@ static void write_found(const struct fact *f, struct buf *out)
 	if (f->action == ACTION_trail_unconfirmed_line) {
 		json_write_key(out, "line_id");
 		json_write_text(out, span_text(found->subject));
+		write_time(out, "line_at", f->gap.start_ns);
 	} else if (found->subject[0] != '\0' || f->action == ACTION_trail_window_checked) {
 		write_number(out, "lines_seen", found->lines_seen);
 		json_write_key(out, "lines_recovered");

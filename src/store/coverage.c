@@ -52,7 +52,11 @@ static const char TOTAL_SQL[] =
 	" (SELECT coalesce(sum(extract(epoch FROM upper(x) - lower(x))), 0) FROM unnest(silent) x),"
 	" greatest(0, extract(epoch FROM least(begun.at, " UNTIL ") - " SINCE ")), holes,"
 	" (SELECT count(*) FROM flytrail.timeline t WHERE t.action = 'trail.unconfirmed_line'"
-	"  AND t.occurred_at >= " SINCE " AND (" APP " = '' OR t.attributes ->> 'app' = " APP ")) "
+	"  AND t.occurred_at >= " SINCE "  AND (t.attributes ->> 'line_at')::timestamptz >= " SINCE
+	"  AND (t.attributes ->> 'line_at')::timestamptz < " UNTIL "  AND (" APP
+	" = '' OR t.attributes ->> 'app' = " APP ")),"
+	" " APP " = '' OR EXISTS (SELECT FROM flytrail.timeline t WHERE t.app = " APP ")"
+	"  OR EXISTS (SELECT FROM flytrail.coverage c WHERE c.app = " APP ") "
 	"FROM sums, begun";
 
 static const char ROWS_SQL[] =
@@ -113,6 +117,7 @@ static enum err_kind read_total(struct session *s, struct coverage_total *ret, s
 	ret->before_s = seconds_at(rows, 0, 8);
 	ret->holes = number_at(rows, 0, 9);
 	ret->unconfirmed = number_at(rows, 0, 10);
+	ret->app_known = PQgetvalue(rows, 0, 11)[0] == 't';
 	PQclear(rows);
 	return ERR_NONE;
 }

@@ -190,7 +190,8 @@ class Covered(Coverage):
         self.assertRegex(text, r"shop +1 windows, +3600 s, +50 lines: 0 recovered")
         self.assertRegex(text, r"blog +1 windows, +3600 s, +50 lines: 3 recovered")
         self.assertRegex(text, r"compared +recovered +blog \(3 lines recovered\)")
-        _, text = self.coverage("--app", "shop")
+        status, text = self.coverage("--app", "shop")
+        self.assertEqual(status, 0, text)
         self.assertNotIn("blog", text)
 
     def test_a_window_with_lines_that_cannot_be_had_is_a_hole(self):
@@ -244,10 +245,24 @@ class Covered(Coverage):
 
     def test_a_line_that_fly_does_not_have_is_doubt(self):
         self.listened(0, 10000)
-        self.say(5000, "unconfirmed_line", app="shop", line_id=STREAMS[1])
+        self.say(5000, "unconfirmed_line", app="shop", line_id=STREAMS[1], line_at=when(1000))
         status, text = self.coverage()
         self.assertEqual(status, 2)
         self.assertIn("DOUBT 1 lines", text)
+
+    def test_a_line_of_another_time_is_no_doubt_about_this_one(self):
+        self.listened(0, 10000)
+        self.say(9000, "unconfirmed_line", app="shop", line_id=STREAMS[1], line_at=when(8000))
+        self.assertEqual(self.coverage(until=8000)[0], 0)
+        self.assertEqual(self.coverage(until=8001)[0], 2)
+
+    def test_an_application_that_the_trail_never_saw_is_doubt(self):
+        self.listened(0, 10000)
+        self.say(9000, "window_checked", app="shop", window_start=when(100), window_end=when(200), state="agrees")
+        self.assertEqual(self.coverage("--app", "shop")[0], 0)
+        status, text = self.coverage("--app", "shpo")
+        self.assertEqual(status, 2)
+        self.assertIn("DOUBT nothing in the trail is of shpo", text)
 
     def test_people_who_only_read_may_ask(self):
         self.listened(0, 10000)

@@ -324,6 +324,7 @@ static void an_unconfirmed_line_is_named(void **state)
 	struct fact fact = {
 		.action = ACTION_trail_unconfirmed_line,
 		.noticed_ns = T0,
+		.gap = {.start_ns = T0 - 3600 * NS_PER_S},
 		.found = {.app = "web-1", .subject = "4718f5dc-5f98-830a-888b-c53ebf1e1bf5"},
 	};
 	const struct event *e;
@@ -335,6 +336,7 @@ static void an_unconfirmed_line_is_named(void **state)
 	assert_int_equal(e->severity, SEVERITY_HIGH);
 	assert_true(span_is(e->correlation_id, "4718f5dc-5f98-830a-888b-c53ebf1e1bf5"));
 	assert_text(&t, "line_id", "4718f5dc-5f98-830a-888b-c53ebf1e1bf5");
+	assert_text(&t, "line_at", "2026-05-03T21:14:18.000000000Z");
 	assert_text(&t, "app", "web-1");
 	assert_null(json_member(t.attributes, "lines_recovered"));
 	told_release(&t);
