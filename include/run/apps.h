@@ -21,14 +21,16 @@
 
 struct app {
 	char name[LOGS_API_APP_BYTES];
-	bool listed; /* the organisation has it */
-	bool gone;
+	bool listed;     /* the organisation has it */
+	bool was_listed; /* it had it at some time since the start */
+	bool gone;       /* Fly does not know it (any more) */
 };
 
 struct apps {
 	struct app *list;
 	size_t count;
 	int64_t asked_ns;    /* on the monotonic clock; 0: never */
+	bool list_whole;     /* the organisation's list was had, and all of it */
 	bool list_refused;   /* there may be applications that nobody knows of */
 	const char *own_app; /* flytrail's own, which is on every list; "": not on Fly */
 };

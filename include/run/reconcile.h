@@ -13,9 +13,8 @@
  *	   and have no window yet: all of an hour where that takes no more than the
  *	   application's share of the budget, else its beginning and random minutes
  *
- * With each hour the platform's lines and SSH sessions of it that the stream
- * alone brought are looked for, one by one where no window has them. What Fly's
- * copy does not have then is trail.unconfirmed_line: the stream may be forged.
+ * With each hour the events of it that the stream alone brought are looked for:
+ * run/claims.h.
  *
  * Ownership: the caller owns the handle and all that the options name.
  * Threads:   one, the worker's.

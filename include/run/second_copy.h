@@ -34,6 +34,9 @@
 
 enum { SECOND_COPY_ATTEMPTS = 4, SECOND_COPY_SETTLE_SECONDS = 300 };
 
+/* An hour less than Fly keeps, so that what is asked for is there until it was answered. */
+#define SECOND_COPY_KEPT_NS (NS_PER_S * 3600 * (LOGS_API_DAYS * 24 - 1))
+
 struct second_copy;
 
 struct second_copy_options {

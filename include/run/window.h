@@ -42,6 +42,12 @@ bool windows_have(const struct windows *w, int64_t ns);
 NODISCARD enum err_kind window_tell(const struct window *w, const char *app, bool hour_done,
 				    struct second_copy *copy, struct trail *trail, struct err *err);
 
+/* One outside of an hour's; that its lines were recovered is told when they are stored. */
+NODISCARD enum err_kind window_tell_alone(const struct copy_range *range,
+					  const struct copy_result *result,
+					  struct second_copy *copy, struct trail *trail,
+					  struct err *err);
+
 /* All of them, the last with hour_done; that lines were recovered is told when they are stored. */
 NODISCARD enum err_kind windows_tell(const struct windows *w, const char *app,
 				     struct second_copy *copy, struct trail *trail,

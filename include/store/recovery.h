@@ -84,6 +84,10 @@ NODISCARD enum err_kind recovery_find_apps(struct recovery *r,
 					   void (*add)(void *arg, struct span app), void *arg,
 					   struct err *err);
 
+/* Whether Fly's second copy ever showed an event of the application. */
+NODISCARD enum err_kind recovery_was_shown(struct recovery *r, const char *app, bool *ret,
+					   struct err *err);
+
 enum line_found { LINE_KNOWN, LINE_MISSING, LINE_MISMATCH };
 
 /* A line of Fly's second copy. */

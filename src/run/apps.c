@@ -51,7 +51,7 @@ static void take_list(struct apps *a, const struct logs_api_apps *listed)
 
 		if (!app)
 			continue;
-		app->listed = true;
+		app->listed = app->was_listed = true;
 		app->gone = false;
 	}
 }
@@ -89,6 +89,7 @@ enum err_kind apps_refresh(struct apps *a, struct recovery *db, struct logs_api 
 			   int64_t max_age_ns, struct err *err)
 {
 	int64_t now_ns = time_monotonic_ns();
+	bool whole;
 	enum err_kind rc;
 
 	if (a->asked_ns != 0 && now_ns - a->asked_ns < max_age_ns)
@@ -98,11 +99,13 @@ enum err_kind apps_refresh(struct apps *a, struct recovery *db, struct logs_api 
 	if (!a->list)
 		return err_set(err, ERR_FATAL, "out of memory for the list of applications");
 	rc = ask_list(a, api, err); /* first, so that there is room for them */
+	whole = !a->list_refused;
 	if (!rc)
 		rc = recovery_find_apps(db, add_known, a, err);
 	if (rc)
 		return rc;
-	a->list_refused = a->list_refused || lacks_own(a);
+	a->list_whole = whole && !lacks_own(a);
+	a->list_refused = a->list_refused || !a->list_whole;
 	a->asked_ns = now_ns;
 	return ERR_NONE;
 }

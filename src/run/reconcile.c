@@ -3,8 +3,8 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "run/claims.h"
 #include "run/urgent.h"
-#include "run/window.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,8 +23,6 @@ enum {
 
 #define HOUR_NS (HOUR_S * NS_PER_S)
 #define MINUTE_NS (MINUTE_S * NS_PER_S)
-static const int64_t KEPT_NS = (LOGS_API_DAYS * INT64_C(86400) - HOUR_S) * NS_PER_S;
-static const int64_t OWED_NS_MAX = HOUR_NS; /* pages that claims may take ahead of their time */
 
 /* Hours since 1970 that are done, each at its place modulo HOURS_KEPT. */
 struct done {
@@ -39,37 +37,10 @@ struct reconcile {
 	struct urgents urgent;
 	struct done *done; /* of each application, by its place in the list */
 	bool loaded;
-	int64_t begin_ns;              /* of the trail; RECOVERY_NO_TIME: not known yet */
-	struct recovery_claims claims; /* that are looked for */
-	struct recovery_claims left;   /* when that was done */
-	int64_t late_looked_ns;        /* on the monotonic clock */
+	int64_t begin_ns; /* of the trail; RECOVERY_NO_TIME: not known yet */
+	struct claims *claims;
+	int64_t late_looked_ns; /* on the monotonic clock */
 };
-
-enum err_kind reconcile_new(struct reconcile **ret, const struct reconcile_options *options,
-			    struct err *err)
-{
-	struct reconcile *r = calloc(1, sizeof(*r));
-
-	if (r)
-		r->done = calloc(RECOVERY_APPS_MAX, sizeof(r->done[0]));
-	if (!r || !r->done) {
-		reconcile_free(r);
-		return err_set(err, ERR_FATAL, "out of memory for comparing");
-	}
-	r->o = *options;
-	r->begin_ns = RECOVERY_NO_TIME;
-	r->counted_ns = time_monotonic_ns();
-	*ret = r;
-	return ERR_NONE;
-}
-
-void reconcile_free(struct reconcile *r)
-{
-	if (!r)
-		return;
-	free(r->done);
-	free(r);
-}
 
 void reconcile_forget(struct reconcile *r)
 {
@@ -117,10 +88,10 @@ void reconcile_note_gap(struct reconcile *r, const struct recovery_gap *gap)
 }
 
 /* Compares, spends, and asks for more around what does not agree. */
-static enum err_kind compare(struct reconcile *r, struct recovery *db,
-			     const struct copy_range *range, struct copy_result *ret,
-			     struct err *err)
+static enum err_kind compare(void *arg, struct recovery *db, const struct copy_range *range,
+			     struct copy_result *ret, struct err *err)
 {
+	struct reconcile *r = arg;
 	enum err_kind rc = second_copy_compare(r->o.copy, db, range, ret, err);
 
 	spend(r, ret->pages > 0 ? ret->pages : 1);
@@ -129,6 +100,46 @@ static enum err_kind compare(struct reconcile *r, struct recovery *db,
 		urgent_push(&r->urgent, range->app, ret->through_ns, ret->through_ns + MINUTE_NS);
 	}
 	return rc;
+}
+
+enum err_kind reconcile_new(struct reconcile **ret, const struct reconcile_options *options,
+			    struct err *err)
+{
+	struct reconcile *r = calloc(1, sizeof(*r));
+	const struct claims_options claims = {
+		.copy = options->copy,
+		.trail = options->trail,
+		.status = options->status,
+		.pages_max = options->pages_per_hour,
+		.compare = compare,
+		.arg = r,
+	};
+	enum err_kind rc;
+
+	if (r)
+		r->done = calloc(RECOVERY_APPS_MAX, sizeof(r->done[0]));
+	if (!r || !r->done)
+		rc = err_set(err, ERR_FATAL, "out of memory for comparing");
+	else
+		rc = claims_new(&r->claims, &claims, err);
+	if (rc) {
+		reconcile_free(r);
+		return rc;
+	}
+	r->o = *options;
+	r->begin_ns = RECOVERY_NO_TIME;
+	r->counted_ns = time_monotonic_ns();
+	*ret = r;
+	return ERR_NONE;
+}
+
+void reconcile_free(struct reconcile *r)
+{
+	if (!r)
+		return;
+	claims_free(r->claims);
+	free(r->done);
+	free(r);
 }
 
 static enum err_kind compare_window(struct reconcile *r, struct recovery *db,
@@ -142,18 +153,6 @@ static enum err_kind compare_window(struct reconcile *r, struct recovery *db,
 	if (!rc)
 		windows_add(c, &w);
 	return rc;
-}
-
-/* A window outside of an hour's; that its lines were recovered is told when they are stored. */
-static enum err_kind tell_alone(struct reconcile *r, const struct copy_range *range,
-				const struct copy_result *result, struct err *err)
-{
-	struct window w = window_of(range, result);
-	enum err_kind rc = ERR_NONE;
-
-	if (result->recovered > 0)
-		rc = second_copy_settle(r->o.copy, err);
-	return rc ? rc : window_tell(&w, range->app, false, r->o.copy, r->o.trail, err);
 }
 
 /* --- urgent windows --- */
@@ -176,7 +175,7 @@ static enum err_kind check_urgent(struct reconcile *r, struct recovery *db, cons
 		return ERR_NONE;
 	/* A quiet minute of each application at each gap is not worth a row. */
 	if (!rc && result.seen > 0)
-		rc = tell_alone(r, &range, &result, err);
+		rc = window_tell_alone(&range, &result, r->o.copy, r->o.trail, err);
 	if (!rc && result.recovered > 0)
 		urgent_push(&r->urgent, u->app, range.to_ns, range.to_ns + MINUTE_NS);
 	return rc;
@@ -267,186 +266,6 @@ static enum err_kind compare_hour(struct reconcile *r, struct recovery *db,
 	return compare_minutes(r, db, hour, (unsigned)(MINUTE_NS / page_covers_ns) + 1, c, err);
 }
 
-/* --- claims --- */
-
-static enum err_kind tell_unconfirmed(struct reconcile *r, const char *app,
-				      const struct recovery_claim *claim, struct err *err)
-{
-	struct fact fact = {.action = ACTION_trail_unconfirmed_line, .noticed_ns = time_now_ns()};
-	enum err_kind rc;
-
-	(void)id_format(&claim->id, fact.found.subject);
-	(void)snprintf(fact.found.app, sizeof(fact.found.app), "%s", app);
-	rc = second_copy_tell(r->o.copy, r->o.trail, &fact, err);
-	if (rc)
-		return rc;
-	atomic_fetch_add(&r->o.status->lines_unconfirmed, 1);
-	log_warn(line_unconfirmed, LOG_TEXT("app", app), LOG_TEXT("line", fact.found.subject));
-	return ERR_NONE;
-}
-
-/*
- * Looks for the claims that no window has had, a page from each on. *ret_until_ns: those before
- * it were looked for; the budget may be spent before the last.
- */
-static enum err_kind probe(struct reconcile *r, struct recovery *db, const struct copy_range *hour,
-			   const struct windows *c, int64_t *ret_until_ns, struct err *err)
-{
-	int64_t seen_ns = hour->from_ns;
-
-	for (size_t i = 0; i < r->claims.count; i++) {
-		int64_t ns = r->claims.list[i].occurred_us * NS_PER_US;
-		const struct copy_range range = {
-			.app = hour->app, .from_ns = ns, .to_ns = hour->to_ns, .pages_max = 1};
-		struct copy_result result = {0};
-		enum err_kind rc;
-
-		*ret_until_ns = ns;
-		if (ns + NS_PER_US <= seen_ns || windows_have(c, ns))
-			continue;
-		if (r->saved_ns <= -OWED_NS_MAX)
-			return ERR_NONE;
-		rc = compare(r, db, &range, &result, err);
-		if (!rc && result.recovered > 0)
-			rc = tell_alone(r, &range, &result, err);
-		if (rc)
-			return rc;
-		seen_ns = result.through_ns;
-	}
-	*ret_until_ns = hour->to_ns;
-	return ERR_NONE;
-}
-
-static bool is_among(const struct recovery_claims *claims, const struct id *id)
-{
-	for (size_t i = 0; i < claims->count; i++)
-		if (id_compare(&claims->list[i].id, id) == 0)
-			return true;
-	return false;
-}
-
-/* What was looked for and is still not confirmed. What was stored meanwhile was not looked for. */
-static enum err_kind judge_claims(struct reconcile *r, struct recovery *db, const char *app,
-				  const struct recovery_part *part, struct err *err)
-{
-	enum err_kind rc = recovery_find_claims(db, part, &r->left, err);
-
-	for (size_t i = 0; i < r->left.count && !rc; i++)
-		if (is_among(&r->claims, &r->left.list[i].id))
-			rc = tell_unconfirmed(r, app, &r->left.list[i], err);
-	return rc;
-}
-
-/* So many claims that an hour's pages were spent on them: a flood of forged lines may be one. */
-static void add_unprobed(struct windows *c, const struct copy_range *hour, int64_t from_ns)
-{
-	const struct window w = {
-		.from_ns = from_ns,
-		.result = {.through_ns = hour->to_ns},
-		.state = "not_checked",
-		.why = "lines in the platform's name that nothing confirms are more than the "
-		       "budget",
-	};
-
-	windows_add(c, &w);
-}
-
-/*
- * That Fly shows nothing at all of an hour of which the trail has lines proves nothing about them,
- * unless it shows what was before.
- */
-static enum err_kind check_witness(struct reconcile *r, struct recovery *db,
-				   const struct copy_range *hour, struct windows *c, bool *ret,
-				   struct err *err)
-{
-	const struct recovery_part before = {
-		.app = hour->app, .from_ns = time_now_ns() - KEPT_NS, .to_ns = hour->from_ns};
-	enum err_kind rc;
-
-	*ret = true;
-	for (size_t i = 0; i < c->count; i++)
-		if (c->list[i].result.seen > 0)
-			return ERR_NONE;
-	rc = second_copy_reaches(r->o.copy, db, &before, ret, err);
-	for (size_t i = 0; i < c->count && !rc && !*ret; i++) {
-		c->list[i].state = "not_checked";
-		c->list[i].why = "Fly's copy shows nothing, and not what the trail has from before";
-	}
-	return rc;
-}
-
-static enum err_kind check_claims(struct reconcile *r, struct recovery *db,
-				  const struct copy_range *hour, struct windows *c, struct err *err)
-{
-	struct recovery_part rest = {
-		.app = hour->app, .from_ns = hour->from_ns, .to_ns = hour->to_ns};
-	bool more = true, shown = false; /* once is enough */
-
-	while (more && rest.from_ns < hour->to_ns) {
-		int64_t end_ns = hour->to_ns;
-		struct recovery_part done = rest;
-		enum err_kind rc = recovery_find_claims(db, &rest, &r->claims, err);
-
-		if (rc || r->claims.count == 0)
-			return rc;
-		more = r->claims.count == RECOVERY_CLAIMS_MAX;
-		if (!shown)
-			rc = check_witness(r, db, hour, c, &shown, err);
-		if (!rc && !shown)
-			return ERR_NONE;
-		if (!rc)
-			rc = probe(r, db, hour, c, &end_ns, err);
-		if (rc)
-			return rc;
-		if (more && end_ns == hour->to_ns)
-			end_ns = r->claims.list[r->claims.count - 1].occurred_us * NS_PER_US +
-				 NS_PER_US;
-		done.to_ns = end_ns;
-		rc = judge_claims(r, db, hour->app, &done, err);
-		if (rc)
-			return rc;
-		if (end_ns <= rest.from_ns) {
-			add_unprobed(c, hour, end_ns);
-			return ERR_NONE;
-		}
-		rest.from_ns = end_ns;
-	}
-	return ERR_NONE;
-}
-
-/*
- * Lines that came more than an hour after they say they were printed belong to hours that may be
- * done. Each is looked for by itself.
- */
-static enum err_kind check_late(struct reconcile *r, struct recovery *db, bool *ret_worked,
-				struct err *err)
-{
-	int64_t until_ns = time_now_ns() - HOUR_NS;
-	enum err_kind rc;
-
-	if (time_monotonic_ns() - r->late_looked_ns < LATE_LOOK_S * NS_PER_S)
-		return ERR_NONE;
-	r->late_looked_ns = time_monotonic_ns();
-	rc = recovery_find_late_claims(db, time_now_ns() - KEPT_NS, until_ns, &r->claims, err);
-	for (size_t i = 0; i < r->claims.count && !rc; i++) {
-		const struct recovery_claim *claim = &r->claims.list[i];
-		int64_t ns = claim->occurred_us * NS_PER_US;
-		const struct copy_range range = {
-			.app = claim->app, .from_ns = ns, .to_ns = ns + NS_PER_US, .pages_max = 2};
-		const struct recovery_part part = {
-			.app = claim->app, .from_ns = ns, .to_ns = ns + NS_PER_US};
-		struct copy_result result = {0};
-
-		*ret_worked = true;
-		rc = compare(r, db, &range, &result, err);
-		if (rc == ERR_REJECT)
-			rc = ERR_NONE;
-		if (!rc)
-			rc = judge_claims(r, db, claim->app, &part, err);
-	}
-	return rc;
-}
-
 /* --- which hour --- */
 
 static void mark_done(void *arg, struct span app, int64_t hour_s)
@@ -467,7 +286,8 @@ static enum err_kind load(struct reconcile *r, struct recovery *db, struct err *
 		rc = recovery_find_beginning(db, &r->begin_ns, err);
 	if (rc || r->loaded || r->begin_ns == RECOVERY_NO_TIME)
 		return rc;
-	rc = recovery_find_checked(db, time_now_ns() - KEPT_NS - HOUR_NS, mark_done, r, err);
+	rc = recovery_find_checked(db, time_now_ns() - SECOND_COPY_KEPT_NS - HOUR_NS, mark_done, r,
+				   err);
 	r->loaded = rc == ERR_NONE;
 	return rc;
 }
@@ -476,7 +296,7 @@ static enum err_kind load(struct reconcile *r, struct recovery *db, struct err *
 static bool find_hour(const struct reconcile *r, size_t *ret_app, uint32_t *ret_hour)
 {
 	int64_t now_ns = time_now_ns(), mono_ns = time_monotonic_ns();
-	int64_t oldest_ns = now_ns - KEPT_NS;
+	int64_t oldest_ns = now_ns - SECOND_COPY_KEPT_NS;
 	int64_t newest = (now_ns - HOUR_NS) / HOUR_NS - 1;
 
 	if (r->begin_ns > oldest_ns)
@@ -511,6 +331,50 @@ static enum err_kind note_unknown(struct reconcile *r, struct app *app, struct d
 	return window_tell(&w, app->name, true, r->o.copy, r->o.trail, err);
 }
 
+/* --- what belongs to no hour --- */
+
+/* An application that Fly showed before was destroyed. Lines in the name of any other are forged.
+ */
+static enum err_kind check_stranger(struct reconcile *r, struct recovery *db, struct app *app,
+				    struct err *err)
+{
+	bool was_shown = app->was_listed;
+	enum err_kind rc = ERR_NONE;
+
+	if (!was_shown)
+		rc = recovery_was_shown(db, app->name, &was_shown, err);
+	if (!rc && !was_shown)
+		rc = claims_refuse(r->claims, db, app->name, err);
+	return rc;
+}
+
+static enum err_kind check_strangers(struct reconcile *r, struct recovery *db, struct err *err)
+{
+	int64_t now_ns = time_monotonic_ns();
+	enum err_kind rc = ERR_NONE;
+
+	for (size_t i = 0; i < r->o.apps->count && r->o.apps->list_whole && !rc; i++) {
+		struct app *app = &r->o.apps->list[i];
+
+		if (!app->gone || r->done[i].retry_ns > now_ns)
+			continue;
+		r->done[i].retry_ns = now_ns + RETRY_S * NS_PER_S;
+		rc = check_stranger(r, db, app, err);
+	}
+	return rc;
+}
+
+static enum err_kind check_aside(struct reconcile *r, struct recovery *db, bool *ret_worked,
+				 struct err *err)
+{
+	enum err_kind rc = check_strangers(r, db, err);
+
+	if (rc || time_monotonic_ns() - r->late_looked_ns < LATE_LOOK_S * NS_PER_S)
+		return rc;
+	r->late_looked_ns = time_monotonic_ns();
+	return claims_check_late(r->claims, db, ret_worked, err);
+}
+
 static enum err_kind check_hour(struct reconcile *r, struct recovery *db, size_t app_idx,
 				uint32_t hour, struct err *err)
 {
@@ -529,7 +393,7 @@ static enum err_kind check_hour(struct reconcile *r, struct recovery *db, size_t
 		return rc;
 	rc = compare_hour(r, db, &range, &compared, err);
 	if (!rc)
-		rc = check_claims(r, db, &range, &compared, err);
+		rc = claims_check_hour(r->claims, db, &range, &compared, err);
 	if (!rc)
 		rc = windows_tell(&compared, app->name, r->o.copy, r->o.trail, err);
 	if (rc == ERR_REJECT)
@@ -563,7 +427,7 @@ enum err_kind reconcile_step(struct reconcile *r, struct recovery *db, bool *ret
 		rc = load(r, db, err);
 	if (rc)
 		return rc;
-	rc = check_late(r, db, ret_worked, err);
+	rc = check_aside(r, db, ret_worked, err);
 	if (rc || *ret_worked)
 		return rc;
 	if (urgent_take(&r->urgent, time_now_ns() - r->o.delay_ns, &urgent)) {

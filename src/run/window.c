@@ -52,6 +52,17 @@ enum err_kind window_tell(const struct window *w, const char *app, bool hour_don
 	return second_copy_tell(copy, trail, &fact, err);
 }
 
+enum err_kind window_tell_alone(const struct copy_range *range, const struct copy_result *result,
+				struct second_copy *copy, struct trail *trail, struct err *err)
+{
+	struct window w = window_of(range, result);
+	enum err_kind rc = ERR_NONE;
+
+	if (result->recovered > 0)
+		rc = second_copy_settle(copy, err);
+	return rc ? rc : window_tell(&w, range->app, false, copy, trail, err);
+}
+
 enum err_kind windows_tell(const struct windows *w, const char *app, struct second_copy *copy,
 			   struct trail *trail, struct err *err)
 {

@@ -109,3 +109,22 @@ enum err_kind recovery_find_witness(struct recovery *r, const struct recovery_pa
 	PQclear(rows);
 	return ERR_NONE;
 }
+
+static const char SHOWN_SQL[] =
+	"SELECT EXISTS (SELECT FROM flytrail.events e WHERE e.app = $1 AND (e.source = 'http'"
+	" OR EXISTS (SELECT FROM flytrail.confirmations c"
+	"  WHERE c.event_id = e.event_id AND c.occurred_at = e.occurred_at)))";
+
+enum err_kind recovery_was_shown(struct recovery *r, const char *app, bool *ret, struct err *err)
+{
+	const char *const values[] = {app};
+	PGresult *rows;
+	enum err_kind rc =
+		session_ask(r->session, SHOWN_SQL, values, ARRAY_LEN(values), &rows, err);
+
+	if (rc)
+		return rc;
+	*ret = PQgetvalue(rows, 0, 0)[0] == 't';
+	PQclear(rows);
+	return ERR_NONE;
+}

@@ -96,6 +96,49 @@ class Windows(Backfill):
         self.await_hours()
         self.assertEqual([claim for claim in self.claims() if claim["line_id"] in self.ids_of("7")], [])
 
+    def test_an_hour_that_takes_more_than_its_share_leaves_pages_for_its_claims(self):
+        hour = int(time.time() - HOUR) // HOUR * HOUR - HOUR  # the newest that is compared
+        quiet = [self.payload(f"quiet {n}", at=hour + 10 * n) for n in range(120)]
+        burst = [self.payload(f"burst {n}", at=hour + 1800 + n * 0.01) for n in range(1500)]
+        self.store(self.add_to_copy(quiet + burst) + self.exits([0], hour + 3000), api=False)
+        # The gap of this start waits for longer than the test, and so do the windows around it.
+        self.flytrail(FLYTRAIL_RECONCILE_PAGES_PER_HOUR="4", FLYTRAIL_BACKFILL_DELAY_SECONDS="300").start()
+        lab.wait_for(self.claims, 30, "the forged line to be told")
+
+    def forge(self, app):
+        line = self.payload(self.EXIT.format(66), at=self.hour + 60, provider="runner", app=app)
+        self.store([line], api=False, app=app)
+
+    def test_a_line_in_the_name_of_an_application_that_never_was_is_forged(self):
+        self.api.add_app("shop")
+        self.forge("invented")
+        self.flytrail().start()
+        lab.wait_for(self.claims, 30, "it to be told")
+        self.assertEqual([claim["app"] for claim in self.claims()], ["invented"])
+
+    def test_an_application_that_was_destroyed_is_not_forged(self):
+        self.api.add_app("shop")
+        self.forge("doomed")  # which is looked at first
+        self.forge("invented")
+        self.world.pg.psql("INSERT INTO flytrail.confirmations SELECT event_id, occurred_at, 'http', now() "
+                           "FROM flytrail.events WHERE app = 'doomed' LIMIT 1")
+        late = self.payload(self.EXIT.format(67), at=self.hour + 70, provider="runner", app="doomed")
+        self.store([late], api=False, app="doomed")
+        self.flytrail().start()
+        lab.wait_for(self.claims, 30, "the other to be told")
+        self.assertEqual([claim["app"] for claim in self.claims()], ["invented"])
+
+    def test_a_list_that_is_not_whole_proves_nothing_against_an_application(self):
+        self.forge("invented")
+        self.add_to_copy(self.exits([1], self.hour))
+        self.forge("web-1")
+        self.api.answer_apps = lambda connection, _: self.api.reply(connection, 200, b'{"apps":[],"total_apps":0}')
+        self.flytrail().start()
+        lab.wait_for(self.claims, 30, "the other to be told")
+        self.await_closed()
+        self.await_hours()
+        self.assertEqual([claim["app"] for claim in self.claims()], ["web-1"])
+
     def ids_of(self, number):
         return [row[0] for row in self.world.pg.psql(
             f"SELECT id FROM flytrail.log_lines WHERE message LIKE '%code {number},%'")]

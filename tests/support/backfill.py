@@ -65,8 +65,9 @@ class Backfill(unittest.TestCase):
     def store(self, payloads, **ways):
         """By a flytrail that compares nothing, and has ended when this returns."""
         ft = self.flytrail(FLYTRAIL_RECONCILE_PAGES_PER_HOUR="0").start()
+        before = self.world.count("app <> 'flytrail'")
         self.publish(payloads, **ways)
-        self.world.await_rows(len(payloads), "app = 'web-1'")
+        self.world.await_rows(before + len(payloads), "app <> 'flytrail'")
         self.assertEqual(ft.stop(), 0)
 
     def lines(self, count, word="line", **columns):

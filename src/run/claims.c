@@ -1,0 +1,240 @@
+#include "run/claims.h"
+
+#include "base/log.h"
+#include "base/time.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct claims {
+	struct claims_options o;       /* const after claims_new() */
+	struct recovery_claims sought; /* that are looked for */
+	struct recovery_claims left;   /* when that was done */
+	uint64_t pages;                /* that the present hour's may still take */
+};
+
+enum err_kind claims_new(struct claims **ret, const struct claims_options *options,
+			 struct err *err)
+{
+	struct claims *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return err_set(err, ERR_FATAL, "out of memory for lines to be confirmed");
+	c->o = *options;
+	*ret = c;
+	return ERR_NONE;
+}
+
+void claims_free(struct claims *c)
+{
+	free(c);
+}
+
+/* What is old enough to be judged, and still in Fly's copy. */
+static int64_t since_ns(void)
+{
+	return time_now_ns() - SECOND_COPY_KEPT_NS;
+}
+
+static int64_t until_ns(void)
+{
+	return time_now_ns() - CLAIMS_WAIT_NS;
+}
+
+static enum err_kind tell_unconfirmed(struct claims *c, const char *app,
+				      const struct recovery_claim *claim, struct err *err)
+{
+	struct fact fact = {.action = ACTION_trail_unconfirmed_line,
+			    .noticed_ns = time_now_ns(),
+			    .gap = {.start_ns = claim->occurred_us * NS_PER_US}};
+	enum err_kind rc;
+
+	(void)id_format(&claim->id, fact.found.subject);
+	(void)snprintf(fact.found.app, sizeof(fact.found.app), "%s", app);
+	rc = second_copy_tell(c->o.copy, c->o.trail, &fact, err);
+	if (rc)
+		return rc;
+	atomic_fetch_add(&c->o.status->lines_unconfirmed, 1);
+	log_warn(line_unconfirmed, LOG_TEXT("app", app), LOG_TEXT("line", fact.found.subject));
+	return ERR_NONE;
+}
+
+/*
+ * Looks for the claims that no window has had, a page from each on. *ret_until_ns: those before
+ * it were looked for; the pages may be spent before the last.
+ */
+static enum err_kind probe(struct claims *c, struct recovery *db, const struct copy_range *hour,
+			   const struct windows *compared, int64_t *ret_until_ns, struct err *err)
+{
+	int64_t seen_ns = hour->from_ns;
+
+	for (size_t i = 0; i < c->sought.count; i++) {
+		int64_t ns = c->sought.list[i].occurred_us * NS_PER_US;
+		const struct copy_range range = {
+			.app = hour->app, .from_ns = ns, .to_ns = hour->to_ns, .pages_max = 1};
+		struct copy_result result = {0};
+		enum err_kind rc;
+
+		*ret_until_ns = ns;
+		if (ns + NS_PER_US <= seen_ns || windows_have(compared, ns))
+			continue;
+		if (c->pages == 0)
+			return ERR_NONE;
+		c->pages--;
+		rc = c->o.compare(c->o.arg, db, &range, &result, err);
+		if (!rc && result.recovered > 0)
+			rc = window_tell_alone(&range, &result, c->o.copy, c->o.trail, err);
+		if (rc)
+			return rc;
+		seen_ns = result.through_ns;
+	}
+	*ret_until_ns = hour->to_ns;
+	return ERR_NONE;
+}
+
+static bool is_among(const struct recovery_claims *claims, const struct id *id)
+{
+	for (size_t i = 0; i < claims->count; i++)
+		if (id_compare(&claims->list[i].id, id) == 0)
+			return true;
+	return false;
+}
+
+/* What was looked for and is still not confirmed. What was stored meanwhile was not looked for. */
+static enum err_kind judge(struct claims *c, struct recovery *db, const struct recovery_part *part,
+			   struct err *err)
+{
+	enum err_kind rc = recovery_find_claims(db, part, &c->left, err);
+
+	for (size_t i = 0; i < c->left.count && !rc; i++)
+		if (is_among(&c->sought, &c->left.list[i].id))
+			rc = tell_unconfirmed(c, part->app, &c->left.list[i], err);
+	return rc;
+}
+
+/* So many claims that an hour's pages were spent on them: a flood of forged lines may be one. */
+static void add_unprobed(struct windows *compared, const struct copy_range *hour, int64_t from_ns)
+{
+	const struct window w = {
+		.from_ns = from_ns,
+		.result = {.through_ns = hour->to_ns},
+		.state = "not_checked",
+		.why = "lines in the platform's name that nothing confirms are more than the "
+		       "budget",
+	};
+
+	windows_add(compared, &w);
+}
+
+/*
+ * That Fly shows nothing at all of an hour of which the trail has lines proves nothing about them,
+ * unless it shows what was before.
+ */
+static enum err_kind check_witness(struct claims *c, struct recovery *db,
+				   const struct copy_range *hour, struct windows *compared,
+				   bool *ret, struct err *err)
+{
+	const struct recovery_part before = {
+		.app = hour->app, .from_ns = since_ns(), .to_ns = hour->from_ns};
+	enum err_kind rc;
+
+	*ret = true;
+	for (size_t i = 0; i < compared->count; i++)
+		if (compared->list[i].result.seen > 0)
+			return ERR_NONE;
+	rc = second_copy_reaches(c->o.copy, db, &before, ret, err);
+	for (size_t i = 0; i < compared->count && !rc && !*ret; i++) {
+		compared->list[i].state = "not_checked";
+		compared->list[i].why =
+			"Fly's copy shows nothing, and not what the trail has from before";
+	}
+	return rc;
+}
+
+/* After the last of those that a list could not hold more of. */
+static int64_t after_last(const struct recovery_claims *claims)
+{
+	return (claims->list[claims->count - 1].occurred_us + 1) * NS_PER_US;
+}
+
+enum err_kind claims_check_hour(struct claims *c, struct recovery *db,
+				const struct copy_range *hour, struct windows *compared,
+				struct err *err)
+{
+	struct recovery_part rest = {
+		.app = hour->app, .from_ns = hour->from_ns, .to_ns = hour->to_ns};
+	bool more = true, shown = false; /* once is enough */
+
+	c->pages = c->o.pages_max;
+	while (more && rest.from_ns < hour->to_ns) {
+		int64_t end_ns = hour->to_ns;
+		struct recovery_part done = rest;
+		enum err_kind rc = recovery_find_claims(db, &rest, &c->sought, err);
+
+		if (rc || c->sought.count == 0)
+			return rc;
+		more = c->sought.count == RECOVERY_CLAIMS_MAX;
+		if (!shown)
+			rc = check_witness(c, db, hour, compared, &shown, err);
+		if (!rc && !shown)
+			return ERR_NONE;
+		if (!rc)
+			rc = probe(c, db, hour, compared, &end_ns, err);
+		if (rc)
+			return rc;
+		if (more && end_ns == hour->to_ns)
+			end_ns = after_last(&c->sought);
+		done.to_ns = end_ns;
+		rc = judge(c, db, &done, err);
+		if (rc)
+			return rc;
+		if (end_ns <= rest.from_ns) {
+			add_unprobed(compared, hour, end_ns);
+			return ERR_NONE;
+		}
+		rest.from_ns = end_ns;
+	}
+	return ERR_NONE;
+}
+
+enum err_kind claims_check_late(struct claims *c, struct recovery *db, bool *ret_worked,
+				struct err *err)
+{
+	enum err_kind rc = recovery_find_late_claims(db, since_ns(), until_ns(),
+						     &c->sought, err);
+
+	for (size_t i = 0; i < c->sought.count && !rc; i++) {
+		const struct recovery_claim *claim = &c->sought.list[i];
+		int64_t ns = claim->occurred_us * NS_PER_US;
+		const struct copy_range range = {
+			.app = claim->app, .from_ns = ns, .to_ns = ns + NS_PER_US, .pages_max = 2};
+		const struct recovery_part part = {
+			.app = claim->app, .from_ns = ns, .to_ns = ns + NS_PER_US};
+		struct copy_result result = {0};
+
+		*ret_worked = true;
+		rc = c->o.compare(c->o.arg, db, &range, &result, err);
+		if (rc == ERR_REJECT)
+			rc = ERR_NONE;
+		if (!rc)
+			rc = judge(c, db, &part, err);
+	}
+	return rc;
+}
+
+enum err_kind claims_refuse(struct claims *c, struct recovery *db, const char *app,
+			    struct err *err)
+{
+	struct recovery_part part = {
+		.app = app, .from_ns = since_ns(), .to_ns = until_ns()};
+	enum err_kind rc;
+
+	do {
+		rc = recovery_find_claims(db, &part, &c->sought, err);
+		for (size_t i = 0; i < c->sought.count && !rc; i++)
+			rc = tell_unconfirmed(c, app, &c->sought.list[i], err);
+		if (c->sought.count > 0)
+			part.from_ns = after_last(&c->sought);
+	} while (!rc && c->sought.count == RECOVERY_CLAIMS_MAX);
+	return rc;
+}
