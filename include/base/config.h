@@ -42,6 +42,8 @@
 
 #include "base/util.h"
 
+#include <string.h>
+
 #define CONFIG_SPOOL_BYTES_MIN (UINT64_C(64) << 20) /* four segments */
 #define CONFIG_SPOOL_BYTES_MAX (UINT64_C(16) << 40)
 
@@ -97,6 +99,12 @@ struct config_report {
 	size_t count; /* kept; past the maximum findings are only counted below */
 	size_t bad_count, unknown_count, warning_count;
 };
+
+/* Lines come by Fly's HTTP logs API, not by the log stream. */
+static inline bool config_by_http(const struct config *c)
+{
+	return strcmp(c->source, "http") == 0;
+}
 
 /* Fills both wholly. env is a list of NAME=value, ended by NULL. */
 void config_read(struct config *ret, struct config_report *ret_report, char *const *env);

@@ -6,7 +6,7 @@
  * far, and how it tells.
  *
  *	src/cmd/doctor.c          configuration, Postgres, port, spool
- *	src/cmd/doctor_source.c   where lines come from: NATS, and Fly's HTTP logs API
+ *	src/cmd/doctor_source.c   where lines come from: NATS, its heartbeat, Fly's HTTP logs API
  *
  * Threads: one.
  */
@@ -30,6 +30,7 @@ void doctor_tell(struct doctor *d, enum verdict verdict, const char *fmt, ...) P
 
 /* Nothing where lines come by HTTP. */
 void doctor_check_nats(struct doctor *d);
+void doctor_check_heartbeat(struct doctor *d);
 
 /* A failure where lines come by HTTP; else what it is needed for is filling gaps. */
 void doctor_check_api(struct doctor *d);

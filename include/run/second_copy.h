@@ -94,7 +94,8 @@ NODISCARD enum err_kind second_copy_reaches(struct second_copy *c, struct recove
 					    const struct recovery_part *before, bool *ret,
 					    struct err *err);
 
-/* Of an error of the two above: it is Fly's, about this application at least. */
+/* Of an error of second_copy_compare() or _reaches(): it is Fly's, about this application at least.
+ */
 bool second_copy_fly_failed(const struct second_copy *c);
 
 /* Until all that is accepted now, and all that was recovered, is stored. */

@@ -36,6 +36,7 @@ struct http_options {
 	struct status *status;
 	const char *status_token; /* that /status asks for; empty: none */
 	uint64_t heartbeat_seconds;
+	bool by_http; /* see serve/look.h */
 };
 
 NODISCARD enum err_kind http_start(struct http **ret, const struct http_options *options,

@@ -13,12 +13,13 @@
 struct look {
 	struct status *status;
 	uint64_t heartbeat_seconds; /* as configured */
+	bool by_http;               /* lines come without the log stream, which has heartbeats */
 	int64_t now_ns, monotonic_ns;
 	bool spool_open;
 	struct spool_stats spool; /* zeros while it is not open */
 };
 
-void look_take(struct look *ret, struct status *status, uint64_t heartbeat_seconds);
+void look_take(struct look *ret, struct status *status, uint64_t heartbeat_seconds, bool by_http);
 
 /* How long ago that was; a time to come, by a clock that went back, is now. */
 int64_t look_age_ns(const struct look *l, int64_t then_ns);

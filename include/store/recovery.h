@@ -116,7 +116,9 @@ NODISCARD enum err_kind recovery_confirm(struct recovery *r, const struct recove
 struct recovery_claim {
 	struct id id;
 	int64_t occurred_us;
-	char app[RECOVERY_NAME_BYTES]; /* of a late one; else empty */
+	/* of a late one: */
+	int64_t observed_us;
+	char app[RECOVERY_NAME_BYTES];
 };
 
 struct recovery_claims {

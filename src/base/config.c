@@ -312,6 +312,10 @@ void config_read(struct config *ret, struct config_report *ret_report, char *con
 		find(ret_report, CONFIG_WARNING,
 		     "SUBJECT: matches no line of Fly's, whose subjects are "
 		     "logs.<app>.<region>.<machine>; nothing is likely to come");
+	if (config_by_http(ret) && (lookup(env, "SUBJECT") || lookup(env, "FLYTRAIL_QUEUE")))
+		find(ret_report, CONFIG_WARNING,
+		     "SUBJECT, FLYTRAIL_QUEUE: are of the log stream, and do nothing with "
+		     "FLYTRAIL_SOURCE=http: all applications are read, by each replica");
 	if (lookup(env, "QUEUE") != NULL)
 		find(ret_report, CONFIG_WARNING,
 		     "QUEUE: is not honoured, because a running fly-log-shipper in the same queue "

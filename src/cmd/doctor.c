@@ -4,7 +4,6 @@
 
 #include "run/foreign.h"
 #include "serve/http.h"
-#include "source/heartbeat.h"
 #include "spool/segment.h"
 #include "store/migrate.h"
 
@@ -31,31 +30,6 @@ void doctor_tell(struct doctor *d, enum verdict verdict, const char *fmt, ...)
 	va_end(args);
 	(void)printf("\n");
 	(void)fflush(stdout); /* the next check may take its time */
-}
-
-/* ---- the heartbeat ---- */
-
-static void check_heartbeat(struct doctor *d)
-{
-	static const char lost[] = "a log stream that is connected and brings nothing is not "
-				   "noticed, and no gap is opened for it";
-	const struct config *c = &d->config;
-	struct heartbeat h;
-
-	heartbeat_init(&h, (int64_t)c->heartbeat_seconds * NS_PER_S, c->fly_app_name,
-		       c->fly_machine_id);
-	if (heartbeat_is_on(&h))
-		doctor_tell(d, OK, "heartbeat: every %" PRIu64 " s, to come back as %s",
-			    c->heartbeat_seconds, h.subject);
-	else if (c->heartbeat_seconds == 0)
-		doctor_tell(d, WARN, "heartbeat: switched off by FLYTRAIL_HEARTBEAT_SECONDS: %s",
-			    lost);
-	else
-		doctor_tell(
-			d, WARN,
-			"heartbeat: none, because this is no machine of Fly's (FLY_APP_NAME and "
-			"FLY_MACHINE_ID are not set): %s",
-			lost);
 }
 
 /* ---- Postgres ---- */
@@ -367,7 +341,7 @@ static void check_what_can_be(struct doctor *d)
 		 doctor_check_api,
 		 {"ORG", "ACCESS_TOKEN", "FLYTRAIL_API_URL", "FLYTRAIL_MACHINES_URL"}},
 		{"heartbeat",
-		 check_heartbeat,
+		 doctor_check_heartbeat,
 		 {"FLYTRAIL_HEARTBEAT_SECONDS", "FLY_APP_NAME", "FLY_MACHINE_ID"}},
 		{"postgres", check_postgres, {"FLYTRAIL_DATABASE_URL"}},
 		{"listen", check_listen, {"FLYTRAIL_LISTEN"}},

@@ -3,6 +3,7 @@
 #include "cmd/doctor.h"
 
 #include "base/time.h"
+#include "source/heartbeat.h"
 #include "source/logs_api.h"
 #include "source/nats.h"
 
@@ -20,11 +21,6 @@ enum {
 	HOST_BYTES = 512,
 	API_TRIES = 2,
 };
-
-static bool source_is_http(const struct doctor *d)
-{
-	return strcmp(d->config.source, "http") == 0;
-}
 
 /* ---- the log stream ---- */
 
@@ -135,7 +131,7 @@ void doctor_check_nats(struct doctor *d)
 	const char *why = NULL;
 	struct err err = {0};
 
-	if (source_is_http(d) || !check_route(d))
+	if (config_by_http(&d->config) || !check_route(d))
 		return;
 	if (batch_new(&batch, &err) || nats_open(&source, &options, &err)) {
 		doctor_tell(d, FAIL, "nats: %s", err.text);
@@ -150,6 +146,33 @@ void doctor_check_nats(struct doctor *d)
 	source.ops->close(source.ctx);
 out:
 	batch_free(batch);
+}
+
+/* ---- the heartbeat ---- */
+
+void doctor_check_heartbeat(struct doctor *d)
+{
+	static const char lost[] = "a log stream that is connected and brings nothing is not "
+				   "noticed, and no gap is opened for it";
+	const struct config *c = &d->config;
+	struct heartbeat h;
+
+	if (config_by_http(c))
+		return;
+	heartbeat_init(&h, (int64_t)c->heartbeat_seconds * NS_PER_S, c->fly_app_name,
+		       c->fly_machine_id);
+	if (heartbeat_is_on(&h))
+		doctor_tell(d, OK, "heartbeat: every %" PRIu64 " s, to come back as %s",
+			    c->heartbeat_seconds, h.subject);
+	else if (c->heartbeat_seconds == 0)
+		doctor_tell(d, WARN, "heartbeat: switched off by FLYTRAIL_HEARTBEAT_SECONDS: %s",
+			    lost);
+	else
+		doctor_tell(
+			d, WARN,
+			"heartbeat: none, because this is no machine of Fly's (FLY_APP_NAME and "
+			"FLY_MACHINE_ID are not set): %s",
+			lost);
 }
 
 /* ---- the HTTP logs API ---- */
@@ -235,10 +258,11 @@ void doctor_check_api(struct doctor *d)
 	if (rc == ERR_NONE)
 		rc = ask_api(d, api, batch, &err);
 	if (rc)
-		doctor_tell(d, source_is_http(d) ? FAIL : WARN,
+		doctor_tell(d, config_by_http(&d->config) ? FAIL : WARN,
 			    "api: %s; check ACCESS_TOKEN, FLYTRAIL_API_URL and "
 			    "FLYTRAIL_MACHINES_URL%s",
-			    err.text, source_is_http(d) ? "" : ": without it gaps are not filled");
+			    err.text,
+			    config_by_http(&d->config) ? "" : ": without it gaps are not filled");
 	logs_api_free(api);
 	batch_free(batch);
 }

@@ -126,7 +126,7 @@ static bool read_config(struct config *c, unsigned for_flags)
 static int run(struct run_command *command)
 {
 	bool from_files = command->input.path_count > 0;
-	bool by_http = strcmp(command->config.source, "http") == 0;
+	bool by_http = config_by_http(&command->config);
 	struct run_options options = {
 		.config = &command->config,
 		.status = &command->status,
@@ -142,6 +142,7 @@ static int run(struct run_command *command)
 		.status = &command->status,
 		.status_token = command->config.status_token,
 		.heartbeat_seconds = command->config.heartbeat_seconds,
+		.by_http = by_http,
 	};
 	struct http *http = NULL;
 	struct err err;

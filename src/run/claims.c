@@ -11,10 +11,10 @@ struct claims {
 	struct recovery_claims sought; /* that are looked for */
 	struct recovery_claims left;   /* when that was done */
 	uint64_t pages;                /* that the present hour's may still take */
+	int64_t late_ns;               /* what was observed before is done, as far as it is late */
 };
 
-enum err_kind claims_new(struct claims **ret, const struct claims_options *options,
-			 struct err *err)
+enum err_kind claims_new(struct claims **ret, const struct claims_options *options, struct err *err)
 {
 	struct claims *c = calloc(1, sizeof(*c));
 
@@ -197,36 +197,55 @@ enum err_kind claims_check_hour(struct claims *c, struct recovery *db,
 	return ERR_NONE;
 }
 
+/* An application that Fly does not know is claims_refuse()'s. */
+static enum err_kind check_one_late(struct claims *c, struct recovery *db,
+				    const struct recovery_claim *claim, struct err *err)
+{
+	int64_t ns = claim->occurred_us * NS_PER_US;
+	const struct copy_range range = {
+		.app = claim->app, .from_ns = ns, .to_ns = ns + NS_PER_US, .pages_max = 2};
+	const struct recovery_part part = {
+		.app = claim->app, .from_ns = ns, .to_ns = ns + NS_PER_US};
+	const struct recovery_part before = {.app = claim->app, .from_ns = since_ns(), .to_ns = ns};
+	struct copy_result result = {0};
+	bool shown = true;
+	enum err_kind rc = c->o.compare(c->o.arg, db, &range, &result, err);
+
+	if (!rc && result.seen == 0)
+		rc = second_copy_reaches(c->o.copy, db, &before, &shown, err);
+	if (!rc && shown)
+		rc = judge(c, db, &part, err);
+	return rc == ERR_REJECT ? ERR_NONE : rc;
+}
+
 enum err_kind claims_check_late(struct claims *c, struct recovery *db, bool *ret_worked,
 				struct err *err)
 {
-	enum err_kind rc = recovery_find_late_claims(db, since_ns(), until_ns(),
-						     &c->sought, err);
+	int64_t from_ns = time_later(c->late_ns, since_ns()), to_ns = until_ns();
+	enum err_kind rc = second_copy_settle(c->o.copy, err);
+	size_t count = 0;
 
-	for (size_t i = 0; i < c->sought.count && !rc; i++) {
-		const struct recovery_claim *claim = &c->sought.list[i];
-		int64_t ns = claim->occurred_us * NS_PER_US;
-		const struct copy_range range = {
-			.app = claim->app, .from_ns = ns, .to_ns = ns + NS_PER_US, .pages_max = 2};
-		const struct recovery_part part = {
-			.app = claim->app, .from_ns = ns, .to_ns = ns + NS_PER_US};
-		struct copy_result result = {0};
-
+	if (!rc)
+		rc = recovery_find_late_claims(db, from_ns, to_ns, &c->sought, err);
+	if (!rc)
+		count = c->sought.count;
+	for (size_t i = 0; i < count && !rc; i++) {
 		*ret_worked = true;
-		rc = c->o.compare(c->o.arg, db, &range, &result, err);
-		if (rc == ERR_REJECT)
-			rc = ERR_NONE;
-		if (!rc)
-			rc = judge(c, db, &part, err);
+		rc = check_one_late(c, db, &c->sought.list[i], err);
 	}
-	return rc;
+	if (rc)
+		return rc;
+	/* Those that nothing proves anything about are not looked at again. */
+	if (count == RECOVERY_CLAIMS_MAX)
+		to_ns = time_later(c->sought.list[count - 1].observed_us, from_ns / NS_PER_US + 1) *
+			NS_PER_US;
+	c->late_ns = to_ns;
+	return ERR_NONE;
 }
 
-enum err_kind claims_refuse(struct claims *c, struct recovery *db, const char *app,
-			    struct err *err)
+enum err_kind claims_refuse(struct claims *c, struct recovery *db, const char *app, struct err *err)
 {
-	struct recovery_part part = {
-		.app = app, .from_ns = since_ns(), .to_ns = until_ns()};
+	struct recovery_part part = {.app = app, .from_ns = since_ns(), .to_ns = until_ns()};
 	enum err_kind rc;
 
 	do {

@@ -271,12 +271,13 @@ static enum err_kind make_batches(struct run *r, struct err *err)
 static enum err_kind make_parts(struct run *r, struct err *err)
 {
 	const struct config *c = r->o->config;
+	bool is_whole = config_by_http(c) || strcmp(c->subject, "logs.>") == 0;
 	const struct trail_self self = {
 		.org = span_text(c->org),
 		.app = span_text(c->fly_app_name),
 		.region = span_text(c->fly_region),
 		.machine = span_text(c->fly_machine_id),
-		.subject = span_text(strcmp(c->subject, "logs.>") == 0 ? "" : c->subject),
+		.subject = span_text(is_whole ? "" : c->subject),
 		.stream = spool_stream(r->spool),
 	};
 	struct consumer_options consumer = {

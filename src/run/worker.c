@@ -102,7 +102,7 @@ static enum err_kind make_jobs(struct work *w, struct err *err)
 		.status = w->o->status,
 		.apps = &w->apps,
 		/* What comes from Fly's second copy alone cannot be compared with it. */
-		.pages_per_hour = strcmp(c->source, "http") == 0 ? 0 : c->reconcile_pages,
+		.pages_per_hour = config_by_http(c) ? 0 : c->reconcile_pages,
 		.delay_ns = delay_ns,
 	};
 	enum err_kind rc;

@@ -154,7 +154,7 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, cons
 	buf_init(&body, page == NULL ? ERROR_BODY_BYTES_MAX : page->bytes_max);
 	code = refuse(h, connection, page, method, &body);
 	if (code == 0) {
-		look_take(&look, h->o.status, h->o.heartbeat_seconds);
+		look_take(&look, h->o.status, h->o.heartbeat_seconds, h->o.by_http);
 		code = page->fill(&look, &body);
 		result = answer(connection, code, page->type, &body);
 	} else {

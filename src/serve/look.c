@@ -7,11 +7,12 @@
 
 enum { PERCENT = 100, MINUTE = 60, HOUR = 3600, DAY = 86400 };
 
-void look_take(struct look *ret, struct status *status, uint64_t heartbeat_seconds)
+void look_take(struct look *ret, struct status *status, uint64_t heartbeat_seconds, bool by_http)
 {
 	*ret = (struct look){
 		.status = status,
 		.heartbeat_seconds = heartbeat_seconds,
+		.by_http = by_http,
 		.now_ns = time_now_ns(),
 		.monotonic_ns = time_monotonic_ns(),
 	};

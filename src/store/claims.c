@@ -33,8 +33,10 @@ static void take_claims(const PGresult *rows, struct recovery_claims *ret)
 			continue;
 		claim->occurred_us = strtoll(PQgetvalue(rows, i, 1), NULL, 10);
 		claim->app[0] = '\0';
-		if (PQnfields(rows) > 2)
+		if (PQnfields(rows) > 2) {
 			recovery_copy_at(rows, i, 2, claim->app, sizeof(claim->app));
+			claim->observed_us = strtoll(PQgetvalue(rows, i, 3), NULL, 10);
+		}
 		ret->count++;
 	}
 }
@@ -60,7 +62,8 @@ enum err_kind recovery_find_claims(struct recovery *r, const struct recovery_par
 
 /* By the index of what came more than an hour late, which is small. */
 static const char LATE_SQL[] =
-	"SELECT e.event_id, (extract(epoch FROM e.occurred_at) * 1000000)::bigint, e.app "
+	"SELECT e.event_id, (extract(epoch FROM e.occurred_at) * 1000000)::bigint, e.app,"
+	" (extract(epoch FROM e.observed_at) * 1000000)::bigint "
 	"FROM flytrail.events e "
 	"WHERE e.source = 'nats' AND e.observed_at - e.occurred_at > interval '1 hour'"
 	" AND e.observed_at >= $1::timestamptz AND e.observed_at < $2::timestamptz"

@@ -235,6 +235,14 @@ class Doctor(unittest.TestCase):
             self.assertEqual(status, 0, out)
             self.assertRegex(out, r"(?m)^warn heartbeat: .* connected and brings nothing is not noticed")
 
+    def test_http_has_no_heartbeat(self):
+        with fly_api.FlyApi() as api:
+            api.add_line("web-1", "ams", "0e286551c30586", "app", "info", "hello", time.time_ns())
+            _, out = self.doctor(FLYTRAIL_SOURCE="http", FLYTRAIL_API_URL=api.url, FLYTRAIL_MACHINES_URL=api.url,
+                                 FLY_APP_NAME="flytrail", FLY_MACHINE_ID="e28650f1ab34d8")
+        self.assertRegex(out, "(?m)^(ok  |FAIL|warn) api: ")
+        self.assertNotIn("heartbeat", out)
+
     # Postgres
 
     def test_postgres_is_not_there(self):

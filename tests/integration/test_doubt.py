@@ -34,6 +34,11 @@ class Windows(Backfill):
             self.api.add_payload(payload)
         return payloads
 
+    def age(self):
+        """As if all had come more than an hour ago: what is younger is not judged yet."""
+        self.world.pg.psql("SET session_replication_role = replica; UPDATE flytrail.events "
+                           "SET observed_at = observed_at - interval '61 minutes'")
+
     def claims(self):
         return self.facts("trail.unconfirmed_line")
 
@@ -71,9 +76,7 @@ class Windows(Backfill):
         self.publish(self.exits([99], self.hour + 30), api=False)
         self.world.await_rows(4, "app = 'web-1'")
         self.assertEqual(ft.stop(), 0)
-        # As if it had come an hour ago: what is younger is not judged yet.
-        self.world.pg.psql("SET session_replication_role = replica; UPDATE flytrail.events "
-                           "SET observed_at = observed_at - interval '61 minutes' WHERE message LIKE '%99%'")
+        self.age()
         ft.start()
         lab.wait_for(lambda: len(self.claims()) == 1, 30, "it to be told")
         self.assertEqual(self.claims()[0]["line_id"], self.ids_of("99")[0])
@@ -124,6 +127,7 @@ class Windows(Backfill):
                            "FROM flytrail.events WHERE app = 'doomed' LIMIT 1")
         late = self.payload(self.EXIT.format(67), at=self.hour + 70, provider="runner", app="doomed")
         self.store([late], api=False, app="doomed")
+        self.age()
         self.flytrail().start()
         lab.wait_for(self.claims, 30, "the other to be told")
         self.assertEqual([claim["app"] for claim in self.claims()], ["invented"])
@@ -138,6 +142,15 @@ class Windows(Backfill):
         self.await_closed()
         self.await_hours()
         self.assertEqual([claim["app"] for claim in self.claims()], ["web-1"])
+
+    def test_an_empty_answer_is_no_proof_against_a_late_line(self):
+        self.store(self.exits(range(3), self.hour), api=False)
+        self.store(self.exits([7], self.hour + HOUR), api=False)
+        self.age()
+        self.api.add_app("web-1")
+        self.flytrail().start()
+        self.await_hours()
+        self.assertEqual([claim for claim in self.claims() if claim["line_id"] in self.ids_of("7")], [])
 
     def ids_of(self, number):
         return [row[0] for row in self.world.pg.psql(

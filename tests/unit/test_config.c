@@ -404,6 +404,20 @@ static void all_that_is_wrong_is_told_at_once(void **state)
 	assert_true(found(CONFIG_WARNING, "QUEUE: is not honoured"));
 }
 
+static void what_is_of_the_log_stream_does_nothing_by_http(void **state)
+{
+	(void)state;
+	READ("FLYTRAIL_SOURCE=http", "SUBJECT=logs.web-1.>");
+	assert_int_equal(report.warning_count, 1);
+	assert_true(found(CONFIG_WARNING, "SUBJECT, FLYTRAIL_QUEUE: "));
+	READ("FLYTRAIL_SOURCE=http", "FLYTRAIL_QUEUE=q");
+	assert_int_equal(report.warning_count, 1);
+	READ("FLYTRAIL_SOURCE=http");
+	assert_int_equal(report.warning_count, 0);
+	READ("SUBJECT=logs.web-1.>", "FLYTRAIL_QUEUE=q");
+	assert_int_equal(report.warning_count, 0);
+}
+
 static void more_findings_than_are_kept_are_counted(void **state)
 {
 	enum { NAMES = CONFIG_FINDINGS_MAX + 10, NAME_BYTES = 32 };
@@ -575,6 +589,7 @@ int main(void)
 		cmocka_unit_test(addresses_are_numeric_and_have_a_port),
 		cmocka_unit_test(roles_and_folders_have_a_form),
 		cmocka_unit_test(all_that_is_wrong_is_told_at_once),
+		cmocka_unit_test(what_is_of_the_log_stream_does_nothing_by_http),
 		cmocka_unit_test(more_findings_than_are_kept_are_counted),
 		cmocka_unit_test(what_is_needed_and_missing_is_told_once),
 		cmocka_unit_test(the_admins_address_is_for_migrate_alone),

@@ -232,6 +232,17 @@ static void a_heartbeat_that_is_off_is_no_failure(void **state)
 	assert_true(healthy());
 }
 
+static void what_is_the_log_streams_is_not_asked_of_http(void **state)
+{
+	(void)state;
+	all_is_well();
+	look.by_http = true;
+	atomic_store(&status.heartbeats_missed, HEALTH_HEARTBEATS_MISSED);
+	assert_true(healthy());
+	for (size_t i = 0; i < health.count; i++)
+		assert_string_not_equal(health.checks[i].name, "heartbeat");
+}
+
 static void a_clock_is_red_for_a_while_after_a_jump_and_while_it_is_not_set(void **state)
 {
 	(void)state;
@@ -349,6 +360,7 @@ int main(void)
 		TEST(a_heartbeat_is_red_when_three_are_missing),
 		TEST(a_heartbeat_is_red_when_it_is_old_though_nobody_counts),
 		TEST(a_heartbeat_that_is_off_is_no_failure),
+		TEST(what_is_the_log_streams_is_not_asked_of_http),
 		TEST(a_clock_is_red_for_a_while_after_a_jump_and_while_it_is_not_set),
 		TEST(a_worker_that_is_not_well_is_red_while_gaps_are_open),
 		TEST(it_is_starting_until_it_was_green_once_or_the_time_is_over),

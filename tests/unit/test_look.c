@@ -55,7 +55,7 @@ static void without_a_spool_there_is_nothing_left(void **state)
 	struct look l;
 
 	(void)state;
-	look_take(&l, &status, 30);
+	look_take(&l, &status, 30, false);
 	assert_false(l.spool_open);
 	assert_true(l.now_ns >= status.started_ns);
 	assert_true(l.monotonic_ns >= status.started_monotonic_ns);
@@ -80,7 +80,7 @@ static void what_an_earlier_process_left_counts_when_postgres_has_said_so(void *
 	kit_append(s, 2, 50);
 	kit_commit(s);
 	status_set_spool(&status, s);
-	look_take(&l, &status, 30);
+	look_take(&l, &status, 30, false);
 	assert_true(l.spool_open);
 	assert_int_equal(look_records_left(&l), 2);
 	atomic_store(&status.stored_seq, 1);
