@@ -6,9 +6,10 @@ SELECT set_config('role', current_setting('flytrail.owner_role'), true);
 -- flytrail's own facts by what they say: gaps are few, and must be found among many others.
 CREATE INDEX events_trail_action_idx ON flytrail.events (action, occurred_at DESC) WHERE class = 'trail';
 
--- What came long after it says that it was printed: a backlog, or a forged time.
-CREATE INDEX events_late_idx ON flytrail.events (observed_at)
-	WHERE source = 'nats' AND observed_at - occurred_at > interval '1 hour';
+-- What is not judged with its hour: it was stored too late for that, from a spool that waited or with a
+-- forged time, or is in the name of what can be no application of Fly's.
+CREATE INDEX events_late_idx ON flytrail.events (stored_at)
+	WHERE source = 'nats' AND (stored_at - occurred_at > interval '1 hour' OR length(app) > 64);
 
 -- All that was said of gaps is read at once and put together: asked for gap by gap it would be looked
 -- for in each month of the history.

@@ -10,8 +10,9 @@
  *	   that are here under another id (whatever lies outside of a gap and is
  *	   missing is a loss that nobody noticed)
  *	2. the hours of each application, the newest first, that ended an hour ago
- *	   and have no window yet: all of an hour where that takes no more than the
- *	   application's share of the budget, else its beginning and random minutes
+ *	   and have no window yet: all of an hour where that takes no more than half
+ *	   of the application's share of the budget, else as much of its beginning,
+ *	   and random minutes for the other half
  *
  * With each hour the events of it that the stream alone brought are looked for:
  * run/claims.h.

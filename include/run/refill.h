@@ -11,14 +11,16 @@
  *	covered      another replica took the lines; nothing is asked of Fly
  *	filled       two passes over all applications, at least delay_ns apart, of
  *	             which the later found nothing missing
- *	partly_lost  as filled, but a part was older than what Fly keeps, or an
- *	             application that printed lines about then is gone from Fly
+ *	partly_lost  as filled, but what Fly shows is not all: a part was older than
+ *	             what it keeps, or than it keeps in truth; an application that
+ *	             printed lines about then is gone, or may not be on the list;
+ *	             lines cannot be had; or passes never agreed
  *
  * The newest gap comes first, also before an older one whose pass is under way:
  * a pass is made in steps of REFILL_PAGES_AT_ONCE. Passes that never agree end
- * at REFILL_PASSES_MAX. What was found is on record after each step (gap_progress), so that a
- *restart or another replica goes on from there; all of it may be done twice without harm, because
- *ids make lines one.
+ * at REFILL_PASSES_MAX. What was found is on record after each step
+ * (gap_progress), so that a restart or another replica goes on from there; all of
+ * it may be done twice without harm, because ids make lines one.
  *
  * Ownership: the caller owns the handle and all that the options name.
  * Threads:   one, the worker's.

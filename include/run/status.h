@@ -112,8 +112,9 @@ struct status {
 
 	/* the worker: gaps and reconciling */
 	_Atomic(const char *)
-		worker_why;         /* why it does not work, a constant text; NULL: it is well */
-	_Atomic uint64_t gaps_open; /* of this stream, not settled yet */
+		worker_why; /* why it does not work, a constant text; NULL: it is well */
+	_Atomic uint64_t
+		gaps_open; /* not settled yet, of all streams; 0: another replica's to tell */
 	_Atomic uint64_t lines_recovered;   /* from Fly's second copy */
 	_Atomic uint64_t lines_confirmed;   /* Fly's second copy has them, too */
 	_Atomic uint64_t id_mismatches;     /* it has them under another id */

@@ -17,7 +17,7 @@
 
 #include "run/second_copy.h"
 
-enum { WINDOWS_MAX = 9 };
+enum { WINDOWS_MAX = 8 };
 
 struct window {
 	int64_t from_ns;

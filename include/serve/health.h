@@ -27,6 +27,7 @@
 
 #include "base/buf.h"
 #include "serve/look.h"
+#include "source/heartbeat.h"
 
 enum {
 	HEALTH_START_SECONDS = 90,
@@ -35,8 +36,6 @@ enum {
 	HEALTH_LAG_SECONDS_MAX = 30,
 	/* The rest is the time to bring Postgres back in before lines are lost. */
 	HEALTH_SPOOL_PERCENT_MAX = 80,
-	/* So many in a row are not lost by chance. */
-	HEALTH_HEARTBEATS_MISSED = 3,
 	/* The newest may be so many intervals old, and the time that one travels: it is red also
 	 * when nobody counts the missing ones any more. */
 	HEALTH_HEARTBEAT_TRAVEL_SECONDS = 10,

@@ -64,8 +64,8 @@ struct gap_track {
 
 	int64_t asked_ns; /* the server answered a question of this time; lines may be waiting */
 	int64_t proof_ns; /* everything up to here has been taken */
-	int64_t sure_ns;  /* a missed heartbeat would speak of what comes after; INT64_MAX: none can
-			   */
+	/* A missed heartbeat would speak of what comes after; INT64_MAX: none can. */
+	int64_t sure_ns;
 
 	/* What can be vouched for and is not told yet begins here, unless an outage goes on. */
 	int64_t heard_from_ns;

@@ -7,7 +7,7 @@
  * asking.
  *
  * Every application is polled: those on the organisation's list, which is read
- * again every HTTP_LOGS_LIST_SECONDS, or every HTTP_LOGS_WORD_BEATS heartbeats
+ * again every HTTP_LOGS_LIST_SECONDS, or every SOURCE_BEATS_PER_WORD heartbeats
  * where that is sooner, and those that were polled before. After a
  * full page at once; else after HTTP_LOGS_IDLE_MS_MIN, and while nothing comes
  * twice as long each time, up to HTTP_LOGS_IDLE_MS_MAX or what keeps all
@@ -54,7 +54,6 @@ enum {
 	HTTP_LOGS_IDLE_MS_MIN = 128,
 	HTTP_LOGS_IDLE_MS_MAX = 4096,
 	HTTP_LOGS_IDLE_PER_SECOND = 4,
-	HTTP_LOGS_WORD_BEATS = 10,
 	HTTP_LOGS_WRITE_SECONDS = 5,
 	HTTP_LOGS_SETTLE_MS = 2000,
 	HTTP_LOGS_FAILURES_TOLD = 3, /* so many in a row are a connection that is lost */

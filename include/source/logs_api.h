@@ -67,6 +67,7 @@ struct logs_page {
 	int64_t last_ns; /* their latest time that is not ahead of now; 0: none */
 	int64_t next_ns; /* to ask for the page after this one */
 	bool end;        /* nothing was newer */
+	bool ahead;      /* all of it is of a time to come, so that it hides what there is */
 	bool tie_cut;    /* more lines of the nanosecond last_ns than a page holds: some of them
 			 cannot be reached, and next_ns steps over them */
 };

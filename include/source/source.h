@@ -11,8 +11,9 @@
 
 #include "model/batch.h"
 
-enum { SOURCE_WAIT_MS = 200 };  /* read returns at the latest after so long without a line */
-enum { SOURCE_GATHER_MS = 10 }; /* and so long after the first line of a batch */
+enum { SOURCE_WAIT_MS = 200 };       /* read returns at the latest after so long without a line */
+enum { SOURCE_GATHER_MS = 10 };      /* and so long after the first line of a batch */
+enum { SOURCE_BEATS_PER_WORD = 10 }; /* what was listened to is told once in so many heartbeats */
 
 struct source {
 	const struct source_ops *ops;

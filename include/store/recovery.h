@@ -18,6 +18,7 @@
  * Errors:    the session's (store/session.h); after ERR_RETRY it is of no use.
  */
 
+#include "model/record.h"
 #include "spool/spool.h"
 
 enum {
@@ -117,8 +118,8 @@ struct recovery_claim {
 	struct id id;
 	int64_t occurred_us;
 	/* of a late one: */
-	int64_t observed_us;
-	char app[RECOVERY_NAME_BYTES];
+	int64_t stored_us;
+	char app[RECORD_FIELD_BYTES_MAX + 1];
 };
 
 struct recovery_claims {
@@ -139,13 +140,24 @@ struct recovery_part {
 NODISCARD enum err_kind recovery_find_claims(struct recovery *r, const struct recovery_part *part,
 					     struct recovery_claims *ret, struct err *err);
 
-/* Those that were observed in [from_ns, to_ns), more than an hour after they say they were printed.
- */
-NODISCARD enum err_kind recovery_find_late_claims(struct recovery *r, int64_t from_ns,
-						  int64_t to_ns, struct recovery_claims *ret,
-						  struct err *err);
+struct recovery_late {
+	int64_t stored_from_ns, stored_to_ns;
+	struct id after;   /* of those stored at stored_from_ns: the ids after this one */
+	int64_t oldest_ns; /* none that says it was printed before that */
+};
 
-/* The newest event of the part that the stream brought: Fly's second copy should show it. */
+/*
+ * Those that were stored more than an hour after they say they were printed, and those of
+ * applications whose name is longer than any of Fly's: in the order in which they were stored.
+ */
+NODISCARD enum err_kind recovery_find_late_claims(struct recovery *r,
+						  const struct recovery_late *late,
+						  struct recovery_claims *ret, struct err *err);
+
+/*
+ * The newest event of the part that Fly's second copy showed before, and should show again; where
+ * it showed none yet, one that the stream brought in the platform's name.
+ */
 NODISCARD enum err_kind recovery_find_witness(struct recovery *r, const struct recovery_part *part,
 					      struct recovery_claim *ret, bool *ret_any,
 					      struct err *err);

@@ -16,8 +16,11 @@ struct recovery {
 	struct buf times, ids, differs; /* arrays, as text */
 };
 
-/* Microseconds as Postgres told them; null is RECOVERY_NO_TIME. */
-int64_t recovery_time_at(const PGresult *rows, int row, int column);
+/* Of flytrail.events w: an hour or minute that was compared with Fly's second copy. */
+#define RECOVERY_IS_WINDOW                                     \
+	"w.retention_class = 'security' AND w.class = 'trail'" \
+	" AND w.action = 'trail.window_checked'"
+
 struct span recovery_text_at(const PGresult *rows, int row, int column);
 void recovery_copy_at(const PGresult *rows, int row, int column, char *ret, size_t bytes);
 

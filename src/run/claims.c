@@ -5,13 +5,16 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct claims {
 	struct claims_options o;       /* const after claims_new() */
 	struct recovery_claims sought; /* that are looked for */
 	struct recovery_claims left;   /* when that was done */
 	uint64_t pages;                /* that the present hour's may still take */
-	int64_t late_ns;               /* what was observed before is done, as far as it is late */
+	struct recovery_late late;     /* where the next look at those begins */
+	int64_t look_ns;               /* on the monotonic clock: when there may be more of them */
+	int64_t again_ns; /* on the monotonic clock: when all of them are looked at again */
 };
 
 enum err_kind claims_new(struct claims **ret, const struct claims_options *options, struct err *err)
@@ -197,7 +200,7 @@ enum err_kind claims_check_hour(struct claims *c, struct recovery *db,
 	return ERR_NONE;
 }
 
-/* An application that Fly does not know is claims_refuse()'s. */
+/* An application that Fly does not know is claims_refuse()'s; a name that is none is nobody's. */
 static enum err_kind check_one_late(struct claims *c, struct recovery *db,
 				    const struct recovery_claim *claim, struct err *err)
 {
@@ -209,45 +212,70 @@ static enum err_kind check_one_late(struct claims *c, struct recovery *db,
 	const struct recovery_part before = {.app = claim->app, .from_ns = since_ns(), .to_ns = ns};
 	struct copy_result result = {0};
 	bool shown = true;
-	enum err_kind rc = c->o.compare(c->o.arg, db, &range, &result, err);
+	enum err_kind rc;
 
+	if (strlen(claim->app) > RECORD_APP_BYTES_MAX)
+		return tell_unconfirmed(c, claim->app, claim, err);
+	rc = c->o.compare(c->o.arg, db, &range, &result, err);
+	if (!rc && result.recovered > 0)
+		rc = window_tell_alone(&range, &result, c->o.copy, c->o.trail, err);
 	if (!rc && result.seen == 0)
 		rc = second_copy_reaches(c->o.copy, db, &before, &shown, err);
 	if (!rc && shown)
 		rc = judge(c, db, &part, err);
-	return rc == ERR_REJECT ? ERR_NONE : rc;
+	return rc;
+}
+
+/* Where the next look begins: those that could not be judged must not be in the way of others. */
+static void step_late(struct claims *c)
+{
+	const struct recovery_claim *last;
+
+	if (c->sought.count < RECOVERY_CLAIMS_MAX) {
+		c->look_ns = time_monotonic_ns() + CLAIMS_LOOK_NS;
+		c->late = (struct recovery_late){.stored_from_ns = c->late.stored_to_ns};
+		return;
+	}
+	last = &c->sought.list[c->sought.count - 1];
+	c->late.stored_from_ns = last->stored_us * NS_PER_US;
+	c->late.after = last->id;
 }
 
 enum err_kind claims_check_late(struct claims *c, struct recovery *db, bool *ret_worked,
 				struct err *err)
 {
-	int64_t from_ns = time_later(c->late_ns, since_ns()), to_ns = until_ns();
-	enum err_kind rc = second_copy_settle(c->o.copy, err);
-	size_t count = 0;
+	enum err_kind rc;
 
+	if (time_monotonic_ns() < c->look_ns)
+		return ERR_NONE;
+	if (time_monotonic_ns() >= c->again_ns) {
+		c->late = (struct recovery_late){.stored_from_ns = since_ns()};
+		c->again_ns = time_monotonic_ns() + CLAIMS_AGAIN_NS;
+	}
+	c->late.stored_to_ns = until_ns();
+	c->late.oldest_ns = since_ns();
+	rc = second_copy_settle(c->o.copy, err);
 	if (!rc)
-		rc = recovery_find_late_claims(db, from_ns, to_ns, &c->sought, err);
-	if (!rc)
-		count = c->sought.count;
-	for (size_t i = 0; i < count && !rc; i++) {
+		rc = recovery_find_late_claims(db, &c->late, &c->sought, err);
+	for (size_t i = 0; !rc && i < c->sought.count; i++) {
 		*ret_worked = true;
 		rc = check_one_late(c, db, &c->sought.list[i], err);
+		/* The others need not wait for one that Fly cannot show now. */
+		if (rc == ERR_REJECT || (rc == ERR_RETRY && second_copy_fly_failed(c->o.copy)))
+			rc = ERR_NONE;
 	}
-	if (rc)
-		return rc;
-	/* Those that nothing proves anything about are not looked at again. */
-	if (count == RECOVERY_CLAIMS_MAX)
-		to_ns = time_later(c->sought.list[count - 1].observed_us, from_ns / NS_PER_US + 1) *
-			NS_PER_US;
-	c->late_ns = to_ns;
-	return ERR_NONE;
+	if (!rc)
+		step_late(c);
+	return rc;
 }
 
 enum err_kind claims_refuse(struct claims *c, struct recovery *db, const char *app, struct err *err)
 {
 	struct recovery_part part = {.app = app, .from_ns = since_ns(), .to_ns = until_ns()};
-	enum err_kind rc;
+	enum err_kind rc = second_copy_settle(c->o.copy, err);
 
+	if (rc)
+		return rc;
 	do {
 		rc = recovery_find_claims(db, &part, &c->sought, err);
 		for (size_t i = 0; i < c->sought.count && !rc; i++)

@@ -15,7 +15,6 @@ enum {
 	HOUR_MINUTES = 60,
 	HOURS_KEPT = 192, /* more than Fly's seven days */
 	URGENT_PAGES_MAX = 1000,
-	LATE_LOOK_S = 60,
 	RETRY_S = 600,   /* an application that Fly could not show is left alone for so long */
 	SAVED_S = 300,   /* pages that were not spent are kept so long */
 	PAGES_LEAST = 2, /* an hour's share */
@@ -39,7 +38,6 @@ struct reconcile {
 	bool loaded;
 	int64_t begin_ns; /* of the trail; RECOVERY_NO_TIME: not known yet */
 	struct claims *claims;
-	int64_t late_looked_ns; /* on the monotonic clock */
 };
 
 void reconcile_forget(struct reconcile *r)
@@ -142,17 +140,23 @@ void reconcile_free(struct reconcile *r)
 	free(r);
 }
 
+/* *pages: that may be taken at most, and then that are left of them. */
 static enum err_kind compare_window(struct reconcile *r, struct recovery *db,
-				    const struct copy_range *range, struct windows *c,
+				    struct copy_range *range, unsigned *pages, struct windows *c,
 				    struct err *err)
 {
 	struct copy_result result = {0};
-	enum err_kind rc = compare(r, db, range, &result, err);
-	struct window w = window_of(range, &result);
+	struct window w;
+	enum err_kind rc;
 
-	if (!rc)
-		windows_add(c, &w);
-	return rc;
+	range->pages_max = *pages > 0 ? *pages : 1;
+	rc = compare(r, db, range, &result, err);
+	if (rc)
+		return rc;
+	*pages -= result.pages < *pages ? result.pages : *pages;
+	w = window_of(range, &result);
+	windows_add(c, &w);
+	return ERR_NONE;
 }
 
 /* --- urgent windows --- */
@@ -176,8 +180,10 @@ static enum err_kind check_urgent(struct reconcile *r, struct recovery *db, cons
 	/* A quiet minute of each application at each gap is not worth a row. */
 	if (!rc && result.seen > 0)
 		rc = window_tell_alone(&range, &result, r->o.copy, r->o.trail, err);
-	if (!rc && result.recovered > 0)
+	if (!rc && result.recovered > 0) {
+		urgent_push(&r->urgent, u->app, range.from_ns - MINUTE_NS, range.from_ns);
 		urgent_push(&r->urgent, u->app, range.to_ns, range.to_ns + MINUTE_NS);
+	}
 	return rc;
 }
 
@@ -202,68 +208,36 @@ static unsigned random_below(unsigned n)
 	return random % n;
 }
 
-/* Random minutes, for as many pages as are left of the hour's share. */
+/* Random minutes, for as many pages as are left, and one of them in any case. */
 static enum err_kind compare_minutes(struct reconcile *r, struct recovery *db,
-				     const struct copy_range *hour, unsigned minute_pages,
+				     const struct copy_range *hour, unsigned pages,
 				     struct windows *c, struct err *err)
 {
-	unsigned count = share(r) / minute_pages;
 	enum err_kind rc = ERR_NONE;
 
-	if (count > RECONCILE_WINDOWS_MAX)
-		count = RECONCILE_WINDOWS_MAX;
-	for (unsigned i = 0; i < count && !rc; i++) {
-		int64_t from_ns = hour->from_ns + random_below(HOUR_MINUTES) * MINUTE_NS;
-		const struct copy_range minute = {
-			.app = hour->app,
-			.from_ns = from_ns,
-			.to_ns = from_ns + MINUTE_NS,
-			.pages_max = 2 * minute_pages + 1,
-		};
+	for (unsigned i = 0; i < RECONCILE_WINDOWS_MAX && !rc && (i == 0 || pages > 0); i++) {
+		int64_t begin_ns = hour->to_ns - HOUR_NS;
+		int64_t from_ns = begin_ns + random_below(HOUR_MINUTES) * MINUTE_NS;
+		struct copy_range minute = {
+			.app = hour->app, .from_ns = from_ns, .to_ns = from_ns + MINUTE_NS};
 
-		if (!windows_have(c, from_ns))
-			rc = compare_window(r, db, &minute, c, err);
+		if (from_ns >= hour->from_ns && !windows_have(c, from_ns))
+			rc = compare_window(r, db, &minute, &pages, c, err);
 	}
 	return rc;
 }
 
+/* The hour from its beginning on, for half of its share; where that is not all, minutes of it. */
 static enum err_kind compare_hour(struct reconcile *r, struct recovery *db,
 				  const struct copy_range *hour, struct windows *c, struct err *err)
 {
 	struct copy_range range = *hour;
-	struct copy_result result = {0};
-	struct window w;
-	int64_t page_covers_ns;
-	enum err_kind rc;
+	unsigned half = share(r) / 2, rest = half;
+	enum err_kind rc = compare_window(r, db, &range, &half, c, err);
 
-	range.pages_max = 1;
-	rc = compare(r, db, &range, &result, err);
-	if (rc)
+	if (rc || c->list[0].result.through_ns >= hour->to_ns)
 		return rc;
-	page_covers_ns = result.through_ns - range.from_ns;
-	if (page_covers_ns < 1)
-		page_covers_ns = 1;
-	if (result.through_ns < hour->to_ns && HOUR_NS / page_covers_ns < share(r)) {
-		struct copy_result rest = {0};
-
-		range.from_ns = result.through_ns;
-		range.pages_max = 2 * share(r);
-		rc = compare(r, db, &range, &rest, err);
-		range.from_ns = hour->from_ns;
-		result.seen += rest.seen;
-		result.recovered += rest.recovered;
-		result.mismatches += rest.mismatches;
-		result.unreadable += rest.unreadable;
-		result.unreachable = result.unreachable || rest.unreachable;
-		result.through_ns = rest.through_ns;
-	}
-	if (rc)
-		return rc;
-	w = window_of(&range, &result);
-	windows_add(c, &w);
-	if (result.through_ns >= hour->to_ns)
-		return ERR_NONE;
-	return compare_minutes(r, db, hour, (unsigned)(MINUTE_NS / page_covers_ns) + 1, c, err);
+	return compare_minutes(r, db, hour, rest, c, err);
 }
 
 /* --- which hour --- */
@@ -296,12 +270,11 @@ static enum err_kind load(struct reconcile *r, struct recovery *db, struct err *
 static bool find_hour(const struct reconcile *r, size_t *ret_app, uint32_t *ret_hour)
 {
 	int64_t now_ns = time_now_ns(), mono_ns = time_monotonic_ns();
-	int64_t oldest_ns = now_ns - SECOND_COPY_KEPT_NS;
+	int64_t kept_ns = now_ns - SECOND_COPY_KEPT_NS;
 	int64_t newest = (now_ns - HOUR_NS) / HOUR_NS - 1;
 
-	if (r->begin_ns > oldest_ns)
-		oldest_ns = r->begin_ns;
-	for (int64_t hour = newest; hour * HOUR_NS >= oldest_ns; hour--) {
+	for (int64_t hour = newest; hour * HOUR_NS >= kept_ns && (hour + 1) * HOUR_NS > r->begin_ns;
+	     hour--) {
 		for (size_t i = 0; i < r->o.apps->count; i++) {
 			if (r->o.apps->list[i].gone || r->done[i].retry_ns > mono_ns ||
 			    r->done[i].hours[hour % HOURS_KEPT] == (uint32_t)hour)
@@ -369,10 +342,7 @@ static enum err_kind check_aside(struct reconcile *r, struct recovery *db, bool 
 {
 	enum err_kind rc = check_strangers(r, db, err);
 
-	if (rc || time_monotonic_ns() - r->late_looked_ns < LATE_LOOK_S * NS_PER_S)
-		return rc;
-	r->late_looked_ns = time_monotonic_ns();
-	return claims_check_late(r->claims, db, ret_worked, err);
+	return rc ? rc : claims_check_late(r->claims, db, ret_worked, err);
 }
 
 static enum err_kind check_hour(struct reconcile *r, struct recovery *db, size_t app_idx,
@@ -382,7 +352,7 @@ static enum err_kind check_hour(struct reconcile *r, struct recovery *db, size_t
 	struct done *done = &r->done[app_idx];
 	const struct copy_range range = {
 		.app = app->name,
-		.from_ns = (int64_t)hour * HOUR_NS,
+		.from_ns = time_later((int64_t)hour * HOUR_NS, r->begin_ns),
 		.to_ns = ((int64_t)hour + 1) * HOUR_NS,
 	};
 	struct windows compared = {.count = 0};

@@ -325,6 +325,12 @@ enum err_kind second_copy_compare(struct second_copy *c, struct recovery *db,
 		struct logs_page page;
 
 		rc = fetch(c, range->app, after_ns, &page, err);
+		if (!rc && page.ahead) {
+			c->fly_failed = true;
+			rc = err_set(err, ERR_RETRY,
+				     "Fly's HTTP logs API shows only times to come of %s",
+				     range->app);
+		}
 		if (!rc) {
 			rc = compare_page(c, db, range, &page, ret, err);
 			if (rc == ERR_REJECT) /* that is Fly's word alone, about an application */
@@ -333,7 +339,8 @@ enum err_kind second_copy_compare(struct second_copy *c, struct recovery *db,
 		if (rc) /* nothing of this page counts as looked at */
 			break;
 		ret->pages++;
-		ret->unreachable = ret->unreachable || page.tie_cut;
+		ret->unreachable =
+			ret->unreachable || (page.tie_cut && page.last_ns < range->to_ns);
 		done = page.end || page.next_ns >= range->to_ns;
 		after_ns = page.next_ns;
 		ret->through_ns = done ? range->to_ns : page.next_ns;

@@ -5,22 +5,23 @@
 #include "base/time.h"
 #include "run/reconcile.h"
 #include "run/refill.h"
+#include "source/source.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 enum {
-	/* A replica vouches for its time each ten heartbeats, and its words have to be stored. */
-	HEARTBEATS_PER_WORD = 10,
 	HEARTBEAT_SECONDS_USUAL = 30,
 	STORED_SECONDS = 30,
 };
 
 static const char LEASE[] = "recovery";
-static const char WHY_FLY[] = "Fly's HTTP logs API does not answer: gaps stay open until it does";
+static const char WHY_FLY[] = "Fly's HTTP logs API cannot be compared with now, the log's "
+			      "`worker_waits` says why: gaps stay open until it can";
 static const char WHY_TOKEN[] =
 	"Fly's HTTP logs API refuses ACCESS_TOKEN: gaps stay open until it takes it";
-static const char WHY_STORE[] = "Postgres does not answer: gaps stay open until it does";
+static const char WHY_STORE[] =
+	"Postgres does not answer, or refuses: gaps stay open until that is mended";
 
 struct work {
 	const struct worker_options *o;
@@ -94,7 +95,7 @@ static enum err_kind make_jobs(struct work *w, struct err *err)
 		.apps = &w->apps,
 		.delay_ns = delay_ns,
 		.cover_wait_ns = delay_ns +
-				 (int64_t)(heartbeat_s * HEARTBEATS_PER_WORD) * NS_PER_S +
+				 (int64_t)(heartbeat_s * SOURCE_BEATS_PER_WORD) * NS_PER_S +
 				 STORED_SECONDS * NS_PER_S,
 	};
 	struct reconcile_options reconcile = {
@@ -218,6 +219,7 @@ static void run_jobs(struct work *w, struct err *err)
 			return;
 		if (is_others) {
 			atomic_store(&w->o->status->worker_why, NULL);
+			atomic_store(&w->o->status->gaps_open, 0); /* the other tells them */
 			life_wait(w->o->life, WORKER_OTHER_MS * NS_PER_MS);
 		} else if (rc != ERR_NONE && rc != ERR_FULL) {
 			wait_after(w, rc, err);

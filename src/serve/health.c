@@ -71,7 +71,7 @@ static void check_heartbeat(struct health *h, const struct look *l)
 	int64_t last_ns = atomic_load(&l->status->heartbeat_last_ns);
 	const char *why = atomic_load(&l->status->heartbeat_why);
 	uint64_t seconds_max =
-		HEALTH_HEARTBEATS_MISSED * l->heartbeat_seconds + HEALTH_HEARTBEAT_TRAVEL_SECONDS;
+		HEARTBEAT_MISSES * l->heartbeat_seconds + HEALTH_HEARTBEAT_TRAVEL_SECONDS;
 	char age[LOOK_AGE_BYTES];
 
 	if (!atomic_load(&l->status->heartbeat_on)) {
@@ -80,7 +80,7 @@ static void check_heartbeat(struct health *h, const struct look *l)
 		SAY(c->limit, "none while it is off");
 		return;
 	}
-	c->ok = missed < HEALTH_HEARTBEATS_MISSED && why == NULL &&
+	c->ok = missed < HEARTBEAT_MISSES && why == NULL &&
 		(uint64_t)look_age_ns(l, last_ns) <= seconds_max * (uint64_t)NS_PER_S;
 	if (why != NULL)
 		SAY(c->value, "%s; %" PRIu64 " missing in a row", why, missed);
@@ -90,7 +90,7 @@ static void check_heartbeat(struct health *h, const struct look *l)
 		SAY(c->value, "the last came back %s ago, %" PRIu64 " missing in a row",
 		    look_age_text(look_age_ns(l, last_ns), age), missed);
 	SAY(c->limit, "fewer than %d missing in a row, and the last within %" PRIu64 " s",
-	    HEALTH_HEARTBEATS_MISSED, seconds_max);
+	    HEARTBEAT_MISSES, seconds_max);
 }
 
 static void check_lag(struct health *h, const struct look *l)

@@ -559,7 +559,7 @@ enum err_kind http_logs_open(struct source *ret, const struct http_logs_options 
 	h->list_every_ns = HTTP_LOGS_LIST_SECONDS * NS_PER_S;
 	if (options->heartbeat_ns > 0)
 		h->list_every_ns = time_earlier(h->list_every_ns,
-						HTTP_LOGS_WORD_BEATS * options->heartbeat_ns);
+						SOURCE_BEATS_PER_WORD * options->heartbeat_ns);
 	atomic_store(&h->why, WHY_NOT_YET);
 	h->folder = span_copy(span_text(options->folder));
 	h->apps = calloc(LOGS_API_APPS_MAX, sizeof(*h->apps));

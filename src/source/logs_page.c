@@ -219,6 +219,8 @@ static void sum_up(const struct page *p, const struct logs_page_question *q, siz
 	for (size_t i = 0; i < taken; i++) {
 		int64_t ns = p->entries[i].ns;
 
+		if (ns > q->now_ns)
+			ret->ahead = true;
 		if (ns == 0 || ns > q->now_ns)
 			continue;
 		if (ns > ret->last_ns) {
@@ -227,6 +229,7 @@ static void sum_up(const struct page *p, const struct logs_page_question *q, siz
 		}
 		*ret_ties += ns == ret->last_ns;
 	}
+	ret->ahead = ret->ahead && ret->last_ns == 0;
 	ret->count = taken;
 }
 

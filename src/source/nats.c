@@ -28,7 +28,6 @@ enum {
 	BEAT_LINES_MAX = 1024,     /* of this machine's own, that may wait */
 	BEAT_BYTES_MAX = 1024 * 1024,
 	BEAT_LINES_A_READ = 256,
-	LISTENED_BEATS = 10, /* what was listened is told once in so many intervals */
 };
 
 struct nats {
@@ -540,7 +539,7 @@ static void set_beats(struct nats *n, const struct nats_options *o)
 	n->beat_fd = o->heartbeat_fd;
 	gap_track_init(&n->gaps, o->last_live_ns, time_now_ns());
 	if (o->heartbeat_ns > 0)
-		n->gaps.tell_every_ns = LISTENED_BEATS * o->heartbeat_ns;
+		n->gaps.tell_every_ns = SOURCE_BEATS_PER_WORD * o->heartbeat_ns;
 }
 
 enum err_kind nats_open(struct source *ret, const struct nats_options *options, struct err *err)

@@ -70,7 +70,8 @@ void recovery_give_back_lease(struct recovery *r, const char *name)
 	(void)rc; /* then it expires */
 }
 
-int64_t recovery_time_at(const PGresult *rows, int row, int column)
+/* Microseconds as Postgres told them; null is RECOVERY_NO_TIME. */
+static int64_t time_at(const PGresult *rows, int row, int column)
 {
 	if (PQgetisnull(rows, row, column))
 		return RECOVERY_NO_TIME;
@@ -120,8 +121,8 @@ enum err_kind recovery_find_gaps(struct recovery *r, struct recovery_gap ret[REC
 		recovery_copy_at(rows, i, 0, g->id, sizeof(g->id));
 		recovery_copy_at(rows, i, 1, g->stream, sizeof(g->stream));
 		recovery_copy_at(rows, i, 2, g->reason, sizeof(g->reason));
-		g->start_ns = recovery_time_at(rows, i, 3);
-		g->end_ns = recovery_time_at(rows, i, 4);
+		g->start_ns = time_at(rows, i, 3);
+		g->end_ns = time_at(rows, i, 4);
 		g->lines_recovered = strtoull(PQgetvalue(rows, i, 5), NULL, 10);
 	}
 	PQclear(rows);
@@ -193,7 +194,10 @@ static const char ALIVE_SQL[] =
 	"  AND e.occurred_at <= $3::timestamptz + interval '1 day')"
 	" OR EXISTS (SELECT FROM flytrail.log_lines l WHERE l.app = $1"
 	"  AND l.occurred_at >= $2::timestamptz - interval '1 minute'"
-	"  AND l.occurred_at <= $2::timestamptz)";
+	"  AND l.occurred_at <= $2::timestamptz)"
+	" OR EXISTS (SELECT FROM flytrail.events w WHERE " RECOVERY_IS_WINDOW
+	"  AND w.occurred_at >= $2::timestamptz - interval '1 day'"
+	"  AND w.attributes ->> 'app' = $1 AND w.attributes ? 'lines_seen')";
 
 enum err_kind recovery_was_alive(struct recovery *r, const char *app,
 				 const struct recovery_gap *gap, bool *ret, struct err *err)
@@ -214,7 +218,10 @@ enum err_kind recovery_was_alive(struct recovery *r, const char *app,
 	return ERR_NONE;
 }
 
-/* From one name to the next by the index (app, occurred_at), and those of the newest lines. */
+/*
+ * From one name to the next by the index (app, occurred_at), those of the newest lines, and those
+ * that Fly showed within the time that it keeps.
+ */
 static const char APPS_SQL[] =
 	"WITH RECURSIVE named AS ("
 	" SELECT min(app) AS app FROM flytrail.events"
@@ -223,7 +230,9 @@ static const char APPS_SQL[] =
 	" FROM named WHERE named.app IS NOT NULL) "
 	"SELECT app FROM named WHERE app IS NOT NULL UNION "
 	"SELECT app FROM (SELECT l.app FROM flytrail.log_lines l"
-	" ORDER BY l.occurred_at DESC LIMIT $2) AS newest WHERE app IS NOT NULL LIMIT $1";
+	" ORDER BY l.occurred_at DESC LIMIT $2) AS newest WHERE app IS NOT NULL UNION "
+	"SELECT w.attributes ->> 'app' FROM flytrail.events w WHERE " RECOVERY_IS_WINDOW
+	" AND w.occurred_at >= now() - interval '8 days' AND w.attributes ? 'app' LIMIT $1";
 
 enum err_kind recovery_find_apps(struct recovery *r, void (*add)(void *arg, struct span app),
 				 void *arg, struct err *err)
@@ -378,8 +387,7 @@ static bool is_there(const struct recovery_line *lines, size_t count, const stru
 /* A stored line that Fly's copy does not have takes the place of one missing line of its key. */
 static void pair_up(struct recovery_line *lines, size_t count, const PGresult *rows, int row)
 {
-	int64_t occurred_ns =
-		recovery_time_at(rows, row, 1) + strtol(PQgetvalue(rows, row, 2), NULL, 10);
+	int64_t occurred_ns = time_at(rows, row, 1) + strtol(PQgetvalue(rows, row, 2), NULL, 10);
 	struct span machine = recovery_text_at(rows, row, 3);
 	struct id id;
 
@@ -467,12 +475,10 @@ enum err_kind recovery_confirm(struct recovery *r, const struct recovery_line *l
 /* --- what was done before --- */
 
 static const char CHECKED_SQL[] =
-	"SELECT e.attributes ->> 'app', extract(epoch FROM"
-	" date_trunc('hour', (e.attributes ->> 'window_start')::timestamptz, 'UTC'))::bigint "
-	"FROM flytrail.events e "
-	"WHERE e.retention_class = 'security' AND e.class = 'trail'"
-	" AND e.action = 'trail.window_checked' AND e.occurred_at >= $1::timestamptz"
-	" AND e.attributes ? 'app' AND e.attributes ? 'hour_done' GROUP BY 1, 2";
+	"SELECT w.attributes ->> 'app', extract(epoch FROM"
+	" date_trunc('hour', (w.attributes ->> 'window_start')::timestamptz, 'UTC'))::bigint "
+	"FROM flytrail.events w WHERE " RECOVERY_IS_WINDOW " AND w.occurred_at >= $1::timestamptz"
+	" AND w.attributes ? 'app' AND w.attributes ? 'hour_done' GROUP BY 1, 2";
 
 enum err_kind recovery_find_checked(struct recovery *r, int64_t since_ns,
 				    void (*add)(void *arg, struct span app, int64_t hour_s),
@@ -503,7 +509,7 @@ enum err_kind recovery_find_beginning(struct recovery *r, int64_t *ret_ns, struc
 			 NULL, 0, &rows, err);
 	if (rc)
 		return rc;
-	*ret_ns = recovery_time_at(rows, 0, 0);
+	*ret_ns = time_at(rows, 0, 0);
 	PQclear(rows);
 	return ERR_NONE;
 }

@@ -37,7 +37,7 @@ class Windows(Backfill):
     def age(self):
         """As if all had come more than an hour ago: what is younger is not judged yet."""
         self.world.pg.psql("SET session_replication_role = replica; UPDATE flytrail.events "
-                           "SET observed_at = observed_at - interval '61 minutes'")
+                           "SET stored_at = stored_at - interval '61 minutes'")
 
     def claims(self):
         return self.facts("trail.unconfirmed_line")
@@ -152,6 +152,88 @@ class Windows(Backfill):
         self.await_hours()
         self.assertEqual([claim for claim in self.claims() if claim["line_id"] in self.ids_of("7")], [])
 
+    def test_a_forged_line_does_not_make_the_answer_about_later_ones_look_empty(self):
+        self.store(self.add_to_copy(self.exits([1], self.hour - HOUR + 10)))
+        self.store([self.payload("INFO Main child exited normally with code: 0", at=self.hour + 600)], api=False)
+        self.store(self.exits([66], self.hour + HOUR + 60), api=False)
+        self.flytrail().start()
+        lab.wait_for(self.claims, 30, "the other to be told")
+        self.assertEqual(self.claims()[0]["line_id"], self.ids_of("66")[0])
+
+    def test_a_listed_application_that_fly_denies_proves_nothing(self):
+        self.forge("web-1")
+        self.age()
+        self.api.add_app("web-1")
+        self.api.add_app("shop")
+        self.api.misbehave("status", app="web-1", code=404)
+        self.forge("invented")
+        self.flytrail().start()
+        lab.wait_for(self.claims, 30, "the other to be told")
+        self.await_hours()
+        self.assertEqual([claim["app"] for claim in self.claims()], ["invented"])
+
+    def test_an_application_that_was_compared_before_is_not_forged(self):
+        self.api.add_app("shop")
+        self.forge("doomed")
+        self.forge("invented")
+        self.tell(self.hour - HOUR, "window_checked", app="doomed", window_start=iso(self.hour - 2 * HOUR),
+                  window_end=iso(self.hour - HOUR), state="agrees", lines_seen=50, lines_recovered=0)
+        self.flytrail().start()
+        lab.wait_for(self.claims, 30, "the other to be told")
+        self.assertEqual([claim["app"] for claim in self.claims()], ["invented"])
+
+    def test_a_line_that_a_spool_delivers_when_its_hour_is_done_is_judged(self):
+        self.store(self.add_to_copy(self.exits([1], self.hour)))
+        ft = self.flytrail().start()
+        self.await_hours()
+        self.assertEqual(ft.stop(), 0)
+        self.forge("web-1")
+        self.world.pg.psql("SET session_replication_role = replica; UPDATE flytrail.events "
+                           "SET observed_at = occurred_at + interval '1 second' WHERE message LIKE '%66%'")
+        self.age()
+        ft.start()
+        lab.wait_for(self.claims, 30, "it to be told")
+        self.assertEqual(self.claims()[0]["line_id"], self.ids_of("66")[0])
+
+    def test_names_that_are_none_of_flys_are_told_and_hold_up_nothing(self):
+        self.add_to_copy(self.exits([1], self.hour))
+        session = "2026/11/07 02:29:44 INFO New SSH session email=user@example.com verified=true"
+        names = [self.payload(session, at=self.hour + 100 + n, app="x" * 100) for n in range(300)]
+        self.store(names, api=False, app="x" * 100)
+        self.store(self.exits([98], self.hour + 30), api=False)
+        self.age()
+        self.flytrail().start()
+        lab.wait_for(lambda: len(self.claims()) == 301, 60, "all to be told")
+
+    def test_what_follows_a_burst_is_compared_too(self):
+        hour = int(time.time() - HOUR) // HOUR * HOUR - HOUR  # the newest that is compared
+        burst = [self.payload(f"burst {n:03}", at=hour + n * 0.00001) for n in range(150)]
+        self.store(self.add_to_copy(burst))
+        self.add_to_copy([self.payload(f"lost {n}", at=hour + 20 + 10 * n) for n in range(350)])
+        self.flytrail(FLYTRAIL_RECONCILE_PAGES_PER_HOUR="3600").start()
+        lab.wait_for(lambda: len(self.messages("message LIKE 'lost%'")) == 350, 30, "the lost lines")
+
+    def test_of_an_hour_that_is_too_long_minutes_are_compared(self):
+        hour = int(time.time() - HOUR) // HOUR * HOUR - HOUR
+        self.add_to_copy([self.payload(f"many {n}", at=hour + 3 * n) for n in range(1200)])
+        self.flytrail(FLYTRAIL_RECONCILE_PAGES_PER_HOUR="4", FLYTRAIL_BACKFILL_DELAY_SECONDS="300").start()
+        first = iso(hour)
+        lab.wait_for(lambda: self.windows(window_start=first), 30, "the beginning of the hour")
+        rest = [w for w in self.windows(app="web-1") if w["window_start"] > first]
+        self.assertTrue(rest, self.windows())
+        self.assertLess(self.windows(window_start=first)[0]["window_end"], iso(hour + HOUR))
+
+    def test_the_hour_in_which_the_trail_began_is_compared_from_there_on(self):
+        self.world.pg.psql("SET session_replication_role = replica; DELETE FROM flytrail.events")
+        began = self.hour + 1800
+        self.began(int(time.time()) - began)
+        before = self.add_to_copy([self.payload("before", at=began - 100)])
+        self.add_to_copy([self.payload(f"lost {n}", at=began + 100 + n) for n in range(3)])
+        self.flytrail().start()
+        lab.wait_for(lambda: len(self.messages("message LIKE 'lost%'")) == 3, 30, "the lost lines")
+        self.assertEqual(len(before), 1)
+        self.assertEqual(self.messages("message = 'before'"), [])
+
     def ids_of(self, number):
         return [row[0] for row in self.world.pg.psql(
             f"SELECT id FROM flytrail.log_lines WHERE message LIKE '%code {number},%'")]
@@ -194,6 +276,28 @@ class Windows(Backfill):
 
 
 class Gaps(Backfill):
+    def test_a_page_of_times_to_come_is_no_answer(self):
+        self.store(self.lines(5, "before"))
+        self.publish(self.lines(20, "lost"), nats=False)
+        self.api.misbehave("future", app="web-1")
+        ft = self.flytrail(FLYTRAIL_RECONCILE_PAGES_PER_HOUR="0").start()
+        ft.await_event("worker_waits")
+        self.assertEqual(self.gaps("state"), [["open"]])
+        self.api.behave()
+        self.await_closed()
+        self.assertEqual(self.gaps("state"), [["filled"]])
+        self.assert_all_once()
+
+    def test_an_application_that_was_destroyed_in_a_gap_is_known_by_its_windows(self):
+        self.api.add_app("web-1")
+        self.tell(time.time() - 30, "window_checked", app="shop", window_start=iso(time.time() - 7200),
+                  window_end=iso(time.time() - 3600), state="agrees", lines_seen=9, lines_recovered=0)
+        self.store(self.lines(5))
+        self.flytrail().start()
+        self.await_closed()
+        self.assertEqual(self.gaps("state"), [["partly_lost"]])
+        self.assertIn("an application of that time is gone from Fly", self.gaps("why")[0][0])
+
     def test_fly_may_keep_less_than_it_says(self):
         now = time.time()
         self.api.reach_seconds = 5 * DAY

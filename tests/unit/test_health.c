@@ -202,9 +202,9 @@ static void a_heartbeat_is_red_when_three_are_missing(void **state)
 {
 	(void)state;
 	all_is_well();
-	atomic_store(&status.heartbeats_missed, HEALTH_HEARTBEATS_MISSED - 1);
+	atomic_store(&status.heartbeats_missed, HEARTBEAT_MISSES - 1);
 	assert_true(healthy());
-	atomic_store(&status.heartbeats_missed, HEALTH_HEARTBEATS_MISSED);
+	atomic_store(&status.heartbeats_missed, HEARTBEAT_MISSES);
 	assert_red("heartbeat", "the last came back 1.0 s ago, 3 missing in a row");
 }
 
@@ -237,7 +237,7 @@ static void what_is_the_log_streams_is_not_asked_of_http(void **state)
 	(void)state;
 	all_is_well();
 	look.by_http = true;
-	atomic_store(&status.heartbeats_missed, HEALTH_HEARTBEATS_MISSED);
+	atomic_store(&status.heartbeats_missed, HEARTBEAT_MISSES);
 	assert_true(healthy());
 	for (size_t i = 0; i < health.count; i++)
 		assert_string_not_equal(health.checks[i].name, "heartbeat");
