@@ -95,7 +95,7 @@ FROM (
 LEFT JOIN closed ON closed.gap_id = gap.gap_id
 LEFT JOIN found ON found.gap_id = gap.gap_id;
 COMMENT ON COLUMN flytrail.gaps.reason IS 'start, disconnect, slow_consumer, heartbeat_missed, time_jump, spool_full, spool_damaged, store_rewound or tie_cut';
-COMMENT ON COLUMN flytrail.gaps.state IS 'open: not filled yet. filled: all that Fly''s second copy has of it is here. covered: another replica took the lines. partly_lost: filled as far as Fly still had it. lost: older than what Fly keeps';
+COMMENT ON COLUMN flytrail.gaps.state IS 'open: not filled yet. filled: all that Fly''s second copy has of it is here. covered: another replica took the lines. partly_lost: filled, but not provably all of it, and why says so. lost: older than what Fly keeps';
 COMMENT ON COLUMN flytrail.gaps.lines_recovered IS 'lines that were missing and were taken from Fly''s second copy';
 COMMENT ON COLUMN flytrail.gaps.why IS 'what its state stands on; null while it is open';
 COMMENT ON COLUMN flytrail.gaps.stream IS 'the spool that it is a gap of';
@@ -172,7 +172,7 @@ FROM (
 	GROUP BY heard.stream
 ) AS told
 CROSS JOIN LATERAL unnest(told.ranges) AS part (range);
-COMMENT ON VIEW flytrail.listening IS 'when each spool took all that the log stream gave it; the margins of gaps are in it';
+COMMENT ON VIEW flytrail.listening IS 'when each spool took all that its source gave it, the log stream or Fly''s HTTP logs API; the margins of gaps are in it';
 COMMENT ON COLUMN flytrail.listening.stream IS 'the spool';
 COMMENT ON COLUMN flytrail.listening.listening_start IS 'from when on';
 COMMENT ON COLUMN flytrail.listening.listening_end IS 'until when';

@@ -6,14 +6,18 @@
  *
  * Ownership: texts in rows are lent until the callback returns.
  * Threads:   one.
- * Limits:    COVERAGE_ROWS_MAX rows; *ret_cut tells that there were more.
+ * Limits:    COVERAGE_ROWS_MAX rows; *ret_cut tells that there were more. For an
+ *            application that no event and no window names, COVERAGE_LINES_MAX lines.
  * Errors:    the session's (store/session.h).
  */
 
 #include "base/err.h"
 #include "base/time.h"
 
-enum { COVERAGE_ROWS_MAX = 10000 };
+enum {
+	COVERAGE_ROWS_MAX = 10000,
+	COVERAGE_LINES_MAX = 20000, /* the newest of the time */
+};
 
 struct coverage_options {
 	const char *url;
@@ -25,11 +29,20 @@ struct coverage_total {
 	char since[TIME_TEXT_BYTES], until[TIME_TEXT_BYTES]; /* what was asked for */
 	bool has_begun;                                      /* somebody has listened, ever */
 	char beginning[TIME_TEXT_BYTES];                     /* of the trail */
-	double asked_s, listening_s, gap_s, silent_s;        /* add up, but for `pending` */
-	double before_s;                                     /* asked for, before the beginning */
+	bool all_before;                                     /* all of the time is before that */
+	double asked_s; /* 0: it is no time, of which nothing can be said */
+	double listening_s, gap_s, silent_s;
+	double pending_s; /* of which nothing is told yet; what is left is before the beginning */
+	double before_s;  /* asked for, before the beginning */
 	uint64_t holes;
-	uint64_t unconfirmed; /* lines that Fly's second copy does not have */
-	bool app_known;       /* the trail has an event or a window of it, or it is all of them */
+	uint64_t not_checked; /* windows of which nothing was proved, though the application is */
+	/*
+	 * Lines that Fly's second copy does not have. Where no beginning was asked for, of any
+	 * time before the end: a forged line may name any.
+	 */
+	uint64_t unconfirmed;
+	bool app_known;    /* the trail has an event, a window or a line of it, or it is all */
+	bool lines_hidden; /* it is not known by events and windows, and lines may not be read */
 };
 
 /* A gap, a time of silence, or a window that did not agree. */

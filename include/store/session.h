@@ -16,7 +16,8 @@
  *            is away or silent. After ERR_RETRY the connection is of no use:
  *            close it. The text has the server's words, unless they could
  *            quote a row, and never a password. Where the way to the server may
- *            be wrong, it names the variable.
+ *            be wrong, it names the variable; where the schema may be, the
+ *            command that mends it.
  */
 
 #include "base/err.h"

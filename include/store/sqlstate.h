@@ -24,6 +24,9 @@ bool sqlstate_is_duplicate(const char *state);
 /* No partition takes the row; a CHECK that refuses it has the same code, and a name. */
 bool sqlstate_is_no_partition(const char *state, const char *constraint_name);
 
+/* No such table, column or schema: none of what `flytrail migrate` makes, or not all of it. */
+bool sqlstate_lacks_schema(const char *state);
+
 /* The server's words may quote the row, so that they are not to be passed on. */
 bool sqlstate_quotes_data(const char *state);
 

@@ -7,9 +7,13 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* Also for bad arguments the other commands' 2 is CMD_FAILED: 2 has to mean one thing. */
 enum { COVERAGE_HOLES = 2, DATE_BYTES = 10 };
 
 #define MINUTE_NS (60 * NS_PER_S)
+#define SHARE_SHOWN 0.005 /* percent: what is not 0.00 */
+
+static const char TAKES[] = "it takes --app APP, --since TIME and --until TIME";
 
 static void print_row(void *arg, const struct coverage_row *row)
 {
@@ -49,31 +53,81 @@ static void print_app(void *arg, const struct coverage_app *app)
 		     app->id_mismatches);
 }
 
+/* Of what is none in most trails: only where there is some. */
+static void print_some(const char *name, double percent)
+{
+	if (percent > SHARE_SHOWN)
+		(void)printf("     %-13s%6.2f %%\n", name, percent);
+}
+
 static void print_total(const struct coverage_total *t)
 {
+	double told_s = t->listening_s + t->gap_s + t->silent_s + t->pending_s;
+
 	(void)printf("\nfrom %s to %s\n", t->since, t->until);
+	print_some("not begun", share(t->asked_s - told_s, t->asked_s));
 	(void)printf("     listening    %6.2f %%\n", share(t->listening_s, t->asked_s));
 	(void)printf("     in gaps      %6.2f %%\n", share(t->gap_s, t->asked_s));
 	(void)printf("     silent       %6.2f %%\n", share(t->silent_s, t->asked_s));
-	if (t->unconfirmed > 0)
-		(void)printf("DOUBT %" PRIu64 " lines came by the log stream and are not in Fly's "
-			     "second copy: action trail.unconfirmed_line\n",
-			     t->unconfirmed);
-	if (t->before_s > 0)
+	print_some("not told yet", share(t->pending_s, t->asked_s));
+	if (t->all_before)
+		(void)printf("HOLE all of it is before the trail began to listen, at %s\n",
+			     t->beginning);
+	else if (t->before_s > 0)
 		(void)printf("HOLE %s is before the trail began to listen, at %s\n", t->since,
 			     t->beginning);
 }
 
-/* The value of an option that is at argv[*idx]; NULL: it is another, or has none. */
-static const char *value_of(const char *option, int argc, char **argv, int *idx)
+static void print_unknown_app(const struct coverage_total *t, const char *app)
 {
-	if (strcmp(argv[*idx], option) != 0 || *idx + 1 >= argc)
-		return NULL;
-	return argv[++*idx];
+	(void)printf("DOUBT no event, no line and no comparison of %s is in the trail: is that its "
+		     "name? ",
+		     app);
+	if (t->lines_hidden)
+		(void)printf("(lines were not looked at: this role may not read lines)\n");
+	else
+		(void)printf("(of lines, the newest %d of that time were looked at)\n",
+			     COVERAGE_LINES_MAX);
+}
+
+/* False: there is none. */
+static bool print_doubts(const struct coverage_total *t, const char *app)
+{
+	bool is_no_time = t->asked_s <= 0 && !t->all_before;
+
+	if (t->unconfirmed > 0)
+		(void)printf("DOUBT %" PRIu64 " line%s came by the log stream and %s not in Fly's "
+			     "second copy: action trail.unconfirmed_line\n",
+			     t->unconfirmed, t->unconfirmed == 1 ? "" : "s",
+			     t->unconfirmed == 1 ? "is" : "are");
+	if (t->not_checked > 0)
+		(void)printf("DOUBT %" PRIu64 " time%s not compared, and nothing is proved of "
+			     "%s: the rows `compared not_checked` say why\n",
+			     t->not_checked,
+			     t->not_checked == 1 ? " of an application was"
+						 : "s of applications were",
+			     t->not_checked == 1 ? "it" : "them");
+	if (is_no_time)
+		(void)printf("DOUBT that is no time at all, of which nothing can be said\n");
+	if (!t->app_known)
+		print_unknown_app(t, app);
+	return t->unconfirmed > 0 || t->not_checked > 0 || is_no_time || !t->app_known;
+}
+
+static int print_verdict(const struct coverage_total *t, const char *app)
+{
+	uint64_t holes = t->holes + (t->all_before || t->before_s > 0 ? 1 : 0);
+	bool doubt = print_doubts(t, app);
+
+	if (holes > 0)
+		(void)printf("%" PRIu64 " hole%s\n", holes, holes == 1 ? "" : "s");
+	else
+		(void)printf("no holes%s\n", doubt ? ", but doubt" : "");
+	return holes > 0 || doubt ? COVERAGE_HOLES : CMD_OK;
 }
 
 /* RFC 3339, or a date. */
-static bool read_time(const char *text, int64_t *ret_ns)
+static bool parse_time(const char *text, int64_t *ret_ns)
 {
 	char with_time[TIME_TEXT_BYTES];
 	unsigned digits;
@@ -85,46 +139,71 @@ static bool read_time(const char *text, int64_t *ret_ns)
 	return time_parse(span_text(text), true, ret_ns, &digits);
 }
 
-/* Of a time that is not over, or runs backwards, nothing can be said. */
-static bool is_past(int64_t since_ns, int64_t until_ns)
-{
-	int64_t now_ns = time_now_ns();
+struct argument {
+	const char *name;
+	const char **value;
+	int64_t *ns; /* NULL: it is no time */
+	int64_t ahead_ns;
+};
 
-	if (since_ns < until_ns && since_ns <= now_ns && until_ns <= now_ns + MINUTE_NS)
+/* What is ahead is not over, so that nothing can be said of it. */
+static bool read_time(const struct argument *a)
+{
+	if (!parse_time(*a->value, a->ns))
+		(void)fprintf(stderr,
+			      "flytrail: coverage: %s %s is no time; one is written like "
+			      "2026-11-25 or 2026-11-25T10:00:00Z\n",
+			      a->name, *a->value);
+	else if (*a->ns > time_now_ns() + a->ahead_ns)
+		(void)fprintf(stderr,
+			      "flytrail: coverage: %s %s is in the future, of which nothing can be "
+			      "said yet\n",
+			      a->name, *a->value);
+	else
 		return true;
-	(void)fprintf(stderr, "flytrail: coverage: --since must be before --until, and neither in "
-			      "the future\n");
 	return false;
+}
+
+/* False: there is none, but the end, another option, or what a script left empty. */
+static bool has_value(int argc, char **argv, int idx)
+{
+	return idx + 1 < argc && argv[idx + 1][0] != '\0' &&
+	       strncmp(argv[idx + 1], "--", strlen("--")) != 0;
 }
 
 static bool read_arguments(struct coverage_options *o, int argc, char **argv)
 {
-	int64_t since_ns = INT64_MIN, until_ns = time_now_ns();
+	int64_t since_ns = INT64_MIN, until_ns = INT64_MAX;
+	const struct argument arguments[] = {
+		{.name = "--app", .value = &o->app},
+		{.name = "--since", .value = &o->since, .ns = &since_ns},
+		{.name = "--until", .value = &o->until, .ns = &until_ns, .ahead_ns = MINUTE_NS},
+	};
 
 	for (int i = 1; i < argc; i++) {
-		const char *value;
-		bool good = false;
+		size_t at = 0;
 
-		if ((value = value_of("--app", argc, argv, &i)) != NULL) {
-			o->app = value;
-			continue;
-		}
-		if ((value = value_of("--since", argc, argv, &i)) != NULL) {
-			o->since = value;
-			good = read_time(value, &since_ns);
-		} else if ((value = value_of("--until", argc, argv, &i)) != NULL) {
-			o->until = value;
-			good = read_time(value, &until_ns);
-		}
-		if (!good) {
-			(void)fprintf(stderr,
-				      "flytrail: coverage: takes --app APP, and --since and "
-				      "--until with a time like 2026-11-25 or "
-				      "2026-11-25T10:00:00Z\n");
+		while (at < ARRAY_LEN(arguments) && strcmp(arguments[at].name, argv[i]) != 0)
+			at++;
+		if (at == ARRAY_LEN(arguments)) {
+			(void)fprintf(stderr, "flytrail: coverage: %s is no option; %s\n", argv[i],
+				      TAKES);
 			return false;
 		}
+		if (!has_value(argc, argv, i)) {
+			(void)fprintf(stderr, "flytrail: coverage: %s has no value; %s\n", argv[i],
+				      TAKES);
+			return false;
+		}
+		*arguments[at].value = argv[++i];
+		if (arguments[at].ns && !read_time(&arguments[at]))
+			return false;
 	}
-	return is_past(since_ns, until_ns);
+	if (since_ns < until_ns)
+		return true;
+	(void)fprintf(stderr, "flytrail: coverage: --since %s must be before --until %s\n",
+		      o->since, o->until);
+	return false;
 }
 
 int cmd_coverage(int argc, char **argv)
@@ -139,11 +218,12 @@ int cmd_coverage(int argc, char **argv)
 	bool cut;
 
 	if (!read_arguments(&options, argc, argv))
-		return CMD_USAGE;
+		return CMD_FAILED;
 	cmd_read_config(&c, CONFIG_FOR_STORE, &report);
-	cmd_print_report(stderr, &report);
-	if (report.bad_count > 0)
-		return CMD_USAGE;
+	if (config_is_bad(&report, "FLYTRAIL_DATABASE_URL")) {
+		cmd_print_report(stderr, &report);
+		return CMD_FAILED;
+	}
 	options.url = c.database_url;
 	if (coverage_read(&options, &calls, &total, &cut, &err)) {
 		(void)fprintf(stderr, "flytrail coverage: %s\n", err.text);
@@ -157,13 +237,5 @@ int cmd_coverage(int argc, char **argv)
 	if (cut)
 		(void)printf("...  more than %d rows: ask for less time\n", COVERAGE_ROWS_MAX);
 	print_total(&total);
-	if (!total.app_known)
-		(void)printf("DOUBT nothing in the trail is of %s: is that its name?\n",
-			     options.app);
-	if (total.holes == 0 && total.before_s <= 0 && total.unconfirmed == 0 && total.app_known) {
-		(void)printf("no holes\n");
-		return CMD_OK;
-	}
-	(void)printf("%" PRIu64 " holes\n", total.holes + (total.before_s > 0));
-	return COVERAGE_HOLES;
+	return print_verdict(&total, options.app);
 }

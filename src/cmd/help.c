@@ -64,7 +64,8 @@ int cmd_help(int argc, char **argv)
 #undef COMMAND
 	(void)printf("\n"
 		     "Exit status: 0 done, 1 something is wrong or failed, 2 bad arguments or\n"
-		     "configuration.\n"
+		     "configuration. For coverage 2 means holes or doubts, and 1 all else that is\n"
+		     "wrong.\n"
 		     "\n"
 		     "Configuration, from the environment alone [default]:\n"
 		     "\n");

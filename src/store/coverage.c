@@ -13,6 +13,8 @@ enum { CONNECT_SECONDS = 10, ANSWER_SECONDS = 300, NUMBER_BYTES = 24, STEPS = 3 
 #define SINCE "current_setting('flytrail.since')::timestamptz"
 #define UNTIL "current_setting('flytrail.until')::timestamptz"
 #define APP "current_setting('flytrail.app')"
+/* Where no beginning was asked for, a forged line's time may be before the trail's. */
+#define LINES_SINCE "current_setting('flytrail.lines_since')::timestamptz"
 /* Rows of the time and the application that were asked for. */
 #define ASKED                                                                      \
 	"FROM flytrail.coverage c WHERE (c.app IS NULL OR " APP " IN ('', c.app))" \
@@ -22,16 +24,28 @@ enum { CONNECT_SECONDS = 10, ANSWER_SECONDS = 300, NUMBER_BYTES = 24, STEPS = 3 
 	"(c.kind IN ('gap', 'compared') AND c.state IN ('open', 'partly_lost', 'lost')" \
 	" OR c.kind = 'silence' AND c.state = 'silent')"
 
+/* Of all that src/run/ says of a window that is not checked, this alone leaves no doubt. */
+#define NOT_PROVED                                         \
+	"(c.kind = 'compared' AND c.state = 'not_checked'" \
+	" AND c.why IS DISTINCT FROM 'Fly knows no such application')"
+
+/* Of the ranges that follow, and are ended by "x)". */
+#define SECONDS "(SELECT coalesce(sum(extract(epoch FROM upper(x) - lower(x))), 0) FROM unnest("
+
 static const char ASK_SQL[] =
+	"WITH named AS (SELECT nullif($2, '')::timestamptz AS since,"
+	" coalesce(nullif($3, '')::timestamptz, now()) AS until) "
 	"SELECT set_config('TimeZone', 'UTC', false), set_config('flytrail.app', $1, false),"
-	" set_config('flytrail.since', coalesce(nullif($2, '')::timestamptz,"
-	"  (SELECT min(listening_start) FROM flytrail.listening), now())::text, false),"
-	" set_config('flytrail.until',"
-	"  coalesce(nullif($3, '')::timestamptz, now())::text, false)";
+	" set_config('flytrail.until', until::text, false),"
+	" set_config('flytrail.since', coalesce(since,"
+	"  least((SELECT min(listening_start) FROM flytrail.listening), until))::text, false),"
+	" set_config('flytrail.lines_since', coalesce(since, '-infinity')::text, false) "
+	"FROM named";
 
 static const char TOTAL_SQL[] =
 	"WITH asked AS (SELECT tstzmultirange(tstzrange(" SINCE ", greatest(" SINCE ", " UNTIL
-	"))) AS r), rows AS (SELECT c.kind, c.state, " HOLE " AS is_hole,"
+	"))) AS r), rows AS (SELECT c.kind, c.state, " HOLE " AS is_hole, " NOT_PROVED
+	" AS is_not_proved,"
 	" tstzrange(c.window_start, coalesce(greatest(c.window_start, c.window_end), 'infinity'))"
 	" AS r " ASKED "), sums AS ("
 	" SELECT asked.r AS asked,"
@@ -40,24 +54,38 @@ static const char TOTAL_SQL[] =
 	" coalesce(range_agg(rows.r) FILTER (WHERE kind = 'gap'), '{}') * asked.r AS gaps,"
 	" coalesce(range_agg(rows.r) FILTER (WHERE kind = 'silence' AND state = 'silent'), '{}')"
 	"  * asked.r AS silent,"
-	" count(*) FILTER (WHERE is_hole) AS holes"
+	" count(*) FILTER (WHERE is_hole) AS holes,"
+	" count(*) FILTER (WHERE is_not_proved) AS not_proved"
 	" FROM asked LEFT JOIN rows ON true GROUP BY asked.r), "
 	"begun AS (SELECT min(listening_start) AS at FROM flytrail.listening) "
 	"SELECT to_char(" SINCE ", " RFC3339 "), to_char(" UNTIL ", " RFC3339 "),"
 	" begun.at IS NOT NULL, coalesce(to_char(begun.at, " RFC3339 "), ''),"
-	" (SELECT coalesce(sum(extract(epoch FROM upper(x) - lower(x))), 0) FROM unnest(asked) x),"
-	" (SELECT coalesce(sum(extract(epoch FROM upper(x) - lower(x))), 0)"
-	"  FROM unnest(listening - gaps) x),"
-	" (SELECT coalesce(sum(extract(epoch FROM upper(x) - lower(x))), 0) FROM unnest(gaps) x),"
-	" (SELECT coalesce(sum(extract(epoch FROM upper(x) - lower(x))), 0) FROM unnest(silent) x),"
-	" greatest(0, extract(epoch FROM least(begun.at, " UNTIL ") - " SINCE ")), holes,"
-	" (SELECT count(*) FROM flytrail.timeline t WHERE t.action = 'trail.unconfirmed_line'"
-	"  AND t.occurred_at >= " SINCE "  AND (t.attributes ->> 'line_at')::timestamptz >= " SINCE
+	" coalesce(begun.at >= " UNTIL ", false),"
+	" " SECONDS "asked) x), " SECONDS "listening - gaps) x), " SECONDS "gaps) x),"
+	" " SECONDS "silent) x), " SECONDS
+	"asked - listening - gaps - silent - tstzmultirange(tstzrange(NULL, begun.at))) x),"
+	" greatest(0, extract(epoch FROM least(begun.at, " UNTIL ") - " SINCE ")),"
+	" holes, not_proved,"
+	" (SELECT count(*) FROM flytrail.timeline t"
+	"  WHERE t.class = 'trail' AND t.action = 'trail.unconfirmed_line'"
+	"  AND t.occurred_at >= " LINES_SINCE
+	"  AND (t.attributes ->> 'line_at')::timestamptz >= " LINES_SINCE
 	"  AND (t.attributes ->> 'line_at')::timestamptz < " UNTIL "  AND (" APP
 	" = '' OR t.attributes ->> 'app' = " APP ")),"
 	" " APP " = '' OR EXISTS (SELECT FROM flytrail.timeline t WHERE t.app = " APP ")"
 	"  OR EXISTS (SELECT FROM flytrail.coverage c WHERE c.app = " APP ") "
 	"FROM sums, begun";
+
+#define NEWEST_LINES_OF(relation)                                                                 \
+	"SELECT coalesce(bool_or(newest.app = " APP "), false) FROM (SELECT l.app FROM " relation \
+	" l WHERE l.occurred_at >= " SINCE " AND l.occurred_at < " UNTIL                          \
+	" ORDER BY l.occurred_at DESC LIMIT $1) AS newest"
+
+/* The writer may read the table, people who read lines the view, others neither. */
+static const char *const LINES_SQL[] = {
+	NEWEST_LINES_OF("flytrail.log_lines"),
+	NEWEST_LINES_OF("flytrail.lines"),
+};
 
 static const char ROWS_SQL[] =
 	"SELECT c.kind, c.state, coalesce(c.app, ''),"
@@ -110,29 +138,55 @@ static enum err_kind read_total(struct session *s, struct coverage_total *ret, s
 	(void)snprintf(ret->until, sizeof(ret->until), "%s", PQgetvalue(rows, 0, 1));
 	ret->has_begun = PQgetvalue(rows, 0, 2)[0] == 't';
 	(void)snprintf(ret->beginning, sizeof(ret->beginning), "%s", PQgetvalue(rows, 0, 3));
-	ret->asked_s = seconds_at(rows, 0, 4);
-	ret->listening_s = seconds_at(rows, 0, 5);
-	ret->gap_s = seconds_at(rows, 0, 6);
-	ret->silent_s = seconds_at(rows, 0, 7);
-	ret->before_s = seconds_at(rows, 0, 8);
-	ret->holes = number_at(rows, 0, 9);
-	ret->unconfirmed = number_at(rows, 0, 10);
-	ret->app_known = PQgetvalue(rows, 0, 11)[0] == 't';
+	ret->all_before = PQgetvalue(rows, 0, 4)[0] == 't';
+	ret->asked_s = seconds_at(rows, 0, 5);
+	ret->listening_s = seconds_at(rows, 0, 6);
+	ret->gap_s = seconds_at(rows, 0, 7);
+	ret->silent_s = seconds_at(rows, 0, 8);
+	ret->pending_s = seconds_at(rows, 0, 9);
+	ret->before_s = seconds_at(rows, 0, 10);
+	ret->holes = number_at(rows, 0, 11);
+	ret->not_checked = number_at(rows, 0, 12);
+	ret->unconfirmed = number_at(rows, 0, 13);
+	ret->app_known = PQgetvalue(rows, 0, 14)[0] == 't';
 	PQclear(rows);
 	return ERR_NONE;
 }
 
-static const char *limit_text(char text[NUMBER_BYTES])
+static const char *limit_text(char text[NUMBER_BYTES], int limit)
 {
-	(void)snprintf(text, NUMBER_BYTES, "%d", COVERAGE_ROWS_MAX);
+	(void)snprintf(text, NUMBER_BYTES, "%d", limit);
 	return text;
+}
+
+/* Who prints, and nothing that is an event, is in the lines alone until it is compared. */
+static enum err_kind look_at_lines(struct session *s, struct coverage_total *ret, struct err *err)
+{
+	char limit[NUMBER_BYTES];
+	const char *const values[] = {limit_text(limit, COVERAGE_LINES_MAX)};
+	struct err aside = {0};
+	enum err_kind rc = ERR_CONFIG;
+	PGresult *rows;
+
+	for (size_t i = 0; i < ARRAY_LEN(LINES_SQL) && rc == ERR_CONFIG; i++)
+		rc = session_ask(s, LINES_SQL[i], values, ARRAY_LEN(values), &rows, &aside);
+	ret->lines_hidden = rc == ERR_CONFIG;
+	if (ret->lines_hidden)
+		return ERR_NONE;
+	if (rc) {
+		*err = aside;
+		return rc;
+	}
+	ret->app_known = PQgetvalue(rows, 0, 0)[0] == 't';
+	PQclear(rows);
+	return ERR_NONE;
 }
 
 static enum err_kind read_rows(struct session *s, const struct coverage_calls *calls, bool *ret_cut,
 			       struct err *err)
 {
 	char limit[NUMBER_BYTES];
-	const char *const values[] = {limit_text(limit)};
+	const char *const values[] = {limit_text(limit, COVERAGE_ROWS_MAX)};
 	PGresult *rows;
 	enum err_kind rc = session_ask(s, ROWS_SQL, values, ARRAY_LEN(values), &rows, err);
 
@@ -161,7 +215,7 @@ static enum err_kind read_apps(struct session *s, const struct coverage_calls *c
 			       struct err *err)
 {
 	char limit[NUMBER_BYTES];
-	const char *const values[] = {limit_text(limit)};
+	const char *const values[] = {limit_text(limit, COVERAGE_ROWS_MAX)};
 	PGresult *rows;
 	enum err_kind rc = session_ask(s, APPS_SQL, values, ARRAY_LEN(values), &rows, err);
 
@@ -203,6 +257,8 @@ enum err_kind coverage_read(const struct coverage_options *options,
 		rc = ask(s, options, err);
 	if (!rc)
 		rc = read_total(s, ret, err);
+	if (!rc && !ret->app_known)
+		rc = look_at_lines(s, ret, err);
 	if (!rc)
 		rc = read_rows(s, calls, ret_cut, err);
 	if (!rc)

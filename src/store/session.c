@@ -20,6 +20,9 @@ enum {
 };
 
 #define NO_RIGHT "42501"
+#define UNMIGRATED                                                                 \
+	"; if this database has no schema flytrail, or one older than this binary" \
+	", run `flytrail migrate`"
 
 struct session {
 	PGconn *pg;
@@ -121,8 +124,9 @@ static enum err_kind statement_failed(struct session *s, const PGresult *result,
 	if (sqlstate_quotes_data(state))
 		return err_set(err, sqlstate_kind(state), "Postgres refuses a row: SQLSTATE %s",
 			       state);
-	return err_set(err, sqlstate_kind(state), "Postgres says: %s (SQLSTATE %s)",
-		       one_line(words ? words : "nothing", text), state);
+	return err_set(err, sqlstate_kind(state), "Postgres says: %s (SQLSTATE %s)%s",
+		       one_line(words ? words : "nothing", text), state,
+		       sqlstate_lacks_schema(state) ? UNMIGRATED : "");
 }
 
 /*

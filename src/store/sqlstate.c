@@ -62,6 +62,12 @@ bool sqlstate_is_no_partition(const char *state, const char *constraint_name)
 	       (!constraint_name || constraint_name[0] == '\0');
 }
 
+bool sqlstate_lacks_schema(const char *state)
+{
+	return state && (strcmp(state, "42P01") == 0 || strcmp(state, "42703") == 0 ||
+			 strcmp(state, "3F000") == 0);
+}
+
 bool sqlstate_quotes_data(const char *state)
 {
 	return state && (strncmp(state, "22", CLASS_LETTERS) == 0 ||

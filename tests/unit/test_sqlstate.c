@@ -110,6 +110,18 @@ static void words_about_data_are_kept_back(void **state)
 	assert_false(sqlstate_quotes_data(NULL));
 }
 
+static void what_migrate_makes_and_is_not_there_is_told_from_the_rest(void **state)
+{
+	(void)state;
+	assert_true(sqlstate_lacks_schema("42P01"));
+	assert_true(sqlstate_lacks_schema("42703"));
+	assert_true(sqlstate_lacks_schema("3F000"));
+	assert_false(sqlstate_lacks_schema("42501"));
+	assert_false(sqlstate_lacks_schema("3D000"));
+	assert_false(sqlstate_lacks_schema(""));
+	assert_false(sqlstate_lacks_schema(NULL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -119,6 +131,7 @@ int main(void)
 		cmocka_unit_test(only_a_unique_violation_is_a_duplicate),
 		cmocka_unit_test(a_check_violation_without_a_name_is_a_missing_partition),
 		cmocka_unit_test(words_about_data_are_kept_back),
+		cmocka_unit_test(what_migrate_makes_and_is_not_there_is_told_from_the_rest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
