@@ -19,6 +19,9 @@ enum {
 	COVERAGE_LINES_MAX = 20000, /* the newest of the time */
 };
 
+/* Why a window was not checked of which that is no doubt: there was nothing to be compared with. */
+#define COVERAGE_WHY_GONE "Fly knows no such application"
+
 struct coverage_options {
 	const char *url;
 	const char *app;           /* "": all */

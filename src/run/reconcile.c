@@ -5,6 +5,7 @@
 #include "base/time.h"
 #include "run/claims.h"
 #include "run/urgent.h"
+#include "store/coverage.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -294,7 +295,7 @@ static enum err_kind note_unknown(struct reconcile *r, struct app *app, struct d
 	const struct window w = {.from_ns = hour->from_ns,
 				 .result = {.through_ns = hour->to_ns},
 				 .state = "not_checked",
-				 .why = "Fly knows no such application"};
+				 .why = COVERAGE_WHY_GONE};
 
 	if (app->listed) {
 		done->retry_ns = time_monotonic_ns() + RETRY_S * NS_PER_S;

@@ -27,7 +27,7 @@ enum { CONNECT_SECONDS = 10, ANSWER_SECONDS = 300, NUMBER_BYTES = 24, STEPS = 3 
 /* Of all that src/run/ says of a window that is not checked, this alone leaves no doubt. */
 #define NOT_PROVED                                         \
 	"(c.kind = 'compared' AND c.state = 'not_checked'" \
-	" AND c.why IS DISTINCT FROM 'Fly knows no such application')"
+	" AND c.why IS DISTINCT FROM '" COVERAGE_WHY_GONE "')"
 
 /* Of the ranges that follow, and are ended by "x)". */
 #define SECONDS "(SELECT coalesce(sum(extract(epoch FROM upper(x) - lower(x))), 0) FROM unnest("

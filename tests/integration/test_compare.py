@@ -49,15 +49,16 @@ class Compared(Backfill):
         self.assertEqual(ft.stop(), 0)
 
     def test_a_busy_hour_is_compared_in_part_and_each_claim_of_it_is_looked_for(self):
-        hour = self.at // HOUR * HOUR
-        # A page holds less than a millisecond of this, so that the hour is out of reach.
-        burst = [self.payload(f"burst {n}", at=hour + 0.001 + n * 2e-6) for n in range(150)]
+        hour = int(time.time() - HOUR) // HOUR * HOUR - HOUR  # the newest that is compared
+        # More than half of its pages hold.
+        burst = [self.payload(f"burst {n}", at=hour + 0.001 + n * 2e-6) for n in range(350)]
         both = [self.payload(self.EXIT.format(1), at=hour + 1860, provider="runner")]
         claim = [self.payload(self.EXIT.format(2), at=hour + 1800, provider="runner")]
         for payload in burst + both:
             self.api.add_payload(payload)
         self.store(burst + both + claim, api=False)
-        self.flytrail().start()
+        # The gap of this start waits for longer than the test, and so do the windows around it.
+        self.flytrail(FLYTRAIL_RECONCILE_PAGES_PER_HOUR="4", FLYTRAIL_BACKFILL_DELAY_SECONDS="300").start()
         lab.wait_for(lambda: self.facts("trail.unconfirmed_line"), 30, "the claim to be told")
         self.assertEqual(self.world.pg.psql("SELECT count(*) FROM flytrail.confirmations WHERE source = 'http'"),
                          [["1"]])
