@@ -14,7 +14,8 @@ static void check_page(const struct logs_page *page, const struct logs_page_ques
 	REQUIRE(page->end ? page->next_ns >= q->after_ns : page->next_ns > q->after_ns);
 	REQUIRE(page->next_ns <= q->now_ns || page->next_ns == q->after_ns ||
 		page->next_ns == q->after_ns + 1);
-	REQUIRE(page->first_ns <= page->last_ns);
+	REQUIRE(page->last_ns <= q->now_ns);
+	REQUIRE(!page->ahead || (page->last_ns == 0 && page->count > 0));
 	for (size_t i = 0; i < batch->count; i++) {
 		struct span line = batch_line(batch, &batch->raws[i]);
 

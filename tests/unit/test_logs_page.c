@@ -205,11 +205,13 @@ static void times_ahead_say_nothing_about_the_next_page(void **state)
 	assert_int_equal(page.last_ns, 0);
 	assert_int_equal(page.next_ns, T0);
 	assert_true(page.end);
+	assert_true(page.ahead);
 	begin();
 	add(NOW, "just now");
 	end(NOW);
 	assert_int_equal(read_at(T0), ERR_NONE);
 	assert_int_equal(page.next_ns, NOW - 1);
+	assert_false(page.ahead);
 }
 
 /* Of a server that gives no order, too. */
