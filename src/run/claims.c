@@ -254,9 +254,13 @@ enum err_kind claims_check_late(struct claims *c, struct recovery *db, bool *ret
 	}
 	c->late.stored_to_ns = until_ns();
 	c->late.oldest_ns = since_ns();
-	rc = second_copy_settle(c->o.copy, err);
-	if (!rc)
-		rc = recovery_find_late_claims(db, &c->late, &c->sought, err);
+	rc = recovery_find_late_claims(db, &c->late, &c->sought, err);
+	if (!rc && c->sought.count > 0) {
+		/* What was told of them, or confirms them, may be on its way. */
+		rc = second_copy_settle(c->o.copy, err);
+		if (!rc)
+			rc = recovery_find_late_claims(db, &c->late, &c->sought, err);
+	}
 	for (size_t i = 0; !rc && i < c->sought.count; i++) {
 		*ret_worked = true;
 		rc = check_one_late(c, db, &c->sought.list[i], err);
@@ -272,8 +276,11 @@ enum err_kind claims_check_late(struct claims *c, struct recovery *db, bool *ret
 enum err_kind claims_refuse(struct claims *c, struct recovery *db, const char *app, struct err *err)
 {
 	struct recovery_part part = {.app = app, .from_ns = since_ns(), .to_ns = until_ns()};
-	enum err_kind rc = second_copy_settle(c->o.copy, err);
+	enum err_kind rc = recovery_find_claims(db, &part, &c->sought, err);
 
+	if (rc || c->sought.count == 0)
+		return rc;
+	rc = second_copy_settle(c->o.copy, err); /* what was told of them may be on its way */
 	if (rc)
 		return rc;
 	do {

@@ -37,6 +37,11 @@ struct work {
 	bool db_failed;     /* of the present attempt: it was Postgres */
 };
 
+static bool can_store(const struct work *w)
+{
+	return atomic_load(&w->o->status->store_state) == STORE_WORKING;
+}
+
 /* Takes the lease, or keeps it. ERR_RETRY: another replica has it, or Postgres is away. */
 static enum err_kind hold_lease(void *arg, struct err *err)
 {
@@ -47,7 +52,7 @@ static enum err_kind hold_lease(void *arg, struct err *err)
 	if (w->mine && now_ns - w->renewed_ns < WORKER_RENEW_SECONDS * NS_PER_S)
 		return ERR_NONE;
 	/* Who cannot store cannot tell what is missing, and must not keep others from it. */
-	if (atomic_load(&w->o->status->store_state) != STORE_WORKING) {
+	if (!can_store(w)) {
 		if (w->mine)
 			recovery_give_back_lease(w->db, LEASE);
 		w->mine = false;
@@ -217,10 +222,12 @@ static void run_jobs(struct work *w, struct err *err)
 
 		if (rc == ERR_FATAL)
 			return;
-		if (is_others) {
+		if (is_others && can_store(w)) {
 			atomic_store(&w->o->status->worker_why, NULL);
 			atomic_store(&w->o->status->gaps_open, 0); /* the other tells them */
 			life_wait(w->o->life, WORKER_OTHER_MS * NS_PER_MS);
+		} else if (is_others) {
+			life_wait(w->o->life, WORKER_IDLE_MS * NS_PER_MS);
 		} else if (rc != ERR_NONE && rc != ERR_FULL) {
 			wait_after(w, rc, err);
 		}

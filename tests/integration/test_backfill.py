@@ -107,11 +107,13 @@ class Gaps(Backfill):
         self.publish(self.lines(20, "during"))
         ft.start()
         lab.wait_for(self.gaps, 30, "the gap")
+        due = float(self.gaps("extract(epoch FROM gap_end)")[0][0]) + 3
         with self.held("SELECT FROM flytrail.streams FOR UPDATE"):
             # In the gap, because that ends ten seconds after the start; and not stored, because the
             # cursor cannot be moved.
             self.publish(self.lines(30, "within"))
-            lab.wait_for(lambda: len(self.api.paths()) > 2, 40, "the pass to begin")
+            # Which it does with the list of applications.
+            lab.wait_for(lambda: self.api.requests[-1].at > due, 40, "the pass to begin")
         self.await_closed()
         self.assert_all_once()
         self.assertEqual(self.gaps("state, lines_recovered"), [["filled", "20"]])
