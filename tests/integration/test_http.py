@@ -13,6 +13,7 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import fly_api  # noqa: E402
 import flytrail  # noqa: E402
 import lab  # noqa: E402
 
@@ -72,6 +73,9 @@ class Http(unittest.TestCase):
         cls.addClassCleanup(cls.pg.close)
         cls.nats = lab.Nats().start()
         cls.addClassCleanup(cls.nats.close)
+        # Gaps that nobody could fill would be red.
+        cls.api = cls.enterClassContext(fly_api.FlyApi(token=cls.nats.ORG[1], org=cls.nats.ORG[0]))
+        cls.api.add_app("web-1")
         cls.folder = tempfile.mkdtemp(prefix="flytrail-http-")
         cls.addClassCleanup(shutil.rmtree, cls.folder)
         subprocess.run([FLYTRAIL, "migrate"], check=True, capture_output=True,
@@ -80,8 +84,8 @@ class Http(unittest.TestCase):
         url = cls.pg.url("flytrail_writer").replace("@", f":{SECRETS[1]}@")
         cls.env = env = {**{name: os.environ[name] for name in flytrail.SANITIZERS
                             if name in os.environ}, "ORG": cls.nats.ORG[0], "ACCESS_TOKEN": cls.nats.ORG[1],
-               "NATS_URL": cls.nats.url, "FLYTRAIL_API_URL": "http://127.0.0.1:1",
-               "FLYTRAIL_MACHINES_URL": "http://127.0.0.1:1", "FLYTRAIL_SPOOL_DIR": f"{cls.folder}/spool",
+               "NATS_URL": cls.nats.url, "FLYTRAIL_API_URL": cls.api.url,
+               "FLYTRAIL_MACHINES_URL": cls.api.url, "FLYTRAIL_SPOOL_DIR": f"{cls.folder}/spool",
                "FLYTRAIL_SPOOL_MAX_BYTES": "64MiB", "FLYTRAIL_DRAIN_SECONDS": "2",
                "FLYTRAIL_DATABASE_URL": url, "FLYTRAIL_STATUS_TOKEN": TOKEN,
                "FLYTRAIL_LISTEN": f"{'[::]' if has_ipv6() else '0.0.0.0'}:{cls.port}"}
@@ -312,7 +316,8 @@ class Http(unittest.TestCase):
     def test_it_is_starting_while_postgres_was_never_there_and_what_was_left_is_found(self):
         with flytrail.World() as world:
             world.pg.stop()
-            ft = world.flytrail(FLYTRAIL_HEARTBEAT_SECONDS="0", FLYTRAIL_DRAIN_SECONDS="0")
+            ft = world.flytrail(FLYTRAIL_HEARTBEAT_SECONDS="0", FLYTRAIL_DRAIN_SECONDS="0",
+                                FLYTRAIL_API_URL=self.api.url, FLYTRAIL_MACHINES_URL=self.api.url)
             ft.start(wait=False)
             ft.await_event("source_connected")
             world.publish(200)
