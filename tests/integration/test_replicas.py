@@ -118,7 +118,7 @@ class Replicas(WorldCase):
         killed = time.time()
         self.world.pg.restart()
         second.await_event("store_retry")
-        lab.wait_for(lambda: second.health()[0] == 200, what="the one that lives to store again")
+        lab.wait_for(second.is_well, what="the one that lives to store again")
         before = self.world.count()
         first.start()
         back = seconds(first.events("source_connected")[0]["ts"])

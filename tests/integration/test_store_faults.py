@@ -86,7 +86,7 @@ class StoreFaults(unittest.TestCase):
         time.sleep(0.2)
         link.cut()
         self.world.await_rows(200, timeout=60)
-        lab.wait_for(lambda: ft.health()[0] == 200, 30, "a healthy store")
+        lab.wait_for(ft.is_well, 30, "a healthy store")
         self.assertEqual(ft.events("store_parked"), [])
         self.assertEqual(ft.stop(), 0)
         self.assertEqual([n for n, _ in self.world.numbers()], list(range(200)))

@@ -111,6 +111,11 @@ class Flytrail:
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         return done.returncode, done.stdout
 
+    def is_well(self):
+        """But for the worker, which in most worlds has no API of Fly's to fill gaps from."""
+        checks = self.health()[1]
+        return checks and all(check["ok"] for name, check in checks.items() if name != "worker")
+
     def health(self, path="/health"):
         """The status and the checks by name; (0, {}) when nobody answers."""
         try:
