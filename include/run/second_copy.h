@@ -42,6 +42,7 @@ struct second_copy;
 struct second_copy_options {
 	struct logs_api *api;
 	struct spool *spool;
+	struct trail *trail;
 	struct status *status;
 	struct life *life;
 	struct queue *pool, *filled; /* of batches: where free ones are, and to the pipeline */
@@ -98,7 +99,7 @@ NODISCARD enum err_kind second_copy_reaches(struct second_copy *c, struct recove
  */
 bool second_copy_fly_failed(const struct second_copy *c);
 
-/* Until all that is accepted now, and all that was recovered, is stored. */
+/* Until all that is accepted now, all that was recovered, and all that was told is stored. */
 NODISCARD enum err_kind second_copy_settle(struct second_copy *c, struct err *err);
 
 #endif

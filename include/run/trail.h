@@ -87,6 +87,9 @@ NODISCARD bool trail_offer(struct trail *t, const struct fact *fact);
 bool trail_peek(struct trail *t, struct fact *ret);
 void trail_pop(struct trail *t);
 
+/* Any thread: all that was put into the mailbox is in the spool. */
+bool trail_is_empty(struct trail *t);
+
 /* Appends the fact's payload to out. */
 NODISCARD enum err_kind trail_encode(const struct trail *t, struct hasher *hasher,
 				     const struct fact *fact, struct buf *out, struct err *err);

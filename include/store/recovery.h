@@ -131,6 +131,7 @@ struct recovery_claims {
 struct recovery_part {
 	const char *app;
 	int64_t from_ns, to_ns;
+	struct id after; /* of claims at from_ns: the ids after this one; zeros: all of them */
 };
 
 /*
@@ -140,10 +141,15 @@ struct recovery_part {
 NODISCARD enum err_kind recovery_find_claims(struct recovery *r, const struct recovery_part *part,
 					     struct recovery_claims *ret, struct err *err);
 
+/* Whether it still is one: nothing has confirmed it, and nobody was told of it. */
+NODISCARD enum err_kind recovery_is_claim(struct recovery *r, const struct recovery_claim *claim,
+					  bool *ret, struct err *err);
+
 struct recovery_late {
 	int64_t stored_from_ns, stored_to_ns;
 	struct id after;   /* of those stored at stored_from_ns: the ids after this one */
 	int64_t oldest_ns; /* none that says it was printed before that */
+	int max;           /* so many at most */
 };
 
 /*

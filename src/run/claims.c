@@ -154,10 +154,18 @@ static enum err_kind check_witness(struct claims *c, struct recovery *db,
 	return rc;
 }
 
-/* After the last of those that a list could not hold more of. */
-static int64_t after_last(const struct recovery_claims *claims)
+/* What follows the last of those that a list could not hold more of. */
+static struct recovery_part after_last(const struct recovery_part *part,
+				       const struct recovery_claims *claims)
 {
-	return (claims->list[claims->count - 1].occurred_us + 1) * NS_PER_US;
+	const struct recovery_claim *last = &claims->list[claims->count - 1];
+
+	return (struct recovery_part){
+		.app = part->app,
+		.from_ns = last->occurred_us * NS_PER_US,
+		.to_ns = part->to_ns,
+		.after = last->id,
+	};
 }
 
 enum err_kind claims_check_hour(struct claims *c, struct recovery *db,
@@ -171,12 +179,13 @@ enum err_kind claims_check_hour(struct claims *c, struct recovery *db,
 	c->pages = c->o.pages_max;
 	while (more && rest.from_ns < hour->to_ns) {
 		int64_t end_ns = hour->to_ns;
-		struct recovery_part done = rest;
+		struct recovery_part done = rest, next;
 		enum err_kind rc = recovery_find_claims(db, &rest, &c->sought, err);
 
 		if (rc || c->sought.count == 0)
 			return rc;
 		more = c->sought.count == RECOVERY_CLAIMS_MAX;
+		next = after_last(&rest, &c->sought);
 		if (!shown)
 			rc = check_witness(c, db, hour, compared, &shown, err);
 		if (!rc && !shown)
@@ -185,9 +194,10 @@ enum err_kind claims_check_hour(struct claims *c, struct recovery *db,
 			rc = probe(c, db, hour, compared, &end_ns, err);
 		if (rc)
 			return rc;
-		if (more && end_ns == hour->to_ns)
-			end_ns = after_last(&c->sought);
-		done.to_ns = end_ns;
+		if (end_ns == hour->to_ns && more)
+			done.to_ns = next.from_ns + NS_PER_US;
+		else
+			done.to_ns = end_ns;
 		rc = judge(c, db, &done, err);
 		if (rc)
 			return rc;
@@ -195,7 +205,12 @@ enum err_kind claims_check_hour(struct claims *c, struct recovery *db,
 			add_unprobed(compared, hour, end_ns);
 			return ERR_NONE;
 		}
-		rest.from_ns = end_ns;
+		if (end_ns < hour->to_ns) { /* the pages are spent */
+			more = true;
+			next = (struct recovery_part){
+				.app = hour->app, .from_ns = end_ns, .to_ns = hour->to_ns};
+		}
+		rest = next;
 	}
 	return ERR_NONE;
 }
@@ -207,11 +222,9 @@ static enum err_kind check_one_late(struct claims *c, struct recovery *db,
 	int64_t ns = claim->occurred_us * NS_PER_US;
 	const struct copy_range range = {
 		.app = claim->app, .from_ns = ns, .to_ns = ns + NS_PER_US, .pages_max = 2};
-	const struct recovery_part part = {
-		.app = claim->app, .from_ns = ns, .to_ns = ns + NS_PER_US};
 	const struct recovery_part before = {.app = claim->app, .from_ns = since_ns(), .to_ns = ns};
 	struct copy_result result = {0};
-	bool shown = true;
+	bool shown = true, unconfirmed = false;
 	enum err_kind rc;
 
 	if (strlen(claim->app) > RECORD_APP_BYTES_MAX)
@@ -222,23 +235,40 @@ static enum err_kind check_one_late(struct claims *c, struct recovery *db,
 	if (!rc && result.seen == 0)
 		rc = second_copy_reaches(c->o.copy, db, &before, &shown, err);
 	if (!rc && shown)
-		rc = judge(c, db, &part, err);
-	return rc;
+		rc = recovery_is_claim(db, claim, &unconfirmed, err);
+	return !rc && unconfirmed ? tell_unconfirmed(c, claim->app, claim, err) : rc;
 }
 
-/* Where the next look begins: those that could not be judged must not be in the way of others. */
-static void step_late(struct claims *c)
+/* Those that could not be judged must not be in the way of others: the next look is behind it. */
+static void step_late(struct claims *c, const struct recovery_claim *done)
 {
-	const struct recovery_claim *last;
+	c->late.stored_from_ns = done->stored_us * NS_PER_US;
+	c->late.after = done->id;
+}
 
-	if (c->sought.count < RECOVERY_CLAIMS_MAX) {
-		c->look_ns = time_monotonic_ns() + CLAIMS_LOOK_NS;
-		c->late = (struct recovery_late){.stored_from_ns = c->late.stored_to_ns};
-		return;
+/* Nothing more for a while. */
+static void rest_late(struct claims *c)
+{
+	c->look_ns = time_monotonic_ns() + CLAIMS_LOOK_NS;
+}
+
+static enum err_kind find_late(struct claims *c, struct recovery *db, struct err *err)
+{
+	enum err_kind rc;
+
+	if (time_monotonic_ns() >= c->again_ns) {
+		c->late = (struct recovery_late){.stored_from_ns = since_ns(),
+						 .max = CLAIMS_LATE_AT_ONCE};
+		c->again_ns = time_monotonic_ns() + CLAIMS_AGAIN_NS;
 	}
-	last = &c->sought.list[c->sought.count - 1];
-	c->late.stored_from_ns = last->stored_us * NS_PER_US;
-	c->late.after = last->id;
+	c->late.stored_to_ns = until_ns();
+	c->late.oldest_ns = since_ns();
+	rc = recovery_find_late_claims(db, &c->late, &c->sought, err);
+	if (rc || c->sought.count == 0)
+		return rc;
+	/* What was told of them, or confirms them, may be on its way. */
+	rc = second_copy_settle(c->o.copy, err);
+	return rc ? rc : recovery_find_late_claims(db, &c->late, &c->sought, err);
 }
 
 enum err_kind claims_check_late(struct claims *c, struct recovery *db, bool *ret_worked,
@@ -248,28 +278,24 @@ enum err_kind claims_check_late(struct claims *c, struct recovery *db, bool *ret
 
 	if (time_monotonic_ns() < c->look_ns)
 		return ERR_NONE;
-	if (time_monotonic_ns() >= c->again_ns) {
-		c->late = (struct recovery_late){.stored_from_ns = since_ns()};
-		c->again_ns = time_monotonic_ns() + CLAIMS_AGAIN_NS;
-	}
-	c->late.stored_to_ns = until_ns();
-	c->late.oldest_ns = since_ns();
-	rc = recovery_find_late_claims(db, &c->late, &c->sought, err);
-	if (!rc && c->sought.count > 0) {
-		/* What was told of them, or confirms them, may be on its way. */
-		rc = second_copy_settle(c->o.copy, err);
-		if (!rc)
-			rc = recovery_find_late_claims(db, &c->late, &c->sought, err);
-	}
+	rc = find_late(c, db, err);
+	if (!rc && c->sought.count < CLAIMS_LATE_AT_ONCE)
+		rest_late(c);
 	for (size_t i = 0; !rc && i < c->sought.count; i++) {
+		const struct recovery_claim *claim = &c->sought.list[i];
+
 		*ret_worked = true;
-		rc = check_one_late(c, db, &c->sought.list[i], err);
-		/* The others need not wait for one that Fly cannot show now. */
-		if (rc == ERR_REJECT || (rc == ERR_RETRY && second_copy_fly_failed(c->o.copy)))
+		rc = check_one_late(c, db, claim, err);
+		if (!rc || rc == ERR_REJECT || second_copy_fly_failed(c->o.copy))
+			step_late(c, claim);
+		if (rc == ERR_REJECT)
 			rc = ERR_NONE;
+		if (rc == ERR_RETRY && second_copy_fly_failed(c->o.copy)) {
+			/* It waits long for each of its answers: gaps come first. */
+			rest_late(c);
+			return ERR_NONE;
+		}
 	}
-	if (!rc)
-		step_late(c);
 	return rc;
 }
 
@@ -288,7 +314,7 @@ enum err_kind claims_refuse(struct claims *c, struct recovery *db, const char *a
 		for (size_t i = 0; i < c->sought.count && !rc; i++)
 			rc = tell_unconfirmed(c, app, &c->sought.list[i], err);
 		if (c->sought.count > 0)
-			part.from_ns = after_last(&c->sought);
+			part = after_last(&part, &c->sought);
 	} while (!rc && c->sought.count == RECOVERY_CLAIMS_MAX);
 	return rc;
 }

@@ -362,7 +362,8 @@ enum err_kind second_copy_settle(struct second_copy *c, struct err *err)
 
 		if (rc)
 			return rc;
-		if (!appended && atomic_load(&c->o.status->lines_recovered) >= c->sent_count) {
+		if (!appended && atomic_load(&c->o.status->lines_recovered) >= c->sent_count &&
+		    trail_is_empty(c->o.trail)) {
 			appended = true;
 			spool_stats(c->o.spool, &stats);
 		}

@@ -89,6 +89,16 @@ void trail_pop(struct trail *t)
 	lock_drop(&t->lock);
 }
 
+bool trail_is_empty(struct trail *t)
+{
+	bool empty;
+
+	lock_take(&t->lock);
+	empty = t->count == 0;
+	lock_drop(&t->lock);
+	return empty;
+}
+
 struct fact trail_damage(enum gap_reason reason, const struct spool_damage *damage)
 {
 	/* Lines carry the time of the machine that printed them, and travel for a while. */

@@ -85,6 +85,7 @@ static enum err_kind make_jobs(struct work *w, struct err *err)
 	};
 	struct second_copy_options copy = {
 		.spool = w->o->spool,
+		.trail = w->o->trail,
 		.status = w->o->status,
 		.life = w->o->life,
 		.pool = w->o->pool,

@@ -27,6 +27,7 @@ static const char CLAIMS_SQL[] =
 	"SELECT e.event_id, (extract(epoch FROM e.occurred_at) * 1000000)::bigint "
 	"FROM flytrail.events e "
 	"WHERE e.app = $1 AND e.occurred_at >= $2::timestamptz AND e.occurred_at < $3::timestamptz"
+	" AND (e.occurred_at, e.event_id) > ($2::timestamptz, $5::uuid)"
 	" AND " IS_CLAIM " ORDER BY e.occurred_at, e.event_id LIMIT $4";
 
 static void take_claims(const PGresult *rows, struct recovery_claims *ret)
@@ -51,8 +52,10 @@ enum err_kind recovery_find_claims(struct recovery *r, const struct recovery_par
 				   struct recovery_claims *ret, struct err *err)
 {
 	char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES], limit[RECOVERY_NUMBER_BYTES];
+	char after[ID_TEXT_BYTES];
 	const char *const values[] = {part->app, time_format(part->from_ns, from),
-				      time_format(part->to_ns, to), limit};
+				      time_format(part->to_ns, to), limit,
+				      id_format(&part->after, after)};
 	PGresult *rows;
 	enum err_kind rc;
 
@@ -94,7 +97,8 @@ enum err_kind recovery_find_late_claims(struct recovery *r, const struct recover
 	enum err_kind rc;
 
 	ret->count = 0;
-	(void)snprintf(limit, sizeof(limit), "%d", RECOVERY_CLAIMS_MAX);
+	REQUIRE(late->max <= RECOVERY_CLAIMS_MAX);
+	(void)snprintf(limit, sizeof(limit), "%d", late->max);
 	rc = session_ask(r->session, LATE_SQL, values, ARRAY_LEN(values), &rows, err);
 	if (rc)
 		return rc;
@@ -137,6 +141,28 @@ enum err_kind recovery_find_witness(struct recovery *r, const struct recovery_pa
 	*ret_any = PQntuples(rows) == 1 && id_parse(recovery_text_at(rows, 0, 0), &ret->id);
 	if (*ret_any)
 		ret->occurred_us = strtoll(PQgetvalue(rows, 0, 1), NULL, 10);
+	PQclear(rows);
+	return ERR_NONE;
+}
+
+static const char IS_CLAIM_SQL[] =
+	"SELECT EXISTS (SELECT FROM flytrail.events e WHERE e.event_id = $1::uuid"
+	" AND e.retention_class IN ('operations', 'security')"
+	" AND e.occurred_at = $2::timestamptz AND " IS_CLAIM ")";
+
+enum err_kind recovery_is_claim(struct recovery *r, const struct recovery_claim *claim, bool *ret,
+				struct err *err)
+{
+	char id[ID_TEXT_BYTES], at[TIME_TEXT_BYTES];
+	const char *const values[] = {id_format(&claim->id, id),
+				      time_format(claim->occurred_us * NS_PER_US, at)};
+	PGresult *rows;
+	enum err_kind rc =
+		session_ask(r->session, IS_CLAIM_SQL, values, ARRAY_LEN(values), &rows, err);
+
+	if (rc)
+		return rc;
+	*ret = PQgetvalue(rows, 0, 0)[0] == 't';
 	PQclear(rows);
 	return ERR_NONE;
 }

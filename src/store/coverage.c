@@ -46,7 +46,7 @@ static const char TOTAL_SQL[] =
 	"WITH asked AS (SELECT tstzmultirange(tstzrange(" SINCE ", greatest(" SINCE ", " UNTIL
 	"))) AS r), rows AS (SELECT c.kind, c.state, " HOLE " AS is_hole, " NOT_PROVED
 	" AS is_not_proved,"
-	" tstzrange(c.window_start, coalesce(greatest(c.window_start, c.window_end), 'infinity'))"
+	" tstzrange(c.window_start, greatest(c.window_start, coalesce(c.window_end, 'infinity')))"
 	" AS r " ASKED "), sums AS ("
 	" SELECT asked.r AS asked,"
 	" coalesce(range_agg(rows.r) FILTER (WHERE kind = 'listening'), '{}') * asked.r AS "

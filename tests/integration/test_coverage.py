@@ -297,6 +297,13 @@ class Covered(Coverage):
         self.assertEqual(status, 2)
         self.assertIn("DOUBT 1 line came", text)
 
+    def test_a_gap_that_goes_on_has_its_share(self):
+        self.listened(0, 5000)
+        self.opened(5000, None)
+        status, text = self.coverage()
+        self.assertEqual(status, 2)
+        self.assertRegex(text, r"in gaps +50\.00 %")
+
     def test_a_line_of_another_time_is_no_doubt_about_this_one(self):
         self.listened(0, 10000)
         self.say(9000, "unconfirmed_line", app="shop", line_id=STREAMS[1], line_at=when(8000))

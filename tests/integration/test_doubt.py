@@ -195,6 +195,29 @@ class Windows(Backfill):
         lab.wait_for(self.claims, 30, "it to be told")
         self.assertEqual(self.claims()[0]["line_id"], self.ids_of("66")[0])
 
+    def test_late_lines_of_one_moment_are_told_once_each(self):
+        self.store(self.add_to_copy(self.exits([1], self.hour)))
+        ft = self.flytrail().start()
+        self.await_hours()
+        self.assertEqual(ft.stop(), 0)
+        moment = self.hour + 30
+        self.store([self.payload(self.EXIT.format(n), at=moment, provider="runner") for n in range(100, 140)],
+                   api=False)
+        self.age()
+        ft.start()
+        lab.wait_for(lambda: len(self.claims()) >= 40, 30, "all to be told")
+        self.assertEqual(ft.stop(), 0)
+        self.assertEqual(len(self.claims()), 40)
+
+    def test_more_forged_lines_of_one_moment_than_are_looked_at_at_once_are_all_told(self):
+        self.add_to_copy(self.exits([999], self.hour - 10))
+        self.store([self.payload(self.EXIT.format(n), at=self.hour + 30, provider="runner") for n in range(300)],
+                   api=False)
+        self.flytrail().start()
+        lab.wait_for(lambda: len(self.claims()) >= 300, 60, "all to be told")
+        self.await_hours()
+        self.assertEqual(len(self.claims()), 300)
+
     def test_names_that_are_none_of_flys_are_told_and_hold_up_nothing(self):
         self.add_to_copy(self.exits([1], self.hour))
         session = "2026/11/07 02:29:44 INFO New SSH session email=user@example.com verified=true"

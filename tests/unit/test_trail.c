@@ -350,9 +350,11 @@ static void the_mailbox_keeps_order_and_drops_what_is_too_much(void **state)
 	(void)state;
 	told_init(&t);
 	assert_false(trail_peek(t.trail, &got));
+	assert_true(trail_is_empty(t.trail));
 	for (unsigned i = 0; i < TRAIL_FACTS_MAX + 10; i++) {
 		fact.first_seq = i + 1;
 		trail_post(t.trail, &fact);
+		assert_false(trail_is_empty(t.trail));
 	}
 	for (unsigned i = 0; i < TRAIL_FACTS_MAX; i++) {
 		assert_true(trail_peek(t.trail, &got));
