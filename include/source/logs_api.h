@@ -13,20 +13,15 @@
  * known whether Fly's `after` is strict), so the next page is asked for from a
  * nanosecond before the last entry, and its lines come again: ids make them one.
  *
- * Requests are paced: none should be made while logs_api_wait_ns() is not 0. A
- * 429 doubles the pace (or obeys Retry-After), each good page quickens it a
- * little; a failure waits as base/backoff.h says. A lone 401 or 403 is passing,
- * and tried again; LOGS_API_REFUSALS_MAX in a row are an answer.
+ * Requests are paced, and refusals taken, as base/fly_client.h says: none should
+ * be made while logs_api_wait_ns() is not 0.
  *
  * Ownership: logs_api_new() copies the options.
  * Threads:   a struct logs_api belongs to one thread.
  * Limits:    LOGS_API_PAGE_BYTES_MAX of an answer; the options' seconds for all of it.
  *            How many pages there are is the caller's to bound: new lines come for ever.
- * Errors:    ERR_RETRY: try again after logs_api_wait_ns(), for ever: the network, a
- *            5xx, a 429, a redirect (none is followed), an answer that is no page.
- *            ERR_REJECT: 404, there is no such application (any more). ERR_CONFIG: the
- *            token is refused, and not by a passing whim; it may be tried again, later.
- *            ERR_FATAL: no memory. Texts hold neither the token nor a byte of the answer.
+ * Errors:    as base/fly_client.h; ERR_RETRY also for an answer that is no page.
+ *            ERR_REJECT: there is no such application (any more).
  */
 
 #include "model/record.h"
@@ -38,11 +33,6 @@ enum {
 	LOGS_API_PAGE_LINES = 100, /* what Fly puts into a page */
 	LOGS_API_PAGE_LINES_MAX = 1000,
 	LOGS_API_PAGE_BYTES_MAX = 8 * 1024 * 1024,
-	LOGS_API_SECONDS = 30,
-	LOGS_API_REFUSALS_MAX = 5,
-	LOGS_API_PACE_MS_MIN =
-		125, /* after a 429 without Retry-After, and doubled by each further */
-	LOGS_API_PACE_MS_MAX = 16 * 1000,
 	LOGS_API_APPS_MAX = 4096,
 	LOGS_API_APP_BYTES = RECORD_APP_BYTES_MAX + 1,
 };
@@ -54,7 +44,7 @@ struct logs_api_options {
 	const char *token;              /* without its scheme, which its form decides */
 	const char *org;                /* slug; empty: logs_api_apps() is ERR_CONFIG */
 	const _Atomic bool *cut;        /* set: a request under way ends, as ERR_RETRY; or NULL */
-	unsigned seconds;               /* for a request; 0: LOGS_API_SECONDS */
+	unsigned seconds;               /* for a request; 0: FLY_CLIENT_SECONDS */
 	const char *ca_file;            /* for tests: see base/http_client.h */
 };
 

@@ -2,6 +2,7 @@
 
 #include "source/http_logs.h"
 
+#include "base/fly_client.h"
 #include "base/time.h"
 #include "source/gap_track.h"
 #include "source/logs_api.h"
@@ -333,10 +334,10 @@ static void a_refused_token_is_told_as_such(void **state)
 	const char *why;
 
 	(void)state;
-	for (int i = 0; i < LOGS_API_REFUSALS_MAX; i++)
+	for (int i = 0; i < FLY_CLIENT_REFUSALS_MAX; i++)
 		answer(401, "");
 	open_source(0);
-	for (size_t i = 1; i <= LOGS_API_REFUSALS_MAX; i++) {
+	for (size_t i = 1; i <= FLY_CLIENT_REFUSALS_MAX; i++) {
 		read_to_request(i);
 		fault_step_clock(60 * NS_PER_S);
 	}
