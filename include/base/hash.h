@@ -2,7 +2,7 @@
 #define BASE_HASH_H
 
 /*
- * hash: SHA-256 over pieces, by OpenSSL's libcrypto, which is met here alone.
+ * hash: SHA-256 over pieces, and HMAC with it, by OpenSSL's libcrypto, which is met here alone.
  *
  * Ownership: the caller owns a struct hasher; it is reused for every digest,
  *            because fetching an algorithm costs more than hashing a line.
@@ -28,6 +28,11 @@ NODISCARD enum err_kind hasher_digest(struct hasher *h, struct span bytes, uint8
 NODISCARD enum err_kind hasher_begin(struct hasher *h, struct err *err);
 void hasher_add(struct hasher *h, const void *bytes, size_t len); /* sticky: end tells */
 NODISCARD enum err_kind hasher_end(struct hasher *h, uint8_t ret[HASH_BYTES], struct err *err);
+
+/* HMAC-SHA-256, for what must not be told but has to be compared. Once in a while, not for lines.
+ */
+NODISCARD enum err_kind hash_hmac(struct span key, struct span bytes, uint8_t ret[HASH_BYTES],
+				  struct err *err);
 
 /* Lower-case hexadecimal and a NUL. Returns text. */
 const char *hash_hex(const uint8_t digest[HASH_BYTES], char text[HASH_HEX_BYTES]);

@@ -2,7 +2,8 @@
 #define MODEL_BATCH_H
 
 /*
- * batch: raw lines on their way from a source to the stages.
+ * batch: raw lines on their way from a source to the stages, and events that are
+ * encoded already on their way to the spool.
  *
  * A source fills one, run/ carries it to the pipeline, the stages read it and
  * may unescape in place, and the pool takes it back.
@@ -22,6 +23,7 @@ enum {
 	BATCH_BYTES_FULL = 1024 * 1024,  /* a batch with this much takes no further line */
 	RAW_BYTES_MAX = 4 * 1024 * 1024, /* of a line; what is beyond is counted and hashed */
 	BATCH_GAPS_MAX = 16,
+	BATCH_EVENTS_MAX = 256,
 	BATCH_LISTENED_MAX = 2,             /* one that a gap ended, one that goes on */
 	BATCH_KEEP_BYTES = 2 * 1024 * 1024, /* more memory than this is given back at reset */
 };
@@ -80,6 +82,12 @@ struct listened {
 	int64_t since_ns, until_ns;
 };
 
+/* An event that no line shows, as its payload, encoded. */
+struct batch_event {
+	size_t offset, len; /* in the batch's bytes */
+	int64_t observed_ns;
+};
+
 struct batch {
 	enum record_source source;
 	struct buf bytes;
@@ -89,6 +97,8 @@ struct batch {
 	size_t gap_count;
 	struct listened listened[BATCH_LISTENED_MAX]; /* told behind these lines */
 	size_t listened_count;
+	struct batch_event events[BATCH_EVENTS_MAX];
+	size_t event_count;
 	bool shared; /* in what was listened, others took lines of the stream, too: a queue group */
 	bool last;   /* the source has ended: nothing follows */
 	bool recovered; /* lines that the live source did not bring: they are counted apart */
@@ -111,7 +121,11 @@ bool batch_add_gap(struct batch *b, const struct gap *gap);
 /* False: there are BATCH_LISTENED_MAX already. */
 bool batch_add_listened(struct batch *b, const struct listened *listened);
 
+/* False: there are BATCH_EVENTS_MAX already, or no room or memory. */
+bool batch_add_event(struct batch *b, struct span payload, int64_t observed_ns);
+
 struct span batch_line(const struct batch *b, const struct raw *raw);
 struct span batch_subject(const struct batch *b, const struct raw *raw);
+struct span batch_event(const struct batch *b, size_t idx);
 
 #endif

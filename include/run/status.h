@@ -63,10 +63,11 @@ struct status {
 	_Atomic uint64_t lines_undecoded;  /* kept as they came */
 	_Atomic uint64_t lines_classified; /* that are events */
 	_Atomic uint64_t lines_redacted;
-	_Atomic uint64_t lines_accepted; /* handed to the spool: durable within SPOOL_COMMIT_MS */
-	_Atomic uint64_t facts_accepted; /* likewise; the trail's own */
-	_Atomic uint64_t gaps;           /* noticed, by whichever thread */
-	_Atomic bool intake_stopped;     /* the spool is full */
+	_Atomic uint64_t lines_accepted;  /* handed to the spool: durable within SPOOL_COMMIT_MS */
+	_Atomic uint64_t facts_accepted;  /* likewise; the trail's own */
+	_Atomic uint64_t events_accepted; /* likewise; of Fly's control plane */
+	_Atomic uint64_t gaps;            /* noticed, by whichever thread */
+	_Atomic bool intake_stopped;      /* the spool is full */
 
 	/* the store's consumer */
 	_Atomic enum store_state store_state;

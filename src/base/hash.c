@@ -74,6 +74,19 @@ enum err_kind hasher_digest(struct hasher *h, struct span bytes, uint8_t ret[HAS
 	return hasher_end(h, ret, err);
 }
 
+enum err_kind hash_hmac(struct span key, struct span bytes, uint8_t ret[HASH_BYTES],
+			struct err *err)
+{
+	size_t len = 0;
+
+	if (EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key.data, key.len,
+		      (const unsigned char *)bytes.data, bytes.len, ret, HASH_BYTES,
+		      &len) != NULL &&
+	    len == HASH_BYTES)
+		return ERR_NONE;
+	return err_set(err, ERR_FATAL, "libcrypto cannot make an HMAC");
+}
+
 const char *hash_hex(const uint8_t digest[HASH_BYTES], char text[HASH_HEX_BYTES])
 {
 	static const char digits[] = "0123456789abcdef";

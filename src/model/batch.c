@@ -43,6 +43,7 @@ enum err_kind batch_new(struct batch **ret, struct err *err)
 	b->count = 0;
 	b->gap_count = 0;
 	b->listened_count = 0;
+	b->event_count = 0;
 	b->shared = false;
 	b->last = false;
 	b->recovered = false;
@@ -66,6 +67,7 @@ void batch_reset(struct batch *b)
 	b->count = 0;
 	b->gap_count = 0;
 	b->listened_count = 0;
+	b->event_count = 0;
 	b->shared = false;
 	b->last = false;
 	b->recovered = false;
@@ -139,6 +141,22 @@ bool batch_add_listened(struct batch *b, const struct listened *listened)
 	return true;
 }
 
+bool batch_add_event(struct batch *b, struct span payload, int64_t observed_ns)
+{
+	size_t start = b->bytes.len;
+
+	if (b->event_count == BATCH_EVENTS_MAX)
+		return false;
+	buf_add(&b->bytes, payload.data, payload.len);
+	if (b->bytes.failed) {
+		b->bytes.failed = ERR_NONE; /* what is in stays good */
+		return false;
+	}
+	b->events[b->event_count++] = (struct batch_event){
+		.offset = start, .len = payload.len, .observed_ns = observed_ns};
+	return true;
+}
+
 struct span batch_line(const struct batch *b, const struct raw *raw)
 {
 	REQUIRE(raw->len <= b->bytes.len && raw->offset <= b->bytes.len - raw->len);
@@ -151,4 +169,10 @@ struct span batch_subject(const struct batch *b, const struct raw *raw)
 	if (raw->subject_len == 0)
 		return SPAN("");
 	return span_of(b->bytes.data + raw->offset - raw->subject_len, raw->subject_len);
+}
+
+struct span batch_event(const struct batch *b, size_t idx)
+{
+	REQUIRE(idx < b->event_count);
+	return span_of(b->bytes.data + b->events[idx].offset, b->events[idx].len);
 }

@@ -238,6 +238,21 @@ static enum err_kind append_gap(struct pipeline *p, const struct gap *gap, struc
 	return rc;
 }
 
+/* As a line: the batch waits in hand, and who watches with it. */
+static enum err_kind append_event(struct pipeline *p, const struct batch *batch, size_t idx,
+				  struct err *err)
+{
+	enum err_kind rc;
+
+	do
+		rc = spool_append(p->o.spool, batch_event(batch, idx),
+				  batch->events[idx].observed_ns, SPOOL_ORDINARY, err);
+	while (try_again(p, &rc, err));
+	if (rc == ERR_NONE)
+		atomic_fetch_add(&p->o.status->events_accepted, 1);
+	return rc;
+}
+
 static enum err_kind append_listened(struct pipeline *p, const struct batch *batch,
 				     struct listened l, struct err *err)
 {
@@ -349,6 +364,8 @@ enum err_kind pipeline_take(struct pipeline *p, struct batch *batch, struct err 
 	/* Before the lines: once they are accepted, the next start's gap begins after them. */
 	for (size_t i = 0; i < batch->gap_count && !rc; i++)
 		rc = append_gap(p, &batch->gaps[i], err);
+	for (size_t i = 0; i < batch->event_count && !rc; i++)
+		rc = append_event(p, batch, i, err);
 	if (rc)
 		return rc;
 	stages_begin_batch(p->stages);

@@ -212,7 +212,7 @@ class Http(unittest.TestCase):
         self.assertEqual(m["lines_decoded_total"] + m["lines_undecoded_total"],
                          m["lines_accepted_total"])
         self.assertEqual(m["records_accepted_total"],
-                         m["lines_accepted_total"] + m["facts_accepted_total"])
+                         m["lines_accepted_total"] + m["facts_accepted_total"] + m["events_accepted_total"])
         self.assertEqual(m["records_accepted_total"] + m["records_found_total"],
                          m["records_passed_total"] - m["records_forgotten_total"]
                          + m["spool_records"])

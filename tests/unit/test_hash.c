@@ -41,6 +41,39 @@ static void the_standards_vectors_come_out(void **state)
 	hasher_free(NULL);
 }
 
+/* Of RFC 4231: the first, the second, and one whose key is longer than a block. */
+static void hmac_is_the_standards(void **state)
+{
+	static const struct {
+		const char *text, *hex;
+		uint8_t key_byte;
+		size_t key_len;
+	} cases[] = {
+		{"Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
+		 0x0b, 20},
+		{"Test Using Larger Than Block-Size Key - Hash Key First",
+		 "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54", 0xaa, 131},
+	};
+	uint8_t digest[HASH_BYTES], key[131];
+	char hex[HASH_HEX_BYTES];
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		memset(key, cases[i].key_byte, sizeof(key));
+		assert_int_equal(hash_hmac(span_of(key, cases[i].key_len), span_text(cases[i].text),
+					   digest, &err),
+				 ERR_NONE);
+		assert_string_equal(hash_hex(digest, hex), cases[i].hex);
+	}
+	assert_int_equal(
+		hash_hmac(SPAN("Jefe"), SPAN("what do ya want for nothing?"), digest, &err),
+		ERR_NONE);
+	assert_string_equal(hash_hex(digest, hex),
+			    "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+	assert_int_equal(hash_hmac(SPAN("Jefe"), SPAN(""), digest, &err), ERR_NONE);
+}
+
 static void pieces_make_the_digest_of_the_whole(void **state)
 {
 	struct span text = SPAN("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq");
@@ -136,6 +169,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_standards_vectors_come_out),
+		cmocka_unit_test(hmac_is_the_standards),
 		cmocka_unit_test(pieces_make_the_digest_of_the_whole),
 		cmocka_unit_test(random_bytes_differ),
 		cmocka_unit_test(crc32_is_gzips),
