@@ -29,7 +29,7 @@ struct life {
 	_Atomic bool input_ended; /* the source has no more lines, ever */
 
 	/* a thread has ended, or will not do anything more that matters */
-	_Atomic bool source_done, pipeline_done, store_done, house_done, recovery_done;
+	_Atomic bool source_done, pipeline_done, store_done, house_done, recovery_done, watch_done;
 
 	/* guarded by lock */
 	struct lock lock;

@@ -4,7 +4,7 @@
 /*
  * lifecycle: starts the threads of `flytrail run` in order and ends them in order.
  *
- *	start   spool, committer, pipeline, source, consumer, housekeeper, worker
+ *	start   spool, committer, pipeline, source, consumer, housekeeper, worker, watcher
  *	end     source closed, batches accepted, trail.stopped, the consumer's
  *	        drain time, spool closed
  *
@@ -12,8 +12,7 @@
  * time, end it at once: what is accepted is safe in the spool. Input that ends
  * by itself has no drain time: it ends when all is stored.
  *
- * Threads: lifecycle_harden() before any thread is made, lifecycle_run() in the
- *          main thread.
+ * Threads: lifecycle_run() in the main thread, after process_harden().
  */
 
 #include "base/config.h"
@@ -38,12 +37,6 @@ struct run_options {
 	struct span app;             /* for lines that name none; may be empty */
 	void (*progress)(void *arg); /* called now and then while finite input is read; or NULL */
 };
-
-/*
- * Blocks signals, forbids core dumps, tracing and new privileges, makes files private, and sees to
- * it that no file gets the number of a standard descriptor that is closed.
- */
-NODISCARD enum err_kind lifecycle_harden(struct err *err);
 
 /* Returns the exit status when all has ended; logs why. */
 int lifecycle_run(const struct run_options *options);

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "run/lifecycle.h"
+#include "run/process.h"
 #include "serve/http.h"
 #include "source/http_logs.h"
 #include "source/lines.h"
@@ -175,7 +176,7 @@ static int start(struct run_command *command)
 				      "no file is named; - is stdin\n");
 		return CMD_USAGE;
 	}
-	if (lifecycle_harden(&err)) {
+	if (process_harden(&err)) {
 		log_error(fatal, LOG_TEXT("error", err.text));
 		return CMD_FAILED;
 	}

@@ -12,18 +12,16 @@
 #include "run/last_live.h"
 #include "run/life.h"
 #include "run/pipeline.h"
+#include "run/process.h"
+#include "run/watcher.h"
 #include "run/worker.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -50,58 +48,17 @@ struct run {
 	struct consumer *consumer;
 	struct intake intake;
 	int64_t deadline_ns; /* of the drain; INT64_MAX: none */
-	struct job source_job, pipeline_job, store_job, house_job, recovery_job;
+	struct job source_job, pipeline_job, store_job, house_job, recovery_job, watch_job;
 };
 
-/* The signals that end the program; they are read from a descriptor. */
-static void ending_signals(sigset_t *set)
-{
-	(void)sigemptyset(set);
-	(void)sigaddset(set, SIGTERM);
-	(void)sigaddset(set, SIGINT);
-}
-
-/*
- * Whoever started us may have closed them. The spool's files must not get their numbers: log lines
- * and heartbeats would be written into them. What stands in for one takes and gives nothing.
- */
-static enum err_kind hold_standard_descriptors(struct err *err)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_PATH);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd < 0)
-		return err_errno(err, ERR_FATAL, "/dev/null cannot be opened");
-	(void)close(fd);
-	return ERR_NONE;
-}
-
-enum err_kind lifecycle_harden(struct err *err)
-{
-	const struct rlimit no_core = {0, 0};
-	enum err_kind rc;
-	sigset_t set;
-
-	ending_signals(&set);
-	MUST0(pthread_sigmask(SIG_BLOCK, &set, NULL));
-	rc = hold_standard_descriptors(err);
-	if (rc)
-		return rc;
-	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
-		return err_errno(err, ERR_FATAL, "SIGPIPE cannot be ignored");
-	(void)umask(077);
-	if (setrlimit(RLIMIT_CORE, &no_core) != 0)
-		return err_errno(err, ERR_FATAL, "core dumps cannot be forbidden");
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
-		return err_errno(err, ERR_FATAL, "the process cannot be made undumpable");
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-		return err_errno(err, ERR_FATAL, "new privileges cannot be forbidden");
-	return ERR_NONE;
-}
-
 /* --- threads --- */
+
+static void *ended(struct run *r, _Atomic bool *done)
+{
+	atomic_store(done, true);
+	life_wake(&r->life);
+	return NULL;
+}
 
 static void *source_main(void *arg)
 {
@@ -133,9 +90,7 @@ static void *pipeline_main(void *arg)
 	}
 	if (rc != ERR_NONE && rc != ERR_FULL)
 		life_fail(&r->life, &err);
-	atomic_store(&r->life.pipeline_done, true);
-	life_wake(&r->life);
-	return NULL;
+	return ended(r, &r->life.pipeline_done);
 }
 
 static void *store_main(void *arg)
@@ -157,9 +112,7 @@ static void *house_main(void *arg)
 	};
 
 	housekeeper_run(&options);
-	atomic_store(&r->life.house_done, true);
-	life_wake(&r->life);
-	return NULL;
+	return ended(r, &r->life.house_done);
 }
 
 static void *recovery_main(void *arg)
@@ -177,9 +130,24 @@ static void *recovery_main(void *arg)
 	};
 
 	worker_run(&options);
-	atomic_store(&r->life.recovery_done, true);
-	life_wake(&r->life);
-	return NULL;
+	return ended(r, &r->life.recovery_done);
+}
+
+static void *watch_main(void *arg)
+{
+	struct run *r = arg;
+	const struct watcher_options options = {
+		.config = r->o->config,
+		.spool = r->spool,
+		.status = r->o->status,
+		.life = &r->life,
+		.pool = r->intake.pool,
+		.filled = r->intake.filled,
+		.replica = r->host,
+	};
+
+	watcher_run(&options);
+	return ended(r, &r->life.watch_done);
 }
 
 /* name is what tools show: at most 15 characters. */
@@ -346,6 +314,8 @@ static enum err_kind start_all(struct run *r, struct err *err)
 		rc = start(r, &r->house_job, "house", house_main, err);
 	if (rc == ERR_NONE && r->o->live)
 		rc = start(r, &r->recovery_job, "recovery", recovery_main, err);
+	if (rc == ERR_NONE && r->o->live)
+		rc = start(r, &r->watch_job, "watch", watch_main, err);
 	return rc;
 }
 
@@ -355,7 +325,7 @@ static enum err_kind set_up(struct run *r, struct err *err)
 	sigset_t set;
 	enum err_kind rc;
 
-	ending_signals(&set);
+	process_ending_signals(&set);
 	r->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (r->signal_fd < 0)
 		return err_errno(err, ERR_FATAL, "no signalfd");
@@ -484,7 +454,8 @@ static bool drain(struct run *r)
 	spool_wake(r->spool);
 	return leave(r, &r->store_job, &r->life.store_done) &&
 	       leave(r, &r->house_job, &r->life.house_done) &&
-	       leave(r, &r->recovery_job, &r->life.recovery_done);
+	       leave(r, &r->recovery_job, &r->life.recovery_done) &&
+	       leave(r, &r->watch_job, &r->life.watch_done);
 }
 
 static void free_queue(struct queue *q)

@@ -389,7 +389,7 @@ class Replicas(Backfill):
         one = self.flytrail().start()
         self.publish(self.lines(5, "before"))
         self.world.await_rows(5, "app = 'web-1'")
-        lab.wait_for(lambda: self.world.pg.psql("SELECT name FROM flytrail.leases"), 30, "the lease")
+        lab.wait_for(lambda: self.world.pg.psql("SELECT 1 FROM flytrail.leases WHERE name = 'recovery'"), 30, "the lease")
         # Its rows are refused from now on, another's are not.
         self.world.pg.psql("UPDATE flytrail.streams SET epoch = epoch + 1")
         self.publish(self.lines(5, "refused"))
@@ -399,7 +399,7 @@ class Replicas(Backfill):
                   gap_start=iso(time.time() - 120), gap_end=iso(time.time() - 100))
         lab.wait_for(lambda: ["gap-1", "filled"] in self.gaps("gap_id, state"), 60, "the other to fill it")
         self.assertIn(f"{os.path.basename(two.folder)} ",
-                      self.world.pg.psql("SELECT holder FROM flytrail.leases")[0][0])
+                      self.world.pg.psql("SELECT holder FROM flytrail.leases WHERE name = 'recovery'")[0][0])
 
 
 if __name__ == "__main__":

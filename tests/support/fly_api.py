@@ -4,10 +4,12 @@
         api.add_line("web-1", "iad", "0e286551c30586", "app", "info", "hello", time.time_ns())
         api.add_payload(payload)                     # the bytes that go to NATS: one line, both ways
         ... FLYTRAIL_API_URL and FLYTRAIL_MACHINES_URL are api.url ...
-        api.misbehave("status", 3, code=500)         # the next 3 requests; no count: until behave()
+        api.misbehave("status", 3, code=500)         # the next 3 requests; no count: until behave();
+                                                     # app="web-1", app="web-1/secrets": of these alone
         api.paths()                                  # what was asked for
 
-It speaks `GET /api/v1/apps/APP/logs?next_token=&region=&instance=` and `GET /v1/apps?org_slug=`
+It speaks `GET /api/v1/apps/APP/logs?next_token=&region=&instance=`, `GET /v1/apps?org_slug=` and
+`GET /v1/apps/APP/secrets` (their state is changed as flyctl does: secrets_set(), secrets_unset()),
 and refuses what Fly refuses: another path 404, an application that it does not know 404, another
 method 405, a next_token that is no number 400, a token under the wrong scheme or another token
 401. A page is PAGE_LINES lines after the time next_token (strictly; `after_is_strict = False`
@@ -26,6 +28,7 @@ import bisect
 import calendar
 import collections
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -116,6 +119,7 @@ class FlyApi:
         self.rate_limit = None
         self.retry_after = None
         self.page_lines = PAGE_LINES
+        self.secrets = {}
         self.requests = collections.deque(maxlen=REQUESTS_KEPT)
         self.lock = threading.Lock()
         self.keys = {}   # by application: the lines' nanoseconds, in order
@@ -273,10 +277,11 @@ class FlyApi:
         url = urllib.parse.urlsplit(request.target)
         query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
         logs = re.fullmatch(r"/api/v1/apps/([a-z0-9-]+)/logs", url.path)
-        fault = self.take_fault(logs.group(1) if logs else "")
+        secrets = re.fullmatch(r"/v1/apps/([a-z0-9-]+)/secrets", url.path)
+        fault = self.take_fault(f"{secrets.group(1)}/secrets" if secrets else logs.group(1) if logs else "")
         if fault and fault.kind in WHOLE_FAULTS:
             return WHOLE_FAULTS[fault.kind](self, connection, fault)
-        if not logs and url.path != "/v1/apps":
+        if not logs and not secrets and url.path != "/v1/apps":
             return self.refuse(connection, 404)
         if request.method != "GET":
             return self.refuse(connection, 405, ["Allow: GET"])
@@ -285,6 +290,8 @@ class FlyApi:
         if self.is_over_rate():
             again = [] if self.retry_after is None else [f"Retry-After: {self.retry_after}"]
             return self.refuse(connection, 429, again)
+        if secrets:
+            return self.answer_secrets(connection, secrets.group(1), query)
         if not logs:
             return self.answer_apps(connection, query)
         return self.answer_logs(connection, logs.group(1), query, fault)
@@ -301,6 +308,32 @@ class FlyApi:
                  "organization": {"name": "Example", "slug": self.org}} for name in names]
         return self.reply(connection, 200,
                           json.dumps({"apps": apps, "total_apps": len(apps)}).encode())
+
+    def answer_secrets(self, connection, app, query):
+        if "show_secrets" in query:
+            return self.refuse(connection, 403)  # nobody has any business with values
+        with self.lock:
+            if app not in self.keys:
+                return self.refuse(connection, 404)
+            secrets = [{"name": name, **secret} for name, secret in sorted(self.secrets.get(app, {}).items())]
+        return self.reply(connection, 200, json.dumps({"secrets": secrets}).encode())
+
+    # ---- what flyctl changes ----
+
+    def secrets_set(self, app, **values):
+        """As `fly secrets set --stage`: no release and no line tells of it."""
+        now = time_text(time.time_ns())
+        with self.lock:
+            secrets = self.secrets.setdefault(app, {})
+            for name, value in values.items():
+                digest = hashlib.sha256(f"{app} {name} {value}".encode()).hexdigest()[:32]
+                created = secrets.get(name, {}).get("created_at", now)
+                secrets[name] = {"digest": digest, "created_at": created, "updated_at": now}
+
+    def secrets_unset(self, app, *names):
+        with self.lock:
+            for name in names:
+                self.secrets[app].pop(name)
 
     def answer_logs(self, connection, app, query, fault):
         token = query.get("next_token", "")
@@ -448,6 +481,8 @@ class FlyApi:
             for idx, fault in enumerate(self.faults):
                 if fault.app is not None and fault.app != app:
                     continue
+                if fault.app is None and fault.left is not None and "/" in app:
+                    continue  # a number of them is meant for who asks for logs
                 if fault.left is not None:
                     self.faults[idx] = fault._replace(left=fault.left - 1)
                     if fault.left <= 1:

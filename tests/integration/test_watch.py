@@ -1,0 +1,214 @@
+"""What the logs never say: changes of Fly's control plane become facts."""
+
+import os
+import sys
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import lab  # noqa: E402
+from backfill import Backfill  # noqa: E402
+
+KEY = "an-example-of-a-key-of-ones-own"
+
+
+class Watching(Backfill):
+    def setUp(self):
+        super().setUp()
+        self.api.add_app("web-1")
+
+    def watching(self, **env):
+        return self.flytrail(**{"FLYTRAIL_WATCH_FULL_SECONDS": "1", "FLYTRAIL_RECONCILE_PAGES_PER_HOUR": "0",
+                                "FLYTRAIL_HMAC_KEY": KEY, **env})
+
+    def changes(self, columns="change, secret_name, app"):
+        return self.world.pg.psql(f"SELECT {columns} FROM flytrail.secret_changes ORDER BY changed_at, secret_name")
+
+    def await_changes(self, count):
+        lab.wait_for(lambda: len(self.changes()) >= count, 30, f"{count} changes")
+        self.assertEqual(len(self.changes()), count)
+
+    def await_baseline(self, app="web-1"):
+        lab.wait_for(lambda: self.world.pg.psql("SELECT 1 FROM flytrail.snapshots WHERE resource = 'secrets' "
+                                                f"AND scope = '{app}'"), 30, "the baseline")
+
+    def polls(self):
+        return sum(path.endswith("/secrets") for path in self.api.paths())
+
+    def await_polls(self, count):
+        before = self.polls()
+        lab.wait_for(lambda: self.polls() >= before + count, 30, f"{count} polls")
+
+
+class Secrets(Watching):
+    def test_what_there_was_before_is_one_baseline_and_no_change(self):
+        self.api.secrets_set("web-1", OLD="1", OLDER="2")
+        ft = self.watching().start()
+        self.await_baseline()
+        self.await_polls(3)
+        self.assertEqual(self.changes(), [])
+        self.assertEqual(ft.stop(), 0)
+        self.assertEqual(self.world.pg.psql(
+            "SELECT target, summary FROM flytrail.events WHERE action = 'trail.baseline' AND app = 'web-1'"),
+            [["secrets", "2 of secrets of web-1 when flytrail first looked"]])
+
+    def test_a_secret_that_is_set_updated_and_unset_is_named_with_its_time(self):
+        self.watching().start()
+        self.await_baseline()
+        before = time.time()
+        self.api.secrets_set("web-1", TOKEN="first")
+        self.await_changes(1)
+        self.api.secrets_set("web-1", TOKEN="second")
+        self.await_changes(2)
+        after = time.time()
+        self.api.secrets_unset("web-1", "TOKEN")
+        self.await_changes(3)
+        self.assertEqual(self.changes("change, secret_name, app, actor_type, trust"),
+                         [[change, "TOKEN", "web-1", "unknown", "api"] for change in ("set", "updated", "unset")])
+        moments = self.changes("extract(epoch FROM changed_at), extract(epoch FROM not_after)")
+        for exact, none in moments[:2]:
+            self.assertTrue(before <= float(exact) <= after, moments)
+            self.assertIsNone(none)
+        since, until = moments[2]
+        self.assertLess(float(since), float(until))
+        self.assertLess(float(until), time.time())
+
+    def test_neither_value_nor_digest_is_anywhere(self):
+        ft = self.watching().start()
+        self.await_baseline()
+        self.api.secrets_set("web-1", TOKEN="first")
+        self.await_changes(1)
+        digest = self.api.secrets["web-1"]["TOKEN"]["digest"]
+        self.assertEqual(ft.stop(), 0)
+        rows = self.world.pg.psql("SELECT row_to_json(e)::text FROM flytrail.events e "
+                                  "UNION ALL SELECT content::text FROM flytrail.snapshots")
+        self.assertNotIn(digest, str(rows))
+        self.assertNotIn(KEY, str(rows))
+        self.assertIn("digest_mac", str(rows))
+
+    def test_a_list_that_is_empty_once_is_no_removal(self):
+        self.api.secrets_set("web-1", TOKEN="first")
+        self.watching().start()
+        self.await_baseline()
+        secrets = self.api.secrets.pop("web-1")
+        self.await_polls(1)
+        self.api.secrets["web-1"] = secrets
+        self.await_polls(3)
+        self.assertEqual(self.changes(), [])
+
+    def test_what_changed_while_flytrail_was_dead_is_told_once_when_it_is_back(self):
+        self.api.secrets_set("web-1", TOKEN="first", GONE="x")
+        ft = self.watching().start()
+        self.await_baseline()
+        ft.kill()
+        self.api.secrets_set("web-1", TOKEN="second", NEW="1")
+        self.api.secrets_unset("web-1", "GONE")
+        ft.start()
+        self.await_changes(3)
+        ft.kill()
+        ft.start()
+        self.await_polls(3)
+        self.assertEqual(sorted(self.changes("change, secret_name")),
+                         [["set", "NEW"], ["unset", "GONE"], ["updated", "TOKEN"]])
+
+    def test_what_a_new_application_has_was_set(self):
+        self.watching().start()
+        self.await_baseline()
+        self.api.secrets_set("later", TOKEN="x")
+        self.api.add_app("later")
+        self.await_changes(1)
+        self.assertEqual(self.changes(), [["set", "TOKEN", "later"]])
+
+    def test_what_touches_flytrail_itself_is_of_the_highest_severity(self):
+        self.api.add_app("flytrail")
+        self.watching(FLY_APP_NAME="flytrail").start()
+        self.await_baseline("flytrail")
+        self.await_baseline("web-1")
+        self.api.secrets_set("flytrail", ACCESS_TOKEN="x")
+        self.api.secrets_set("web-1", TOKEN="x")
+        self.await_changes(2)
+        self.assertEqual(self.world.pg.psql("SELECT app, severity FROM flytrail.events "
+                                            "WHERE class = 'secret_change' ORDER BY app"),
+                         [["flytrail", "6"], ["web-1", "3"]])
+
+    def test_a_change_while_postgres_is_away_is_told_when_it_is_back(self):
+        self.watching().start()
+        self.await_baseline()
+        self.world.pg.stop()
+        self.api.secrets_set("web-1", TOKEN="x")
+        self.world.pg.restart()
+        self.await_changes(1)
+
+    def test_a_connection_that_breaks_between_two_looks_is_made_anew(self):
+        self.watching(FLYTRAIL_WATCH_FULL_SECONDS="20").start()
+        self.await_baseline()
+        self.world.pg.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                           "WHERE query LIKE '%flytrail.snapshots%' AND pid <> pg_backend_pid()")
+        self.api.secrets_set("web-1", TOKEN="x")
+        lab.wait_for(self.changes, 60, "the change")
+
+    def test_a_list_that_is_not_the_organisations_makes_nothing_new(self):
+        self.api.secrets_set("web-1", OLD="1")
+        self.watching().start()
+        self.await_baseline()
+        answer, asked = self.api.answer_apps, []
+
+        def short(connection, query):
+            asked.append(query)
+            return self.api.reply(connection, 200, b'{"apps":[],"total_apps":0}')
+
+        self.api.answer_apps = short
+        lab.wait_for(lambda: len(asked) > 3, 30, "short answers")
+        self.api.answer_apps = answer
+        self.api.secrets_set("web-1", NEW="1")
+        self.await_changes(1)
+        self.assertEqual(self.changes(), [["set", "NEW", "web-1"]])
+
+    def test_an_application_that_the_token_may_not_read_holds_up_no_other(self):
+        self.api.add_app("aaa")
+        self.api.misbehave("status", app="aaa/secrets", code=403)
+        self.watching().start()
+        self.await_baseline()
+        lab.wait_for(lambda: sum("aaa/secrets" in path for path in self.api.paths()) > 6, 60, "refusals")
+        self.api.secrets_set("web-1", TOKEN="x")
+        self.await_changes(1)
+
+    def test_another_key_is_no_change(self):
+        self.api.secrets_set("web-1", TOKEN="first")
+        ft = self.watching().start()
+        self.await_baseline()
+        self.assertEqual(ft.stop(), 0)
+        for key in ("another-key-of-ones-own", ""):
+            ft = self.watching(FLYTRAIL_HMAC_KEY=key).start()
+            self.await_polls(3)
+            self.assertEqual(ft.stop(), 0)
+        self.assertEqual(self.changes(), [])
+
+    def test_one_application_that_fly_cannot_show_holds_up_no_other(self):
+        self.api.add_app("aaa")
+        self.api.misbehave("status", app="aaa/secrets", code=500)
+        self.watching().start()
+        self.await_baseline()
+        self.api.behave()
+        self.await_baseline("aaa")
+
+
+class Replicas(Watching):
+    def test_one_of_two_watches_and_the_other_goes_on(self):
+        one = self.watching().start()
+        self.await_baseline()
+        two = self.watching().start()
+        two.await_event("source_connected")
+        self.api.secrets_set("web-1", FIRST="x")
+        self.await_changes(1)
+        self.assertEqual(self.world.pg.psql("SELECT count(*) FROM flytrail.leases WHERE name = 'watch'"), [["1"]])
+        self.assertEqual(one.stop(), 0)
+        self.api.secrets_set("web-1", SECOND="x")
+        self.await_changes(2)
+        self.assertEqual(self.world.pg.psql("SELECT count(*) FROM flytrail.events WHERE action = 'trail.baseline' "
+                                            "AND app = 'web-1'"), [["1"]])
+
+
+if __name__ == "__main__":
+    unittest.main()
