@@ -83,7 +83,7 @@ enum err_kind listing_set(struct listing *l, struct item *item, size_t field, st
 			  struct err *err)
 {
 	REQUIRE(field < l->shape->field_count);
-	if (!utf8_is_text(value))
+	if (value.len > 0 && !utf8_is_text(value))
 		return err_set(err, ERR_REJECT, "a field that is no text");
 	return copy_text(l, value, &item->values[field], err);
 }

@@ -460,7 +460,7 @@ static void the_admins_address_is_for_migrate_alone(void **state)
 	assert_true(found(CONFIG_WARNING, "FLYTRAIL_ADMIN_DATABASE_URL: "));
 }
 
-#define MARK "MADE-UP-SECRET"
+#define MARK "MADE-UP-SECRET-VALUE"
 
 static void no_finding_and_no_shown_secret_holds_a_value(void **state)
 {
