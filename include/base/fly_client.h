@@ -36,6 +36,7 @@ enum {
 	/* after a 429 without Retry-After, and doubled by each further */
 	FLY_CLIENT_PACE_MS_MIN = 125,
 	FLY_CLIENT_PACE_MS_MAX = 16 * 1000,
+	FLY_CLIENT_NAME_BYTES_MAX = 64,
 };
 
 struct fly_client;
@@ -50,6 +51,9 @@ struct fly_client_options {
 NODISCARD enum err_kind fly_client_new(struct fly_client **ret,
 				       const struct fly_client_options *options, struct err *err);
 void fly_client_free(struct fly_client *c); /* NULL is fine */
+
+/* Whether it can be an application's name or an organisation's slug, and may stand in a URL. */
+bool fly_client_is_name(struct span name);
 
 /* How long to wait before the next request; 0: none. */
 int64_t fly_client_wait_ns(const struct fly_client *c);

@@ -97,6 +97,17 @@ enum err_kind fly_client_new(struct fly_client **ret, const struct fly_client_op
 	return rc;
 }
 
+bool fly_client_is_name(struct span name)
+{
+	static const char bytes[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+	bool good = name.len > 0 && name.len <= FLY_CLIENT_NAME_BYTES_MAX;
+
+	for (size_t i = 0; i < name.len && good; i++)
+		good = memchr(bytes, name.data[i], sizeof(bytes) - 1) != NULL;
+	return good;
+}
+
 int64_t fly_client_wait_ns(const struct fly_client *c)
 {
 	int64_t wait_ns = c->not_before_ns - time_monotonic_ns();

@@ -12,7 +12,8 @@
 
 enum { URL_BYTES = 1024 };
 
-static const char app_bytes[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+_Static_assert((int)RECORD_APP_BYTES_MAX == (int)FLY_CLIENT_NAME_BYTES_MAX,
+	       "a name that may be asked for has room everywhere");
 
 struct logs_api {
 	char *url, *machines_url, *org; /* const after logs_api_new() */
@@ -67,15 +68,6 @@ int64_t logs_api_wait_ns(const struct logs_api *a)
 	return fly_client_wait_ns(a->client);
 }
 
-static bool is_app_name(struct span name)
-{
-	bool good = name.len > 0 && name.len < LOGS_API_APP_BYTES;
-
-	for (size_t i = 0; i < name.len && good; i++)
-		good = memchr(app_bytes, name.data[i], sizeof(app_bytes) - 1) != NULL;
-	return good;
-}
-
 enum err_kind logs_api_page(struct logs_api *a, const char *app, int64_t after_ns,
 			    struct batch *batch, struct logs_page *ret, struct err *err)
 {
@@ -84,7 +76,7 @@ enum err_kind logs_api_page(struct logs_api *a, const char *app, int64_t after_n
 	char url[URL_BYTES];
 	enum err_kind rc;
 
-	if (!is_app_name(span_text(app)))
+	if (!fly_client_is_name(span_text(app)))
 		return err_set(err, ERR_REJECT, "no name that an application of Fly's can have");
 	(void)snprintf(url, sizeof(url), "%s/api/v1/apps/%s/logs?next_token=%" PRId64, a->url, app,
 		       after_ns);
@@ -129,7 +121,7 @@ static enum err_kind read_apps(struct span body, struct logs_api_apps *ret, stru
 	while (json_scan_next(&elements, &none, &bytes)) {
 		struct span name = json_scan_plain(member_of(bytes, "name"));
 
-		if (!name.data || !is_app_name(name))
+		if (!name.data || !fly_client_is_name(name))
 			continue;
 		ret->more = ret->count == LOGS_API_APPS_MAX;
 		if (ret->more)
@@ -147,7 +139,7 @@ enum err_kind logs_api_apps(struct logs_api *a, struct logs_api_apps *ret, struc
 	char url[URL_BYTES];
 	enum err_kind rc;
 
-	if (!is_app_name(span_text(a->org)))
+	if (!fly_client_is_name(span_text(a->org)))
 		return err_set(err, ERR_CONFIG, "ORG is not set, or no slug of an organisation");
 	(void)snprintf(url, sizeof(url), "%s/v1/apps?org_slug=%s", a->machines_url, a->org);
 	rc = fly_client_get(a->client, url, LOGS_API_PAGE_BYTES_MAX, &body, err);

@@ -6,9 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { URL_BYTES = 1024, PATH_BYTES = 256, NAME_BYTES_MAX = 64 };
-
-static const char name_bytes[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+enum { URL_BYTES = 1024, PATH_BYTES = 256 };
 
 struct watch_api {
 	/* const after watch_api_new() */
@@ -84,13 +82,6 @@ int64_t watch_api_wait_ns(const struct watch_api *a)
 	return fly_client_wait_ns(a->client);
 }
 
-static bool is_name(const char *name)
-{
-	size_t len = strlen(name);
-
-	return len > 0 && len <= NAME_BYTES_MAX && strspn(name, name_bytes) == len;
-}
-
 /* The path with the name in the place of its %s. */
 static void make_path(const char *path, const char *name, char ret[PATH_BYTES])
 {
@@ -122,7 +113,7 @@ enum err_kind watch_api_get(struct watch_api *a, const char *path, const char *n
 	enum err_kind rc;
 	int len;
 
-	if (!is_name(name))
+	if (!fly_client_is_name(span_text(name)))
 		return err_set(err, ERR_REJECT, "no name that Fly gives");
 	make_path(path, name, filled);
 	len = snprintf(url, sizeof(url), "%s/v1/%s", a->url, filled);

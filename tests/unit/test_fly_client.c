@@ -243,6 +243,22 @@ static void a_body_that_is_no_answer_is_a_failure(void **state)
 	close_client(c);
 }
 
+static void a_name_is_what_may_stand_in_a_url(void **state)
+{
+	static const char *const bad[] = {"",    "a/b", "a.b",  "..",
+					  "a b", "a?b", "a%2f", "caf\xc3\xa9"};
+	char longest[FLY_CLIENT_NAME_BYTES_MAX + 1];
+
+	(void)state;
+	assert_true(fly_client_is_name(SPAN("web-1")));
+	assert_true(fly_client_is_name(SPAN("A_z09")));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(fly_client_is_name(span_text(bad[i])));
+	memset(longest, 'a', sizeof(longest));
+	assert_true(fly_client_is_name(span_of(longest, FLY_CLIENT_NAME_BYTES_MAX)));
+	assert_false(fly_client_is_name(span_of(longest, sizeof(longest))));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -254,6 +270,7 @@ int main(void)
 		cmocka_unit_test(a_request_that_is_cut_is_no_failure_of_the_api),
 		cmocka_unit_test(what_is_not_there_is_rejected_and_no_failure),
 		cmocka_unit_test(a_body_that_is_no_answer_is_a_failure),
+		cmocka_unit_test(a_name_is_what_may_stand_in_a_url),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
