@@ -59,6 +59,11 @@ NODISCARD enum err_kind id_line(struct hasher *h, const struct id_parts *line, s
 NODISCARD enum err_kind id_event(struct hasher *h, const struct span *parts, size_t count,
 				 struct id *ret, struct err *err);
 
+enum { ID_NUMBER_BYTES = 24 };
+
+/* A number as a part of an event's id. */
+struct span id_number(int64_t n, char text[ID_NUMBER_BYTES]);
+
 /* A random UUID version 4, for streams. */
 NODISCARD enum err_kind id_random(struct id *ret, struct err *err);
 

@@ -2,6 +2,9 @@
 
 #include "base/bytes.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 enum {
 	ID_SHORT_BYTES = 1024, /* a line up to here is hashed in one call; nearly all are */
 	UUID_VERSION_HASHED = 8,
@@ -111,6 +114,13 @@ enum err_kind id_event(struct hasher *h, const struct span *parts, size_t count,
 	for (size_t i = 0; i < count; i++)
 		add_part(h, parts[i]);
 	return finish(h, ret, err);
+}
+
+struct span id_number(int64_t n, char text[ID_NUMBER_BYTES])
+{
+	int len = snprintf(text, ID_NUMBER_BYTES, "%" PRId64, n);
+
+	return span_of(text, (size_t)len);
 }
 
 enum err_kind id_random(struct id *ret, struct err *err)

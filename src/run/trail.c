@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NUMBER_BYTES = 24, KEY_BYTES = 32, SUMMARY_BYTES = 512, ATTRIBUTES_BYTES_MAX = 4096 };
+enum { KEY_BYTES = 32, SUMMARY_BYTES = 512, ATTRIBUTES_BYTES_MAX = 4096 };
 
 static const int64_t NS_PER_DAY = 86400 * NS_PER_S;
 
@@ -114,13 +114,6 @@ struct fact trail_damage(enum gap_reason reason, const struct spool_damage *dama
 	};
 }
 
-static struct span number_text(int64_t n, char text[NUMBER_BYTES])
-{
-	int len = snprintf(text, NUMBER_BYTES, "%" PRId64, n);
-
-	return span_of(text, (size_t)len);
-}
-
 static bool is_gap(const struct fact *f)
 {
 	return f->action == ACTION_trail_gap_opened || f->action == ACTION_trail_gap_progress ||
@@ -145,14 +138,14 @@ static const char *range_name(const struct fact *f)
 static enum err_kind gap_id(const struct trail *t, struct hasher *hasher, const struct fact *f,
 			    struct id *ret, struct err *err)
 {
-	char start[NUMBER_BYTES], seq[NUMBER_BYTES], epoch[NUMBER_BYTES];
+	char start[ID_NUMBER_BYTES], seq[ID_NUMBER_BYTES], epoch[ID_NUMBER_BYTES];
 	const struct span parts[] = {
 		SPAN("gap"),
 		span_text(t->stream),
-		number_text((int64_t)t->self.stream.epoch, epoch),
+		id_number((int64_t)t->self.stream.epoch, epoch),
 		span_text(gap_reason_name(f->gap.reason)),
-		number_text(f->gap.start_ns, start),
-		number_text((int64_t)f->first_seq, seq),
+		id_number(f->gap.start_ns, start),
+		id_number((int64_t)f->first_seq, seq),
 	};
 
 	return id_event(hasher, parts, ARRAY_LEN(parts), ret, err);
@@ -164,22 +157,23 @@ static enum err_kind fact_id(const struct trail *t, struct hasher *hasher, const
 {
 	bool by_time = f->action == ACTION_trail_started || f->action == ACTION_trail_stopped;
 	bool by_start = range_name(f) && !is_gap(f); /* a gap's start is in the subject */
-	char time[NUMBER_BYTES], end[NUMBER_BYTES], lost[NUMBER_BYTES], seq[NUMBER_BYTES],
-		epoch[NUMBER_BYTES], start[NUMBER_BYTES], recovered[NUMBER_BYTES];
+	char time[ID_NUMBER_BYTES], end[ID_NUMBER_BYTES], lost[ID_NUMBER_BYTES],
+		seq[ID_NUMBER_BYTES], epoch[ID_NUMBER_BYTES], start[ID_NUMBER_BYTES],
+		recovered[ID_NUMBER_BYTES];
 	const struct span parts[] = {
 		SPAN("trail"),
 		span_text(action_name(f->action)),
 		span_text(t->stream),
-		number_text((int64_t)t->self.stream.epoch, epoch),
+		id_number((int64_t)t->self.stream.epoch, epoch),
 		subject,
-		number_text(by_time ? f->noticed_ns : 0, time),
-		number_text(f->gap.end_ns, end),
-		number_text((int64_t)f->gap.lines_lost, lost),
-		number_text((int64_t)f->first_seq, seq),
+		id_number(by_time ? f->noticed_ns : 0, time),
+		id_number(f->gap.end_ns, end),
+		id_number((int64_t)f->gap.lines_lost, lost),
+		id_number((int64_t)f->first_seq, seq),
 		span_text(f->found.app),
 		span_text(f->found.state ? f->found.state : ""),
-		number_text(by_start ? f->gap.start_ns : 0, start),
-		number_text((int64_t)f->found.lines_recovered, recovered),
+		id_number(by_start ? f->gap.start_ns : 0, start),
+		id_number((int64_t)f->found.lines_recovered, recovered),
 	};
 
 	return id_event(hasher, parts, ARRAY_LEN(parts), ret, err);

@@ -1,10 +1,9 @@
 #include "watch/watch.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ATTRIBUTES_BYTES_MAX = 64 * 1024, NUMBER_BYTES = 24, ID_PARTS_MAX = 8 };
+enum { ATTRIBUTES_BYTES_MAX = 64 * 1024 };
 
 static const struct watch_resource *const resources[] = {
 #define RESOURCE(name) &watch_##name,
@@ -109,13 +108,6 @@ static void write_fields(const struct listing_shape *shape, const struct item *i
 	buf_u8(out, '}');
 }
 
-static struct span number_text(int64_t n, char text[NUMBER_BYTES])
-{
-	int len = snprintf(text, NUMBER_BYTES, "%" PRId64, n);
-
-	return span_of(text, (size_t)len);
-}
-
 struct what {
 	enum action action;
 	struct span key;
@@ -126,15 +118,15 @@ struct what {
 static enum err_kind make_id(struct watch *w, const struct what *what, struct id *ret,
 			     struct err *err)
 {
-	char fly[NUMBER_BYTES], from[NUMBER_BYTES];
+	char fly[ID_NUMBER_BYTES], from[ID_NUMBER_BYTES];
 	const struct span parts[] = {
 		SPAN("watch"),
 		span_text(w->job->resource->name),
 		span_text(w->job->scope),
 		span_text(action_name(what->action)),
 		what->key,
-		what->fly_ns != LISTING_NO_TIME ? number_text(what->fly_ns, fly) : SPAN(""),
-		what->fly_ns != LISTING_NO_TIME ? SPAN("") : number_text(what->from_ns, from),
+		what->fly_ns != LISTING_NO_TIME ? id_number(what->fly_ns, fly) : SPAN(""),
+		what->fly_ns != LISTING_NO_TIME ? SPAN("") : id_number(what->from_ns, from),
 		span_of(w->attributes.data, w->attributes.len),
 	};
 

@@ -195,9 +195,20 @@ static void text_reads_back_and_nothing_else_does(void **state)
 		assert_false(id_parse(span_text(bad[i]), &again));
 }
 
+static void a_number_is_its_digits(void **state)
+{
+	char text[ID_NUMBER_BYTES];
+
+	(void)state;
+	assert_true(span_is(id_number(0, text), "0"));
+	assert_true(span_is(id_number(INT64_MIN, text), "-9223372036854775808"));
+	assert_true(span_is(id_number(INT64_MAX, text), "9223372036854775807"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_number_is_its_digits),
 		cmocka_unit_test(the_published_vector_comes_out),
 		cmocka_unit_test(short_and_long_lines_follow_one_recipe),
 		cmocka_unit_test(moving_a_byte_between_fields_changes_the_id),
