@@ -20,8 +20,6 @@
 #include "run/status.h"
 #include "run/window.h"
 
-enum { CLAIMS_LATE_AT_ONCE = 16 };
-
 #define CLAIMS_WAIT_NS (NS_PER_S * 3600)
 #define CLAIMS_LOOK_NS (NS_PER_S * 60)    /* between looks for late ones */
 #define CLAIMS_AGAIN_NS (NS_PER_S * 3600) /* late ones that could not be judged */
@@ -50,7 +48,7 @@ NODISCARD enum err_kind claims_check_hour(struct claims *c, struct recovery *db,
 
 /*
  * Lines that were stored more than an hour after they say they were printed belong to hours that
- * may be done. Each is looked for by itself; CLAIMS_LATE_AT_ONCE at a call, and
+ * may be done. Each is looked for by itself; RECOVERY_LATE_MAX at a call, and
  * none before it is time for it.
  */
 NODISCARD enum err_kind claims_check_late(struct claims *c, struct recovery *db, bool *ret_worked,

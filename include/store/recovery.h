@@ -25,6 +25,7 @@ enum {
 	RECOVERY_LINES_MAX = 1024,
 	RECOVERY_GAPS_MAX = 64,
 	RECOVERY_CLAIMS_MAX = 256,
+	RECOVERY_LATE_MAX = 16, /* of those at once: each is looked for by itself */
 	RECOVERY_APPS_MAX = 4096,
 	RECOVERY_REASON_BYTES = 32,
 	RECOVERY_NAME_BYTES = 96,
@@ -149,7 +150,6 @@ struct recovery_late {
 	int64_t stored_from_ns, stored_to_ns;
 	struct id after;   /* of those stored at stored_from_ns: the ids after this one */
 	int64_t oldest_ns; /* none that says it was printed before that */
-	int max;           /* so many at most */
 };
 
 /*

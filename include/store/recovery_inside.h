@@ -21,6 +21,11 @@ struct recovery {
 	"w.retention_class = 'security' AND w.class = 'trail'" \
 	" AND w.action = 'trail.window_checked'"
 
+/* Of a statement whose answer is one truth value. */
+NODISCARD enum err_kind recovery_ask_bool(struct recovery *r, const char *sql,
+					  const char *const *values, int count, bool *ret,
+					  struct err *err);
+
 struct span recovery_text_at(const PGresult *rows, int row, int column);
 void recovery_copy_at(const PGresult *rows, int row, int column, char *ret, size_t bytes);
 

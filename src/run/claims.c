@@ -257,8 +257,7 @@ static enum err_kind find_late(struct claims *c, struct recovery *db, struct err
 	enum err_kind rc;
 
 	if (time_monotonic_ns() >= c->again_ns) {
-		c->late = (struct recovery_late){.stored_from_ns = since_ns(),
-						 .max = CLAIMS_LATE_AT_ONCE};
+		c->late = (struct recovery_late){.stored_from_ns = since_ns()};
 		c->again_ns = time_monotonic_ns() + CLAIMS_AGAIN_NS;
 	}
 	c->late.stored_to_ns = until_ns();
@@ -279,7 +278,7 @@ enum err_kind claims_check_late(struct claims *c, struct recovery *db, bool *ret
 	if (time_monotonic_ns() < c->look_ns)
 		return ERR_NONE;
 	rc = find_late(c, db, err);
-	if (!rc && c->sought.count < CLAIMS_LATE_AT_ONCE)
+	if (!rc && c->sought.count < RECOVERY_LATE_MAX)
 		rest_late(c);
 	for (size_t i = 0; !rc && i < c->sought.count; i++) {
 		const struct recovery_claim *claim = &c->sought.list[i];

@@ -307,8 +307,7 @@ static enum err_kind note_unknown(struct reconcile *r, struct app *app, struct d
 
 /* --- what belongs to no hour --- */
 
-/* An application that Fly showed before was destroyed. Lines in the name of any other are forged.
- */
+/* One that Fly showed before was destroyed. Lines in the name of any other are forged. */
 static enum err_kind check_stranger(struct reconcile *r, struct recovery *db, struct app *app,
 				    struct err *err)
 {

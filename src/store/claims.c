@@ -97,8 +97,7 @@ enum err_kind recovery_find_late_claims(struct recovery *r, const struct recover
 	enum err_kind rc;
 
 	ret->count = 0;
-	REQUIRE(late->max <= RECOVERY_CLAIMS_MAX);
-	(void)snprintf(limit, sizeof(limit), "%d", late->max);
+	(void)snprintf(limit, sizeof(limit), "%d", RECOVERY_LATE_MAX);
 	rc = session_ask(r->session, LATE_SQL, values, ARRAY_LEN(values), &rows, err);
 	if (rc)
 		return rc;
@@ -156,15 +155,8 @@ enum err_kind recovery_is_claim(struct recovery *r, const struct recovery_claim 
 	char id[ID_TEXT_BYTES], at[TIME_TEXT_BYTES];
 	const char *const values[] = {id_format(&claim->id, id),
 				      time_format(claim->occurred_us * NS_PER_US, at)};
-	PGresult *rows;
-	enum err_kind rc =
-		session_ask(r->session, IS_CLAIM_SQL, values, ARRAY_LEN(values), &rows, err);
 
-	if (rc)
-		return rc;
-	*ret = PQgetvalue(rows, 0, 0)[0] == 't';
-	PQclear(rows);
-	return ERR_NONE;
+	return recovery_ask_bool(r, IS_CLAIM_SQL, values, ARRAY_LEN(values), ret, err);
 }
 
 /* A day longer than Fly keeps: what it showed before that is no longer judged. */
@@ -178,13 +170,6 @@ static const char SHOWN_SQL[] =
 enum err_kind recovery_was_shown(struct recovery *r, const char *app, bool *ret, struct err *err)
 {
 	const char *const values[] = {app};
-	PGresult *rows;
-	enum err_kind rc =
-		session_ask(r->session, SHOWN_SQL, values, ARRAY_LEN(values), &rows, err);
 
-	if (rc)
-		return rc;
-	*ret = PQgetvalue(rows, 0, 0)[0] == 't';
-	PQclear(rows);
-	return ERR_NONE;
+	return recovery_ask_bool(r, SHOWN_SQL, values, ARRAY_LEN(values), ret, err);
 }

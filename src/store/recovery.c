@@ -78,6 +78,19 @@ static int64_t time_at(const PGresult *rows, int row, int column)
 	return strtoll(PQgetvalue(rows, row, column), NULL, 10) * NS_PER_US;
 }
 
+enum err_kind recovery_ask_bool(struct recovery *r, const char *sql, const char *const *values,
+				int count, bool *ret, struct err *err)
+{
+	PGresult *rows;
+	enum err_kind rc = session_ask(r->session, sql, values, count, &rows, err);
+
+	if (rc)
+		return rc;
+	*ret = PQgetvalue(rows, 0, 0)[0] == 't';
+	PQclear(rows);
+	return ERR_NONE;
+}
+
 struct span recovery_text_at(const PGresult *rows, int row, int column)
 {
 	return span_of(PQgetvalue(rows, row, column), (size_t)PQgetlength(rows, row, column));
@@ -205,17 +218,10 @@ enum err_kind recovery_was_alive(struct recovery *r, const char *app,
 	char start[TIME_TEXT_BYTES], end[TIME_TEXT_BYTES];
 	const char *const values[] = {app, start, end};
 	int64_t start_ns = gap->start_ns == RECOVERY_NO_TIME ? gap->end_ns : gap->start_ns;
-	PGresult *rows;
-	enum err_kind rc;
 
 	(void)time_format(start_ns, start);
 	(void)time_format(gap->end_ns, end);
-	rc = session_ask(r->session, ALIVE_SQL, values, ARRAY_LEN(values), &rows, err);
-	if (rc)
-		return rc;
-	*ret = PQgetvalue(rows, 0, 0)[0] == 't';
-	PQclear(rows);
-	return ERR_NONE;
+	return recovery_ask_bool(r, ALIVE_SQL, values, ARRAY_LEN(values), ret, err);
 }
 
 /*
