@@ -15,31 +15,11 @@
  * Threads:   watcher_run() is one thread's.
  */
 
-#include "base/config.h"
-#include "base/queue.h"
-#include "run/life.h"
-#include "run/status.h"
-#include "spool/spool.h"
+#include "run/leased.h"
 
-enum {
-	WATCHER_PACE_MS = 250,
-	WATCHER_IDLE_MS = 1000,
-	WATCHER_LEASE_SECONDS = 180, /* more than the longest request and wait */
-	WATCHER_RENEW_SECONDS = 15,
-	WATCHER_OTHER_MS = 15 * 1000,  /* while another replica holds the lease */
-	WATCHER_PARKED_MS = 60 * 1000, /* while the token is refused */
-};
-
-struct watcher_options {
-	const struct config *config;
-	struct spool *spool;
-	struct status *status;
-	struct life *life;
-	struct queue *pool, *filled;
-	const char *replica;
-};
+enum { WATCHER_PACE_MS = 250 };
 
 /* Until life is DRAINING. */
-void watcher_run(const struct watcher_options *options);
+void watcher_run(const struct leased_options *options);
 
 #endif

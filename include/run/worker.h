@@ -17,31 +17,9 @@
  * Threads:   worker_run() is one thread's.
  */
 
-#include "base/config.h"
-#include "base/queue.h"
-#include "run/life.h"
-#include "run/status.h"
-#include "run/trail.h"
-
-enum {
-	WORKER_IDLE_MS = 1000,      /* between looks when there is nothing to do */
-	WORKER_LEASE_SECONDS = 180, /* more than the longest request and wait */
-	WORKER_RENEW_SECONDS = 15,
-	WORKER_OTHER_MS = 15 * 1000,  /* while another replica holds the lease */
-	WORKER_PARKED_MS = 60 * 1000, /* while the token is refused */
-};
-
-struct worker_options {
-	const struct config *config;
-	struct spool *spool;
-	struct trail *trail;
-	struct status *status;
-	struct life *life;
-	struct queue *pool, *filled;
-	const char *replica;
-};
+#include "run/leased.h"
 
 /* Until life is DRAINING. */
-void worker_run(const struct worker_options *options);
+void worker_run(const struct leased_options *options);
 
 #endif

@@ -115,10 +115,9 @@ static void *house_main(void *arg)
 	return ended(r, &r->life.house_done);
 }
 
-static void *recovery_main(void *arg)
+static struct leased_options leased_options(struct run *r)
 {
-	struct run *r = arg;
-	const struct worker_options options = {
+	return (struct leased_options){
 		.config = r->o->config,
 		.spool = r->spool,
 		.trail = r->trail,
@@ -128,6 +127,12 @@ static void *recovery_main(void *arg)
 		.filled = r->intake.filled,
 		.replica = r->host,
 	};
+}
+
+static void *recovery_main(void *arg)
+{
+	struct run *r = arg;
+	const struct leased_options options = leased_options(r);
 
 	worker_run(&options);
 	return ended(r, &r->life.recovery_done);
@@ -136,15 +141,7 @@ static void *recovery_main(void *arg)
 static void *watch_main(void *arg)
 {
 	struct run *r = arg;
-	const struct watcher_options options = {
-		.config = r->o->config,
-		.spool = r->spool,
-		.status = r->o->status,
-		.life = &r->life,
-		.pool = r->intake.pool,
-		.filled = r->intake.filled,
-		.replica = r->host,
-	};
+	const struct leased_options options = leased_options(r);
 
 	watcher_run(&options);
 	return ended(r, &r->life.watch_done);

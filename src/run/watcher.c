@@ -12,7 +12,7 @@
 enum { POOL_WAIT_MS = 100, SETTLE_LOOK_MS = 20, PAYLOAD_BYTES_MAX = 256 * 1024 };
 
 struct watcher {
-	const struct watcher_options *o;
+	const struct leased_options *o;
 	struct watch_api *api;
 	struct watch *watch;
 	struct snapshots *db; /* NULL: to be connected */
@@ -44,13 +44,13 @@ static enum err_kind hold_lease(struct watcher *w, struct err *err)
 	int64_t now_ns = time_monotonic_ns();
 	int64_t age_ns = now_ns - w->renewed_ns;
 	/* One that has lapsed may have been another's meanwhile. */
-	bool had_it = w->mine && age_ns < WATCHER_LEASE_SECONDS * NS_PER_S;
+	bool had_it = w->mine && age_ns < LEASED_SECONDS * NS_PER_S;
 	enum err_kind rc;
 
-	if (w->mine && age_ns < WATCHER_RENEW_SECONDS * NS_PER_S)
+	if (w->mine && age_ns < LEASED_RENEW_SECONDS * NS_PER_S)
 		return ERR_NONE;
 	w->mine = w->others = false;
-	rc = snapshots_take_lease(w->db, WATCHER_LEASE_SECONDS, &w->mine, err);
+	rc = snapshots_take_lease(w->db, LEASED_SECONDS, &w->mine, err);
 	if (rc)
 		return rc;
 	w->renewed_ns = now_ns;
@@ -225,7 +225,7 @@ static enum err_kind wait_for(struct watcher *w, int64_t ns, struct err *err)
 	enum err_kind rc = ERR_NONE;
 
 	while (!rc && ns > 0 && may_go_on(w)) {
-		life_wait(w->o->life, time_earlier(ns, WATCHER_RENEW_SECONDS * NS_PER_S));
+		life_wait(w->o->life, time_earlier(ns, LEASED_RENEW_SECONDS * NS_PER_S));
 		ns = until_ns - time_monotonic_ns();
 		rc = hold_lease(w, err);
 	}
@@ -248,7 +248,7 @@ static enum err_kind work(struct watcher *w, struct err *err)
 			break;
 		w->failures = 0;
 		note_shown(w, &step, err);
-		wait_ns = time_earlier(step.wait_ns, WATCHER_IDLE_MS * NS_PER_MS);
+		wait_ns = time_earlier(step.wait_ns, LEASED_IDLE_MS * NS_PER_MS);
 		wait_ns = time_later(wait_ns, WATCHER_PACE_MS * NS_PER_MS);
 		rc = wait_for(w, time_later(wait_ns, watch_api_wait_ns(w->api)), err);
 	}
@@ -258,8 +258,8 @@ static enum err_kind work(struct watcher *w, struct err *err)
 static void wait_after(struct watcher *w, enum err_kind rc, const struct err *why)
 {
 	bool is_others = w->others;
-	int64_t wait_ms = is_others          ? WATCHER_OTHER_MS
-			  : rc == ERR_CONFIG ? WATCHER_PARKED_MS
+	int64_t wait_ms = is_others          ? LEASED_OTHER_MS
+			  : rc == ERR_CONFIG ? LEASED_PARKED_MS
 					     : backoff_random_ms(++w->failures);
 
 	if (!is_others) {
@@ -283,7 +283,7 @@ static void run_jobs(struct watcher *w, struct err *err)
 	err->kind = ERR_NONE;
 }
 
-void watcher_run(const struct watcher_options *options)
+void watcher_run(const struct leased_options *options)
 {
 	struct watcher w = {.o = options};
 	struct err err = {.kind = ERR_NONE};

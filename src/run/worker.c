@@ -24,7 +24,7 @@ static const char WHY_STORE[] =
 	"Postgres does not answer, or refuses: gaps stay open until that is mended";
 
 struct work {
-	const struct worker_options *o;
+	const struct leased_options *o;
 	struct logs_api *api;
 	struct recovery *db; /* NULL: to be connected */
 	struct second_copy *copy;
@@ -49,7 +49,7 @@ static enum err_kind hold_lease(void *arg, struct err *err)
 	int64_t now_ns = time_monotonic_ns();
 	enum err_kind rc;
 
-	if (w->mine && now_ns - w->renewed_ns < WORKER_RENEW_SECONDS * NS_PER_S)
+	if (w->mine && now_ns - w->renewed_ns < LEASED_RENEW_SECONDS * NS_PER_S)
 		return ERR_NONE;
 	/* Who cannot store cannot tell what is missing, and must not keep others from it. */
 	if (!can_store(w)) {
@@ -58,7 +58,7 @@ static enum err_kind hold_lease(void *arg, struct err *err)
 		w->mine = false;
 		return err_set(err, ERR_RETRY, "this replica stores nothing at present");
 	}
-	rc = recovery_take_lease(w->db, LEASE, WORKER_LEASE_SECONDS, &w->mine, err);
+	rc = recovery_take_lease(w->db, LEASE, LEASED_SECONDS, &w->mine, err);
 	if (rc) {
 		w->db_failed = true;
 		w->mine = false;
@@ -184,7 +184,7 @@ static enum err_kind work(struct work *w, struct err *err)
 		w->failures = 0;
 		atomic_store(&w->o->status->worker_why, NULL);
 		if (!worked)
-			life_wait(w->o->life, WORKER_IDLE_MS * NS_PER_MS);
+			life_wait(w->o->life, LEASED_IDLE_MS * NS_PER_MS);
 	}
 	return rc;
 }
@@ -200,7 +200,7 @@ static void disconnect(struct work *w)
 static void wait_after(struct work *w, enum err_kind rc, const struct err *why)
 {
 	const char *reason = rc == ERR_CONFIG ? WHY_TOKEN : WHY_FLY;
-	int64_t wait_ms = rc == ERR_CONFIG ? WORKER_PARKED_MS : WORKER_IDLE_MS;
+	int64_t wait_ms = rc == ERR_CONFIG ? LEASED_PARKED_MS : LEASED_IDLE_MS;
 
 	/* Between requests to Fly the API waits of itself. */
 	if (w->db_failed) {
@@ -226,9 +226,9 @@ static void run_jobs(struct work *w, struct err *err)
 		if (is_others && can_store(w)) {
 			atomic_store(&w->o->status->worker_why, NULL);
 			atomic_store(&w->o->status->gaps_open, 0); /* the other tells them */
-			life_wait(w->o->life, WORKER_OTHER_MS * NS_PER_MS);
+			life_wait(w->o->life, LEASED_OTHER_MS * NS_PER_MS);
 		} else if (is_others) {
-			life_wait(w->o->life, WORKER_IDLE_MS * NS_PER_MS);
+			life_wait(w->o->life, LEASED_IDLE_MS * NS_PER_MS);
 		} else if (rc != ERR_NONE && rc != ERR_FULL) {
 			wait_after(w, rc, err);
 		}
@@ -236,7 +236,7 @@ static void run_jobs(struct work *w, struct err *err)
 	err->kind = ERR_NONE;
 }
 
-void worker_run(const struct worker_options *options)
+void worker_run(const struct leased_options *options)
 {
 	struct work *w = calloc(1, sizeof(*w));
 	struct err err = {.kind = ERR_NONE};
