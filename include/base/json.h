@@ -54,6 +54,7 @@ double json_number(const struct json *v);
 void json_write_text(struct buf *out, struct span s);  /* quoted and escaped */
 void json_write_key(struct buf *out, const char *key); /* with a comma unless first, and ':' */
 void json_write_key_span(struct buf *out, struct span key);
+void json_write_time(struct buf *out, const char *key, int64_t ns); /* a member; RFC 3339 */
 
 const char *json_library_version(void); /* of cJSON */
 

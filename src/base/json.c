@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include "base/time.h"
 #include "base/utf8.h"
 
 #include <cjson/cJSON.h>
@@ -462,6 +463,14 @@ void json_write_key_span(struct buf *out, struct span key)
 void json_write_key(struct buf *out, const char *key)
 {
 	json_write_key_span(out, span_text(key));
+}
+
+void json_write_time(struct buf *out, const char *key, int64_t ns)
+{
+	char text[TIME_TEXT_BYTES];
+
+	json_write_key(out, key);
+	json_write_text(out, span_text(time_format(ns, text)));
 }
 
 const char *json_library_version(void)

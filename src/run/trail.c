@@ -179,14 +179,6 @@ static enum err_kind fact_id(const struct trail *t, struct hasher *hasher, const
 	return id_event(hasher, parts, ARRAY_LEN(parts), ret, err);
 }
 
-static void write_time(struct buf *out, const char *key, int64_t ns)
-{
-	char text[TIME_TEXT_BYTES];
-
-	json_write_key(out, key);
-	json_write_text(out, span_text(time_format(ns, text)));
-}
-
 static void write_number(struct buf *out, const char *key, uint64_t n)
 {
 	if (n == 0)
@@ -204,10 +196,10 @@ static void write_range(const struct fact *f, struct buf *out)
 		return;
 	(void)snprintf(key, sizeof(key), "%s_start", name);
 	if (f->gap.start_ns != 0)
-		write_time(out, key, f->gap.start_ns);
+		json_write_time(out, key, f->gap.start_ns);
 	(void)snprintf(key, sizeof(key), "%s_end", name);
 	if (end_is_known(&f->gap))
-		write_time(out, key, f->gap.end_ns);
+		json_write_time(out, key, f->gap.end_ns);
 }
 
 /* lines_recovered stands there also when it is 0: see trail.h. */
@@ -230,7 +222,7 @@ static void write_found(const struct fact *f, struct buf *out)
 	if (f->action == ACTION_trail_unconfirmed_line) {
 		json_write_key(out, "line_id");
 		json_write_text(out, span_text(found->subject));
-		write_time(out, "line_at", f->gap.start_ns);
+		json_write_time(out, "line_at", f->gap.start_ns);
 	} else if (found->subject[0] != '\0' || f->action == ACTION_trail_window_checked) {
 		write_number(out, "lines_seen", found->lines_seen);
 		json_write_key(out, "lines_recovered");

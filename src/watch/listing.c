@@ -135,16 +135,6 @@ bool item_is_like(const struct item *a, const struct item *b, size_t field_count
 
 /* --- a snapshot --- */
 
-static void write_time(struct buf *out, const char *key, int64_t ns)
-{
-	char text[TIME_TEXT_BYTES];
-
-	if (ns == LISTING_NO_TIME)
-		return;
-	json_write_key(out, key);
-	json_write_text(out, span_text(time_format(ns, text)));
-}
-
 void listing_write(const struct listing *l, struct buf *out)
 {
 	buf_u8(out, '{');
@@ -159,8 +149,10 @@ void listing_write(const struct listing *l, struct buf *out)
 			json_write_key(out, l->shape->fields[f]);
 			json_write_text(out, item->values[f]);
 		}
-		write_time(out, SEEN_AT, item->seen_ns);
-		write_time(out, MISSING_AT, item->missing_ns);
+		if (item->missing_ns != LISTING_NO_TIME) {
+			json_write_time(out, SEEN_AT, item->seen_ns);
+			json_write_time(out, MISSING_AT, item->missing_ns);
+		}
 		buf_u8(out, '}');
 	}
 	buf_u8(out, '}');

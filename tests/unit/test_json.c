@@ -289,9 +289,26 @@ static void no_memory_fault_leaks_or_passes_for_bad_json(void **state)
 	fault_everywhere(parse_under_faults, NULL);
 }
 
+static void a_time_is_a_member_with_nine_digits(void **state)
+{
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 1024);
+	buf_u8(&out, '{');
+	json_write_time(&out, "a", 0);
+	json_write_time(&out, "b", 1777846458000000001);
+	buf_u8(&out, '}');
+	assert_true(span_is(span_of(out.data, out.len),
+			    "{\"a\":\"1970-01-01T00:00:00.000000000Z\","
+			    "\"b\":\"2026-05-03T22:14:18.000000001Z\"}"));
+	buf_release(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_time_is_a_member_with_nine_digits),
 		cmocka_unit_test(every_type_is_read),
 		cmocka_unit_test(what_is_no_json_is_refused),
 		cmocka_unit_test(depth_is_bounded),
