@@ -390,7 +390,33 @@ class Gaps(Backfill):
         self.assert_all_once()
 
 
+    def test_what_is_missing_around_a_gap_is_followed_to_both_sides(self):
+        start, end = time.time() - 1000, time.time() - 990
+        self.store([self.payload("before", at=start - 500)])
+        self.tell(end, "gap_opened", gap="gap-1", reason="disconnect", gap_start=iso(start), gap_end=iso(end))
+        for n in (30, 90, 150):
+            self.api.add_payload(self.payload(f"lost before {n}", at=start - n))
+            self.api.add_payload(self.payload(f"lost after {n}", at=end + n))
+        self.flytrail().start()
+        lab.wait_for(lambda: len(self.messages("message LIKE 'lost%'")) == 6, 60, "the lost lines")
+        self.assert_all_once()
+
+
 class Replicas(Backfill):
+    def test_who_has_lost_the_lease_tells_no_open_gaps(self):
+        self.api.misbehave("status", code=500)
+        self.tell(time.time() - 100, "gap_opened", gap="gap-1", reason="disconnect",
+                  gap_start=iso(time.time() - 120), gap_end=iso(time.time() - 100))
+        ft = self.flytrail().start()
+
+        def worker():
+            return ft.health()[1]["worker"]["value"]
+
+        lab.wait_for(lambda: "1 gaps are open" in worker(), 60, "the open gap")
+        self.world.pg.psql("UPDATE flytrail.leases SET holder = 'another', "
+                           "expires_at = now() + interval '1 hour' WHERE name = 'recovery'")
+        lab.wait_for(lambda: worker() == "well; 0 gaps are open", 120, "another to tell it")
+
     def test_a_replica_that_stores_nothing_leaves_the_work_to_others(self):
         one = self.flytrail().start()
         self.publish(self.lines(5, "before"))
