@@ -11,6 +11,7 @@ import contextlib
 import datetime
 import json
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BINARY = os.environ.get("FLYTRAIL_BINARY", os.path.join(ROOT, "build", "flytrail"))
 NATSPUB = os.path.join(ROOT, "build", "tests", "support", "natspub")
 STOP_SECONDS = 60
+# A disk that all tests share may take half of that for what a start writes and syncs.
+EVENT_SECONDS = 90
 # What tests/run.py tells a binary with sanitizers.
 SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")
 
@@ -82,7 +85,7 @@ class Flytrail:
     def events(self, name):
         return [line for line in self.log_lines() if line["event"] == name]
 
-    def await_event(self, name, timeout=30):
+    def await_event(self, name, timeout=EVENT_SECONDS):
         def seen_or_dead():
             if self.events(name):
                 return True
@@ -90,7 +93,19 @@ class Flytrail:
                 raise AssertionError(f"flytrail ended: {self.log_lines()[-5:]}")
             return False
 
-        lab.wait_for(seen_or_dead, timeout, f"log event {name}")
+        try:
+            lab.wait_for(seen_or_dead, timeout, f"log event {name}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; its log ends with {self.log_lines()[-5:]}; "
+                                 f"its threads wait in {self.waits()}") from None
+
+    def waits(self):
+        """What each of its threads waits for, as the kernel names it."""
+        waits = {}
+        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
+            name = (task / "comm").read_text().strip()
+            waits[f"{name} {task.name}"] = f"{(task / 'wchan').read_text()} in {(task / 'syscall').read_text().strip()}"
+        return waits
 
     def signal(self, number):
         self.process.send_signal(number)
