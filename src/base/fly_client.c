@@ -29,6 +29,7 @@ struct fly_client {
 	int64_t pace_ns;       /* between two requests; 0: none */
 	unsigned failures;     /* in a row */
 	unsigned refusals;     /* of the token, in a row */
+	bool refused;          /* the newest request */
 };
 
 static bool is_macaroon(struct span part)
@@ -188,23 +189,47 @@ static enum err_kind take_status(struct fly_client *c, const struct http_answer 
 	return after_failure(c, ERR_RETRY);
 }
 
-enum err_kind fly_client_get(struct fly_client *c, const char *url, size_t body_max,
-			     struct span *ret_body, struct err *err)
+static enum err_kind send(struct fly_client *c, struct http_request *request,
+			  struct span *ret_body, struct err *err)
 {
-	const char *const headers[] = {c->authorization, "Accept: application/json", NULL};
-	const struct http_request request = {
-		.url = url,
-		.headers = headers,
-		.body_max = body_max,
-		.seconds = c->seconds,
-	};
+	const char *const headers[] = {c->authorization, "Accept: application/json",
+				       request->body.data ? "Content-Type: application/json" : NULL,
+				       NULL};
 	struct http_answer answer;
-	enum err_kind rc = http_client_send(c->client, &request, &answer, err);
+	enum err_kind rc;
 
+	c->refused = false;
+	request->headers = headers;
+	request->seconds = c->seconds;
+	rc = http_client_send(c->client, request, &answer, err);
 	if (rc)
 		return after_failure(c, rc);
 	*ret_body = answer.body;
+	c->refused = answer.status == STATUS_UNAUTHORIZED || answer.status == STATUS_FORBIDDEN ||
+		     answer.status == STATUS_NOT_FOUND;
 	return answer.status == STATUS_GOOD ? ERR_NONE : take_status(c, &answer, err);
+}
+
+enum err_kind fly_client_get(struct fly_client *c, const char *url, size_t body_max,
+			     struct span *ret_body, struct err *err)
+{
+	struct http_request request = {.url = url, .body_max = body_max};
+
+	return send(c, &request, ret_body, err);
+}
+
+enum err_kind fly_client_post(struct fly_client *c, const char *url, struct span json,
+			      size_t body_max, struct span *ret_body, struct err *err)
+{
+	struct http_request request = {
+		.method = "POST", .url = url, .body = json, .body_max = body_max};
+
+	return send(c, &request, ret_body, err);
+}
+
+bool fly_client_refused(const struct fly_client *c)
+{
+	return c->refused;
 }
 
 enum err_kind fly_client_done(struct fly_client *c, enum err_kind rc)

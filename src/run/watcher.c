@@ -66,11 +66,21 @@ static enum err_kind load(void *arg, const char *resource, const char *scope,
 			  struct watch_snapshot *ret, struct err *err)
 {
 	struct watcher *w = arg;
-	enum err_kind rc =
-		snapshots_load(w->db, resource, scope, ret->content, &ret->taken_ns, err);
+	struct snapshot found = {.found = false};
+	enum err_kind rc = snapshots_load(w->db, resource, scope, ret->content, &found, err);
 
-	ret->found = !rc && ret->taken_ns != INT64_MIN;
+	ret->found = found.found;
+	ret->unobserved = found.unobserved;
+	ret->taken_ns = found.taken_ns;
 	return rc;
+}
+
+static enum err_kind unobserve(void *arg, const char *resource, const char *scope, const char *why,
+			       struct err *err)
+{
+	struct watcher *w = arg;
+
+	return snapshots_unobserve(w->db, resource, scope, why, err);
 }
 
 static enum err_kind save(void *arg, const char *resource, const char *scope, struct span content,
@@ -162,7 +172,8 @@ static enum err_kind settle(void *arg, struct err *err)
 	return rc;
 }
 
-static const struct watch_ops ops = {.load = load, .save = save, .tell = tell, .settle = settle};
+static const struct watch_ops ops = {
+	.load = load, .save = save, .unobserve = unobserve, .tell = tell, .settle = settle};
 
 /* --- the thread --- */
 
@@ -171,6 +182,7 @@ static enum err_kind make(struct watcher *w, struct err *err)
 	const struct config *c = w->o->config;
 	const struct watch_api_options api = {
 		.machines_url = c->machines_url,
+		.api_url = c->api_url,
 		.org = c->org,
 		.own_app = c->fly_app_name,
 		.token = c->access_token,

@@ -1,5 +1,4 @@
-/* The organisation's applications: GET /v1/apps?org_slug=. They say whose the other resources are.
- */
+/* The organisation's applications. They say whose the other resources are. */
 
 #include "watch/resource.h"
 
@@ -7,14 +6,14 @@ enum { FIELD_id };
 
 static const char *const fields[] = {"id"};
 
-static enum err_kind take_app(struct watch_api *api, const struct json *app, struct listing *ret,
-			      struct err *err)
+static enum err_kind take_app(const struct watch_ask *ask, const struct json *app,
+			      struct listing *ret, struct err *err)
 {
 	struct item *item;
 	enum err_kind rc = listing_add(ret, watch_text(app, "name"), &item, err);
 
-	(void)api;
-	return rc ? rc : listing_set(ret, item, FIELD_id, watch_text(app, "id"), err);
+	(void)ask;
+	return watch_set(rc, ret, item, FIELD_id, watch_text(app, "id"), err);
 }
 
 static bool lacks_own(const struct listing *apps, const char *own_app)
@@ -26,16 +25,13 @@ static bool lacks_own(const struct listing *apps, const char *own_app)
 	return lacks;
 }
 
-static enum err_kind fetch(struct watch_api *api, const char *app, struct listing *ret,
-			   struct err *err)
+static enum err_kind fetch(const struct watch_ask *ask, struct listing *ret, struct err *err)
 {
 	static const struct watch_list list = {
-		.path = "apps?org_slug=%s", .member = "apps", .take = take_app};
+		.path = "v1/apps?org_slug={org}", .member = "apps", .take = take_app};
+	enum err_kind rc = watch_fetch_list(ask, &list, ret, err);
 
-	enum err_kind rc = watch_fetch_list(api, &list, watch_api_org(api), ret, err);
-
-	(void)app;
-	if (!rc && lacks_own(ret, watch_api_own_app(api)))
+	if (!rc && lacks_own(ret, watch_api_own_app(ask->api)))
 		rc = err_set(err, ERR_RETRY,
 			     "a list without flytrail's own application, or without any, is not "
 			     "the organisation's");

@@ -1,7 +1,7 @@
 /*
- * Secrets of an application: GET /v1/apps/APP/secrets: names, digests and times. Setting and
- * unsetting leave no line in the logs, and name nobody. The digest is kept as its HMAC alone,
- * because it may let a weak value be guessed.
+ * Secrets of an application: names, digests and times. Setting and unsetting leave no line in the
+ * logs, and name nobody. The digest is kept as its HMAC alone, because it may let a weak value be
+ * guessed.
  */
 
 #include "watch/resource.h"
@@ -12,33 +12,28 @@ enum { FIELD_mac, FIELD_created_at, FIELD_updated_at };
 
 static const char *const fields[] = {"digest_mac", "created_at", "updated_at"};
 
-static enum err_kind take_secret(struct watch_api *api, const struct json *secret,
+static enum err_kind take_secret(const struct watch_ask *ask, const struct json *secret,
 				 struct listing *ret, struct err *err)
 {
-	char mac[WATCH_MAC_BYTES], time[TIME_TEXT_BYTES];
+	char mac[WATCH_MAC_BYTES], created[TIME_TEXT_BYTES], updated[TIME_TEXT_BYTES];
 	struct item *item;
-	enum err_kind rc = watch_api_mac(api, watch_text(secret, "digest"), mac, err);
+	enum err_kind rc = watch_api_mac(ask->api, watch_text(secret, "digest"), mac, err);
 
 	if (!rc)
 		rc = listing_add(ret, watch_text(secret, "name"), &item, err);
-	if (!rc)
-		rc = listing_set(ret, item, FIELD_mac, span_text(mac), err);
-	if (!rc)
-		rc = listing_set(ret, item, FIELD_created_at,
-				 span_text(watch_time(secret, "created_at", time)), err);
-	if (!rc)
-		rc = listing_set(ret, item, FIELD_updated_at,
-				 span_text(watch_time(secret, "updated_at", time)), err);
-	return rc;
+	rc = watch_set(rc, ret, item, FIELD_mac, span_text(mac), err);
+	rc = watch_set(rc, ret, item, FIELD_created_at,
+		       span_text(watch_time(secret, "created_at", created)), err);
+	return watch_set(rc, ret, item, FIELD_updated_at,
+			 span_text(watch_time(secret, "updated_at", updated)), err);
 }
 
-static enum err_kind fetch(struct watch_api *api, const char *app, struct listing *ret,
-			   struct err *err)
+static enum err_kind fetch(const struct watch_ask *ask, struct listing *ret, struct err *err)
 {
 	static const struct watch_list list = {
-		.path = "apps/%s/secrets", .member = "secrets", .take = take_secret};
+		.path = "v1/apps/{app}/secrets", .member = "secrets", .take = take_secret};
 
-	return watch_fetch_list(api, &list, app, ret, err);
+	return watch_fetch_list(ask, &list, ret, err);
 }
 
 /* Another key of ours makes other HMACs of all digests: that is nothing of Fly's. */
@@ -49,18 +44,18 @@ static bool has_changed(const struct item *before, const struct item *after)
 	       watch_macs_differ(before->values[FIELD_mac], after->values[FIELD_mac]);
 }
 
-static bool describe(const struct change *c, const char *app, struct watch_fact *ret)
+static bool describe(const struct change *c, const struct watch_ask *ask, unsigned nth,
+		     struct watch_fact *ret)
 {
 	static const char *const verbs[] = {"set", "updated", "unset"};
 	static const enum action actions[] = {
 		ACTION_secret_change_set, ACTION_secret_change_updated, ACTION_secret_change_unset};
 
-	if (c->before && c->after && !has_changed(c->before, c->after))
+	if (nth > 0 || (c->before && c->after && !has_changed(c->before, c->after)))
 		return false;
 	ret->action = actions[c->kind];
 	ret->target_type = "secret";
-	ret->actor_type = ACTOR_UNKNOWN;
-	ret->actor_reason = "Fly's API does not say who changes a secret";
+	watch_actor(ret, SPAN(""), "Fly's API does not say who changes a secret");
 	/* Of one that is gone Fly does not say when; a time that was there before is of another. */
 	if (c->kind != CHANGE_REMOVED &&
 	    !(c->before &&
@@ -69,13 +64,13 @@ static bool describe(const struct change *c, const char *app, struct watch_fact 
 	if (c->kind == CHANGE_ADDED && ret->fly_ns == LISTING_NO_TIME)
 		ret->fly_ns = watch_field_time(c->item->values[FIELD_created_at]);
 	(void)snprintf(ret->summary, sizeof(ret->summary), "secret %.*s of %s was %s",
-		       (int)c->item->key.len, c->item->key.data, app, verbs[c->kind]);
+		       (int)c->item->key.len, c->item->key.data, ask->app, verbs[c->kind]);
 	return true;
 }
 
 const struct watch_resource watch_secrets = {
 	.name = "secrets",
-	.of_app = true,
+	.of = &watch_apps,
 	.shape = {.fields = fields, .field_count = ARRAY_LEN(fields)},
 	.fetch = fetch,
 	.describe = describe,

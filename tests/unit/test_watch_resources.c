@@ -17,6 +17,7 @@ enum { TEXT_BYTES = 8192 };
 static struct tiny_http server;
 static struct err err;
 static struct listing list;
+static const struct listing nothing;
 
 static enum err_kind fetch_by(const struct watch_resource *r, const char *key, unsigned status,
 			      const char *body)
@@ -25,15 +26,17 @@ static enum err_kind fetch_by(const struct watch_resource *r, const char *key, u
 		.org = "example-org", .own_app = "", .token = "fm2_x", .hmac_key = key};
 	char text[TEXT_BYTES];
 	const char *answers[] = {tiny_http_answer(text, sizeof(text), status, "", body), NULL};
+	struct watch_ask ask = {.app = "web-1", .item = "", .before = &nothing};
 	struct watch_api *api = NULL;
 	enum err_kind rc;
 
 	tiny_http_start(&server, answers);
-	options.machines_url = server.url;
+	options.machines_url = options.api_url = server.url;
 	assert_int_equal(watch_api_new(&api, &options, &err), ERR_NONE);
 	listing_release(&list);
 	listing_init(&list, &r->shape);
-	rc = r->fetch(api, "web-1", &list, &err);
+	ask.api = api;
+	rc = r->fetch(&ask, &list, &err);
 	watch_api_free(api);
 	tiny_http_stop(&server);
 	return rc;
