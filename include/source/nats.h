@@ -28,7 +28,7 @@
 enum {
 	NATS_PING_MS = 10 * 1000, /* a server that says nothing is given up after */
 	NATS_PINGS_OUT = 2,       /* so many of these */
-	NATS_PENDING_BYTES = 24 * 1024 * 1024,
+	NATS_PENDING_BYTES = 20 * 1024 * 1024,
 	NATS_PENDING_LINES = 128 * 1024, /* of 192 bytes: a short line of Fly's shape */
 	NATS_CONNECT_BYTES_USUAL = 4096, /* nats-server's max_control_line, unless raised */
 };
