@@ -54,8 +54,8 @@ struct watch_names {
 };
 
 /*
- * GET. A path that begins with "api/" is the API's, another the Machines API's. ERR_REJECT, as for 404,
- * where a name may not stand in a path.
+ * GET. A path that begins with "api/" is the API's, another the Machines API's. ERR_REJECT, as for
+ * 404, where a name may not stand in a path.
  */
 NODISCARD enum err_kind watch_api_get(struct watch_api *a, const char *path,
 				      const struct watch_names *names, struct json **ret,

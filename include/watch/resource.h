@@ -42,10 +42,10 @@ struct watch_fact {
 	enum action action;
 	int64_t fly_ns; /* when, as Fly says; LISTING_NO_TIME: it does not */
 	const char *target_type;
-	struct span target;  /* empty: the item's key */
-	struct span app;     /* empty: ask->app */
+	struct span target; /* empty: the item's key */
+	struct span app;    /* empty: ask->app */
 	struct span machine, region, correlation;
-	struct span outcome; /* empty: unknown */
+	struct span outcome;           /* empty: unknown */
 	char actor[WATCH_ACTOR_BYTES]; /* "": not known, and actor_reason says why */
 	enum actor_type actor_type;
 	const char *actor_reason;
@@ -63,9 +63,9 @@ struct watch_resource {
 	/* A change of it makes this one due: of the same application, and item, where it has one.
 	 */
 	const struct watch_resource *stirred_by;
-	unsigned every; /* looked at in each so-many-th full interval; 0: in each */
-	bool quick;     /* a part of it is looked at each WATCH_QUICK_SECONDS */
-	bool log;       /* items age out of the answer, and are not gone for that */
+	unsigned every;  /* looked at in each so-many-th full interval; 0: in each */
+	bool quick;      /* a part of it is looked at each WATCH_QUICK_SECONDS */
+	bool log;        /* items age out of the answer, and are not gone for that */
 	size_t page_max; /* of a log: a full answer of other items than before has left some out */
 	struct listing_shape shape;
 	enum err_kind (*fetch)(const struct watch_ask *ask, struct listing *ret, struct err *err);
@@ -80,7 +80,8 @@ struct watch_resource {
 
 /* An answer that has a list in it, of as many pages as it needs. */
 struct watch_list {
-	const char *path; /* see watch_api_get(); {cursor} stands where the next page is asked for */
+	const char
+		*path; /* see watch_api_get(); {cursor} stands where the next page is asked for */
 	const char *member; /* the list; NULL: the answer is it. null, as Go writes an empty one, is
 			       empty */
 	const char *next;   /* the member with the next page's cursor; NULL: there is one page */
@@ -113,8 +114,7 @@ NODISCARD enum err_kind watch_fetch_query(const struct watch_ask *ask,
 struct span watch_text(const struct json *object, const char *member);
 
 /* As text what a member is: a text, a number, true or false; empty: it is not there, or other. */
-struct span watch_scalar(const struct json *object, const char *member,
-			 char text[TIME_TEXT_BYTES]);
+struct span watch_scalar(const struct json *object, const char *member, char text[TIME_TEXT_BYTES]);
 
 /* Fly's time in any form of its four, or milliseconds, as text; empty: there is none. */
 const char *watch_time(const struct json *object, const char *member, char text[TIME_TEXT_BYTES]);

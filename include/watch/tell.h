@@ -19,12 +19,14 @@ enum { TELL_ATTRIBUTES_BYTES_MAX = 64 * 1024 };
 struct teller {
 	enum err_kind (*tell)(void *arg, const struct event *event, struct err *err);
 	void *arg;
-	struct span org, own_app, store_app; /* what touches the last two is of the highest severity */
+	struct span org, own_app,
+		store_app; /* what touches the last two is of the highest severity */
 	struct hasher *hasher;
 	struct buf attributes;
 };
 
-NODISCARD enum err_kind teller_init(struct teller *t, struct err *err); /* the rest is set by hand */
+NODISCARD enum err_kind teller_init(struct teller *t,
+				    struct err *err); /* the rest is set by hand */
 void teller_release(struct teller *t);
 
 /* All facts of a change. */
@@ -34,8 +36,7 @@ NODISCARD enum err_kind teller_change(struct teller *t, const struct watch_resou
 
 /* What there was when flytrail first looked. */
 NODISCARD enum err_kind teller_baseline(struct teller *t, const struct watch_resource *resource,
-					const struct watch_ask *ask, size_t count,
-					struct err *err);
+					const struct watch_ask *ask, size_t count, struct err *err);
 
 /* That it cannot be looked at since then, for the reason why; NULL: that it can again. */
 NODISCARD enum err_kind teller_sight(struct teller *t, const struct watch_resource *resource,

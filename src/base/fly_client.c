@@ -189,19 +189,20 @@ static enum err_kind take_status(struct fly_client *c, const struct http_answer 
 	return after_failure(c, ERR_RETRY);
 }
 
-static enum err_kind send(struct fly_client *c, struct http_request *request,
+static enum err_kind send(struct fly_client *c, const struct http_request *what,
 			  struct span *ret_body, struct err *err)
 {
 	const char *const headers[] = {c->authorization, "Accept: application/json",
-				       request->body.data ? "Content-Type: application/json" : NULL,
+				       what->body.data ? "Content-Type: application/json" : NULL,
 				       NULL};
+	struct http_request request = *what;
 	struct http_answer answer;
 	enum err_kind rc;
 
 	c->refused = false;
-	request->headers = headers;
-	request->seconds = c->seconds;
-	rc = http_client_send(c->client, request, &answer, err);
+	request.headers = headers;
+	request.seconds = c->seconds;
+	rc = http_client_send(c->client, &request, &answer, err);
 	if (rc)
 		return after_failure(c, rc);
 	*ret_body = answer.body;
@@ -213,7 +214,7 @@ static enum err_kind send(struct fly_client *c, struct http_request *request,
 enum err_kind fly_client_get(struct fly_client *c, const char *url, size_t body_max,
 			     struct span *ret_body, struct err *err)
 {
-	struct http_request request = {.url = url, .body_max = body_max};
+	const struct http_request request = {.url = url, .body_max = body_max};
 
 	return send(c, &request, ret_body, err);
 }
@@ -221,7 +222,7 @@ enum err_kind fly_client_get(struct fly_client *c, const char *url, size_t body_
 enum err_kind fly_client_post(struct fly_client *c, const char *url, struct span json,
 			      size_t body_max, struct span *ret_body, struct err *err)
 {
-	struct http_request request = {
+	const struct http_request request = {
 		.method = "POST", .url = url, .body = json, .body_max = body_max};
 
 	return send(c, &request, ret_body, err);

@@ -70,12 +70,12 @@ enum err_kind snapshots_load(struct snapshots *s, const char *resource, const ch
 {
 	const char *const values[] = {resource, scope};
 	PGresult *rows;
-	enum err_kind rc = session_ask(
-		s->session,
-		"SELECT content, (extract(epoch FROM nullif(taken_at, '-infinity')) * 1000000)::bigint, "
-		"unobserved_why IS NOT NULL "
-		"FROM flytrail.snapshots WHERE resource = $1 AND scope = $2",
-		values, ARRAY_LEN(values), &rows, err);
+	enum err_kind rc = session_ask(s->session,
+				       "SELECT content, (extract(epoch FROM nullif(taken_at, "
+				       "'-infinity')) * 1000000)::bigint, "
+				       "unobserved_why IS NOT NULL "
+				       "FROM flytrail.snapshots WHERE resource = $1 AND scope = $2",
+				       values, ARRAY_LEN(values), &rows, err);
 
 	if (rc)
 		return rc;

@@ -8,11 +8,12 @@
 #include <string.h>
 #include <time.h>
 
+static const int64_t REFILL_NS = NS_PER_S;
+
 enum {
 	URL_BYTES = 4096,
 	NAME_BYTES_MAX = 512,
 	BUCKETS = 16, /* more than the kinds of request that are asked for in a second */
-	REFILL_MS = 1000,
 	NAP_MS = 50,
 	CODE_BYTES_MAX = 40,
 };
@@ -135,13 +136,13 @@ static void await_turn(struct watch_api *a, const char *path, const char *app)
 	struct bucket *b = bucket_of(a, path, app);
 	int64_t now_ns = time_monotonic_ns();
 
-	while ((b->full_ns - now_ns > (WATCH_BURST - 1) * REFILL_MS * NS_PER_MS ||
+	while ((b->full_ns - now_ns > (WATCH_BURST - 1) * REFILL_NS ||
 		fly_client_wait_ns(a->client) > 0) &&
 	       !is_cut(a)) {
 		(void)nanosleep(&nap, NULL);
 		now_ns = time_monotonic_ns();
 	}
-	b->full_ns = time_later(b->full_ns, now_ns) + REFILL_MS * NS_PER_MS;
+	b->full_ns = time_later(b->full_ns, now_ns) + REFILL_NS;
 }
 
 /* --- requests --- */
@@ -225,7 +226,7 @@ enum err_kind watch_api_get(struct watch_api *a, const char *path, const struct 
 			    struct json **ret, struct err *err)
 {
 	struct buf url;
-	struct span body;
+	struct span body = {NULL, 0};
 	enum err_kind rc;
 
 	a->refused = false;
@@ -303,7 +304,7 @@ enum err_kind watch_api_query(struct watch_api *a, const char *query,
 {
 	struct json *answer = NULL;
 	struct buf url, question;
-	struct span body;
+	struct span body = {NULL, 0};
 	enum err_kind rc;
 
 	a->refused = false;

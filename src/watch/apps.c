@@ -9,7 +9,7 @@ static const char *const fields[] = {"id"};
 static enum err_kind take_app(const struct watch_ask *ask, const struct json *app,
 			      struct listing *ret, struct err *err)
 {
-	struct item *item;
+	struct item *item = NULL;
 	enum err_kind rc = listing_add(ret, watch_text(app, "name"), &item, err);
 
 	(void)ask;

@@ -7,11 +7,11 @@
 
 enum { CURSOR_BYTES_MAX = 512 };
 
-typedef enum err_kind (*take_element)(const struct watch_ask *ask, const struct json *element,
-				      struct listing *ret, struct err *err);
-
-static enum err_kind take_elements(const struct watch_ask *ask, take_element take,
-				   const struct json *list, struct listing *ret, struct err *err)
+static enum err_kind take_elements(const struct watch_ask *ask, const struct json *list,
+				   enum err_kind (*take)(const struct watch_ask *ask,
+							 const struct json *element,
+							 struct listing *ret, struct err *err),
+				   struct listing *ret, struct err *err)
 {
 	enum err_kind rc = ERR_NONE;
 
@@ -29,7 +29,8 @@ static enum err_kind keep_cursor(struct span next, char ret[CURSOR_BYTES_MAX + 1
 		return err_set(err, ERR_RETRY, "the answer's next page cannot be asked for");
 	if (next.len > 0 && span_is(next, ret))
 		return err_set(err, ERR_RETRY, "the answer's next page is itself");
-	(void)snprintf(ret, CURSOR_BYTES_MAX + 1, "%.*s", (int)next.len, next.data ? next.data : "");
+	(void)snprintf(ret, CURSOR_BYTES_MAX + 1, "%.*s", (int)next.len,
+		       next.data ? next.data : "");
 	return ERR_NONE;
 }
 
@@ -53,7 +54,7 @@ static enum err_kind take_page(const struct watch_ask *ask, const struct watch_l
 
 	if (doubt && json_first(doubt))
 		return err_set(err, ERR_RETRY, "the answer lacks what is in %s", what->doubt);
-	return take_elements(ask, what->take, what->member ? json_member(root, what->member) : root,
+	return take_elements(ask, what->member ? json_member(root, what->member) : root, what->take,
 			     ret, err);
 }
 
@@ -100,7 +101,7 @@ static enum err_kind take_connection(const struct watch_ask *ask, const struct w
 	} else if (!asked || json_type(asked) != JSON_ARRAY) {
 		return err_set(err, ERR_RETRY, "the answer has no %s", what->member);
 	}
-	rc = take_elements(ask, what->take, list, ret, err);
+	rc = take_elements(ask, list, what->take, ret, err);
 	more = page ? json_member(page, "hasNextPage") : NULL;
 	if (rc || !more || json_type(more) != JSON_BOOL || !json_bool(more)) {
 		cursor[0] = '\0';

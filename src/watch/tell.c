@@ -110,7 +110,7 @@ static enum err_kind send(struct teller *t, struct event *e, const struct what *
 static int64_t good_time(const struct change *c, int64_t fly_ns)
 {
 	return fly_ns > 0 && fly_ns <= c->to_ns + FLY_AHEAD_SECONDS * NS_PER_S ? fly_ns
-										 : LISTING_NO_TIME;
+									       : LISTING_NO_TIME;
 }
 
 static enum err_kind tell_fact(struct teller *t, const struct what *what, const struct change *c,

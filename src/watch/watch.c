@@ -15,7 +15,7 @@ struct watch {
 	struct watch_ask ask;
 	struct listing before, next; /* the snapshot; and the one that follows, if it does */
 	bool items_moved;            /* some came or went, or are known only now */
-	bool blind;                  /* the list of applications is refused: nothing else is asked */
+	bool blind; /* the list of applications is refused: nothing else is asked */
 };
 
 enum err_kind watch_new(struct watch **ret, const struct watch_options *options, struct err *err)
@@ -275,8 +275,7 @@ static enum err_kind look(struct watch *w, struct job *job, bool *ret_shown, str
 		.before = &w->before,
 		/* As exact as Postgres keeps it: events made again have the same times. */
 		.now_ns = time_now_ns() / NS_PER_US * NS_PER_US,
-		.part = job->resource->quick && job->found &&
-			time_monotonic_ns() < job->all_due_ns,
+		.part = job->resource->quick && job->found && time_monotonic_ns() < job->all_due_ns,
 	};
 	listing_init(&now, &job->resource->shape);
 	rc = job->resource->fetch(&w->ask, &now, why);

@@ -65,7 +65,8 @@ static enum err_kind poll(const char *answer, int64_t now_ns)
 	told[0] = '\0';
 	listing_init(&now, &shape);
 	listing_init(&next, &shape);
-	for (const char *p = answer + (part ? 3 : 0); *p != '\0'; p += strcspn(p, " "), p += *p == ' ') {
+	for (const char *p = answer + (part ? 3 : 0); *p != '\0';
+	     p += strcspn(p, " "), p += *p == ' ') {
 		assert_int_equal(listing_add(&now, span_of(p, 1), &item, &err), ERR_NONE);
 		assert_int_equal(listing_set(&now, item, 0, span_of(p + 2, 1), &err), ERR_NONE);
 	}
