@@ -17,7 +17,12 @@
 
 #include "watch/resource.h"
 
-enum { JOBS_MAX = 16384, JOB_ITEM_BYTES_MAX = 255, JOB_STIRS = 2 };
+enum {
+	JOBS_MAX = 16384,
+	JOB_ITEM_BYTES_MAX = 255,
+	JOB_STIRS = 2,
+	JOBS_PLAIN_EACH = 4, /* each so-many-th look is at what is due first, whatever it is */
+};
 
 struct job {
 	const struct watch_resource *resource;
@@ -36,6 +41,7 @@ struct jobs {
 	struct job *list; /* the first is the list of applications */
 	size_t count;
 	size_t missed; /* items that there is no room for */
+	unsigned turn;
 };
 
 NODISCARD enum err_kind jobs_init(struct jobs *j, struct err *err); /* the organisation's */
@@ -64,7 +70,11 @@ void jobs_stir(struct jobs *j, const struct job *parent, const struct item *item
 /* What a job belongs to cannot be found: who lists it is asked again, soon. */
 void jobs_doubt(struct jobs *j, const struct job *job);
 
-/* The index of the one that is due first. */
-size_t jobs_first(const struct jobs *j);
+/*
+ * The index of the one that is due first. Of those that are due, what is quick or stirred goes
+ * before the rest, of which many may be due at once; but not each time, so that the rest is never
+ * put off for ever.
+ */
+size_t jobs_next(struct jobs *j, int64_t now_ns);
 
 #endif

@@ -196,12 +196,24 @@ void jobs_doubt(struct jobs *j, const struct job *job)
 	}
 }
 
-size_t jobs_first(const struct jobs *j)
+static bool is_urgent(const struct job *job, int64_t now_ns)
 {
-	size_t first = 0;
+	return job->due_ns <= now_ns && (job->resource->quick || job->stirs > 0);
+}
 
-	for (size_t i = 1; i < j->count; i++)
-		if (j->list[i].due_ns < j->list[first].due_ns)
-			first = i;
-	return first;
+size_t jobs_next(struct jobs *j, int64_t now_ns)
+{
+	bool plain = ++j->turn % JOBS_PLAIN_EACH == 0;
+	bool urgent = !plain && is_urgent(&j->list[0], now_ns);
+	size_t next = 0;
+
+	for (size_t i = 1; i < j->count; i++) {
+		bool more = !plain && is_urgent(&j->list[i], now_ns);
+
+		if (urgent == more ? j->list[i].due_ns < j->list[next].due_ns : more) {
+			next = i;
+			urgent = more;
+		}
+	}
+	return next;
 }

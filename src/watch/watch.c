@@ -311,9 +311,10 @@ static void set_due(struct watch *w, struct job *job, bool shown)
 
 enum err_kind watch_step(struct watch *w, struct watch_step *ret, struct err *err)
 {
-	size_t idx = w->blind ? 0 : jobs_first(&w->jobs);
+	int64_t now_ns = time_monotonic_ns();
+	size_t idx = w->blind ? 0 : jobs_next(&w->jobs, now_ns);
 	struct job *job = &w->jobs.list[idx];
-	int64_t wait_ns = job->due_ns - time_monotonic_ns();
+	int64_t wait_ns = job->due_ns - now_ns;
 	bool shown = true;
 	struct err why = {.kind = ERR_NONE};
 	enum err_kind rc;

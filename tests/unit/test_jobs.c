@@ -115,7 +115,25 @@ static void what_is_due_first_comes_first(void **state)
 	for (size_t i = 0; i < jobs.count; i++)
 		jobs.list[i].due_ns = (int64_t)(100 + i);
 	find(&watch_secrets, "shop")->due_ns = 99;
-	assert_ptr_equal(&jobs.list[jobs_first(&jobs)], find(&watch_secrets, "shop"));
+	for (unsigned i = 0; i < JOBS_PLAIN_EACH; i++)
+		assert_ptr_equal(&jobs.list[jobs_next(&jobs, 50)], find(&watch_secrets, "shop"));
+}
+
+static void what_is_stirred_goes_before_what_has_waited_longer_but_not_each_time(void **state)
+{
+	unsigned plain = 0;
+
+	(void)state;
+	follow("blog shop");
+	for (size_t i = 0; i < jobs.count; i++)
+		jobs.list[i].due_ns = 100;
+	find(&watch_secrets, "blog")->due_ns = 10;
+	find(&watch_secrets, "shop")->due_ns = 20;
+	find(&watch_secrets, "shop")->stirs = 1;
+	assert_ptr_equal(&jobs.list[jobs_next(&jobs, 15)], find(&watch_secrets, "blog"));
+	for (unsigned i = 0; i < 2 * JOBS_PLAIN_EACH; i++)
+		plain += &jobs.list[jobs_next(&jobs, 30)] == find(&watch_secrets, "blog");
+	assert_int_equal(plain, 2);
 }
 
 static void who_lists_what_cannot_be_found_is_asked_again(void **state)
@@ -125,7 +143,7 @@ static void who_lists_what_cannot_be_found_is_asked_again(void **state)
 	for (size_t i = 0; i < jobs.count; i++)
 		jobs.list[i].due_ns = jobs.list[i].all_due_ns = 100;
 	jobs_doubt(&jobs, find(&watch_secrets, "shop"));
-	assert_int_equal(jobs_first(&jobs), 0);
+	assert_int_equal(jobs_next(&jobs, 50), 0);
 	assert_int_equal(jobs.list[0].stirs, JOB_STIRS);
 	assert_int_equal(jobs.list[0].all_due_ns, 0);
 	assert_int_equal(find(&watch_secrets, "shop")->due_ns, 100);
@@ -139,6 +157,7 @@ int main(void)
 		TEST(an_application_has_a_job_for_each_resource_and_loses_them),
 		TEST(a_name_that_is_too_long_is_counted_and_breaks_nothing),
 		TEST(what_is_due_first_comes_first),
+		TEST(what_is_stirred_goes_before_what_has_waited_longer_but_not_each_time),
 		TEST(who_lists_what_cannot_be_found_is_asked_again),
 	};
 

@@ -192,8 +192,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_stand_in_a_path_and_cannot_leave_it),
-		cmocka_unit_test(
-			one_kind_of_request_about_an_application_goes_out_once_a_second),
+		cmocka_unit_test(one_kind_of_request_about_an_application_goes_out_once_a_second),
 		cmocka_unit_test(what_is_neither_an_object_nor_a_list_is_no_answer),
 		cmocka_unit_test(a_refusal_is_told_from_a_failure),
 		cmocka_unit_test(a_question_has_its_variables_as_json),
