@@ -16,7 +16,7 @@ static enum err_kind take_secret(const struct watch_ask *ask, const struct json 
 				 struct listing *ret, struct err *err)
 {
 	char mac[WATCH_MAC_BYTES], created[TIME_TEXT_BYTES], updated[TIME_TEXT_BYTES];
-	struct item *item;
+	struct item *item = NULL;
 	enum err_kind rc = watch_api_mac(ask->api, watch_text(secret, "digest"), mac, err);
 
 	if (!rc)

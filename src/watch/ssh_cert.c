@@ -107,9 +107,9 @@ static bool read_blob(struct span blob, struct ssh_cert *ret)
 	ret->valid_before = take_u64(&r);
 	ret->critical_options = take_strings(&r, true);
 	(void)take_strings(&r, true); /* extensions */
-	(void)take_string(&r);	      /* reserved */
-	(void)take_string(&r);	      /* who signed it */
-	(void)take_string(&r);	      /* and the signature */
+	(void)take_string(&r);        /* reserved */
+	(void)take_string(&r);        /* who signed it */
+	(void)take_string(&r);        /* and the signature */
 	return !r.failed && r.rest.len == 0;
 }
 

@@ -134,9 +134,8 @@ static void every_shorter_start_of_it_is_none(void **state)
 		buf_reset(&text);
 		buf_str(&text, "type ");
 		base64_write(&text, span_of(whole.data, len));
-		assert_int_equal(
-			ssh_cert_read(&cert, span_of(text.data, text.len), &blob, &err),
-			len < whole.len ? ERR_REJECT : ERR_NONE);
+		assert_int_equal(ssh_cert_read(&cert, span_of(text.data, text.len), &blob, &err),
+				 len < whole.len ? ERR_REJECT : ERR_NONE);
 	}
 	buf_u8(&whole, 0);
 	buf_reset(&text);
@@ -151,8 +150,7 @@ static void every_shorter_start_of_it_is_none(void **state)
 static void what_is_no_certificate_is_rejected(void **state)
 {
 	static const char *const texts[] = {
-		"", " ", "ssh-ed25519-cert-v01@openssh.com",
-		"ssh-ed25519-cert-v01@openssh.com !",
+		"", " ", "ssh-ed25519-cert-v01@openssh.com", "ssh-ed25519-cert-v01@openssh.com !",
 		/* A public key, and a length of four thousand million. */
 		"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
 		"x /////w==", "-----BEGIN CERTIFICATE-----"};
