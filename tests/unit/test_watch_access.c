@@ -211,9 +211,12 @@ static void a_token_that_is_taken_away_names_who_did_it(void **state)
 	assert_false(tell(&watch_tokens, CHANGE_CHANGED, was, 1));
 	/* Once it is gone from the list as well, that is the same fact. */
 	assert_false(tell(&watch_tokens, CHANGE_REMOVED, NULL, 0));
-	for (size_t i = 0; i < watch_tokens.shape.field_count; i++)
-		assert_null(memmem(list.items[0].values[i].data, list.items[0].values[i].len,
-				   "fm2_", strlen("fm2_")));
+	for (size_t i = 0; i < watch_tokens.shape.field_count; i++) {
+		struct span value = list.items[0].values[i];
+
+		assert_true(value.len == 0 ||
+			    !memmem(value.data, value.len, "fm2_", strlen("fm2_")));
+	}
 }
 
 static void a_token_that_is_gone_without_a_word_was_revoked_unless_it_had_expired(void **state)
