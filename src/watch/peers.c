@@ -196,20 +196,6 @@ static enum err_kind name_owners(const struct watch_ask *ask, struct listing *pe
 
 /* --- the list --- */
 
-static int compare_items(const void *a, const void *b)
-{
-	return item_compare(a, b);
-}
-
-static const struct item *find_before(const struct listing *before, struct span key)
-{
-	const struct item wanted = {.key = key};
-
-	return before->count > 0 ? bsearch(&wanted, before->items, before->count, sizeof(wanted),
-					   compare_items)
-				 : NULL;
-}
-
 static enum err_kind take_peer(const struct watch_ask *ask, const struct json *peer,
 			       struct listing *ret, struct err *err)
 {
@@ -222,7 +208,7 @@ static enum err_kind take_peer(const struct watch_ask *ask, const struct json *p
 	rc = access_set(rc, ret, item, FIELD_region, watch_text(peer, "region"), err);
 	rc = access_set(rc, ret, item, FIELD_network, watch_text(peer, "network"), err);
 	rc = access_set(rc, ret, item, FIELD_address, watch_text(peer, "peerip"), err);
-	before = rc ? NULL : find_before(ask->before, id);
+	before = rc ? NULL : access_before(ask, id);
 	if (!before || !span_equal(before->values[FIELD_name], item->values[FIELD_name]))
 		return rc;
 	rc = listing_set(ret, item, FIELD_owner, before->values[FIELD_owner], err);

@@ -1,8 +1,8 @@
 /*
  * Tokens that give access to the organisation: who made them, until when they are good, and who
  * revoked them. Neither the token, nor its header, nor what it may do in detail is asked for: the
- * first two give the access itself. Whether Fly lists an application's own tokens among those of the
- * organisation is not known.
+ * first two give the access itself. Whether Fly lists an application's own tokens among those of
+ * the organisation is not known.
  *
  * A token that is good for more than TOKEN_LIFE_DAYS_MAX has no expiry that anybody will see.
  */
@@ -34,9 +34,20 @@ static const char soon[] = "soon", expired[] = "expired";
 
 static const char *expiry_of(int64_t expires_ns, int64_t now_ns)
 {
-	if (expires_ns == LISTING_NO_TIME || expires_ns - TOKEN_SOON_DAYS * day_ns > now_ns)
+	if (expires_ns == LISTING_NO_TIME || expires_ns > now_ns + TOKEN_SOON_DAYS * day_ns)
 		return "";
 	return expires_ns > now_ns ? soon : expired;
+}
+
+/*
+ * When flytrail first looks, a token may be about to expire already. That must not go down in the
+ * baseline, and so is said at the second look.
+ */
+static const char *expiry_to_say(const struct watch_ask *ask, struct span id, int64_t expires_ns)
+{
+	const char *expiry = expiry_of(expires_ns, ask->now_ns);
+
+	return expiry == soon && !access_before(ask, id) ? "" : expiry;
 }
 
 static enum err_kind take_token(const struct watch_ask *ask, const struct json *token,
@@ -44,8 +55,9 @@ static enum err_kind take_token(const struct watch_ask *ask, const struct json *
 {
 	char created[TIME_TEXT_BYTES], expires[TIME_TEXT_BYTES], revoked[TIME_TEXT_BYTES];
 	int64_t expires_ns = watch_field_time(span_text(watch_time(token, "expiresAt", expires)));
+	struct span id = watch_text(token, "id");
 	struct item *item;
-	enum err_kind rc = listing_add(ret, watch_text(token, "id"), &item, err);
+	enum err_kind rc = listing_add(ret, id, &item, err);
 
 	rc = access_set(rc, ret, item, FIELD_name, watch_text(token, "name"), err);
 	rc = access_set(rc, ret, item, FIELD_profile, watch_text(token, "profile"), err);
@@ -53,7 +65,7 @@ static enum err_kind take_token(const struct watch_ask *ask, const struct json *
 	rc = access_set(rc, ret, item, FIELD_created_at,
 			span_text(watch_time(token, "createdAt", created)), err);
 	rc = access_set(rc, ret, item, FIELD_expires_at, span_text(expires), err);
-	rc = access_set(rc, ret, item, FIELD_expiry, span_text(expiry_of(expires_ns, ask->now_ns)),
+	rc = access_set(rc, ret, item, FIELD_expiry, span_text(expiry_to_say(ask, id, expires_ns)),
 			err);
 	rc = access_set(rc, ret, item, FIELD_revoked_at,
 			span_text(watch_time(token, "revokedAt", revoked)), err);

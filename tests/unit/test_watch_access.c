@@ -243,11 +243,15 @@ static void a_token_expires_when_its_time_has_come(void **state)
 	const struct item *was;
 
 	(void)state;
+	/* One that is about to expire at the first look is said to be so at the second. */
+	(void)ask_token("flytrail", cases[3].expires, NOT_REVOKED);
+	assert_field(0, 5, "");
+	(void)keep_as_before(&watch_tokens);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		(void)ask_token("flytrail", cases[i].expires, NOT_REVOKED);
 		assert_field(0, 5, cases[i].field);
 	}
-	was = keep_as_before(&watch_tokens);
+	was = &before.items[0];
 	(void)ask_token("flytrail", "\"2026-12-20T10:00:00Z\"", NOT_REVOKED);
 	assert_true(tell(&watch_tokens, CHANGE_CHANGED, was, 0));
 	assert_int_equal(fact.action, ACTION_access_token_expiring);
