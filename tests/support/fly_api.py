@@ -40,6 +40,7 @@ import threading
 import time
 import urllib.parse
 
+import fly_graphql
 import fly_secrets
 from fly_time import time_ns, time_text
 
@@ -86,7 +87,7 @@ def attributes_of(fields, more=b""):
 
 
 # Each answers for a family of resources of the control plane: see fly_secrets.py.
-FAMILIES = (fly_secrets.Secrets,)
+FAMILIES = (fly_secrets.Secrets, fly_graphql.GraphQL)
 
 
 class FlyApi(*FAMILIES):
@@ -273,7 +274,7 @@ class FlyApi(*FAMILIES):
             return self.refuse(connection, 405)
         if request.headers.get("authorization") != self.authorization():
             return self.refuse(connection, 401)
-        if self.is_over_rate() or (route and self.is_over_action_rate(route, match)):
+        if self.is_over_rate() or (route and self.is_over_action_rate(route, match, request)):
             again = [] if self.retry_after is None else [f"Retry-After: {self.retry_after}"]
             return self.refuse(connection, 429, again)
         if route:
@@ -306,10 +307,10 @@ class FlyApi(*FAMILIES):
         found = re.search(r"query\s+(\w+)", request.body.decode("utf-8", "replace"))
         return found.group(1) if found else ""
 
-    def is_over_action_rate(self, route, match):
+    def is_over_action_rate(self, route, match, request):
         """Fly's own rule: one request a second for each action and application, three at once."""
         now = time.monotonic()
-        key = (route.name, *match.groupdict().values())
+        key = (self.fault_key(route, match, request), *match.groupdict().values())
         with self.lock:
             left, at = self.buckets.get(key, (ACTION_BURST, now))
             left = min(ACTION_BURST, left + (now - at) * ACTION_RATE)
