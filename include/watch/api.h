@@ -69,6 +69,10 @@ NODISCARD enum err_kind watch_api_query(struct watch_api *a, const char *query,
 					const struct watch_names *names, struct json **ret,
 					struct err *err);
 
+/* Whether the newest question was answered, be it with a refusal or something of no use, so that
+ * the same would be answered again. */
+bool watch_api_answered(const struct watch_api *a);
+
 /* Whether the newest answer was a refusal: 401, 403, 404 or a GraphQL error. */
 bool watch_api_refused(const struct watch_api *a);
 

@@ -18,7 +18,8 @@
  * Everything is looked at once in full_ns (or each so-many-th time: `every`), what is
  * cheap in part each WATCH_QUICK_SECONDS, and what a change stirs at once. What Fly
  * cannot show is tried again after WATCH_RETRY_SECONDS, and holds up nothing else;
- * what Fly refuses WATCH_REFUSALS_MAX times in a row is unobserved, which is on record.
+ * what Fly refuses WATCH_REFUSALS_MAX times in a row, or answers with what cannot be
+ * read or kept, is unobserved, which is on record.
  *
  * Ownership: the caller owns the handle and all that the options name.
  * Threads:   one, the watcher's.

@@ -34,7 +34,7 @@ struct watch_api {
 	struct fly_client *client;
 	struct bucket buckets[BUCKETS];
 	size_t next_bucket;
-	bool refused;
+	bool answered, refused; /* the newest question */
 };
 
 void watch_api_free(struct watch_api *a)
@@ -100,6 +100,11 @@ const char *watch_api_own_app(const struct watch_api *a)
 int64_t watch_api_wait_ns(const struct watch_api *a)
 {
 	return fly_client_wait_ns(a->client);
+}
+
+bool watch_api_answered(const struct watch_api *a)
+{
+	return a->answered;
 }
 
 bool watch_api_refused(const struct watch_api *a)
@@ -229,7 +234,7 @@ enum err_kind watch_api_get(struct watch_api *a, const char *path, const struct 
 	struct span body = {NULL, 0};
 	enum err_kind rc;
 
-	a->refused = false;
+	a->answered = a->refused = false;
 	buf_init(&url, URL_BYTES);
 	rc = make_url(a, path, names, &url, err);
 	if (!rc) {
@@ -237,6 +242,7 @@ enum err_kind watch_api_get(struct watch_api *a, const char *path, const struct 
 		rc = fly_client_get(a->client, (const char *)url.data, WATCH_ANSWER_BYTES_MAX,
 				    &body, err);
 		a->refused = rc && fly_client_refused(a->client);
+		a->answered = !rc || a->refused;
 	}
 	if (!rc)
 		rc = fly_client_done(a->client, read_answer(body, ret, err));
@@ -307,7 +313,7 @@ enum err_kind watch_api_query(struct watch_api *a, const char *query,
 	struct span body = {NULL, 0};
 	enum err_kind rc;
 
-	a->refused = false;
+	a->answered = a->refused = false;
 	buf_init(&url, URL_BYTES);
 	buf_init(&question, URL_BYTES);
 	buf_fmt(&url, "%s/graphql", a->api_url);
@@ -321,6 +327,7 @@ enum err_kind watch_api_query(struct watch_api *a, const char *query,
 				     span_of(question.data, question.len), WATCH_ANSWER_BYTES_MAX,
 				     &body, err);
 		a->refused = rc && fly_client_refused(a->client);
+		a->answered = !rc || a->refused;
 	}
 	if (!rc)
 		rc = fly_client_done(a->client, read_answer(body, &answer, err));

@@ -232,16 +232,19 @@ static enum err_kind move_on(struct watch *w, struct job *job, const struct list
 	return ERR_NONE;
 }
 
-/* Fly could not show it. What is refused again and again is on record as unobserved. */
+/*
+ * Fly could not show it, or what it shows cannot be kept. What is answered so again and again is on
+ * record as unobserved.
+ */
 static enum err_kind take_failure(struct watch *w, struct job *job, const struct err *why,
 				  struct err *err)
 {
 	char scope[JOB_SCOPE_BYTES];
 	enum err_kind rc;
 
-	if (why->kind == ERR_REJECT)
+	if (watch_api_refused(w->o.api) && why->kind == ERR_REJECT)
 		jobs_doubt(&w->jobs, job);
-	if (!watch_api_refused(w->o.api) || job->unobserved)
+	if (!watch_api_answered(w->o.api) || job->unobserved)
 		return ERR_NONE;
 	if (++job->refusals < WATCH_REFUSALS_MAX)
 		return ERR_NONE;
@@ -280,12 +283,16 @@ static enum err_kind look(struct watch *w, struct job *job, bool *ret_shown, str
 	listing_init(&now, &job->resource->shape);
 	rc = job->resource->fetch(&w->ask, &now, why);
 	*ret_shown = rc == ERR_NONE;
-	if (!rc)
-		rc = move_on(w, job, &now, err);
-	else if (rc != ERR_FATAL)
-		rc = take_failure(w, job, why, err);
+	if (!rc) {
+		rc = move_on(w, job, &now, why);
+		*ret_shown = rc != ERR_REJECT; /* it cannot be kept: that holds up nothing else */
+		if (rc && *ret_shown)
+			*err = *why;
+	}
 	listing_release(&now);
-	return rc;
+	if (rc == ERR_FATAL)
+		*err = *why;
+	return *ret_shown || rc == ERR_FATAL ? rc : take_failure(w, job, why, err);
 }
 
 /* --- when --- */
