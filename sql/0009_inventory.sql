@@ -20,8 +20,8 @@ SELECT
 		ELSE coalesce(nullif(s.scope, ''), i.value ->> 'app') END AS app,
 	i.value AS fields, s.taken_at
 FROM flytrail.snapshots s
-CROSS JOIN LATERAL jsonb_each(s.content) AS i
-WHERE position('/' IN s.scope) = 0 AND (s.scope = '' OR EXISTS (SELECT FROM apps WHERE apps.content ? s.scope));
+CROSS JOIN LATERAL jsonb_each(CASE jsonb_typeof(s.content) WHEN 'object' THEN s.content ELSE '{}' END) AS i
+WHERE jsonb_typeof(i.value) = 'object' AND position('/' IN s.scope) = 0 AND (s.scope = '' OR EXISTS (SELECT FROM apps WHERE apps.content ? s.scope));
 COMMENT ON VIEW flytrail.listed IS 'what the snapshots of lists have: of the organisation, and of applications that it has';
 COMMENT ON COLUMN flytrail.listed.resource IS 'what kind of thing';
 COMMENT ON COLUMN flytrail.listed.scope IS 'whose list: an application''s or, empty, the organisation''s';
@@ -80,10 +80,19 @@ WITH details AS (
 	SELECT
 		l.*,
 		(l.fields ->> 'missing_at') IS NOT NULL AS is_missing,
-		coalesce(l.fields ->> 'created_at', l.fields ->> 'joined_at')::timestamptz AS said_at
+		CASE WHEN said.at ~ '^\d{4}-\d\d-\d\dT' THEN said.at::timestamptz END AS said_at
 	FROM flytrail.listed l
+	CROSS JOIN LATERAL (SELECT coalesce(l.fields ->> 'created_at', l.fields ->> 'joined_at') AS at) AS said
 	-- Logs, and what only says that there is something to look at.
 	WHERE l.resource NOT IN ('releases', 'ssh_certificates', 'current_releases')
+), told AS (
+	-- That it came, as flytrail saw it: of what Fly has times for it is not needed.
+	SELECT coalesce(e.app, '') AS app, e.target, max(e.occurred_at) AS occurred_at
+	FROM flytrail.events e
+	WHERE e.retention_class = 'security' AND e.class IN ('access', 'cert', 'secret_change') AND e.source = 'watch'
+		AND e.attributes ? 'after' AND NOT e.attributes ? 'before'
+		AND e.action ~ '[._](added|created|set|made|allocated|issued|invited)$'
+	GROUP BY 1, 2
 )
 SELECT
 	f.resource AS kind, f.app, coalesce(f.fields ->> 'name', f.item) AS name,
@@ -101,14 +110,7 @@ SELECT
 	NULL::text AS why
 FROM found f
 LEFT JOIN details d ON d.scope = f.app || '/' || f.item
-LEFT JOIN LATERAL (
-	SELECT e.occurred_at FROM flytrail.events e
-	WHERE f.said_at IS NULL AND e.source = 'watch' AND e.trust = 'api' AND e.target = f.item
-		AND (e.app = f.app OR e.app IS NULL AND f.app IS NULL)
-		AND e.attributes ? 'after' AND NOT e.attributes ? 'before'
-		AND e.action ~ '[._](added|created|set|made|allocated|issued|invited)$'
-	ORDER BY e.occurred_at DESC LIMIT 1
-) AS told ON true
+LEFT JOIN told ON told.target = f.item AND told.app = coalesce(f.app, '')
 UNION ALL
 SELECT
 	w.resource, w.app, w.item, w.since, w.watched_at, w.state, '{}', w.item, 'flytrail cannot look', w.why

@@ -106,7 +106,8 @@ enum err_kind snapshots_save(struct snapshots *s, const char *resource, const ch
 	/* A part of an answer changes it, and is not newer than the whole one before. */
 	rc = session_ask(
 		s->session,
-		"INSERT INTO flytrail.snapshots AS s (resource, scope, taken_at, content, first_at) "
+		"INSERT INTO flytrail.snapshots AS s "
+		"(resource, scope, taken_at, content, first_at) "
 		"VALUES ($1, $2, $3::timestamptz, $4::jsonb, $3::timestamptz) "
 		"ON CONFLICT (resource, scope) DO UPDATE "
 		"SET taken_at = excluded.taken_at, unobserved_why = NULL, unobserved_since = NULL, "
