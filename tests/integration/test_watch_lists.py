@@ -194,8 +194,9 @@ class Certificates(Lists):
         self.assertEqual(self.facts("severity, time_basis, retention_class"), [
             ["2", "source", "security"], ["3", "source", "security"], ["2", "source", "security"],
             ["1", "interval", "security"], ["3", "interval", "security"]])
-        self.assertNotIn("not to be kept", str(self.world.pg.psql(
-            "SELECT row_to_json(e)::text FROM flytrail.events e UNION ALL SELECT content::text FROM flytrail.snapshots")))
+        rows = self.world.pg.psql("SELECT row_to_json(e)::text FROM flytrail.events e "
+                                  "UNION ALL SELECT content::text FROM flytrail.snapshots")
+        self.assertNotIn("not to be kept", str(rows))
 
     def test_one_that_fly_renews_does_not_expire_and_ones_own_does(self):
         self.api.certs_add("web-1", "www.example.com")
