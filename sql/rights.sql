@@ -40,6 +40,8 @@ BEGIN
 	EXECUTE format('GRANT SELECT ON flytrail.ssh_certificates TO %I, %I', reader_role, line_reader_role);
 	-- What is recovered, and `flytrail coverage`, go by these.
 	EXECUTE format('GRANT SELECT ON flytrail.gaps, flytrail.listening, flytrail.coverage, flytrail.timeline TO %I', writer_role);
+	EXECUTE format('GRANT SELECT ON flytrail.inventory, flytrail.watched TO %I, %I, %I', writer_role, reader_role,
+		line_reader_role);
 	EXECUTE format('GRANT SELECT ON flytrail.lines TO %I', line_reader_role);
 END
 $$;

@@ -44,11 +44,13 @@ struct coverage_total {
 	 * time before the end: a forged line may name any.
 	 */
 	uint64_t unconfirmed;
+	/* Resources of Fly's control plane that cannot be looked at, or were not for long. */
+	uint64_t unobserved, late;
 	bool app_known;    /* the trail has an event, a window or a line of it, or it is all */
 	bool lines_hidden; /* it is not known by events and windows, and lines may not be read */
 };
 
-/* A gap, a time of silence, or a window that did not agree. */
+/* A gap, a time of silence, a window that did not agree, or what cannot be looked at. */
 struct coverage_row {
 	const char *kind, *state, *app, *start, *end, *why; /* app "" is all; end "": it goes on */
 	uint64_t lines_recovered;

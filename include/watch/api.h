@@ -12,7 +12,8 @@
  * Threads:   one, the watcher's.
  * Limits:    WATCH_ANSWER_BYTES_MAX of an answer, and what base/json.h bounds.
  * Errors:    as base/fly_client.h; ERR_RETRY also for an answer that is neither a JSON
- *            object nor a list, and for what GraphQL calls an error.
+ *            object nor a list nor null, as Go writes an empty one, and for what GraphQL
+ *            calls an error.
  */
 
 #include "base/hash.h"

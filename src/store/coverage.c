@@ -29,6 +29,8 @@ enum { CONNECT_SECONDS = 10, ANSWER_SECONDS = 300, NUMBER_BYTES = 24, STEPS = 3 
 	"(c.kind = 'compared' AND c.state = 'not_checked'" \
 	" AND c.why IS DISTINCT FROM '" COVERAGE_WHY_GONE "')"
 
+#define UNOBSERVED "kind = 'watched' AND state = 'unobserved'"
+
 /* Of the ranges that follow, and are ended by "x)". */
 #define SECONDS "(SELECT coalesce(sum(extract(epoch FROM upper(x) - lower(x))), 0) FROM unnest("
 
@@ -55,7 +57,9 @@ static const char TOTAL_SQL[] =
 	" coalesce(range_agg(rows.r) FILTER (WHERE kind = 'silence' AND state = 'silent'), '{}')"
 	"  * asked.r AS silent,"
 	" count(*) FILTER (WHERE is_hole) AS holes,"
-	" count(*) FILTER (WHERE is_not_proved) AS not_proved"
+	" count(*) FILTER (WHERE is_not_proved) AS not_proved,"
+	" count(*) FILTER (WHERE " UNOBSERVED ") AS unobserved,"
+	" count(*) FILTER (WHERE kind = 'watched' AND state = 'late') AS late"
 	" FROM asked LEFT JOIN rows ON true GROUP BY asked.r), "
 	"begun AS (SELECT min(listening_start) AS at FROM flytrail.listening) "
 	"SELECT to_char(" SINCE ", " RFC3339 "), to_char(" UNTIL ", " RFC3339 "),"
@@ -73,7 +77,8 @@ static const char TOTAL_SQL[] =
 	"  AND (t.attributes ->> 'line_at')::timestamptz < " UNTIL "  AND (" APP
 	" = '' OR t.attributes ->> 'app' = " APP ")),"
 	" " APP " = '' OR EXISTS (SELECT FROM flytrail.timeline t WHERE t.app = " APP ")"
-	"  OR EXISTS (SELECT FROM flytrail.coverage c WHERE c.app = " APP ") "
+	"  OR EXISTS (SELECT FROM flytrail.coverage c WHERE c.app = " APP "),"
+	" unobserved, late "
 	"FROM sums, begun";
 
 #define NEWEST_LINES_OF(relation)                                                                 \
@@ -93,7 +98,8 @@ static const char ROWS_SQL[] =
 	") ELSE 'a time not known' END,"
 	" coalesce(to_char(c.window_end, " RFC3339 "), ''), coalesce(c.why, ''),"
 	" c.lines_recovered, " HOLE " AS is_hole " ASKED
-	" AND (c.kind IN ('gap', 'silence') OR c.kind = 'compared' AND c.state <> 'agrees')"
+	" AND (c.kind IN ('gap', 'silence') OR c.kind = 'compared' AND c.state <> 'agrees'"
+	" OR " UNOBSERVED ")"
 	" ORDER BY c.window_start, c.window_end LIMIT $1";
 
 static const char APPS_SQL[] =
@@ -149,6 +155,8 @@ static enum err_kind read_total(struct session *s, struct coverage_total *ret, s
 	ret->not_checked = number_at(rows, 0, 12);
 	ret->unconfirmed = number_at(rows, 0, 13);
 	ret->app_known = PQgetvalue(rows, 0, 14)[0] == 't';
+	ret->unobserved = number_at(rows, 0, 15);
+	ret->late = number_at(rows, 0, 16);
 	PQclear(rows);
 	return ERR_NONE;
 }

@@ -106,10 +106,12 @@ enum err_kind snapshots_save(struct snapshots *s, const char *resource, const ch
 	/* A part of an answer changes it, and is not newer than the whole one before. */
 	rc = session_ask(
 		s->session,
-		"INSERT INTO flytrail.snapshots AS s (resource, scope, taken_at, content) "
-		"VALUES ($1, $2, $3::timestamptz, $4::jsonb) "
+		"INSERT INTO flytrail.snapshots AS s "
+		"(resource, scope, taken_at, content, first_at) "
+		"VALUES ($1, $2, $3::timestamptz, $4::jsonb, $3::timestamptz) "
 		"ON CONFLICT (resource, scope) DO UPDATE "
 		"SET taken_at = excluded.taken_at, unobserved_why = NULL, unobserved_since = NULL, "
+		"first_at = coalesce(s.first_at, excluded.first_at), "
 		"interval_seconds = CASE WHEN s.taken_at = '-infinity' THEN NULL "
 		"WHEN s.taken_at = excluded.taken_at THEN s.interval_seconds "
 		"ELSE extract(epoch FROM excluded.taken_at - s.taken_at) END, "

@@ -217,8 +217,9 @@ static enum err_kind make_url(const struct watch_api *a, const char *path,
 static enum err_kind read_answer(struct span body, struct json **ret, struct err *err)
 {
 	enum err_kind rc = json_parse(ret, body, err);
+	enum json_type type = rc == ERR_NONE ? json_type(*ret) : JSON_NULL;
 
-	if (rc == ERR_NONE && json_type(*ret) != JSON_OBJECT && json_type(*ret) != JSON_ARRAY) {
+	if (rc == ERR_NONE && type != JSON_OBJECT && type != JSON_ARRAY && type != JSON_NULL) {
 		json_free(*ret);
 		rc = ERR_REJECT;
 	}

@@ -22,7 +22,8 @@ class Coverage(test_views.Database):
     def setUp(self):
         super().setUp()
         self.pg.psql("""SET session_replication_role = replica;
-            DELETE FROM flytrail.events; DELETE FROM flytrail.streams; DELETE FROM flytrail.log_lines;""")
+            DELETE FROM flytrail.events; DELETE FROM flytrail.streams; DELETE FROM flytrail.log_lines;
+            DELETE FROM flytrail.snapshots;""")
 
     def say(self, second, action, stream=0, gap=None, **attributes):
         self.tell([(0, f"trail.{action}", attributes)], base=f"'{when(second)}'::timestamptz",
@@ -380,6 +381,60 @@ class Covered(Coverage):
         status, text = self.coverage("--app", "quiet", role="flytrail_reader")
         self.assertEqual(status, 2)
         self.assertRegex(text, "is that its name.*this role may not read lines")
+
+    def watch(self, resource, scope, first, newest, why=None, since=None, interval=300, content="{}"):
+        def moment(second):
+            return "NULL" if second is None else f"'{when(second)}'"
+
+        self.pg.psql(f"""INSERT INTO flytrail.snapshots (resource, scope, first_at, taken_at, content,
+            interval_seconds, unobserved_why, unobserved_since) VALUES ('{resource}', '{scope}', {moment(first)},
+            coalesce({moment(newest)}::timestamptz, '-infinity'), '{content}', {interval}, {test_views.quote(why)}, {moment(since)})""")
+
+    def watched(self):
+        return self.pg.psql("SELECT app, state, why, round(extract(epoch FROM window_start)), "
+                            "round(extract(epoch FROM window_end)) FROM flytrail.coverage WHERE kind = 'watched' "
+                            "ORDER BY why, state", "flytrail_reader")
+
+    def test_what_cannot_be_looked_at_is_doubt(self):
+        now = int((datetime.datetime.now(datetime.timezone.utc) - T0).total_seconds())
+        t0 = int(T0.timestamp())
+        self.listened(0, now)
+        self.watch("apps", "", 0, now, content='{"web-1": {}}')
+        self.watch("secrets", "web-1", 10, now)
+        self.assertEqual(self.coverage(until=now)[0], 0)
+        self.watch("members", "", None, None, why="HTTP status 403", since=5000, interval="NULL")
+        self.watch("addresses", "web-1", 100, 7000, why="HTTP status 401", since=7100)
+        self.assertEqual(self.watched(), [
+            ["web-1", "watched", "addresses, each 300 s", str(t0 + 100), str(t0 + 7000)],
+            ["web-1", "unobserved", "addresses: HTTP status 401", str(t0 + 7100), None],
+            [None, "watched", "apps, each 300 s", str(t0), str(t0 + now)],
+            [None, "unobserved", "members: HTTP status 403", str(t0 + 5000), None],
+            ["web-1", "watched", "secrets, each 300 s", str(t0 + 10), str(t0 + now)]])
+        status, text = self.coverage(until=now)
+        self.assertEqual(status, 2, text)
+        self.assertRegex(text, r"(?m)^     \S+ +now +watched +unobserved +all: members: HTTP status 403$")
+        self.assertRegex(text, r"(?m)^     \S+ +now +watched +unobserved +web-1: addresses: HTTP status 401$")
+        self.assertIn("DOUBT 2 resources of Fly's control plane cannot be looked at: ", text)
+        self.assertTrue(text.endswith("\nno holes, but doubt\n"), text)
+        self.assertEqual(self.coverage(until=5000)[0], 0)
+        self.assertIn("DOUBT 1 resource of ", self.coverage(until=7100)[1])
+
+    def test_what_was_not_looked_at_for_three_intervals_is_late_and_what_is_gone_is_not(self):
+        now = int((datetime.datetime.now(datetime.timezone.utc) - T0).total_seconds())
+        self.listened(0, now)
+        self.watch("apps", "", 0, now, content='{"web-1": {}}')
+        self.watch("secrets", "web-1", 0, now - 2000, interval=600)
+        self.watch("volumes", "", 0, now - 800, interval=15, content='{"vol_1": {"app": "web-1"}}')
+        self.watch("volume_snapshots", "web-1/vol_1", 0, now - 10000, interval=15)
+        self.watch("volume_snapshots", "web-1/vol_0", 0, 100)
+        self.watch("secrets", "gone", 0, 100)
+        self.assertEqual(self.pg.psql("SELECT resource, state, app, item FROM flytrail.watched ORDER BY 1"),
+                         [["apps", "watched", None, None], ["secrets", "late", "web-1", None],
+                          ["volume_snapshots", "watched", "web-1", "vol_1"], ["volumes", "watched", None, None]])
+        status, text = self.coverage(until=now)
+        self.assertEqual(status, 2, text)
+        self.assertIn("DOUBT 1 resource of Fly's control plane was not looked at for long: ", text)
+        self.assertEqual(self.coverage(until=now - 2001)[0], 0)
 
     def test_people_who_only_read_may_ask(self):
         self.listened(0, 10000)

@@ -41,6 +41,7 @@ import time
 import urllib.parse
 
 import fly_graphql
+import fly_lists
 import fly_secrets
 from fly_time import time_ns, time_text
 
@@ -87,7 +88,7 @@ def attributes_of(fields, more=b""):
 
 
 # Each answers for a family of resources of the control plane: see fly_secrets.py.
-FAMILIES = (fly_secrets.Secrets, fly_graphql.GraphQL)
+FAMILIES = (fly_secrets.Secrets, fly_graphql.GraphQL, fly_lists.Lists)
 
 
 class FlyApi(*FAMILIES):
