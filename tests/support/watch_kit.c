@@ -124,6 +124,6 @@ bool watch_kit_fact(const struct watch_resource *r, const char *key, unsigned nt
 	change.before = was ? &kit.was : NULL;
 	change.after = is ? &kit.is : NULL;
 	change.item = is ? &kit.is : &kit.was;
-	kit.fact = (struct watch_fact){.fly_ns = LISTING_NO_TIME};
+	kit.fact = WATCH_NO_FACT;
 	return r->describe(&change, &kit.ask, nth, &kit.fact);
 }
