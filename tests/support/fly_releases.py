@@ -49,14 +49,14 @@ class Releases:
 
     # ---- what flyctl does ----
 
-    def begin_release(self, app, image, user, strategy="rolling"):
-        """Its version. The machines do not have it yet."""
+    def begin_release(self, app, image, user, strategy="rolling", ns=None):
+        """Its version. The machines do not have it yet. ns: when, if not now."""
         with self.lock:
             releases = self.releases.setdefault(app, [])
             version = releases[-1]["version"] + 1 if releases else 1
             releases.append({"id": f"rel{app}{version:06}", "version": version, "stable": False,
                              "in_progress": True, "status": "running", "strategy": strategy,
-                             "user": user, "created_at": time_text(time.time_ns()),
+                             "user": user, "created_at": time_text(ns or time.time_ns()),
                              "image_ref": image})
             return version
 
@@ -67,8 +67,8 @@ class Releases:
                 {**release, "status": status, "in_progress": False, "stable": status == "complete"}
                 if release["version"] == version else release for release in self.releases[app]]
 
-    def deploy(self, app, image, user, status="complete"):
-        version = self.begin_release(app, image, user)
+    def deploy(self, app, image, user, status="complete", ns=None):
+        version = self.begin_release(app, image, user, ns=ns)
         self.end_release(app, version, status)
         return version
 
