@@ -201,7 +201,7 @@ SELECT
 	ARRAY[m.machine_id] AS machines,
 	m.trust, m.summary,
 	m.machine_version, m.seconds, m.region, m.event_id,
-	NULL::timestamptz AS finished_after
+	NULL::timestamptz AS finished_after, m.event_at
 FROM flytrail.machine_deploys m
 WHERE m.release_event IS NULL
 UNION ALL
@@ -221,7 +221,7 @@ SELECT
 	r.trust, r.summary,
 	NULL, round(extract(epoch FROM coalesce(machines.finished_at, r.ended_before) - r.started_at), 3),
 	machines.regions, r.event_id,
-	CASE WHEN machines.finished_at IS NULL THEN r.ended_after END
+	CASE WHEN machines.finished_at IS NULL THEN r.ended_after END, r.started_at
 FROM flytrail.releases r
 LEFT JOIN LATERAL (
 	SELECT
@@ -260,6 +260,7 @@ COMMENT ON COLUMN flytrail.deploys.machines IS 'the machines that got the versio
 COMMENT ON COLUMN flytrail.deploys.trust IS 'api: Fly''s control plane says it. platform: the runner does. guest: only lines from inside the machine show that it started';
 COMMENT ON COLUMN flytrail.deploys.seconds IS 'of a release from its start to finished_at; otherwise as the runner counts, or null where it does not say';
 COMMENT ON COLUMN flytrail.deploys.region IS 'Fly''s code of the region; of a release those of its machines, with commas';
+COMMENT ON COLUMN flytrail.deploys.event_at IS 'the time of the event that the row stands on: between started_at and finished_at. What is asked by it is answered from that time''s partitions alone';
 COMMENT ON COLUMN flytrail.deploys.finished_after IS 'where finished_at is no line''s time: the last time at which the release had not ended; otherwise null';
 
 -- A set or updated secret has the release that carried it on record. Fly's list does not show one that
