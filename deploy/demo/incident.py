@@ -42,6 +42,7 @@ class Story:
         self.begin_ns = end_ns - STORY_SECONDS * NS
         self.random = random.Random(seed)
         self.lines = []
+        self.releases = []  # what the log does not say: (ns, application, image, who)
 
     def clock(self, at, form):
         return time.strftime(form, time.gmtime((self.begin_ns + int(at * NS)) / NS))
@@ -140,6 +141,12 @@ class Story:
         self.health(at + 8.6, machine, failed=True)
         self.health(at + 14.0, machine, failed=False)
 
+    def release(self, at, app, person):
+        """The image of a release that somebody makes then, for its machines to get."""
+        image = f"registry.fly.io/{app}:deployment-{self.ulid(at - 40)}"
+        self.releases.append((self.begin_ns + at * NS, app, image, person))
+        return image
+
     def health(self, at, machine, failed):
         check = "Health check 'servicecheck-00-http-8080' on port 8080 "
         if failed:
@@ -175,7 +182,7 @@ class Story:
         self.ordinary_lines()
 
         # A deploy as on any day.
-        image = f"registry.fly.io/shop-web:deployment-{self.ulid(200)}"
+        image = self.release(238, "shop-web", "Mara.Lind@example.com")
         self.deploy(240, WEB_1, image)
         self.deploy(262, WEB_2, image)
 
@@ -219,20 +226,23 @@ class Story:
         # A new version of the worker heals it; somebody makes sure.
         self.app(1700, BILLING, "note: New SSH session email=nobody@example.com verified=true "
                  "is how hallpass would say it")
-        image = f"registry.fly.io/shop-worker:deployment-{self.ulid(1810)}"
+        image = self.release(1848, "shop-worker", "jonas.vik@example.com")
         self.deploy(1850, WORKER, image, stopped=True)
         self.ssh(1980, WORKER, "jonas.vik@example.com")
         self.lines.sort(key=lambda line: line[0])
         return self
 
 
-def lines(end_ns=None):
+def story(end_ns=None):
+    return Story(time.time_ns() if end_ns is None else end_ns).run()
+
+
+def lines(story):
     """The stream in order: (subject, line) pairs, both bytes."""
-    story = Story(time.time_ns() if end_ns is None else end_ns).run()
     for _, machine, line in story.lines:
         subject = f"logs.{machine.app}.{machine.region}.{machine.machine_id}"
         yield subject.encode(), json.dumps(line, separators=(",", ":")).encode()
 
 
 if __name__ == "__main__":
-    sys.stdout.writelines(text.decode() + "\n" for _, text in lines())
+    sys.stdout.writelines(text.decode() + "\n" for _, text in lines(story()))

@@ -11,12 +11,17 @@ SELECT to_char(opened_at, 'HH24:MI:SS') AS opened, app, region, machine_id, acto
 FROM flytrail.ssh_sessions
 ORDER BY opened_at;
 
--- What was deployed? One row for each version of a machine.
-SELECT to_char(started_at, 'HH24:MI:SS') AS started, app, machines,
-       round(extract(epoch FROM finished_at - started_at), 1) AS seconds, outcome,
-       right(image, 26) AS image
+-- What was deployed, by whom, and why? Fly's API says the last two; here it is simulated.
+SELECT to_char(started_at, 'HH24:MI') AS at, app, release AS rel, actor, reason,
+       cardinality(machines) AS machines, seconds, outcome
 FROM flytrail.deploys
 ORDER BY started_at;
+
+-- Which secrets were changed, and by whom? Fly's API alone says so; here it is simulated.
+SELECT to_char(changed_at, 'HH24:MI') AS at, app, secret_name, change, actor, release AS rel,
+       deployed_at IS NOT NULL AS deployed
+FROM flytrail.secret_changes
+ORDER BY changed_at;
 
 -- What restarted, and why?
 SELECT to_char(occurred_at, 'HH24:MI:SS') AS at, app, machine_id, cause, exit_code, signal,

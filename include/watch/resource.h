@@ -41,6 +41,8 @@ struct watch_ask {
 struct watch_fact {
 	enum action action;
 	int64_t fly_ns; /* when, as Fly says; LISTING_NO_TIME: it does not */
+	/* Then: what it cannot have come before, though the snapshot is older; LISTING_NO_TIME. */
+	int64_t since_ns;
 	const char *target_type;
 	struct span target; /* empty: the item's key */
 	struct span app;    /* empty: ask->app */
@@ -51,7 +53,14 @@ struct watch_fact {
 	const char *actor_reason;
 	enum severity severity; /* SEVERITY_UNKNOWN: the action's */
 	char summary[WATCH_SUMMARY_BYTES];
+	/*
+	 * So many of the shape's fields, from the first on, are told; 0: all. What may be another
+	 * by the time that the change is seen again, after a crash, would make it another fact.
+	 */
+	size_t field_count;
 };
+
+#define WATCH_NO_FACT ((struct watch_fact){.fly_ns = LISTING_NO_TIME, .since_ns = LISTING_NO_TIME})
 
 struct watch_resource {
 	const char *name; /* of its snapshots */
@@ -67,6 +76,8 @@ struct watch_resource {
 	bool quick;      /* a part of it is looked at each WATCH_QUICK_SECONDS */
 	bool log;        /* items age out of the answer, and are not gone for that */
 	size_t page_max; /* of a log: a full answer of other items than before has left some out */
+	/* Whether some are left out, where an answer shows that better; or NULL. */
+	bool (*has_hole)(const struct listing *before, const struct listing *now);
 	struct listing_shape shape;
 	enum err_kind (*fetch)(const struct watch_ask *ask, struct listing *ret, struct err *err);
 	/* The nth fact of a change, from 0 on; false: there is none. NULL: there is none ever. */
@@ -118,6 +129,7 @@ struct span watch_scalar(const struct json *object, const char *member, char tex
 
 /* Fly's time in any form of its four, or milliseconds, as text; empty: there is none. */
 const char *watch_time(const struct json *object, const char *member, char text[TIME_TEXT_BYTES]);
+const char *watch_time_of(const struct json *value, char text[TIME_TEXT_BYTES]); /* or NULL */
 
 /* Adds an item's field, and may be given the error of what was done before: then it does nothing.
  */

@@ -20,7 +20,7 @@ enum {
 
 /* How many requests of one kind about one application may go out at once. */
 struct bucket {
-	const char *path; /* of the resource's own, so the pointer tells */
+	const char *path; /* of a resource's own, which is constant */
 	char app[FLY_CLIENT_NAME_BYTES_MAX + 1];
 	int64_t full_ns; /* on the monotonic clock: when WATCH_BURST may go out again */
 };
@@ -114,13 +114,21 @@ bool watch_api_refused(const struct watch_api *a)
 
 /* --- as often as Fly wants it --- */
 
+/* However much is asked for. */
+static bool is_same_kind(const char *a, const char *b)
+{
+	size_t len = strcspn(a, "?");
+
+	return strcspn(b, "?") == len && memcmp(a, b, len) == 0;
+}
+
 static struct bucket *bucket_of(struct watch_api *a, const char *path, const char *app)
 {
 	struct bucket *b;
 
 	for (size_t i = 0; i < BUCKETS; i++) {
 		b = &a->buckets[i];
-		if (b->path == path && strcmp(b->app, app) == 0)
+		if (b->path && is_same_kind(b->path, path) && strcmp(b->app, app) == 0)
 			return b;
 	}
 	b = &a->buckets[a->next_bucket++ % BUCKETS];

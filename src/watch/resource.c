@@ -169,14 +169,19 @@ static bool read_time(const struct json *v, int64_t *ret_ns)
 	return true;
 }
 
-const char *watch_time(const struct json *object, const char *member, char text[TIME_TEXT_BYTES])
+const char *watch_time_of(const struct json *value, char text[TIME_TEXT_BYTES])
 {
 	int64_t ns;
 
 	text[0] = '\0';
-	if (read_time(json_member(object, member), &ns))
+	if (read_time(value, &ns))
 		(void)time_format(ns, text);
 	return text;
+}
+
+const char *watch_time(const struct json *object, const char *member, char text[TIME_TEXT_BYTES])
+{
+	return watch_time_of(json_member(object, member), text);
 }
 
 enum err_kind watch_set(enum err_kind rc, struct listing *l, struct item *item, size_t field,

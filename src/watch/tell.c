@@ -36,14 +36,17 @@ static void write_member(struct buf *out, const char *key, struct span text)
 	json_write_text(out, text);
 }
 
-static void write_fields(const struct listing_shape *shape, const struct item *item,
+/* The first so many fields; 0: all. */
+static void write_fields(const struct listing_shape *shape, size_t count, const struct item *item,
 			 const char *key, struct buf *out)
 {
+	size_t end = count > 0 && count < shape->field_count ? count : shape->field_count;
+
 	if (!item)
 		return;
 	json_write_key(out, key);
 	buf_u8(out, '{');
-	for (size_t i = 0; i < shape->field_count; i++)
+	for (size_t i = 0; i < end; i++)
 		write_member(out, shape->fields[i], item->values[i]);
 	buf_u8(out, '}');
 }
@@ -119,7 +122,7 @@ static enum err_kind tell_fact(struct teller *t, const struct what *what, const 
 	bool is_flys = what->fly_ns != LISTING_NO_TIME;
 	struct event e = {
 		.action = fact->action,
-		.occurred_ns = is_flys ? what->fly_ns : c->from_ns,
+		.occurred_ns = is_flys ? what->fly_ns : what->from_ns,
 		.not_after_ns = is_flys ? EVENT_NO_TIME : c->to_ns,
 		.time_basis = is_flys ? TIME_SOURCE : TIME_INTERVAL,
 		.app = or_else(fact->app, span_text(what->ask->app)),
@@ -138,8 +141,9 @@ static enum err_kind tell_fact(struct teller *t, const struct what *what, const 
 	};
 
 	begin_attributes(t);
-	write_fields(&what->resource->shape, c->before, "before", &t->attributes);
-	write_fields(&what->resource->shape, c->after, "after", &t->attributes);
+	write_fields(&what->resource->shape, fact->field_count, c->before, "before",
+		     &t->attributes);
+	write_fields(&what->resource->shape, fact->field_count, c->after, "after", &t->attributes);
 	return send(t, &e, what, err);
 }
 
@@ -150,7 +154,7 @@ enum err_kind teller_change(struct teller *t, const struct watch_resource *resou
 	enum err_kind rc = ERR_NONE;
 
 	for (unsigned nth = 0; !rc && resource->describe; nth++) {
-		struct watch_fact fact = {.fly_ns = LISTING_NO_TIME};
+		struct watch_fact fact = WATCH_NO_FACT;
 		struct what what = {.resource = resource,
 				    .ask = ask,
 				    .key = change->item->key,
@@ -159,6 +163,8 @@ enum err_kind teller_change(struct teller *t, const struct watch_resource *resou
 		if (!resource->describe(change, ask, nth, &fact))
 			break;
 		what.fly_ns = good_time(change, fact.fly_ns);
+		if (fact.since_ns < change->to_ns)
+			what.from_ns = time_later(change->from_ns, fact.since_ns);
 		rc = tell_fact(t, &what, change, &fact, err);
 	}
 	return rc;

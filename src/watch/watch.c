@@ -104,12 +104,14 @@ static enum err_kind take_change(void *arg, const struct change *c, struct err *
 	return rc ? rc : teller_change(&w->teller, w->job->resource, &w->ask, c, err);
 }
 
-/* Of a log: whether a full answer has nothing that was in the answer before. */
+/* Of a log: whether a full answer has nothing that was in the answer before, or has a hole. */
 static bool has_overrun(const struct watch_resource *resource, const struct listing *before,
 			const struct listing *now)
 {
 	size_t b = 0, n = 0;
 
+	if (resource->has_hole)
+		return resource->has_hole(before, now);
 	if (!resource->log || now->count < resource->page_max || before->count == 0)
 		return false;
 	while (b < before->count && n < now->count) {

@@ -50,7 +50,8 @@ class Secrets(Watching):
         self.assertEqual(self.changes(), [])
         self.assertEqual(ft.stop(), 0)
         self.assertEqual(self.world.pg.psql(
-            "SELECT target, summary FROM flytrail.events WHERE action = 'trail.baseline' AND target = 'secrets'"),
+            "SELECT target, summary FROM flytrail.events WHERE action = 'trail.baseline' AND app = 'web-1' "
+            "AND target = 'secrets'"),
             [["secrets", "2 of secrets of web-1 when flytrail first looked"]])
 
     def test_a_secret_that_is_set_updated_and_unset_is_named_with_its_time(self):

@@ -42,6 +42,7 @@ import urllib.parse
 
 import fly_graphql
 import fly_lists
+import fly_releases
 import fly_secrets
 from fly_time import time_ns, time_text
 
@@ -88,7 +89,7 @@ def attributes_of(fields, more=b""):
 
 
 # Each answers for a family of resources of the control plane: see fly_secrets.py.
-FAMILIES = (fly_secrets.Secrets, fly_graphql.GraphQL, fly_lists.Lists)
+FAMILIES = (fly_secrets.Secrets, fly_graphql.GraphQL, fly_lists.Lists, fly_releases.Releases)
 
 
 class FlyApi(*FAMILIES):
