@@ -14,7 +14,7 @@
  * Threads:   one.
  * Limits:    KEPT_FILES_MAX files, KEPT_BYTES_MAX of all together.
  * Errors:    ERR_RETRY: no room, here or on the disk; or the disk fails. ERR_FATAL: as
- *            base/file.h, and no memory.
+ *            base/file.h, no memory, and a folder that cannot be read at the start.
  */
 
 #include "base/buf.h"

@@ -180,10 +180,12 @@ enum err_kind kept_open(struct kept **ret, const char *spool_folder, struct err 
 		rc = hasher_new(&k->hasher, err);
 	if (!rc)
 		rc = list(k, err);
-	if (rc)
+	if (rc) {
 		kept_close(k);
-	else
+		err->kind = rc = ERR_FATAL; /* somebody has to see to the folder */
+	} else {
 		*ret = k;
+	}
 	return rc;
 }
 

@@ -196,6 +196,15 @@ void jobs_doubt(struct jobs *j, const struct job *job)
 	}
 }
 
+size_t jobs_unobserved(const struct jobs *j)
+{
+	size_t count = j->missed;
+
+	for (size_t i = 0; i < j->count; i++)
+		count += j->list[i].unobserved;
+	return count;
+}
+
 size_t jobs_first(const struct jobs *j)
 {
 	size_t first = 0;
