@@ -40,6 +40,7 @@ import threading
 import time
 import urllib.parse
 
+import fly_current
 import fly_secrets
 from fly_time import time_ns, time_text
 
@@ -86,7 +87,7 @@ def attributes_of(fields, more=b""):
 
 
 # Each answers for a family of resources of the control plane: see fly_secrets.py.
-FAMILIES = (fly_secrets.Secrets,)
+FAMILIES = (fly_secrets.Secrets, fly_current.Current)
 
 
 class FlyApi(*FAMILIES):
