@@ -48,8 +48,13 @@ NODISCARD enum err_kind kept_put(struct kept *k, const struct kept_snapshot *s, 
 NODISCARD enum err_kind kept_get(struct kept *k, const char *resource, const char *scope,
 				 struct kept_snapshot *ret, struct err *err);
 
-/* Gives each to take(), in no order, and removes it then; whatever error it says ends that. */
-typedef enum err_kind (*kept_taker)(void *arg, const struct kept_snapshot *s, struct err *err);
-NODISCARD enum err_kind kept_hand_over(struct kept *k, kept_taker take, void *arg, struct err *err);
+struct kept_taker {
+	enum err_kind (*take)(void *arg, const struct kept_snapshot *s, struct err *err);
+	void *arg;
+};
+
+/* Gives each to `to`, in no order, and removes it then; whatever error that says ends it. */
+NODISCARD enum err_kind kept_hand_over(struct kept *k, const struct kept_taker *to,
+				       struct err *err);
 
 #endif

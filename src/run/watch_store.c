@@ -106,12 +106,13 @@ static enum err_kind connect(struct watch_store *s, struct err *err)
 		.replica = s->o.replica,
 		.stream = s->o.stream,
 	};
+	const struct kept_taker to = {.take = give, .arg = s};
 	enum err_kind rc;
 
 	if (s->db)
 		return ERR_NONE;
 	rc = snapshots_open(&s->db, &options, err);
-	return rc ? rc : kept_hand_over(s->kept, give, s, err);
+	return rc ? rc : kept_hand_over(s->kept, &to, err);
 }
 
 static enum err_kind take_lease(struct watch_store *s, int64_t now_ns, bool *ret_anew,

@@ -362,7 +362,7 @@ enum err_kind kept_get(struct kept *k, const char *resource, const char *scope,
 	return rc;
 }
 
-enum err_kind kept_hand_over(struct kept *k, kept_taker take, void *arg, struct err *err)
+enum err_kind kept_hand_over(struct kept *k, const struct kept_taker *to, struct err *err)
 {
 	enum err_kind rc = ERR_NONE;
 
@@ -374,7 +374,7 @@ enum err_kind kept_hand_over(struct kept *k, kept_taker take, void *arg, struct 
 
 		rc = read_one(k, k->entries[0].name, &s, &good, err);
 		if (!rc && good)
-			rc = take(arg, &s, err);
+			rc = to->take(to->arg, &s, err);
 		if (rc)
 			return rc;
 		k->damaged += !good;

@@ -76,6 +76,13 @@ static enum err_kind take(void *arg, const struct kept_snapshot *s, struct err *
 	return taken.then ? err_set(e, taken.then, "no") : ERR_NONE;
 }
 
+static enum err_kind hand_over(void)
+{
+	const struct kept_taker to = {.take = take};
+
+	return kept_hand_over(kept, &to, &err);
+}
+
 static bool took(const char *text)
 {
 	for (size_t i = 0; i < taken.count; i++)
@@ -140,14 +147,14 @@ static void what_is_kept_is_there_after_a_restart_and_handed_over_once(void **st
 	assert_true(s.found && s.taken_ns == 7 && span_is(s.content, "{\"B\":{}}"));
 	assert_int_equal(kept_get(kept, "secrets", "web-3", &s, &err), ERR_NONE);
 	assert_false(s.found);
-	assert_int_equal(kept_hand_over(kept, take, NULL, &err), ERR_NONE);
+	assert_int_equal(hand_over(), ERR_NONE);
 	assert_int_equal(taken.count, 3);
 	assert_true(took("secrets|web-1|1|7|{\"B\":{}}|"));
 	assert_true(took("secrets|web-2|1|7|{}|"));
 	assert_true(took("apps||1|7|{}|"));
 	assert_int_equal(files(), 0);
 	reopen();
-	assert_int_equal(kept_hand_over(kept, take, NULL, &err), ERR_NONE);
+	assert_int_equal(hand_over(), ERR_NONE);
 	assert_int_equal(taken.count, 3);
 }
 
@@ -158,7 +165,7 @@ static void why_it_cannot_be_looked_at_is_kept_too(void **state)
 
 	(void)state;
 	assert_int_equal(kept_put(kept, &s, &err), ERR_NONE);
-	assert_int_equal(kept_hand_over(kept, take, NULL, &err), ERR_NONE);
+	assert_int_equal(hand_over(), ERR_NONE);
 	assert_true(took("members||0|0||status 403"));
 }
 
@@ -167,10 +174,10 @@ static void what_is_not_taken_stays(void **state)
 	(void)state;
 	assert_int_equal(put("apps", "", "{}"), ERR_NONE);
 	taken.then = ERR_RETRY;
-	assert_int_equal(kept_hand_over(kept, take, NULL, &err), ERR_RETRY);
+	assert_int_equal(hand_over(), ERR_RETRY);
 	assert_int_equal(files(), 1);
 	taken.then = ERR_NONE;
-	assert_int_equal(kept_hand_over(kept, take, NULL, &err), ERR_NONE);
+	assert_int_equal(hand_over(), ERR_NONE);
 	assert_int_equal(files(), 0);
 }
 
@@ -198,7 +205,7 @@ static void what_is_torn_or_damaged_is_none(void **state)
 		assert_int_equal(kept_get(kept, "apps", "", &s, &err), ERR_NONE);
 		assert_false(s.found);
 	}
-	assert_int_equal(kept_hand_over(kept, take, NULL, &err), ERR_NONE);
+	assert_int_equal(hand_over(), ERR_NONE);
 	assert_int_equal(taken.count, 0);
 	assert_int_equal(kept_damaged(kept), 1);
 	assert_int_equal(files(), 0);
@@ -218,7 +225,7 @@ static void one_under_anothers_name_is_none(void **state)
 	*digit = *digit == '0' ? '1' : '0';
 	assert_int_equal(rename(path, other), 0);
 	reopen();
-	assert_int_equal(kept_hand_over(kept, take, NULL, &err), ERR_NONE);
+	assert_int_equal(hand_over(), ERR_NONE);
 	assert_int_equal(taken.count, 0);
 }
 
@@ -236,7 +243,7 @@ static void files_of_other_names_are_nobodys_and_half_written_ones_go(void **sta
 	reopen();
 	assert_int_equal(kept_count(kept), 1);
 	assert_int_equal(files(), 2);
-	assert_int_equal(kept_hand_over(kept, take, NULL, &err), ERR_NONE);
+	assert_int_equal(hand_over(), ERR_NONE);
 	assert_int_equal(files(), 1);
 }
 
@@ -253,7 +260,7 @@ static void past_the_bound_nothing_is_kept_until_it_was_handed_over(void **state
 	assert_int_equal(put("secrets", "web-1", big), ERR_RETRY);
 	assert_false(kept_has_room(kept));
 	assert_int_equal(kept_count(kept), 1);
-	assert_int_equal(kept_hand_over(kept, take, NULL, &err), ERR_NONE);
+	assert_int_equal(hand_over(), ERR_NONE);
 	assert_true(kept_has_room(kept));
 	assert_int_equal(put("secrets", "web-1", big), ERR_NONE);
 	free(big);
