@@ -77,7 +77,8 @@ static bool has_lost(struct watch_store *s, enum err_kind rc, const struct err *
 
 	if (rc != ERR_RETRY && rc != ERR_CONFIG)
 		return false;
-	snapshots_close(s->db);
+	/* The lease stays: who goes on without Postgres must not be followed meanwhile. */
+	snapshots_drop(s->db);
 	s->db = NULL;
 	s->yields = s->saw_other;
 	wait_ms = time_earlier(backoff_random_ms(++s->failures), AWAY_RETRY_MS_MAX);

@@ -39,6 +39,14 @@ enum err_kind snapshots_open(struct snapshots **ret, const struct snapshots_opti
 	return rc;
 }
 
+void snapshots_drop(struct snapshots *s)
+{
+	if (!s)
+		return;
+	session_close(s->session);
+	free(s);
+}
+
 void snapshots_close(struct snapshots *s)
 {
 	struct err aside;
@@ -50,8 +58,7 @@ void snapshots_close(struct snapshots *s)
 
 		(void)rc; /* then it expires */
 	}
-	session_close(s->session);
-	free(s);
+	snapshots_drop(s);
 }
 
 enum err_kind snapshots_take_lease(struct snapshots *s, int seconds, bool *ret_mine,
@@ -70,12 +77,12 @@ enum err_kind snapshots_load(struct snapshots *s, const char *resource, const ch
 {
 	const char *const values[] = {resource, scope};
 	PGresult *rows;
-	enum err_kind rc = session_ask(
-		s->session,
-		"SELECT content, (extract(epoch FROM nullif(taken_at, '-infinity')) * 1000000)::bigint, "
-		"unobserved_why IS NOT NULL "
-		"FROM flytrail.snapshots WHERE resource = $1 AND scope = $2",
-		values, ARRAY_LEN(values), &rows, err);
+	enum err_kind rc = session_ask(s->session,
+				       "SELECT content, (extract(epoch FROM nullif(taken_at, "
+				       "'-infinity')) * 1000000)::bigint, "
+				       "unobserved_why IS NOT NULL "
+				       "FROM flytrail.snapshots WHERE resource = $1 AND scope = $2",
+				       values, ARRAY_LEN(values), &rows, err);
 
 	if (rc)
 		return rc;

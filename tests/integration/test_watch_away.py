@@ -17,7 +17,7 @@ import test_watch  # noqa: E402
 KILLS = 6
 
 
-class Away(test_watch.Watching):
+class WithoutPostgres(test_watch.Watching):
     def facts_told(self):
         """All that watching told, but for baselines, which say when flytrail first looked."""
         return self.world.pg.psql("SELECT action, target, app FROM flytrail.events WHERE source = 'watch' "
@@ -39,6 +39,8 @@ class Away(test_watch.Watching):
     def await_back(self, ft):
         lab.wait_for(lambda: not self.kept(ft), 60, "the snapshots to be in Postgres")
 
+
+class Away(WithoutPostgres):
     def test_changes_are_told_with_the_time_they_had(self):
         self.api.secrets_set("web-1", GONE="1", OTHER="1")
         ft = self.watching().start()
@@ -153,6 +155,29 @@ class Away(test_watch.Watching):
         self.await_changes(len(wanted))
         self.await_polls(3)
         self.assertEqual(sorted(self.facts_told()), sorted(wanted))
+
+
+class Replicas(WithoutPostgres):
+    def test_who_watched_goes_first_when_postgres_is_back(self):
+        """Also where the lease has expired meanwhile: its snapshots are newer than Postgres's."""
+        self.api.secrets_set("web-1", GONE="1")
+        one = self.watching().start()
+        self.await_baseline()
+        two = self.watching().start()
+        lab.wait_for(lambda: two.health()[1]["watcher"]["value"] == "another replica watches", 30, "the other")
+        self.world.pg.psql("UPDATE flytrail.leases SET expires_at = now() WHERE name = 'watch'")
+        self.go_away(one)
+        self.api.secrets_unset("web-1", "GONE")
+        self.await_polls(4)
+        back = time.time()
+        self.world.pg.restart()
+        self.await_back(one)
+        self.await_changes(1)
+        one.kill()
+        self.world.pg.psql("UPDATE flytrail.leases SET expires_at = now() WHERE name = 'watch'")
+        self.await_polls(4)
+        self.assertEqual(self.facts_told(), [["secret_change.unset", "GONE", "web-1"]])
+        self.assertLess(self.intervals()["GONE"][1], back)
 
 
 class Health(test_watch.Watching):
