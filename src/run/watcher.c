@@ -197,6 +197,8 @@ static enum err_kind make(struct watcher *w, struct err *err)
 
 /* --- what others may know of it --- */
 
+static const char postgres_away[] = "Postgres is away, or refuses";
+
 static void count_step(struct watcher *w, const struct watch_step *step)
 {
 	struct status *s = w->o->status;
@@ -268,15 +270,15 @@ static void note_postgres(struct watcher *w)
 static enum err_kind look(struct watcher *w, struct watch_step *step, struct err *err)
 {
 	enum err_kind rc = watch_step(w->watch, step, err);
-
 	/* What only Postgres has holds up nothing else while it is away. */
-	if (rc == ERR_RETRY && watch_store_away(w->store)) {
-		step->not_shown = true;
-		rc = ERR_NONE;
-	}
-	if (rc)
+	bool is_without = rc == ERR_RETRY && watch_store_away(w->store);
+
+	if (rc && !is_without)
 		return rc;
+	step->not_shown = step->not_shown || is_without;
 	count_step(w, step);
+	if (is_without)
+		atomic_store(&w->o->status->watch_why, postgres_away);
 	note_shown(w, step, err);
 	return ERR_NONE;
 }
@@ -315,7 +317,7 @@ static void wait_after(struct watcher *w, enum err_kind rc, const struct err *wh
 
 	note_turn(w, is_others);
 	if (!is_others) {
-		atomic_store(&w->o->status->watch_why, "Postgres is away, or refuses");
+		atomic_store(&w->o->status->watch_why, postgres_away);
 		log_warn(watcher_waits, LOG_TEXT("error", why->text),
 			 LOG_NUMBER("wait_ms", wait_ms));
 	}
