@@ -140,8 +140,8 @@ static void what_flytrail_prints_is_never_an_event(void **state)
 	static const char *const printed[] = {
 		"machine exited with exit code 0, not restarting",
 		" INFO Main child exited normally with code: 0",
-		"{\\\"error\\\":\\\"2026/03/07 15:20:03 INFO New SSH session "
-		"email=user1@example.com verified=true\\\"}",
+		("{\\\"error\\\":\\\"2026/03/07 15:20:03 INFO New SSH session "
+		 "email=user1@example.com verified=true\\\"}"),
 	};
 	struct fixture *f = open_fixture("web-1");
 
