@@ -8,8 +8,8 @@
  * Its events go to the pipeline in batches of the source's pool, as lines do, so a
  * full spool makes it wait. Between two requests to Fly it waits WATCHER_PACE_MS.
  *
- * Without Postgres it waits: what changed meanwhile is told when it is back, from the
- * snapshot that is there.
+ * While Postgres is away, who held the lease goes on from memory (run/watch_store.h); who
+ * never loaded a snapshot waits, and tells what changed meanwhile when it is back.
  *
  * Ownership: the caller owns what the options name.
  * Threads:   watcher_run() is one thread's.

@@ -28,6 +28,7 @@ struct snapshots_options {
 NODISCARD enum err_kind snapshots_open(struct snapshots **ret,
 				       const struct snapshots_options *options, struct err *err);
 void snapshots_close(struct snapshots *s); /* NULL is fine; the lease is given back */
+void snapshots_drop(struct snapshots *s);  /* likewise, and the lease stays until it expires */
 
 NODISCARD enum err_kind snapshots_take_lease(struct snapshots *s, int seconds, bool *ret_mine,
 					     struct err *err);

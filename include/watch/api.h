@@ -38,6 +38,7 @@ struct watch_api_options {
 	const char *token;       /* without its scheme */
 	const char *hmac_key;    /* "": none */
 	const _Atomic bool *cut; /* set: a request under way ends, as ERR_RETRY; or NULL */
+	unsigned seconds;        /* for a request; 0: as base/fly_client.h */
 };
 
 NODISCARD enum err_kind watch_api_new(struct watch_api **ret,

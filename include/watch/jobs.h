@@ -70,6 +70,9 @@ void jobs_stir(struct jobs *j, const struct job *parent, const struct item *item
 /* What a job belongs to cannot be found: who lists it is asked again, soon. */
 void jobs_doubt(struct jobs *j, const struct job *job);
 
+/* How many cannot be looked at, for a refusal or for want of room. */
+size_t jobs_unobserved(const struct jobs *j);
+
 /*
  * The index of the one that is due first. Of those that are due, what is quick or stirred goes
  * before the rest, of which many may be due at once; but not each time, so that the rest is never

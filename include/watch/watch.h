@@ -79,8 +79,10 @@ void watch_forget(struct watch *w);
 struct watch_step {
 	bool polled;    /* something was due */
 	bool not_shown; /* and Fly could not show it, for the reason in err; it is due again */
+	bool refused;   /* it was refused */
 	bool blind; /* and that was the list of applications, which the token may not read either */
-	int64_t wait_ns; /* else: how long nothing is due */
+	size_t unobserved; /* what cannot be looked at, all told */
+	int64_t wait_ns;   /* else: how long nothing is due */
 };
 
 /* Looks at what is due first. */

@@ -39,6 +39,14 @@ enum err_kind snapshots_open(struct snapshots **ret, const struct snapshots_opti
 	return rc;
 }
 
+void snapshots_drop(struct snapshots *s)
+{
+	if (!s)
+		return;
+	session_close(s->session);
+	free(s);
+}
+
 void snapshots_close(struct snapshots *s)
 {
 	struct err aside;
@@ -50,8 +58,7 @@ void snapshots_close(struct snapshots *s)
 
 		(void)rc; /* then it expires */
 	}
-	session_close(s->session);
-	free(s);
+	snapshots_drop(s);
 }
 
 enum err_kind snapshots_take_lease(struct snapshots *s, int seconds, bool *ret_mine,

@@ -67,7 +67,8 @@ static enum err_kind make_key_id(struct watch_api *a, struct err *err)
 enum err_kind watch_api_new(struct watch_api **ret, const struct watch_api_options *options,
 			    struct err *err)
 {
-	const struct fly_client_options client = {.token = options->token, .cut = options->cut};
+	const struct fly_client_options client = {
+		.token = options->token, .cut = options->cut, .seconds = options->seconds};
 	struct watch_api *a = calloc(1, sizeof(*a));
 	enum err_kind rc;
 

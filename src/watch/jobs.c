@@ -196,6 +196,15 @@ void jobs_doubt(struct jobs *j, const struct job *job)
 	}
 }
 
+size_t jobs_unobserved(const struct jobs *j)
+{
+	size_t count = j->missed;
+
+	for (size_t i = 0; i < j->count; i++)
+		count += j->list[i].unobserved;
+	return count;
+}
+
 static bool is_urgent(const struct job *job, int64_t now_ns)
 {
 	return job->due_ns <= now_ns && (job->resource->quick || job->stirs > 0);

@@ -348,6 +348,8 @@ enum err_kind watch_step(struct watch *w, struct watch_step *ret, struct err *er
 	if (!rc && !shown)
 		*err = why;
 	ret->not_shown = !shown;
+	ret->refused = !shown && watch_api_refused(w->o.api);
+	ret->unobserved = jobs_unobserved(&w->jobs);
 	ret->blind = w->blind;
 	return rc;
 }

@@ -40,6 +40,7 @@ import threading
 import time
 import urllib.parse
 
+import fly_current
 import fly_graphql
 import fly_lists
 import fly_releases
@@ -89,7 +90,8 @@ def attributes_of(fields, more=b""):
 
 
 # Each answers for a family of resources of the control plane: see fly_secrets.py.
-FAMILIES = (fly_secrets.Secrets, fly_graphql.GraphQL, fly_lists.Lists, fly_releases.Releases)
+FAMILIES = (fly_secrets.Secrets, fly_current.Current, fly_graphql.GraphQL, fly_lists.Lists,
+            fly_releases.Releases)
 
 
 class FlyApi(*FAMILIES):
