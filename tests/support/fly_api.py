@@ -40,6 +40,7 @@ import threading
 import time
 import urllib.parse
 
+import fly_machines
 import fly_secrets
 from fly_time import time_ns, time_text
 
@@ -72,6 +73,7 @@ Request = collections.namedtuple("Request", "method target headers at body")
 Fault = collections.namedtuple("Fault", "kind left app options")
 Route = collections.namedtuple("Route", "name parameters answer")
 ACTION_RATE, ACTION_BURST = 1.0, 3
+ACTION_RATES = {"machine": (5.0, 10)}
 
 
 def quoted(text):
@@ -86,7 +88,7 @@ def attributes_of(fields, more=b""):
 
 
 # Each answers for a family of resources of the control plane: see fly_secrets.py.
-FAMILIES = (fly_secrets.Secrets,)
+FAMILIES = (fly_secrets.Secrets, fly_machines.Machines)
 
 
 class FlyApi(*FAMILIES):
@@ -307,12 +309,13 @@ class FlyApi(*FAMILIES):
         return found.group(1) if found else ""
 
     def is_over_action_rate(self, route, match):
-        """Fly's own rule: one request a second for each action and application, three at once."""
+        """Fly's own rule: one request a second for each action and thing, three at once, if no other."""
         now = time.monotonic()
         key = (route.name, *match.groupdict().values())
+        rate, burst = ACTION_RATES.get(route.name, (ACTION_RATE, ACTION_BURST))
         with self.lock:
-            left, at = self.buckets.get(key, (ACTION_BURST, now))
-            left = min(ACTION_BURST, left + (now - at) * ACTION_RATE)
+            left, at = self.buckets.get(key, (burst, now))
+            left = min(burst, left + (now - at) * rate)
             self.buckets[key] = (left - 1 if left >= 1 else left, now)
         return left < 1
 
