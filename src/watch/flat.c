@@ -8,9 +8,9 @@
 
 enum {
 	PATH_BYTES_MAX = 200,
-	VALUE_BYTES_MAX = 256,				 /* that is shown */
-	MAC_BYTES = WATCH_KEY_ID_BYTES + 1 + 16,	 /* of a value */
-	REST_BYTES = 3 + MAC_BYTES,			 /* " ~#" and its HMAC */
+	VALUE_BYTES_MAX = 256,                   /* that is shown */
+	MAC_BYTES = WATCH_KEY_ID_BYTES + 1 + 16, /* of a value */
+	REST_BYTES = 3 + MAC_BYTES,              /* " ~#" and its HMAC */
 	REST_BYTES_MAX = 2 * WATCH_ANSWER_BYTES_MAX,
 	NUMBER_BYTES = 24,
 };
@@ -264,14 +264,13 @@ size_t flat_differences(struct span before, struct span after, size_t room, stru
 		int order;
 
 		if (read_was)
-			was = before.len > 0 ? next_piece(&before) : (struct piece){.path = SPAN("")};
+			was = before.len > 0 ? next_piece(&before)
+					     : (struct piece){.path = SPAN("")};
 		if (read_is)
 			is = after.len > 0 ? next_piece(&after) : (struct piece){.path = SPAN("")};
 		if (was.path.len == 0 && is.path.len == 0)
 			break;
-		order = was.path.len == 0 ? 1
-			: is.path.len == 0 ? -1
-					   : order_of(was.path, is.path);
+		order = was.path.len == 0 ? 1 : is.path.len == 0 ? -1 : order_of(was.path, is.path);
 		if (order != 0 || values_differ(was.value, is.value)) {
 			count++;
 			tell_path(order > 0 ? is.path : was.path, room, out);

@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-enum { IMAGE_BYTES_MAX = 512, NAMES_BYTES_MAX = 300 };
+enum { IMAGE_BYTES_MAX = 512, NAMES_BYTES_MAX = 300, PARTS_BYTES_MAX = 2048 };
 
 enum {
 	FIELD_version,
@@ -31,8 +31,9 @@ enum {
 };
 
 static const char *const fields[] = {
-	"version",  "release", "updated_at", "replaced_at", "source", "image", "guest",     "services",
-	"mounts",   "restart", "checks",     "metadata",    "env",    "files", "processes", "other",
+	"version", "release",  "updated_at", "replaced_at", "source", "image",
+	"guest",   "services", "mounts",     "restart",     "checks", "metadata",
+	"env",     "files",    "processes",  "other",
 };
 
 /* --- what may be shown --- */
@@ -101,7 +102,8 @@ static enum err_kind add_part(struct flat *flat, const struct part *part, const 
 	enum err_kind rc = ERR_NONE;
 
 	if (part->also) {
-		rc = flat_add(flat, span_text(part->member), json_member(config, part->member), err);
+		rc = flat_add(flat, span_text(part->member), json_member(config, part->member),
+			      err);
 		return rc ? rc
 			  : flat_add(flat, span_text(part->also), json_member(config, part->also),
 				     err);
@@ -146,10 +148,10 @@ static enum err_kind take_image(const struct json *machine, const struct json *c
 	char text[IMAGE_BYTES_MAX];
 
 	if (has_digest || digest.len == 0)
-		return listing_set(l, &l->items[0], FIELD_image,
-				   span_of(image.data, image.len < sizeof(text) ? image.len
-										: sizeof(text)),
-				   err);
+		return listing_set(
+			l, &l->items[0], FIELD_image,
+			span_of(image.data, image.len < sizeof(text) ? image.len : sizeof(text)),
+			err);
 	(void)snprintf(text, sizeof(text), "%.*s@%.*s", (int)image.len,
 		       image.len > 0 ? image.data : "", (int)digest.len, digest.data);
 	return listing_set(l, &l->items[0], FIELD_image, span_text(text), err);
@@ -289,7 +291,7 @@ static bool describe(const struct change *c, const struct watch_ask *ask, unsign
 	if (!span_equal(was[FIELD_release], is[FIELD_release]))
 		return false;
 	new_version = !span_equal(was[FIELD_version], is[FIELD_version]);
-	buf_init(&what, WATCH_SUMMARY_BYTES * 4);
+	buf_init(&what, PARTS_BYTES_MAX);
 	name_parts(c, &what);
 	if (!new_version && what.len == 0)
 		return false;
@@ -305,8 +307,7 @@ static bool describe(const struct change *c, const struct watch_ask *ask, unsign
 	}
 	(void)snprintf(ret->summary, sizeof(ret->summary),
 		       "machine %.100s of %.64s was changed without a release: %.*s", ask->item,
-		       ask->app, (int)what.len,
-		       what.len > 0 ? (const char *)what.data : "");
+		       ask->app, (int)what.len, what.len > 0 ? (const char *)what.data : "");
 	if (what.len == 0)
 		(void)snprintf(ret->summary, sizeof(ret->summary),
 			       "machine %.100s of %.64s was given another version without a "

@@ -1,7 +1,7 @@
 /*
- * What happens to a machine, as Fly's control plane tells it: starts and ends with their exit codes,
- * restarts that were asked for, updates, migrations. Fly keeps the newest fifty of each machine, and says
- * of people only that it was a user.
+ * What happens to a machine, as Fly's control plane tells it: starts and ends with their exit
+ * codes, restarts that were asked for, updates, migrations. Fly keeps the newest fifty of each
+ * machine, and says of people only that it was a user.
  */
 
 #include "watch/resource.h"
@@ -27,9 +27,10 @@ enum {
 	FIELD_restart_count
 };
 
-static const char *const fields[] = {"type",	     "status",	   "source",	     "at",
-				     "exited_at",    "exit_code",  "guest_exit_code", "signal",
-				     "oom_killed",   "requested_stop", "restarting", "restart_count"};
+static const char *const fields[] = {
+	"type",       "status",         "source",          "at",
+	"exited_at",  "exit_code",      "guest_exit_code", "signal",
+	"oom_killed", "requested_stop", "restarting",      "restart_count"};
 
 /* --- what Fly says --- */
 
@@ -108,8 +109,8 @@ static enum err_kind take_exit(const struct json *event, struct listing *l, stru
 			       scalar_or(exit, members[i].member, members[i].none, text), err);
 	rc = watch_set(rc, l, item, FIELD_restart_count,
 		       scalar_or(request, "restart_count", "0", text), err);
-	rc = watch_set(rc, l, item, FIELD_exited_at,
-		       span_text(watch_time(exit, "exited_at", text)), err);
+	rc = watch_set(rc, l, item, FIELD_exited_at, span_text(watch_time(exit, "exited_at", text)),
+		       err);
 	return watch_set(rc, l, item, FIELD_signal, span_text(signal_of(exit, name)), err);
 }
 
@@ -199,7 +200,8 @@ static const struct kind kinds[] = {
 	{"restart", NULL, "user", ACTION_restart_requested, "was told to restart"},
 	{"restart", NULL, NULL, ACTION_restart_begun, "is being started again"},
 	{"update", NULL, NULL, ACTION_deploy_machine_replacing, "is given a version"},
-	{"launch", "created", "flyd", ACTION_platform_machine_migrated, "was moved to another host"},
+	{"launch", "created", "flyd", ACTION_platform_machine_migrated,
+	 "was moved to another host"},
 	{"destroy", NULL, NULL, ACTION_deploy_machine_destroying, "is being destroyed"},
 	{NULL, "destroyed", NULL, ACTION_deploy_machine_destroying, "is being destroyed"},
 	{NULL, NULL, NULL, ACTION_platform_machine_event, "has an event"},

@@ -1,10 +1,10 @@
 /*
- * Machines of the organisation: which there are, and the machines of `fly console`, which are somebody
- * at a shell. What a machine runs is told by machine_config.c, and what happens to it by
+ * Machines of the organisation: which there are, and the machines of `fly console`, which are
+ * somebody at a shell. What a machine runs is told by machine_config.c, and what happens to it by
  * machine_events.c: both are asked when something here moves.
  *
- * The whole answer is what is there now; what was destroyed is asked for since the look before, so that
- * a machine that came and went meanwhile is seen, too.
+ * The whole answer is what is there now; what was destroyed is asked for since the look before, so
+ * that a machine that came and went meanwhile is seen, too.
  */
 
 #include "watch/resource.h"
@@ -32,7 +32,7 @@ enum {
 	FIELD_release
 };
 
-static const char *const fields[] = {"app",	   "name",	 "state", "region", "version",
+static const char *const fields[] = {"app",        "name",       "state", "region", "version",
 				     "created_at", "updated_at", "image", "group",  "release"};
 
 /* --- what Fly says --- */

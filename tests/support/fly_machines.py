@@ -113,16 +113,20 @@ class Machines:
 
     # ---- what happens to machines ----
 
-    def happen(self, machine, kind, status, source, request=None):
-        """An event, of a millisecond that no other has."""
+    def next_ms(self):
+        """A millisecond that nothing else has, so that all has an order."""
         self.machine_ms = max(self.machine_ms + 1, time.time_ns() // 10**6)
+        return self.machine_ms
+
+    def happen(self, machine, kind, status, source, request=None):
+        ms = self.next_ms()
         self.machine_number += 1
-        event = {"id": ulid(self.machine_ms, self.machine_number), "type": kind, "status": status,
-                 "source": source, "timestamp": self.machine_ms}
+        event = {"id": ulid(ms, self.machine_number), "type": kind, "status": status, "source": source,
+                 "timestamp": ms}
         if request is not None:
             event["request"] = request
         machine["events"].insert(0, event)
-        machine["updated_at"] = time_text(self.machine_ms * 10**6)
+        machine["updated_at"] = time_text(ms * 10**6)
         return event
 
     def end(self, machine, nested=False, restart_count=0, **exit_event):
@@ -152,7 +156,7 @@ class Machines:
         self.add_app(app)
         with self.lock:
             self.machine_number += 1
-            now = time_text(time.time_ns())
+            now = time_text(self.next_ms() * 10**6)
             metadata = {"fly_platform_version": "v2", "fly_process_group": group}
             if release is not None:
                 metadata |= {"fly_release_version": release, "fly_release_id": f"release-{release}"}
