@@ -5,8 +5,8 @@
  * api: what a resource asks of Fly's control plane, and what it may keep of the
  * answer.
  *
- * A request of one kind about one application goes out once a second at most, after
- * WATCH_BURST at once, as Fly wants it; the call waits for that.
+ * A request of one kind about one application, or one machine or other thing in it, goes out once a
+ * second at most, after WATCH_BURST at once, as Fly wants it; the call waits for that.
  *
  * Ownership: watch_api_new() copies the options. Answers are the caller's to json_free().
  * Threads:   one, the watcher's.

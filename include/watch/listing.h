@@ -74,6 +74,9 @@ NODISCARD enum err_kind listing_end(struct listing *l, struct err *err);
 NODISCARD enum err_kind listing_copy(struct listing *l, const struct item *from, struct item **ret,
 				     struct err *err);
 
+/* Of a listing that has ended; NULL: it has none of that key. */
+const struct item *listing_find(const struct listing *l, struct span key);
+
 int item_compare(const struct item *a, const struct item *b); /* by key */
 bool item_is_like(const struct item *a, const struct item *b, size_t field_count);
 

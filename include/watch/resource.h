@@ -33,6 +33,7 @@ struct watch_ask {
 	struct watch_api *api;
 	const char *app, *item;       /* whose it is; "": of the organisation, of no item */
 	const struct listing *before; /* the snapshot; empty where there is none */
+	int64_t before_ns;            /* when all of that was looked at; LISTING_NO_TIME: never */
 	int64_t now_ns;
 	bool part; /* items that are as they were before may be left out */
 };

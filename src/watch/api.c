@@ -18,10 +18,10 @@ enum {
 	CODE_BYTES_MAX = 40,
 };
 
-/* How many requests of one kind about one application may go out at once. */
+/* How many requests of one kind about one application, or one thing in it, may go out at once. */
 struct bucket {
 	const char *path; /* of a resource's own, which is constant */
-	char app[FLY_CLIENT_NAME_BYTES_MAX + 1];
+	char whose[NAME_BYTES_MAX + 1];
 	int64_t full_ns; /* on the monotonic clock: when WATCH_BURST may go out again */
 };
 
@@ -123,19 +123,27 @@ static bool is_same_kind(const char *a, const char *b)
 	return strcspn(b, "?") == len && memcmp(a, b, len) == 0;
 }
 
-static struct bucket *bucket_of(struct watch_api *a, const char *path, const char *app)
+static struct bucket *bucket_of(struct watch_api *a, const char *path, const char *whose)
 {
 	struct bucket *b;
 
 	for (size_t i = 0; i < BUCKETS; i++) {
 		b = &a->buckets[i];
-		if (b->path && is_same_kind(b->path, path) && strcmp(b->app, app) == 0)
+		if (b->path && is_same_kind(b->path, path) && strcmp(b->whose, whose) == 0)
 			return b;
 	}
 	b = &a->buckets[a->next_bucket++ % BUCKETS];
 	*b = (struct bucket){.path = path};
-	(void)snprintf(b->app, sizeof(b->app), "%s", app);
+	(void)snprintf(b->whose, sizeof(b->whose), "%s", whose);
 	return b;
+}
+
+/* Fly counts by machine what is asked of a machine. */
+static const char *whose(const struct watch_names *names)
+{
+	if (names->item && names->item[0] != '\0')
+		return names->item;
+	return names->app ? names->app : "";
 }
 
 static bool is_cut(const struct watch_api *a)
@@ -144,10 +152,10 @@ static bool is_cut(const struct watch_api *a)
 }
 
 /* Until another request of the kind may go out, and Fly wants to be asked at all. */
-static void await_turn(struct watch_api *a, const char *path, const char *app)
+static void await_turn(struct watch_api *a, const char *path, const char *whose)
 {
 	static const struct timespec nap = {.tv_nsec = NAP_MS * NS_PER_MS};
-	struct bucket *b = bucket_of(a, path, app);
+	struct bucket *b = bucket_of(a, path, whose);
 	int64_t now_ns = time_monotonic_ns();
 
 	while ((b->full_ns - now_ns > (WATCH_BURST - 1) * REFILL_NS ||
@@ -248,7 +256,7 @@ enum err_kind watch_api_get(struct watch_api *a, const char *path, const struct 
 	buf_init(&url, URL_BYTES);
 	rc = make_url(a, path, names, &url, err);
 	if (!rc) {
-		await_turn(a, path, names->app ? names->app : "");
+		await_turn(a, path, whose(names));
 		rc = fly_client_get(a->client, (const char *)url.data, WATCH_ANSWER_BYTES_MAX,
 				    &body, err);
 		a->refused = rc && fly_client_refused(a->client);

@@ -78,25 +78,6 @@ struct span job_item_of(const struct job *job, const struct item *item)
 	return job->resource == &watch_apps ? SPAN("") : item->key;
 }
 
-static const struct item *find(const struct listing *list, struct span key)
-{
-	const struct item wanted = {.key = key};
-	size_t low = 0, high = list->count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = item_compare(&list->items[middle], &wanted);
-
-		if (order == 0)
-			return &list->items[middle];
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
-}
-
 /* Whether a job is of an item of the parent's list; its item, if it is there still. */
 static bool is_child(const struct job *job, const struct job *parent, const struct listing *list,
 		     const struct item **ret)
@@ -106,13 +87,13 @@ static bool is_child(const struct job *job, const struct job *parent, const stru
 	*ret = NULL;
 	if (of_apps) { /* and all that is below */
 		if (job->app[0] != '\0')
-			*ret = find(list, span_text(job->app));
+			*ret = listing_find(list, span_text(job->app));
 		return job->app[0] != '\0';
 	}
 	if (job->resource->of != parent->resource ||
 	    (parent->app[0] != '\0' && strcmp(job->app, parent->app) != 0))
 		return false;
-	*ret = find(list, span_text(job->item));
+	*ret = listing_find(list, span_text(job->item));
 	if (*ret && !span_is(job_app_of(parent, *ret), job->app))
 		*ret = NULL;
 	return true;

@@ -125,6 +125,25 @@ enum err_kind listing_end(struct listing *l, struct err *err)
 	return ERR_NONE;
 }
 
+const struct item *listing_find(const struct listing *l, struct span key)
+{
+	const struct item wanted = {.key = key};
+	size_t low = 0, high = l->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = item_compare(&l->items[middle], &wanted);
+
+		if (order == 0)
+			return &l->items[middle];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
 bool item_is_like(const struct item *a, const struct item *b, size_t field_count)
 {
 	for (size_t i = 0; i < field_count; i++)

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CURSOR_BYTES_MAX = 512 };
+enum { CURSOR_BYTES_MAX = 512, MS_DIGITS_MAX = 13 };
 
 static enum err_kind take_elements(const struct watch_ask *ask, const struct json *list,
 				   enum err_kind (*take)(const struct watch_ask *ask,
@@ -155,6 +155,24 @@ struct span watch_scalar(const struct json *object, const char *member, char tex
 	return span_text(text);
 }
 
+/* Milliseconds that came as a text. */
+static bool read_ms(struct span text, int64_t *ret_ns)
+{
+	int64_t ms = 0;
+
+	if (text.len == 0 || text.len > MS_DIGITS_MAX)
+		return false;
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.data[i] < '0' || text.data[i] > '9')
+			return false;
+		ms = ms * 10 + (text.data[i] - '0');
+	}
+	if (ms == 0 || ms > INT64_MAX / NS_PER_MS)
+		return false;
+	*ret_ns = ms * NS_PER_MS;
+	return true;
+}
+
 /* What is no time, or milliseconds that cannot be, is none. */
 static bool read_time(const struct json *v, int64_t *ret_ns)
 {
@@ -162,7 +180,8 @@ static bool read_time(const struct json *v, int64_t *ret_ns)
 	unsigned digits;
 
 	if (v && json_type(v) == JSON_TEXT)
-		return time_parse(json_text(v), true, ret_ns, &digits);
+		return time_parse(json_text(v), true, ret_ns, &digits) ||
+		       read_ms(json_text(v), ret_ns);
 	if (!v || json_type(v) != JSON_NUMBER || !(json_number(v) > 0) || json_number(v) >= ms_max)
 		return false;
 	*ret_ns = (int64_t)json_number(v) * NS_PER_MS;

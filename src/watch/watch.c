@@ -278,6 +278,7 @@ static enum err_kind look(struct watch *w, struct job *job, bool *ret_shown, str
 		.app = job->app,
 		.item = job->item,
 		.before = &w->before,
+		.before_ns = job->found ? job->taken_ns : LISTING_NO_TIME,
 		/* As exact as Postgres keeps it: events made again have the same times. */
 		.now_ns = time_now_ns() / NS_PER_US * NS_PER_US,
 		.part = job->resource->quick && job->found && time_monotonic_ns() < job->all_due_ns,

@@ -27,7 +27,8 @@ static enum err_kind give(struct json **ret, struct err *err)
 {
 	enum err_kind rc = json_parse(ret, answer, err);
 
-	if (!rc && json_type(*ret) != JSON_OBJECT && json_type(*ret) != JSON_ARRAY) {
+	if (!rc && json_type(*ret) != JSON_OBJECT && json_type(*ret) != JSON_ARRAY &&
+	    json_type(*ret) != JSON_NULL) {
 		json_free(*ret);
 		rc = ERR_REJECT;
 	}

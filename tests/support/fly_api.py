@@ -43,6 +43,7 @@ import urllib.parse
 import fly_current
 import fly_graphql
 import fly_lists
+import fly_machines
 import fly_releases
 import fly_secrets
 from fly_time import time_ns, time_text
@@ -76,6 +77,7 @@ Request = collections.namedtuple("Request", "method target headers at body")
 Fault = collections.namedtuple("Fault", "kind left app options")
 Route = collections.namedtuple("Route", "name parameters answer")
 ACTION_RATE, ACTION_BURST = 1.0, 3
+ACTION_RATES = {"machine": (5.0, 10)}
 
 
 def quoted(text):
@@ -91,7 +93,7 @@ def attributes_of(fields, more=b""):
 
 # Each answers for a family of resources of the control plane: see fly_secrets.py.
 FAMILIES = (fly_secrets.Secrets, fly_current.Current, fly_graphql.GraphQL, fly_lists.Lists,
-            fly_releases.Releases)
+            fly_machines.Machines, fly_releases.Releases)
 
 
 class FlyApi(*FAMILIES):
@@ -312,12 +314,13 @@ class FlyApi(*FAMILIES):
         return found.group(1) if found else ""
 
     def is_over_action_rate(self, route, match, request):
-        """Fly's own rule: one request a second for each action and application, three at once."""
+        """Fly's own rule: one request a second for each action and thing, three at once, if no other."""
         now = time.monotonic()
         key = (self.fault_key(route, match, request), *match.groupdict().values())
+        rate, burst = ACTION_RATES.get(route.name, (ACTION_RATE, ACTION_BURST))
         with self.lock:
-            left, at = self.buckets.get(key, (ACTION_BURST, now))
-            left = min(ACTION_BURST, left + (now - at) * ACTION_RATE)
+            left, at = self.buckets.get(key, (burst, now))
+            left = min(burst, left + (now - at) * rate)
             self.buckets[key] = (left - 1 if left >= 1 else left, now)
         return left < 1
 
