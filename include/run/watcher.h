@@ -6,7 +6,8 @@
  * only one replica at a time does it: who holds the lease `watch`.
  *
  * Its events go to the pipeline in batches of the source's pool, as lines do, so a
- * full spool makes it wait. Between two requests to Fly it waits WATCHER_PACE_MS.
+ * full spool makes it wait. Between two requests to Fly it waits WATCHER_PACE_MS,
+ * or less where the full interval is short.
  *
  * While Postgres is away, who held the lease goes on from memory (run/watch_store.h); who
  * never loaded a snapshot waits, and tells what changed meanwhile when it is back.
@@ -17,7 +18,11 @@
 
 #include "run/leased.h"
 
-enum { WATCHER_PACE_MS = 250 };
+enum {
+	WATCHER_PACE_MS = 250,
+	/* Of the full interval: whoever wants a short one wants it to be kept. */
+	WATCHER_PACE_SHARE = 240,
+};
 
 /* Until life is DRAINING. */
 void watcher_run(const struct leased_options *options);

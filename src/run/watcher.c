@@ -283,6 +283,13 @@ static enum err_kind look(struct watcher *w, struct watch_step *step, struct err
 	return ERR_NONE;
 }
 
+static int64_t pace_ns(const struct watcher *w)
+{
+	int64_t full_ns = (int64_t)w->o->config->watch_full_seconds * NS_PER_S;
+
+	return time_earlier(WATCHER_PACE_MS * NS_PER_MS, full_ns / WATCHER_PACE_SHARE);
+}
+
 /* Watches until something fails, or the program ends. */
 static enum err_kind work(struct watcher *w, struct err *err)
 {
@@ -302,7 +309,7 @@ static enum err_kind work(struct watcher *w, struct err *err)
 			break;
 		w->failures = 0;
 		wait_ns = time_earlier(step.wait_ns, LEASED_IDLE_MS * NS_PER_MS);
-		wait_ns = time_later(wait_ns, WATCHER_PACE_MS * NS_PER_MS);
+		wait_ns = time_later(wait_ns, pace_ns(w));
 		rc = wait_for(w, time_later(wait_ns, watch_api_wait_ns(w->api)), err);
 	}
 	return rc;
