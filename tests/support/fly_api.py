@@ -95,6 +95,10 @@ def attributes_of(fields, more=b""):
 FAMILIES = (fly_secrets.Secrets, fly_current.Current, fly_graphql.GraphQL, fly_lists.Lists,
             fly_machines.Machines, fly_releases.Releases)
 
+NAMES = [name for family in FAMILIES for name in vars(family)
+         if not name.startswith("__") and name not in ("ROUTES", "begin")]
+assert len(NAMES) == len(set(NAMES)), "two families have something of one name"
+
 
 class FlyApi(*FAMILIES):
     """See above. Every setting may be changed while it runs."""

@@ -144,7 +144,7 @@ class GraphQL:
                            "extensions": {"code": "UNAUTHORIZED"}})
             data[selected.name] = None
             return
-        page = self.page_of(selected.name, min(first, self.page_max), arguments.get("after"))
+        page = self.page_of_connection(selected.name, min(first, self.page_max), arguments.get("after"))
         if selected.name in self.partial_fields:
             kept = self.partial_fields[selected.name]
             page["nodes"], page["edges"] = page["nodes"][:kept], page["edges"][:kept]
@@ -152,7 +152,7 @@ class GraphQL:
                            "extensions": {"code": "SERVER_ERROR"}})
         data[selected.name] = graphql.pick(page, selected.selection)
 
-    def page_of(self, field, first, after):
+    def page_of_connection(self, field, first, after):
         with self.lock:
             elements = [json.loads(json.dumps(element)) for element in self.access[field].values()]
         start = int(base64.b64decode(after)) if after else 0

@@ -41,7 +41,7 @@ class Lists:
 
     # ---- answers ----
 
-    def page_of(self, kind, query, items):
+    def page_of_list(self, kind, query, items):
         """The items of a page, and the cursor of the next; None: Fly would refuse it."""
         greatest, usual = LIMITS[kind]
         limit = query.get("limit", str(usual))
@@ -56,7 +56,7 @@ class Lists:
         if org != self.org:
             return 404, {"error": "no"}
         with self.lock:
-            page = self.page_of("volumes", query, sorted(self.volumes.values(), key=lambda v: v["id"]))
+            page = self.page_of_list("volumes", query, sorted(self.volumes.values(), key=lambda v: v["id"]))
             if page is None:
                 return 400, {"error": "no"}
             answer = {"volumes": page[0], "last_updated_at": moment(),
@@ -85,7 +85,7 @@ class Lists:
             if app not in self.keys:
                 return 404, {"error": "no"}
             details = [detail for _, detail in sorted(self.certificates.get(app, {}).items())]
-            page = self.page_of("certificates", query, details)
+            page = self.page_of_list("certificates", query, details)
             if page is None:
                 return 400, {"error": "no"}
             summaries = [{
