@@ -2,6 +2,8 @@
 
 #include "watch/resource.h"
 
+#include <stdio.h>
+
 enum { FIELD_id };
 
 static const char *const fields[] = {"id"};
@@ -38,8 +40,31 @@ static enum err_kind fetch(const struct watch_ask *ask, struct listing *ret, str
 	return rc;
 }
 
+static bool describe(const struct change *c, const struct watch_ask *ask, unsigned nth,
+		     struct watch_fact *ret)
+{
+	bool added = c->kind == CHANGE_ADDED;
+
+	(void)ask;
+	if (nth > 0)
+		return false;
+	ret->action = added                       ? ACTION_deploy_app_created
+		      : c->kind == CHANGE_REMOVED ? ACTION_deploy_app_deleted
+						  : ACTION_deploy_app_replaced;
+	ret->app = c->item->key;
+	ret->target_type = "app";
+	watch_actor(ret, SPAN(""), "Fly's API does not say who makes or deletes an application");
+	(void)snprintf(ret->summary, sizeof(ret->summary), "application %.*s was %s",
+		       (int)c->item->key.len, c->item->key.data,
+		       added                       ? "created"
+		       : c->kind == CHANGE_REMOVED ? "deleted"
+						   : "deleted and created again");
+	return true;
+}
+
 const struct watch_resource watch_apps = {
 	.name = "apps",
 	.shape = {.fields = fields, .field_count = ARRAY_LEN(fields)},
 	.fetch = fetch,
+	.describe = describe,
 };

@@ -145,7 +145,7 @@ static enum err_kind begin(struct watch *w, const struct listing *now, struct er
 	w->items_moved = true;
 	for (size_t i = 0; i < now->count && !rc; i++)
 		rc = listing_copy(&w->next, &now->items[i], &kept, err);
-	if (!rc && (w->job->resource->describe || w->job->resource == &watch_apps))
+	if (!rc && w->job->resource->describe)
 		rc = teller_baseline(&w->teller, w->job->resource, &w->ask, now->count, err);
 	return rc;
 }

@@ -41,6 +41,27 @@ class Watching(Backfill):
         lab.wait_for(lambda: self.polls() >= before + count, 30, f"{count} polls")
 
 
+class Apps(Watching):
+    def apps(self, columns):
+        return self.world.pg.psql(f"SELECT {columns} FROM flytrail.events WHERE action LIKE 'deploy.app_%' "
+                                  "ORDER BY occurred_at")
+
+    def test_an_application_that_comes_and_goes_is_told_with_an_interval(self):
+        self.watching().start()
+        self.await_baseline()
+        before = time.time()
+        self.api.add_app("shop")
+        lab.wait_for(lambda: len(self.apps("1")) == 1, 30, "the new application")
+        self.await_baseline("shop")
+        self.api.remove_app("shop")
+        lab.wait_for(lambda: len(self.apps("1")) == 2, 30, "its end")
+        self.assertEqual(self.apps("action, app, target_type, target, actor, actor_type, time_basis, trust"),
+                         [[f"deploy.app_{what}", "shop", "app", "shop", "unknown", "unknown", "interval", "api"]
+                          for what in ("created", "deleted")])
+        for since, until in self.apps("extract(epoch FROM occurred_at), extract(epoch FROM not_after)"):
+            self.assertTrue(before - 5 <= float(since) < float(until) <= time.time(), (since, until))
+
+
 class Secrets(Watching):
     def test_what_there_was_before_is_one_baseline_and_no_change(self):
         self.api.secrets_set("web-1", OLD="1", OLDER="2")
