@@ -46,7 +46,7 @@ static struct item *find(const struct listing *list, struct span key)
 
 static const char *expiry_at(const struct watch_ask *ask, int64_t expires_ns)
 {
-	if (expires_ns == LISTING_NO_TIME || expires_ns - ask->now_ns > SOON_NS)
+	if (expires_ns == LISTING_NO_TIME || expires_ns > ask->now_ns + SOON_NS)
 		return "";
 	return expires_ns > ask->now_ns ? SOON : EXPIRED;
 }
