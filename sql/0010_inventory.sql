@@ -89,7 +89,7 @@ WITH details AS (
 	-- That it came, as flytrail saw it: of what Fly has times for it is not needed.
 	SELECT coalesce(e.app, '') AS app, e.target, max(e.occurred_at) AS occurred_at
 	FROM flytrail.events e
-	WHERE e.retention_class = 'security' AND e.class IN ('access', 'cert', 'secret_change') AND e.source = 'watch'
+	WHERE e.retention_class = 'security' AND e.class IN ('access', 'cert', 'deploy', 'secret_change') AND e.source = 'watch'
 		AND e.attributes ? 'after' AND NOT e.attributes ? 'before'
 		AND e.action ~ '[._](added|created|set|made|allocated|issued|invited)$'
 	GROUP BY 1, 2
@@ -105,7 +105,7 @@ SELECT
 	CASE
 		WHEN f.said_at IS NOT NULL THEN 'Fly says so'
 		WHEN told.occurred_at IS NOT NULL THEN 'flytrail saw it come'
-		ELSE 'before flytrail looked'
+		ELSE 'not known'
 	END AS since_basis,
 	NULL::text AS why
 FROM found f
@@ -125,7 +125,7 @@ COMMENT ON COLUMN flytrail.inventory.seen_at IS 'when Fly last showed it; null: 
 COMMENT ON COLUMN flytrail.inventory.state IS 'as Fly says, or present; missing: the newest answer lacked it, and the next one decides; unobserved: nothing of that kind can be looked at, and rows of it are as old as seen_at says';
 COMMENT ON COLUMN flytrail.inventory.details IS 'what is kept of it; no value of a secret and no token is';
 COMMENT ON COLUMN flytrail.inventory.id IS 'what Fly calls it';
-COMMENT ON COLUMN flytrail.inventory.since_basis IS 'where since is from; before flytrail looked: it was there at the first look, and Fly does not say since when';
+COMMENT ON COLUMN flytrail.inventory.since_basis IS 'where since is from; not known: Fly does not say, and no fact does, as of what was there at the first look';
 COMMENT ON COLUMN flytrail.inventory.why IS 'why it cannot be looked at';
 
 CREATE OR REPLACE VIEW flytrail.coverage AS

@@ -11,6 +11,11 @@
  * digest, a key is none of them. What follows from the time alone (soon to expire,
  * overdue) is a field, too, made from ask->now_ns, so that it differs when it is so.
  *
+ * What stands in the view `inventory` goes by the names of fields: `name`, `app`, `state`
+ * or `status`, `created_at` or `joined_at`. Give an item that is to be added first NULL for
+ * a start, since watch_set() is passed it whatever came before; and bound what people can
+ * make long: a fact without room for its fields is told without them.
+ *
  * Ownership: what describe() gives lends from the change or the ask, or is constant.
  * Threads:   one, the watcher's.
  * Errors:    fetch(): as watch/api.h; ERR_REJECT: what it belongs to is gone. The list is

@@ -9,7 +9,8 @@
  *
  * Ownership: the caller owns what is given; an event is lent to ops->tell().
  * Threads:   one, the watcher's.
- * Errors:    what ops->tell() says; ERR_FULL: a fact of more than TELL_ATTRIBUTES_BYTES_MAX.
+ * Limits:    TELL_ATTRIBUTES_BYTES_MAX: of what is longer, the fact is told without its fields.
+ * Errors:    what tell() says.
  */
 
 #include "watch/resource.h"

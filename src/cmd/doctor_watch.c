@@ -9,7 +9,7 @@ enum {
 	REQUEST_SECONDS = 5,
 	TRIES = 2, /* a lone refusal is passing */
 	PROBES_MAX = 64,
-	NAME_COLUMNS = 14,
+	NAME_COLUMNS = 18,
 	TOKENS_SHOWN_MAX = 8,
 	APPS_SHOWN_MAX = 5,
 	SHOWN_BYTES = 512,

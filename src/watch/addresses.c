@@ -52,7 +52,7 @@ static enum err_kind take_address(const struct watch_ask *ask, const struct json
 {
 	char created[TIME_TEXT_BYTES];
 	struct span ip = watch_text(address, "ip");
-	struct item *item;
+	struct item *item = NULL;
 	enum err_kind rc;
 
 	(void)ask;

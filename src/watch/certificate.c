@@ -58,7 +58,7 @@ static enum err_kind take_issued(const struct watch_ask *ask, const struct json 
 	struct span source = watch_text(entry, "source"), type = watch_text(issued, "type");
 	char key[KEY_BYTES], created[TIME_TEXT_BYTES], expires[TIME_TEXT_BYTES];
 	int64_t expires_ns = watch_field_time(span_text(watch_time(issued, "expires_at", expires)));
-	struct item *item;
+	struct item *item = NULL;
 	enum err_kind rc = ERR_NONE;
 
 	if (source.len == 0)
@@ -100,7 +100,7 @@ static enum err_kind take_errors(const struct json *detail, struct listing *ret,
 	const struct json *list = json_member(detail, "validation_errors");
 	char codes[ERRORS_BYTES] = "", latest[TIME_TEXT_BYTES] = "", time[TIME_TEXT_BYTES];
 	size_t used = 0;
-	struct item *item;
+	struct item *item = NULL;
 	enum err_kind rc = listing_add(ret, span_text(VALIDATION), &item, err);
 
 	for (const struct json *v = list ? json_first(list) : NULL; v; v = json_next(v)) {

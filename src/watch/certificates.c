@@ -23,7 +23,7 @@ static enum err_kind take_certificate(const struct watch_ask *ask, const struct 
 				      struct listing *ret, struct err *err)
 {
 	char text[TIME_TEXT_BYTES];
-	struct item *item;
+	struct item *item = NULL;
 	enum err_kind rc = listing_add(ret, watch_text(certificate, "hostname"), &item, err);
 
 	(void)ask;

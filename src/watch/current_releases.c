@@ -42,7 +42,7 @@ static enum err_kind fetch(const struct watch_ask *ask, struct listing *ret, str
 }
 
 const struct watch_resource watch_current_releases = {
-	.name = "current releases",
+	.name = "current_releases",
 	.quick = true,
 	.shape = {.fields = fields, .field_count = ARRAY_LEN(fields)},
 	.fetch = fetch,

@@ -11,7 +11,7 @@ static const char *const fields[] = {"name"};
 static enum err_kind take_token(const struct watch_ask *ask, const struct json *token,
 				struct listing *ret, struct err *err)
 {
-	struct item *item;
+	struct item *item = NULL;
 	enum err_kind rc = listing_add(ret, watch_text(token, "id"), &item, err);
 
 	(void)ask;

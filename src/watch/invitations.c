@@ -12,7 +12,7 @@ static enum err_kind take_invitation(const struct watch_ask *ask, const struct j
 				     struct listing *ret, struct err *err)
 {
 	char created[TIME_TEXT_BYTES], redeemed[TIME_TEXT_BYTES], text[TIME_TEXT_BYTES];
-	struct item *item;
+	struct item *item = NULL;
 	enum err_kind rc = listing_add(ret, watch_text(invitation, "id"), &item, err);
 
 	(void)ask;

@@ -193,7 +193,7 @@ static enum err_kind take(const struct watch_ask *ask, const struct json *machin
 			  const struct json *config, struct listing *ret, struct err *err)
 {
 	char updated[TIME_TEXT_BYTES];
-	struct item *item;
+	struct item *item = NULL;
 	enum err_kind rc = listing_add(ret, span_text(ask->item), &item, err);
 
 	rc = watch_set(rc, ret, item, FIELD_version, watch_text(machine, "instance_id"), err);

@@ -128,7 +128,7 @@ static enum err_kind take_event(const struct watch_ask *ask, const struct json *
 	struct span key = watch_text(event, "id");
 	struct span type = watch_text(event, "type"), status = watch_text(event, "status");
 	char at[TIME_TEXT_BYTES], made[LISTING_KEY_BYTES_MAX];
-	struct item *item;
+	struct item *item = NULL;
 	enum err_kind rc;
 
 	(void)ask;

@@ -85,7 +85,7 @@ static enum err_kind take_machine(const struct watch_ask *ask, const struct json
 	struct span id = watch_text(machine, "id"), app = watch_text(machine, "app_name");
 	const struct item *before = listing_find(ask->before, id);
 	struct span version = watch_scalar(machine, "version", text);
-	struct item *item;
+	struct item *item = NULL;
 	enum err_kind rc;
 
 	(void)watch_time(machine, "created_at", created);

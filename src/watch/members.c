@@ -16,7 +16,7 @@ static enum err_kind take_member(const struct watch_ask *ask, const struct json 
 {
 	const struct json *user = json_member(edge, "node");
 	char joined[TIME_TEXT_BYTES], protected[TIME_TEXT_BYTES];
-	struct item *item;
+	struct item *item = NULL;
 	enum err_kind rc = listing_add(ret, watch_text(user, "id"), &item, err);
 
 	(void)ask;

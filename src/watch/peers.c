@@ -106,7 +106,7 @@ static enum err_kind take_member(const struct watch_ask *ask, const struct json 
 				 struct listing *ret, struct err *err)
 {
 	const struct json *user = json_member(edge, "node");
-	struct item *item;
+	struct item *item = NULL;
 	enum err_kind rc = listing_add(ret, watch_text(user, "id"), &item, err);
 
 	(void)ask;
@@ -201,7 +201,7 @@ static enum err_kind take_peer(const struct watch_ask *ask, const struct json *p
 {
 	struct span id = watch_text(peer, "id");
 	const struct item *before;
-	struct item *item;
+	struct item *item = NULL;
 	enum err_kind rc = listing_add(ret, id, &item, err);
 
 	rc = access_set(rc, ret, item, FIELD_name, watch_text(peer, "name"), err);

@@ -1,5 +1,7 @@
 #include "watch/tell.h"
 
+#include "base/utf8.h"
+
 #include <stdio.h>
 
 enum { FLY_AHEAD_SECONDS = 60 };
@@ -129,6 +131,21 @@ static int64_t good_time(const struct change *c, int64_t fly_ns)
 									       : LISTING_NO_TIME;
 }
 
+/* Names were cut by bytes where there was no room, perhaps within a character. */
+static void keep_characters(char *text)
+{
+	struct span rest = span_text(text);
+
+	while (rest.len > 0) {
+		size_t len = utf8_char(rest);
+
+		memmove(text, rest.data, len);
+		text += len;
+		rest = span_after(rest, len > 0 ? len : 1);
+	}
+	*text = '\0';
+}
+
 static enum err_kind tell_fact(struct teller *t, const struct what *what, const struct change *c,
 			       const struct watch_fact *fact, struct err *err)
 {
@@ -157,6 +174,10 @@ static enum err_kind tell_fact(struct teller *t, const struct what *what, const 
 	write_fields(&what->resource->shape, fact->field_count, c->before, "before",
 		     &t->attributes);
 	write_fields(&what->resource->shape, fact->field_count, c->after, "after", &t->attributes);
+	if (t->attributes.failed == ERR_FULL) {
+		begin_attributes(t);
+		write_member(&t->attributes, "fields", SPAN("too long to be kept"));
+	}
 	return send(t, &e, what, err);
 }
 
@@ -175,6 +196,7 @@ enum err_kind teller_change(struct teller *t, const struct watch_resource *resou
 
 		if (!resource->describe(change, ask, nth, &fact))
 			break;
+		keep_characters(fact.summary);
 		what.fly_ns = good_time(change, fact.fly_ns);
 		if (fact.since_ns < change->to_ns)
 			what.from_ns = time_later(change->from_ns, fact.since_ns);

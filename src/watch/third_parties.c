@@ -24,7 +24,7 @@ static enum err_kind take_party(const struct watch_ask *ask, const struct json *
 				struct listing *ret, struct err *err)
 {
 	char created[TIME_TEXT_BYTES], updated[TIME_TEXT_BYTES];
-	struct item *item;
+	struct item *item = NULL;
 	enum err_kind rc = listing_add(ret, watch_text(party, "id"), &item, err);
 
 	(void)ask;

@@ -56,7 +56,7 @@ static enum err_kind take_token(const struct watch_ask *ask, const struct json *
 	char created[TIME_TEXT_BYTES], expires[TIME_TEXT_BYTES], revoked[TIME_TEXT_BYTES];
 	int64_t expires_ns = watch_field_time(span_text(watch_time(token, "expiresAt", expires)));
 	struct span id = watch_text(token, "id");
-	struct item *item;
+	struct item *item = NULL;
 	enum err_kind rc = listing_add(ret, id, &item, err);
 
 	rc = access_set(rc, ret, item, FIELD_name, watch_text(token, "name"), err);

@@ -24,7 +24,7 @@ static enum err_kind take_snapshot(const struct watch_ask *ask, const struct jso
 				   struct listing *ret, struct err *err)
 {
 	char size[TIME_TEXT_BYTES], days[TIME_TEXT_BYTES], created[TIME_TEXT_BYTES];
-	struct item *item;
+	struct item *item = NULL;
 	enum err_kind rc = listing_add(ret, watch_text(snapshot, "id"), &item, err);
 
 	(void)ask;

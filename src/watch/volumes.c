@@ -73,7 +73,7 @@ static enum err_kind take_volume(const struct watch_ask *ask, const struct json 
 	};
 	const struct item *was = known(ask, volume);
 	char text[TIME_TEXT_BYTES];
-	struct item *item;
+	struct item *item = NULL;
 	enum err_kind rc;
 
 	if (was)

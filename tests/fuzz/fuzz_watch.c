@@ -110,7 +110,7 @@ static enum err_kind take(void *arg, const struct change *change, struct err *er
 
 	(void)err;
 	for (unsigned nth = 0; look->resource->describe; nth++) {
-		struct watch_fact fact = {.fly_ns = LISTING_NO_TIME};
+		struct watch_fact fact = WATCH_NO_FACT;
 
 		REQUIRE(nth < FACTS_MAX);
 		if (!look->resource->describe(change, &look->ask, nth, &fact))

@@ -238,9 +238,9 @@ class Inventory(Lists):
         self.await_facts(("access.address_allocated", "192.0.2.8"))
         lab.wait_for(lambda: len(self.see("id", "kind = 'addresses'")) == 2, 30, "the address")
         self.assertEqual(self.see("kind, app, name, id, state, since_basis"), [
-            ["addresses", "web-1", "192.0.2.7", "192.0.2.7", "present", "before flytrail looked"],
+            ["addresses", "web-1", "192.0.2.7", "192.0.2.7", "present", "not known"],
             ["addresses", "web-1", "192.0.2.8", "192.0.2.8", "present", "flytrail saw it come"],
-            ["apps", "web-1", "web-1", "web-1", "present", "before flytrail looked"],
+            ["apps", "web-1", "web-1", "web-1", "present", "not known"],
             ["certificates", "web-1", "www.example.com", "www.example.com", "active", "Fly says so"],
             ["secrets", "web-1", "TOKEN", "TOKEN", "present", "Fly says so"],
             ["volumes", "web-1", "data", volume, "created", "Fly says so"]])
@@ -266,6 +266,17 @@ class Inventory(Lists):
         self.api.remove_app("web-2")
         lab.wait_for(lambda: not self.see("name", "app = 'web-2'"), 30, "that it goes")
         self.assertEqual(self.world.pg.psql("SELECT count(*) FROM flytrail.watched WHERE app = 'web-2'"), [["0"]])
+
+
+class LongNames(Lists):
+    def test_a_name_however_long_costs_no_fact(self):
+        self.begin()
+        names = ["x" * 70000, *("p" * pad + "é" * 400 for pad in range(4))]
+        for name in names:
+            self.api.volume_create("web-1", name=name)
+        lab.wait_for(lambda: len(self.facts()) >= len(names), 60, "a fact for each")
+        self.assertEqual(self.facts("action, attributes ? 'fields'"),
+                         [["volume.created", answer] for answer in "tffff"])
 
 
 if __name__ == "__main__":

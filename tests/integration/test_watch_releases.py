@@ -28,7 +28,7 @@ class Watching(Backfill):
 
     def begin(self, **env):
         ft = self.watching(**env).start()
-        for resource, scope in (("secrets", "web-1"), ("releases", "web-1"), ("current releases", "")):
+        for resource, scope in (("secrets", "web-1"), ("releases", "web-1"), ("current_releases", "")):
             lab.wait_for(lambda r=resource, s=scope: self.world.pg.psql(
                 f"SELECT 1 FROM flytrail.snapshots WHERE resource = '{r}' AND scope = '{s}'"), 30,
                 f"the baseline of {resource}")
@@ -150,7 +150,7 @@ class Releases(Watching):
         lab.wait_for(lambda: len(self.facts("trail.unobserved", "target")) >= 2, 60, "what is unobserved")
         self.api.secrets_set("web-1", TOKEN="x")
         lab.wait_for(self.changes, 30, "the change")
-        self.assertEqual(sorted(self.facts("trail.unobserved", "target")), [["current releases"], ["releases"]])
+        self.assertEqual(sorted(self.facts("trail.unobserved", "target")), [["current_releases"], ["releases"]])
         self.assertEqual(self.told("action"), [["secret_change.set"]])
 
 
