@@ -66,7 +66,7 @@ NODISCARD enum err_kind fly_client_get(struct fly_client *c, const char *url, si
 NODISCARD enum err_kind fly_client_post(struct fly_client *c, const char *url, struct span json,
 					size_t body_max, struct span *ret_body, struct err *err);
 
-/* Whether the newest answer was 401, 403 or 404: the same would be refused again. */
+/* Whether the newest answer was a 4xx that is not passing: the same would be refused again. */
 bool fly_client_refused(const struct fly_client *c);
 
 /* What the body was: ERR_NONE: good. Anything else counts as a failure, and is returned. */

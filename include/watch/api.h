@@ -75,7 +75,7 @@ NODISCARD enum err_kind watch_api_query(struct watch_api *a, const char *query,
  * the same would be answered again. */
 bool watch_api_answered(const struct watch_api *a);
 
-/* Whether the newest answer was a refusal: 401, 403, 404 or a GraphQL error. */
+/* Whether the newest answer was a refusal: a 4xx that is not passing, or a GraphQL error. */
 bool watch_api_refused(const struct watch_api *a);
 
 /*

@@ -11,7 +11,7 @@
  * Ownership: the table owns the jobs and their snapshots. A pointer to a job lives until
  *            the next jobs_follow().
  * Threads:   one, the watcher's.
- * Limits:    JOBS_MAX; what is more is not looked at, which jobs_missed() counts.
+ * Limits:    JOBS_MAX; what is more is not looked at, which jobs_unobserved() counts.
  * Errors:    ERR_FATAL: no memory; ERR_REJECT: a snapshot that is none.
  */
 
@@ -30,7 +30,8 @@ struct job {
 	char item[JOB_ITEM_BYTES_MAX + 1];  /* "": of no item */
 	int64_t due_ns, all_due_ns;         /* on the monotonic clock: a look; one at all of it */
 	unsigned stirs;                     /* looks that are made soon */
-	unsigned refusals;                  /* in a row */
+	unsigned refusals, failures;        /* since it was seen: answers of no use, and none */
+	size_t missed;                      /* of its items, those that there is no room for */
 	bool loaded, found;                 /* of the snapshot */
 	bool unobserved;                    /* that is on record */
 	struct buf content;                 /* the snapshot, as JSON */
@@ -40,7 +41,6 @@ struct job {
 struct jobs {
 	struct job *list; /* the first is the list of applications */
 	size_t count;
-	size_t missed; /* items that there is no room for */
 	unsigned turn;
 };
 

@@ -19,7 +19,7 @@
  * cheap in part each WATCH_QUICK_SECONDS, and what a change stirs at once. What Fly
  * cannot show is tried again after WATCH_RETRY_SECONDS, and holds up nothing else;
  * what Fly refuses WATCH_REFUSALS_MAX times in a row, or answers with what cannot be
- * read or kept, is unobserved, which is on record.
+ * read or kept, is unobserved, which is on record, and tried again once in full_ns.
  *
  * Ownership: the caller owns the handle and all that the options name.
  * Threads:   one, the watcher's.
@@ -34,6 +34,7 @@ enum {
 	WATCH_QUICK_SECONDS = 15,
 	WATCH_RETRY_SECONDS = 60,
 	WATCH_REFUSALS_MAX = 3,
+	WATCH_FAILURES_MAX = 10, /* of what was never seen, and is not even refused */
 };
 
 struct watch_snapshot {

@@ -12,9 +12,11 @@ enum {
 	PACE_QUICKENS = 16, /* a good answer takes so many parts of the pace away, one of them */
 	STATUS_GOOD = 200,
 	STATUS_REDIRECT = 300,
+	STATUS_REFUSED = 400,
 	STATUS_UNAUTHORIZED = 401,
 	STATUS_FORBIDDEN = 403,
 	STATUS_NOT_FOUND = 404,
+	STATUS_TIMEOUT = 408,
 	STATUS_TOO_MANY = 429,
 };
 
@@ -154,17 +156,24 @@ static enum err_kind slow_down(struct fly_client *c, unsigned retry_after_second
 }
 
 /* 401 and 403. */
+/* It says nothing of how much Fly has to do: others are not slowed down by it. */
+static enum err_kind after_refusal(struct fly_client *c, enum err_kind kind)
+{
+	wait_for(c, backoff_random_ms(1) * NS_PER_MS);
+	return kind;
+}
+
 static enum err_kind take_refusal(struct fly_client *c, unsigned status, struct err *err)
 {
 	if (c->refusals < FLY_CLIENT_REFUSALS_MAX)
 		c->refusals++;
 	if (c->refusals < FLY_CLIENT_REFUSALS_MAX)
-		return after_failure(c, err_set(err, ERR_RETRY, "status %u", status));
+		return after_refusal(c, err_set(err, ERR_RETRY, "status %u", status));
 	(void)err_set(err, ERR_CONFIG,
 		      "the token is refused (status %u): check ACCESS_TOKEN, that it has not "
 		      "expired, and that it may read this organisation",
 		      status);
-	return after_failure(c, ERR_CONFIG);
+	return after_refusal(c, ERR_CONFIG);
 }
 
 /* Any status that is not good. */
@@ -206,8 +215,8 @@ static enum err_kind send(struct fly_client *c, const struct http_request *what,
 	if (rc)
 		return after_failure(c, rc);
 	*ret_body = answer.body;
-	c->refused = answer.status == STATUS_UNAUTHORIZED || answer.status == STATUS_FORBIDDEN ||
-		     answer.status == STATUS_NOT_FOUND;
+	c->refused = answer.status / 100 == STATUS_REFUSED / 100 &&
+		     answer.status != STATUS_TIMEOUT && answer.status != STATUS_TOO_MANY;
 	return answer.status == STATUS_GOOD ? ERR_NONE : take_status(c, &answer, err);
 }
 

@@ -10,21 +10,22 @@ static const struct watch_resource *const resources[] = {
 #undef RESOURCE
 };
 
-static void add(struct jobs *j, const struct watch_resource *resource, struct span app,
+/* False: there is no room. */
+static bool add(struct jobs *j, const struct watch_resource *resource, struct span app,
 		struct span item)
 {
 	struct job *job = &j->list[j->count];
 
 	if (j->count == JOBS_MAX || app.len > RECORD_APP_BYTES_MAX ||
 	    item.len > JOB_ITEM_BYTES_MAX || memchr(item.data, '\0', item.len)) {
-		j->missed++;
-		return;
+		return false;
 	}
 	*job = (struct job){.resource = resource};
 	memcpy(job->app, app.data, app.len);
 	memcpy(job->item, item.data, item.len);
 	buf_init(&job->content, LISTING_JSON_BYTES_MAX);
 	j->count++;
+	return true;
 }
 
 enum err_kind jobs_init(struct jobs *j, struct err *err)
@@ -34,7 +35,7 @@ enum err_kind jobs_init(struct jobs *j, struct err *err)
 		return err_set(err, ERR_FATAL, "out of memory for watching");
 	for (size_t i = 0; i < ARRAY_LEN(resources); i++)
 		if (!resources[i]->of)
-			add(j, resources[i], SPAN(""), SPAN(""));
+			REQUIRE(add(j, resources[i], SPAN(""), SPAN("")));
 	return ERR_NONE;
 }
 
@@ -124,6 +125,7 @@ enum err_kind jobs_follow(struct jobs *j, size_t parent_idx, const struct listin
 			  struct err *err)
 {
 	const struct job parent = j->list[parent_idx]; /* the table moves */
+	size_t missed = 0;
 	bool *has;
 
 	if (!watch_child(parent.resource, 0))
@@ -137,16 +139,23 @@ enum err_kind jobs_follow(struct jobs *j, size_t parent_idx, const struct listin
 		const struct watch_resource *child;
 
 		for (size_t n = 0; !has[i] && (child = watch_child(parent.resource, n)); n++)
-			add(j, child, job_app_of(&parent, item), job_item_of(&parent, item));
+			missed += !add(j, child, job_app_of(&parent, item),
+				       job_item_of(&parent, item));
 	}
 	free(has);
+	for (size_t i = 0; i < j->count; i++)
+		if (j->list[i].resource == parent.resource &&
+		    strcmp(j->list[i].app, parent.app) == 0)
+			j->list[i].missed = missed;
 	return ERR_NONE;
 }
 
 static void stir(struct job *job)
 {
 	job->stirs = JOB_STIRS;
-	job->due_ns = job->all_due_ns = 0;
+	/* Not before what has waited longer: that is never put off for ever. */
+	job->due_ns = time_earlier(job->due_ns, time_monotonic_ns());
+	job->all_due_ns = 0;
 }
 
 void jobs_stir(struct jobs *j, const struct job *parent, const struct item *item)
@@ -179,10 +188,10 @@ void jobs_doubt(struct jobs *j, const struct job *job)
 
 size_t jobs_unobserved(const struct jobs *j)
 {
-	size_t count = j->missed;
+	size_t count = 0;
 
 	for (size_t i = 0; i < j->count; i++)
-		count += j->list[i].unobserved;
+		count += j->list[i].unobserved + j->list[i].missed;
 	return count;
 }
 

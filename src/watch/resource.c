@@ -58,6 +58,17 @@ static enum err_kind take_page(const struct watch_ask *ask, const struct watch_l
 			     ret, err);
 }
 
+static enum err_kind take_next(const struct watch_list *what, const struct json *root,
+			       char cursor[CURSOR_BYTES_MAX + 1], struct err *err)
+{
+	const struct json *next = what->next ? json_member(root, what->next) : NULL;
+
+	if (next && json_type(next) != JSON_TEXT && json_type(next) != JSON_NULL)
+		return err_set(err, ERR_RETRY, "the answer's next page cannot be asked for");
+	return keep_cursor(next && json_type(next) == JSON_TEXT ? json_text(next) : SPAN(""),
+			   cursor, err);
+}
+
 enum err_kind watch_fetch_list(const struct watch_ask *ask, const struct watch_list *what,
 			       struct listing *ret, struct err *err)
 {
@@ -75,8 +86,7 @@ enum err_kind watch_fetch_list(const struct watch_ask *ask, const struct watch_l
 			return rc;
 		rc = take_page(ask, what, root, ret, err);
 		if (!rc)
-			rc = keep_cursor(what->next ? watch_text(root, what->next) : SPAN(""),
-					 cursor, err);
+			rc = take_next(what, root, cursor, err);
 		more = cursor[0] != '\0';
 		json_free(root);
 	}
@@ -103,10 +113,14 @@ static enum err_kind take_connection(const struct watch_ask *ask, const struct w
 	}
 	rc = take_elements(ask, list, what->take, ret, err);
 	more = page ? json_member(page, "hasNextPage") : NULL;
-	if (rc || !more || json_type(more) != JSON_BOOL || !json_bool(more)) {
+	if (!rc && page && (!more || json_type(more) != JSON_BOOL))
+		return err_set(err, ERR_RETRY, "the answer does not say whether it is all");
+	if (rc || !page || !json_bool(more)) {
 		cursor[0] = '\0';
 		return rc;
 	}
+	if (watch_text(page, "endCursor").len == 0)
+		return err_set(err, ERR_RETRY, "the answer's next page cannot be asked for");
 	return keep_cursor(watch_text(page, "endCursor"), cursor, err);
 }
 

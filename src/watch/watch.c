@@ -55,8 +55,11 @@ void watch_free(struct watch *w)
 
 void watch_forget(struct watch *w)
 {
-	for (size_t i = 0; i < w->jobs.count; i++)
+	/* What another had stirred and not looked at is not known here: all is. */
+	for (size_t i = 0; i < w->jobs.count; i++) {
 		w->jobs.list[i].loaded = false;
+		w->jobs.list[i].due_ns = w->jobs.list[i].all_due_ns = 0;
+	}
 }
 
 /* --- changes --- */
@@ -112,7 +115,7 @@ static bool has_overrun(const struct watch_resource *resource, const struct list
 
 	if (resource->has_hole)
 		return resource->has_hole(before, now);
-	if (!resource->log || now->count < resource->page_max || before->count == 0)
+	if (!resource->log || now->count < resource->page_max)
 		return false;
 	while (b < before->count && n < now->count) {
 		int order = item_compare(&before->items[b], &now->items[n]);
@@ -200,8 +203,9 @@ static enum err_kind keep(struct watch *w, struct job *job, struct err *err)
 	buf_reset(&w->content);
 	listing_write(&w->next, &w->content);
 	rc = buf_check(&w->content, err);
-	if (rc || (w->ask.part && span_equal(span_of(w->content.data, w->content.len),
-					     span_of(job->content.data, job->content.len))))
+	if (rc || (w->ask.part && !job->unobserved &&
+		   span_equal(span_of(w->content.data, w->content.len),
+			      span_of(job->content.data, job->content.len))))
 		return rc;
 	job_scope(job, scope);
 	rc = w->o.ops->save(w->o.arg, job->resource->name, scope,
@@ -228,7 +232,7 @@ static enum err_kind move_on(struct watch *w, struct job *job, const struct list
 	if (rc)
 		return rc;
 	job->unobserved = false;
-	job->refusals = 0;
+	job->refusals = job->failures = 0;
 	if (job->resource->is_moving && job->resource->is_moving(&w->next) && job->stirs == 0)
 		job->stirs = 1;
 	return ERR_NONE;
@@ -246,9 +250,10 @@ static enum err_kind take_failure(struct watch *w, struct job *job, const struct
 
 	if (watch_api_refused(w->o.api) && why->kind == ERR_REJECT)
 		jobs_doubt(&w->jobs, job);
-	if (!watch_api_answered(w->o.api) || job->unobserved)
+	if (job->unobserved)
 		return ERR_NONE;
-	if (++job->refusals < WATCH_REFUSALS_MAX)
+	if (watch_api_answered(w->o.api) ? ++job->refusals < WATCH_REFUSALS_MAX
+					 : job->found || ++job->failures < WATCH_FAILURES_MAX)
 		return ERR_NONE;
 	rc = teller_sight(&w->teller, job->resource, &w->ask, why->text, err);
 	if (!rc)
@@ -307,7 +312,10 @@ static void set_due(struct watch *w, struct job *job, bool shown)
 	int64_t soon_ns = now_ns + time_earlier(WATCH_QUICK_SECONDS * NS_PER_S, w->o.full_ns);
 
 	if (!shown) {
-		job->due_ns = now_ns + time_earlier(WATCH_RETRY_SECONDS * NS_PER_S, w->o.full_ns);
+		job->due_ns =
+			now_ns + (job->unobserved ? w->o.full_ns
+						  : time_earlier(WATCH_RETRY_SECONDS * NS_PER_S,
+								 w->o.full_ns));
 		return;
 	}
 	if (!w->ask.part)
@@ -342,7 +350,8 @@ enum err_kind watch_step(struct watch *w, struct watch_step *ret, struct err *er
 	set_due(w, job, shown && !rc);
 	if (idx == 0)
 		w->blind = !shown && job->unobserved;
-	if (!rc && w->items_moved)
+	/* A whole list says it again: what belongs to an item may have been dropped meanwhile. */
+	if (!rc && (w->items_moved || (shown && !w->ask.part)))
 		rc = jobs_follow(&w->jobs, idx, shown ? &w->next : &w->before, err);
 	listing_release(&w->before);
 	listing_release(&w->next);

@@ -283,6 +283,27 @@ static void a_token_without_expiry_is_told_apart(void **state)
 /* 2026-11-20T10:00:00Z, as a ULID begins. */
 #define ULID "01K9RZ5VG00000000000000000"
 
+static void a_page_that_may_not_be_the_last_is_not_the_whole_list(void **state)
+{
+	static const char *const infos[] = {"{}",
+					    "null",
+					    "7",
+					    "{\"hasNextPage\":null}",
+					    "{\"hasNextPage\":true}",
+					    "{\"hasNextPage\":true,\"endCursor\":\"\"}"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(infos); i++) {
+		char body[512];
+
+		(void)snprintf(body, sizeof(body),
+			       "{\"data\":{\"organization\":{\"members\":{\"edges\":[],"
+			       "\"pageInfo\":%s}}}}",
+			       infos[i]);
+		assert_int_equal(ask_for(&watch_members, (const char *[]){body, NULL}), ERR_RETRY);
+	}
+}
+
 static char ulid[] = ULID;
 
 static void make_ulid(int64_t ms)
@@ -300,10 +321,11 @@ static void ask_peer(const char *name, const char *members)
 	(void)snprintf(peers, sizeof(peers),
 		       "{\"data\":{\"organization\":{\"wireGuardPeers\":{\"nodes\":[{\"id\":\"p1\","
 		       "\"name\":\"%s\",\"region\":\"ams\",\"network\":null,\"peerip\":7}],"
-		       "\"pageInfo\":{}}}}}",
+		       "\"pageInfo\":{\"hasNextPage\":false}}}}}",
 		       name);
 	(void)snprintf(body, sizeof(body),
-		       "{\"data\":{\"organization\":{\"members\":{\"edges\":%s,\"pageInfo\":{}}}}}",
+		       "{\"data\":{\"organization\":{\"members\":{\"edges\":%s,\"pageInfo\":{"
+		       "\"hasNextPage\":false}}}}}",
 		       members);
 	assert_int_equal(ask_for(&watch_peers, (const char *[]){peers, body, NULL}), ERR_NONE);
 	assert_true(tell(&watch_peers, CHANGE_ADDED, NULL, 0));
@@ -372,7 +394,8 @@ static void who_owns_a_peer_is_found_out_once(void **state)
 	static const char peers[] =
 		"{\"data\":{\"organization\":{\"wireGuardPeers\":{\"nodes\":[{\"id\":\"p1\","
 		"\"name\":"
-		"\"interactive-x-b-example-com-" ULID "\"}],\"pageInfo\":{}}}}}";
+		"\"interactive-x-b-example-com-" ULID
+		"\"}],\"pageInfo\":{\"hasNextPage\":false}}}}}";
 
 	(void)state;
 	ask_peer("interactive-x-b-example-com-" ULID, "[" B "]");
@@ -548,6 +571,7 @@ int main(void)
 		TEST(a_token_that_is_gone_without_a_word_was_revoked_unless_it_had_expired),
 		TEST(a_token_expires_when_its_time_has_come),
 		TEST(a_token_without_expiry_is_told_apart),
+		TEST(a_page_that_may_not_be_the_last_is_not_the_whole_list),
 		TEST(a_peers_owner_is_read_from_its_name),
 		TEST(a_peers_time_is_believed_where_it_fits),
 		TEST(who_owns_a_peer_is_found_out_once),
