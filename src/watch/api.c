@@ -13,7 +13,7 @@ static const int64_t REFILL_NS = NS_PER_S;
 enum {
 	URL_BYTES = 4096,
 	NAME_BYTES_MAX = 512,
-	BUCKETS = 16, /* more than the kinds of request that are asked for in a second */
+	BUCKETS = 256, /* more than what is asked for in the seconds that a burst is remembered */
 	NAP_MS = 50,
 	CODE_BYTES_MAX = 40,
 };
