@@ -19,21 +19,23 @@ enum { LATE_SECONDS = 120 };
 #define THERE LIST "false&cursor={cursor}"
 #define MOVED LIST "true&updated_after={since}&cursor={cursor}"
 
+/* What never changes is first: only that is told of a machine that was made. */
 enum {
 	FIELD_app,
 	FIELD_name,
-	FIELD_state,
 	FIELD_region,
-	FIELD_version,
 	FIELD_created_at,
+	FIELDS_OF_START,
+	FIELD_state = FIELDS_OF_START,
+	FIELD_version,
 	FIELD_updated_at,
 	FIELD_image,
 	FIELD_group,
 	FIELD_release
 };
 
-static const char *const fields[] = {"app",        "name",       "state", "region", "version",
-				     "created_at", "updated_at", "image", "group",  "release"};
+static const char *const fields[] = {"app",     "name",       "region", "created_at", "state",
+				     "version", "updated_at", "image",  "group",      "release"};
 
 /* --- what Fly says --- */
 
@@ -210,6 +212,7 @@ static void describe_coming(const struct item *machine, struct watch_fact *ret)
 
 	ret->action = console ? ACTION_access_console_opened : ACTION_deploy_machine_created;
 	ret->fly_ns = watch_field_time(machine->values[FIELD_created_at]);
+	ret->field_count = FIELDS_OF_START;
 	watch_actor(ret, SPAN(""), "Fly's API does not say who makes a machine");
 	(void)snprintf(ret->summary, sizeof(ret->summary), "%s %.*s of %.*s was created%s",
 		       kind_of(machine), (int)machine->key.len, machine->key.data, (int)app.len,

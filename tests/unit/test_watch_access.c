@@ -166,6 +166,7 @@ static void an_invitation_is_made_and_redeemed_by_two_people(void **state)
 				   "\"inviter\":{\"email\":\"alice@example.com\"}}]"),
 			 ERR_NONE);
 	assert_true(tell(&watch_invitations, CHANGE_ADDED, NULL, 0));
+	assert_string_equal(watch_invitations.shape.fields[fact.field_count], "redeemed");
 	assert_int_equal(fact.action, ACTION_access_invitation_made);
 	assert_string_equal(fact.actor, "alice@example.com");
 	assert_true(tell(&watch_invitations, CHANGE_ADDED, NULL, 1));
@@ -272,6 +273,7 @@ static void a_token_without_expiry_is_told_apart(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		(void)ask_token("ci", cases[i].expires, NOT_REVOKED);
 		assert_true(tell(&watch_tokens, CHANGE_ADDED, NULL, 0));
+		assert_string_equal(watch_tokens.shape.fields[fact.field_count], "expiry");
 		assert_int_equal(fact.severity, cases[i].severity);
 		assert_string_equal(fact.actor, "bob@example.com");
 		assert_false(tell(&watch_tokens, CHANGE_ADDED, NULL, 1));
