@@ -484,7 +484,6 @@ static void what_is_no_answer_is_no_empty_list(void **state)
 		ANSWER("{\"%s\":{}}"),
 		ANSWER("{\"%s\":{\"nodes\":[{\"id\":null}]}}"),
 		ANSWER("{\"%s\":{\"nodes\":[7,null]}}"),
-		ANSWER("{\"%s\":{\"nodes\":[{\"id\":\"a\"},{\"id\":\"a\"}]}}"),
 		ANSWER("{\"%s\":{\"nodes\":[]"),
 		"{\"errors\":[{}],\"data\":{\"organization\":{\"%s\":{\"nodes\":[]}}}}",
 	};
@@ -500,6 +499,19 @@ static void what_is_no_answer_is_no_empty_list(void **state)
 			assert_int_equal(ask_for(all[r].resource, (const char *[]){body, NULL}),
 					 ERR_RETRY);
 		}
+}
+
+static void what_has_no_name_hides_no_other(void **state)
+{
+	(void)state;
+	for (size_t r = 0; r < ARRAY_LEN(all); r++) {
+		assert_int_equal(ask_nodes(all[r].resource, all[r].member, "nodes",
+					   "[null,{\"id\":null},{\"id\":\"a\",\"node\":"
+					   "{\"id\":\"a\"}}]"),
+				 ERR_NONE);
+		assert_true(list.part);
+		assert_int_equal(list.count, 1);
+	}
 }
 
 /* A text is kept as far as it can be shown, and not in the middle of a character. */
@@ -557,6 +569,7 @@ int main(void)
 		TEST(a_certificate_that_cannot_be_read_was_issued_all_the_same),
 		TEST(a_certificate_that_expired_long_ago_is_not_kept),
 		TEST(what_is_no_answer_is_no_empty_list),
+		TEST(what_has_no_name_hides_no_other),
 		TEST(long_names_are_cut),
 	};
 
