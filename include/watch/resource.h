@@ -19,7 +19,8 @@
  * Ownership: what describe() gives lends from the change or the ask, or is constant.
  * Threads:   one, the watcher's.
  * Errors:    fetch(): as watch/api.h; ERR_REJECT: what it belongs to is gone. The list is
- *            all that there is, or there is an error: a part must not look like it.
+ *            all that there is, or there is an error, or it is marked as a part: that must
+ *            not look like a removal.
  */
 
 #include "base/time.h"
@@ -108,7 +109,7 @@ struct watch_list {
 			      struct listing *ret, struct err *err);
 };
 
-/* Fetches it, all of it: what cannot be kept makes the whole answer none, which is ERR_RETRY. */
+/* Fetches it, all of it. What has no name makes it a part; what has no room, none: ERR_RETRY. */
 NODISCARD enum err_kind watch_fetch_list(const struct watch_ask *ask, const struct watch_list *what,
 					 struct listing *ret, struct err *err);
 

@@ -7,9 +7,17 @@
 
 #include <stdio.h>
 
-enum { FIELD_type, FIELD_region, FIELD_service, FIELD_network, FIELD_created_at };
+/* What never changes is first: only that is told of an address that was allocated. */
+enum {
+	FIELD_type,
+	FIELD_region,
+	FIELD_network,
+	FIELD_created_at,
+	FIELDS_OF_START,
+	FIELD_service = FIELDS_OF_START, /* the first of those that are listed */
+};
 
-static const char *const fields[] = {"type", "region", "service_name", "network", "created_at"};
+static const char *const fields[] = {"type", "region", "network", "created_at", "service_name"};
 
 static const char FLYCAST[] = "flycast";
 static const char EGRESS[] = "egress";
@@ -101,8 +109,10 @@ static bool describe(const struct change *c, const struct watch_ask *ask, unsign
 	ret->region = c->item->values[FIELD_region];
 	ret->severity = severity_of(c, type);
 	watch_actor(ret, SPAN(""), "Fly's API does not say who allocates or releases an address");
-	if (is_added)
+	if (is_added) {
 		ret->fly_ns = watch_field_time(c->item->values[FIELD_created_at]);
+		ret->field_count = FIELDS_OF_START;
+	}
 	(void)snprintf(ret->summary, sizeof(ret->summary), "%.*s address %.*s of %s was %s",
 		       (int)type.len, type.data, (int)c->item->key.len, c->item->key.data, ask->app,
 		       is_added ? "allocated" : "released");

@@ -4,7 +4,15 @@
 
 #include <stdio.h>
 
-enum { FIELD_email, FIELD_inviter, FIELD_created_at, FIELD_redeemed, FIELD_redeemed_at };
+/* What never changes is first: only that is told of an invitation that was made. */
+enum {
+	FIELD_email,
+	FIELD_inviter,
+	FIELD_created_at,
+	FIELDS_OF_START,
+	FIELD_redeemed = FIELDS_OF_START,
+	FIELD_redeemed_at,
+};
 
 static const char *const fields[] = {"email", "inviter", "created_at", "redeemed", "redeemed_at"};
 
@@ -54,6 +62,7 @@ static void tell_made(const struct change *c, struct watch_fact *ret)
 	ret->action = ACTION_access_invitation_made;
 	watch_actor(ret, c->item->values[FIELD_inviter], "Fly does not say who invited");
 	ret->fly_ns = watch_field_time(c->item->values[FIELD_created_at]);
+	ret->field_count = FIELDS_OF_START;
 	(void)snprintf(ret->summary, sizeof(ret->summary), "%.*s was invited to the organisation",
 		       (int)email.len, email.data);
 }

@@ -4,7 +4,9 @@
  * machine_events.c: both are asked when something here moves.
  *
  * The whole answer is what is there now; what was destroyed is asked for since the look before, so
- * that a machine that came and went meanwhile is seen, too.
+ * that a machine that came and went meanwhile is seen, too. More of those than a list has room for
+ * are not waited for, since they only grow in number: then what is there is all that is told, and a
+ * machine that was never in a list of ours is missed.
  */
 
 #include "watch/resource.h"
@@ -19,21 +21,23 @@ enum { LATE_SECONDS = 120 };
 #define THERE LIST "false&cursor={cursor}"
 #define MOVED LIST "true&updated_after={since}&cursor={cursor}"
 
+/* What never changes is first: only that is told of a machine that was made. */
 enum {
 	FIELD_app,
 	FIELD_name,
-	FIELD_state,
 	FIELD_region,
-	FIELD_version,
 	FIELD_created_at,
+	FIELDS_OF_START,
+	FIELD_state = FIELDS_OF_START,
+	FIELD_version,
 	FIELD_updated_at,
 	FIELD_image,
 	FIELD_group,
 	FIELD_release
 };
 
-static const char *const fields[] = {"app",        "name",       "state", "region", "version",
-				     "created_at", "updated_at", "image", "group",  "release"};
+static const char *const fields[] = {"app",     "name",       "region", "created_at", "state",
+				     "version", "updated_at", "image",  "group",      "release"};
 
 /* --- what Fly says --- */
 
@@ -145,7 +149,16 @@ static enum err_kind put_together(const struct listing *there, const struct list
 	for (size_t i = 0; i < moved->count && !rc; i++)
 		if (is_destroyed(&moved->items[i]))
 			rc = listing_copy(ret, &moved->items[i], &kept, err);
+	ret->part = there->part;
 	return rc ? rc : listing_end(ret, err);
+}
+
+static void empty(struct listing *l)
+{
+	const struct listing_shape *shape = l->shape;
+
+	listing_release(l);
+	listing_init(l, shape);
 }
 
 static enum err_kind fetch_all(const struct watch_ask *ask, struct listing *ret, struct err *err)
@@ -167,6 +180,11 @@ static enum err_kind fetch_all(const struct watch_ask *ask, struct listing *ret,
 		rc = fetch_moved(ask, &moved, err);
 	if (!rc)
 		rc = put_together(&there, &moved, ret, err);
+	if (rc && rc != ERR_FATAL && (moved.full || ret->full)) {
+		empty(&moved);
+		empty(ret);
+		rc = put_together(&there, &moved, ret, err);
+	}
 	listing_release(&moved);
 	listing_release(&there);
 	/* More machines than there may be does not say that they are gone. */
@@ -210,6 +228,7 @@ static void describe_coming(const struct item *machine, struct watch_fact *ret)
 
 	ret->action = console ? ACTION_access_console_opened : ACTION_deploy_machine_created;
 	ret->fly_ns = watch_field_time(machine->values[FIELD_created_at]);
+	ret->field_count = FIELDS_OF_START;
 	watch_actor(ret, SPAN(""), "Fly's API does not say who makes a machine");
 	(void)snprintf(ret->summary, sizeof(ret->summary), "%s %.*s of %.*s was created%s",
 		       kind_of(machine), (int)machine->key.len, machine->key.data, (int)app.len,

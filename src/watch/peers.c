@@ -183,7 +183,7 @@ static enum err_kind name_owners(const struct watch_ask *ask, struct listing *pe
 			   owned_part(peers->items[i].values[FIELD_name]).len > 0;
 	listing_init(&members, &shape);
 	/* A token that may read peers need not be one that may read members. */
-	if (is_asked && fetch_members(ask, &members, &unread))
+	if (is_asked && (fetch_members(ask, &members, &unread) || members.part))
 		is_asked = false;
 	for (size_t i = 0; i < peers->count && !rc; i++)
 		if (!is_settled(&peers->items[i]))

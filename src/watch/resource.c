@@ -17,8 +17,18 @@ static enum err_kind take_elements(const struct watch_ask *ask, const struct jso
 
 	if (!list || (json_type(list) != JSON_ARRAY && json_type(list) != JSON_NULL))
 		return err_set(err, ERR_RETRY, "the answer has no list of what was asked for");
-	for (const struct json *v = json_first(list); v && !rc; v = json_next(v))
-		rc = take(ask, v, ret, err);
+	for (const struct json *v = json_first(list); v && !rc; v = json_next(v)) {
+		size_t count = ret->count;
+
+		rc = json_type(v) == JSON_OBJECT
+			     ? take(ask, v, ret, err)
+			     : err_set(err, ERR_REJECT, "an element that is none");
+		/* One that cannot be read hides no other; what it is may be known already. */
+		if (rc == ERR_REJECT && !ret->full) {
+			listing_skip(ret, count);
+			rc = ERR_NONE;
+		}
+	}
 	return rc;
 }
 
@@ -39,8 +49,11 @@ static enum err_kind end(enum err_kind rc, bool more, struct listing *ret, struc
 {
 	if (!rc && more)
 		rc = err_set(err, ERR_REJECT, "a list of more than %d pages", WATCH_PAGES_MAX);
-	if (!rc)
-		rc = listing_end(ret, err);
+	/* Of a thing on two pages the first will do: then it is a part. */
+	if (!rc && listing_end(ret, err) == ERR_FATAL)
+		rc = ERR_FATAL;
+	if (!rc && ret->part && ret->count == 0)
+		rc = err_set(err, ERR_RETRY, "the answer's list has nothing that can be read");
 	/* Only Fly's own 404 says that something is gone. */
 	if (rc == ERR_REJECT)
 		err->kind = rc = ERR_RETRY;

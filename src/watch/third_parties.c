@@ -14,7 +14,8 @@ enum {
 	FIELD_uiex_level,
 	FIELD_custom_level,
 	FIELD_created_at,
-	FIELD_updated_at
+	FIELDS_OF_START, /* who is asked is another fact each time; a time of change is not */
+	FIELD_updated_at = FIELDS_OF_START,
 };
 
 static const char *const fields[] = {"name",         "location",   "flyctl_level", "uiex_level",
@@ -77,6 +78,8 @@ static bool describe(const struct change *c, const struct watch_ask *ask, unsign
 	ret->target = c->item->values[FIELD_name];
 	ret->correlation = c->item->key;
 	watch_actor(ret, SPAN(""), "Fly does not say who changes third parties");
+	if (c->kind == CHANGE_ADDED)
+		ret->field_count = FIELDS_OF_START;
 	/* A time that was there before is of another change. */
 	if (c->kind == CHANGE_ADDED || access_moved(c, FIELD_updated_at))
 		ret->fly_ns = watch_field_time(c->item->values[time]);

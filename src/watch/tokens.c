@@ -11,13 +11,15 @@
 
 #include <stdio.h>
 
+/* What never changes is first: only that is told of a token that was made. */
 enum {
 	FIELD_name,
 	FIELD_profile,
 	FIELD_user,
 	FIELD_created_at,
 	FIELD_expires_at,
-	FIELD_expiry,
+	FIELDS_OF_START,
+	FIELD_expiry = FIELDS_OF_START,
 	FIELD_revoked_at,
 	FIELD_revoked_by
 };
@@ -127,6 +129,7 @@ static bool tell_created(const struct change *c, struct watch_fact *ret)
 	ret->action = ACTION_access_token_created;
 	watch_actor(ret, c->item->values[FIELD_user], "Fly does not say who made the token");
 	ret->fly_ns = watch_field_time(c->item->values[FIELD_created_at]);
+	ret->field_count = FIELDS_OF_START;
 	ret->severity = is_long ? SEVERITY_HIGH : SEVERITY_UNKNOWN;
 	(void)snprintf(ret->summary, sizeof(ret->summary), "the token %.*s (%.*s) was made, %s%.*s",
 		       (int)name.len, name.data, (int)profile.len, profile.data,

@@ -7,25 +7,25 @@
 
 #include <stdio.h>
 
+/* What never changes is first: only that is told of a volume that was made. */
 enum {
 	FIELD_app,
 	FIELD_name,
-	FIELD_state,
 	FIELD_region,
-	FIELD_size_gb,
 	FIELD_encrypted,
+	FIELD_created_at,
+	FIELDS_OF_START,
+	FIELD_state = FIELDS_OF_START,
+	FIELD_size_gb,
 	FIELD_machine,
 	FIELD_snapshots,
 	FIELD_snapshot_days,
-	FIELD_created_at,
 	FIELD_COUNT,
 };
 
 static const char *const fields[FIELD_COUNT] = {
-	"app",        "name",      "state",
-	"region",     "size_gb",   "encrypted",
-	"machine",    "snapshots", "snapshot_retention",
-	"created_at",
+	"app",   "name",    "region",  "encrypted", "created_at",
+	"state", "size_gb", "machine", "snapshots", "snapshot_retention",
 };
 
 /* --- what there is --- */
@@ -217,8 +217,10 @@ static bool describe(const struct change *c, const struct watch_ask *ask, unsign
 	ret->machine = kind->holds == is_detached ? c->before->values[FIELD_machine]
 						  : values[FIELD_machine];
 	watch_actor(ret, SPAN(""), "Fly's API does not say who changes a volume");
-	if (c->kind == CHANGE_ADDED)
+	if (c->kind == CHANGE_ADDED) {
 		ret->fly_ns = watch_field_time(values[FIELD_created_at]);
+		ret->field_count = FIELDS_OF_START;
+	}
 	(void)snprintf(ret->summary, sizeof(ret->summary), "volume %.*s (%.*s) of %.*s %s",
 		       (int)c->item->key.len, c->item->key.data, (int)name.len, name.data,
 		       (int)app.len, app.data, kind->verb);

@@ -128,11 +128,17 @@ static bool has_overrun(const struct watch_resource *resource, const struct list
 	return true;
 }
 
+/* What is not listed may be there all the same. Of a log, that is so anyway. */
+static bool is_part(const struct watch *w, const struct listing *now)
+{
+	return w->ask.part || (w->job->found && now->part && !w->job->resource->log);
+}
+
 static enum err_kind compare(struct watch *w, const struct listing *now, struct err *err)
 {
 	const struct differ differ = {.take = take_change, .arg = w};
 	const struct dated old = {.list = &w->before, .ns = w->job->taken_ns};
-	const struct dated new = {.list = now, .ns = w->ask.now_ns, .part = w->ask.part};
+	const struct dated new = {.list = now, .ns = w->ask.now_ns, .part = is_part(w, now)};
 	enum err_kind rc = differ_run(&differ, &old, &new, &w->next, err);
 
 	if (!rc && has_overrun(w->job->resource, &w->before, now))
@@ -191,10 +197,10 @@ static enum err_kind read_snapshot(struct watch *w, struct job *job, struct err 
 }
 
 /* The snapshot that follows, when the facts are accepted. */
-static enum err_kind keep(struct watch *w, struct job *job, struct err *err)
+static enum err_kind keep(struct watch *w, struct job *job, bool part, struct err *err)
 {
 	/* What is not in a part of an answer was not seen since the whole one before. */
-	int64_t taken_ns = w->ask.part ? job->taken_ns : w->ask.now_ns;
+	int64_t taken_ns = part ? job->taken_ns : w->ask.now_ns;
 	char scope[JOB_SCOPE_BYTES];
 	enum err_kind rc = w->o.ops->settle(w->o.arg, err);
 
@@ -203,7 +209,7 @@ static enum err_kind keep(struct watch *w, struct job *job, struct err *err)
 	buf_reset(&w->content);
 	listing_write(&w->next, &w->content);
 	rc = buf_check(&w->content, err);
-	if (rc || (w->ask.part && !job->unobserved &&
+	if (rc || (part && !job->unobserved &&
 		   span_equal(span_of(w->content.data, w->content.len),
 			      span_of(job->content.data, job->content.len))))
 		return rc;
@@ -228,7 +234,7 @@ static enum err_kind move_on(struct watch *w, struct job *job, const struct list
 	if (!rc && job->unobserved)
 		rc = teller_sight(&w->teller, job->resource, &w->ask, NULL, err);
 	if (!rc)
-		rc = keep(w, job, err);
+		rc = keep(w, job, is_part(w, now), err);
 	if (rc)
 		return rc;
 	job->unobserved = false;

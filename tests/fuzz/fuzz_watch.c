@@ -148,7 +148,8 @@ static void compare(struct look *look, const struct listing *now)
 {
 	const struct differ differ = {.take = take, .arg = look};
 	const struct dated before = {.list = look->ask.before, .ns = 0};
-	const struct dated after = {.list = now, .ns = look->ask.now_ns, .part = look->ask.part};
+	const struct dated after = {
+		.list = now, .ns = look->ask.now_ns, .part = look->ask.part || now->part};
 	struct listing next;
 	struct err err;
 	enum err_kind rc;

@@ -164,7 +164,6 @@ static void doubt_is_no_answer(void **state)
 		"{\"machines\":[7]}",
 		"{\"machines\":[{\"id\":null,\"app_name\":\"web-1\"}]}",
 		"{\"machines\":[{\"id\":\"" MACHINE "\"}]}",
-		"{\"machines\":[" ONE("started", "") "," ONE("started", "") "]}",
 		"{\"machines\":[" ONE("started", ""),
 		"{\"machines\":{}}",
 		"[]",
@@ -223,6 +222,22 @@ static void a_console_is_access_even_where_it_is_known_late(void **state)
 	assert_false(tells(&watch_machines, &list.items[0], NULL, 0));
 	assert_true(tells(&watch_machines, &older.items[0], NULL, 0));
 	assert_int_equal(fact.fly_ns, LISTING_NO_TIME);
+}
+
+/* Seen again after a crash, it is the same fact. */
+static void that_a_machine_came_is_the_same_whatever_became_of_it(void **state)
+{
+	static const char *const first[] = {PAGE(ONE("created", ""), ""), PAGE("", ""), NULL};
+	static const char *const later[] = {
+		PAGE(ONE("started", ",\"version\":2" CONFIG("app")), ""), PAGE("", ""), NULL};
+
+	(void)state;
+	assert_int_equal(look(&watch_machines, first), ERR_NONE);
+	keep();
+	assert_int_equal(look(&watch_machines, later), ERR_NONE);
+	assert_true(tells(&watch_machines, NULL, &list.items[0], 0));
+	assert_true(fact.field_count > 0);
+	assert_true(item_is_like(&list.items[0], &older.items[0], fact.field_count));
 }
 
 static void machines_of_releases_are_told_apart(void **state)
@@ -566,6 +581,7 @@ int main(void)
 		MACHINES_TEST(doubt_is_no_answer),
 		MACHINES_TEST(what_is_unknown_or_older_is_as_it_was),
 		MACHINES_TEST(a_console_is_access_even_where_it_is_known_late),
+		MACHINES_TEST(that_a_machine_came_is_the_same_whatever_became_of_it),
 		MACHINES_TEST(machines_of_releases_are_told_apart),
 		MACHINES_TEST(events_are_read_in_all_their_forms),
 		MACHINES_TEST(an_event_is_known_by_its_id_or_by_what_it_says),

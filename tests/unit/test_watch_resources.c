@@ -86,15 +86,33 @@ static void what_is_no_list_is_no_empty_list(void **state)
 		assert_int_equal(watch_kit_fetch(&watch_secrets, bodies[i]), ERR_RETRY);
 		assert_int_equal(watch_kit_fetch(&watch_apps, bodies[i]), ERR_RETRY);
 	}
-	/* A name that is none makes all of it doubtful. */
-	assert_int_equal(
-		watch_kit_fetch(&watch_secrets, "{\"secrets\":[{\"name\":\"A\"},{\"name\":\"\"}]}"),
-		ERR_RETRY);
-	assert_int_equal(watch_kit_fetch(&watch_secrets, "{\"secrets\":[{\"name\":\"A\"},7]}"),
-			 ERR_RETRY);
-	assert_int_equal(watch_kit_fetch(&watch_secrets,
-					 "{\"secrets\":[{\"name\":\"A\"},{\"name\":\"A\"}]}"),
-			 ERR_RETRY);
+}
+
+/* A name that is none hides no other, and may be that of what is known already. */
+static void what_has_no_name_makes_a_list_a_part(void **state)
+{
+	static const char *const parts[] = {
+		"{\"secrets\":[{\"name\":\"A\",\"created_at\":1763632800000},{\"name\":\"\"}]}",
+		"{\"secrets\":[7,null,[],{\"name\":\"A\",\"created_at\":1763632800000}]}",
+		"{\"secrets\":[{\"name\":\"A\",\"created_at\":1763632800000},{\"name\":\"A\"}]}",
+	};
+	static const char *const none[] = {"{\"secrets\":[7]}",
+					   "{\"secrets\":[{\"name\":null},{}]}"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		assert_int_equal(watch_kit_fetch(&watch_secrets, parts[i]), ERR_NONE);
+		assert_true(kit.list.part);
+		assert_int_equal(kit.list.count, 1);
+		assert_true(span_is(kit.list.items[0].key, "A"));
+		/* Of two the first stays. */
+		assert_true(kit.list.items[0].values[1].len > 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(none); i++)
+		assert_int_equal(watch_kit_fetch(&watch_secrets, none[i]), ERR_RETRY);
+	assert_int_equal(watch_kit_fetch(&watch_secrets, "{\"secrets\":[{\"name\":\"A\"}]}"),
+			 ERR_NONE);
+	assert_false(kit.list.part);
 }
 
 static void an_application_that_is_gone_is_rejected(void **state)
@@ -126,6 +144,7 @@ int main(void)
 		WATCH_TEST(macs_are_compared_by_one_key_alone),
 		WATCH_TEST(an_application_without_secrets_has_none),
 		WATCH_TEST(what_is_no_list_is_no_empty_list),
+		WATCH_TEST(what_has_no_name_makes_a_list_a_part),
 		WATCH_TEST(an_application_that_is_gone_is_rejected),
 		WATCH_TEST(applications_are_those_of_the_organisation),
 	};
