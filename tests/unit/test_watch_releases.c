@@ -221,6 +221,7 @@ static void a_page_that_leaves_some_out_is_asked_for_again_in_full(void **state)
 	(void)state;
 	assert_int_equal(watch_kit_fetch_all(&watch_releases, first), ERR_NONE);
 	watch_kit_remember(&watch_releases);
+	kit.ask.before_ns = kit.ask.now_ns - NS_PER_S;
 	both[0] = answer_of(few, 11, 30);
 	both[1] = answer_of(all, 1, 30);
 	assert_int_equal(watch_kit_fetch_all(&watch_releases, both), ERR_NONE);
@@ -237,6 +238,23 @@ static void a_page_that_leaves_some_out_is_asked_for_again_in_full(void **state)
 	assert_int_equal(atomic_load(&kit.server.count), 1);
 	/* Of an application that was made again versions begin anew. */
 	assert_false(watch_releases.has_hole(&kit.list, &kit.before));
+}
+
+/* An application that was new, and had none when it was looked at first. */
+static void where_there_were_none_a_full_page_is_asked_for_again_too(void **state)
+{
+	static char few[TEXT_BYTES], all[TEXT_BYTES];
+	const char *both[] = {answer_of(few, 11, 30), NULL, NULL};
+
+	(void)state;
+	kit.ask.before_ns = LISTING_NO_TIME;
+	assert_int_equal(watch_kit_fetch_all(&watch_releases, both), ERR_NONE);
+	assert_int_equal(atomic_load(&kit.server.count), 1);
+	kit.ask.before_ns = kit.ask.now_ns - NS_PER_S;
+	both[0] = answer_of(few, 11, 30);
+	both[1] = answer_of(all, 1, 30);
+	assert_int_equal(watch_kit_fetch_all(&watch_releases, both), ERR_NONE);
+	assert_int_equal(kit.list.count, 30);
 }
 
 /* --- secrets --- */
@@ -383,6 +401,7 @@ int main(void)
 		WATCH_TEST(one_that_is_under_way_is_looked_at_again_but_not_for_ever),
 		WATCH_TEST(what_fly_leaves_out_is_not_fatal),
 		WATCH_TEST(a_page_that_leaves_some_out_is_asked_for_again_in_full),
+		WATCH_TEST(where_there_were_none_a_full_page_is_asked_for_again_too),
 		WATCH_TEST(a_secret_is_carried_by_the_first_release_after_it),
 		WATCH_TEST(releases_are_asked_for_only_while_one_is_staged),
 		WATCH_TEST(releases_that_cannot_be_had_hide_no_secret),
