@@ -264,8 +264,8 @@ COMMENT ON COLUMN flytrail.deploys.event_at IS 'the time of the event that the r
 COMMENT ON COLUMN flytrail.deploys.finished_after IS 'where finished_at is no line''s time: the last time at which the release had not ended; otherwise null';
 
 -- A set or updated secret has the release that carried it on record. Fly's list does not show one that
--- was unset any more: its release is the next of the application, if possible one that it could have
--- made itself, which has the image that was there.
+-- was unset any more: its release is the next of the application that has not failed, if possible one
+-- that it could have made itself, which has the image that was there.
 CREATE OR REPLACE VIEW flytrail.secret_changes AS
 SELECT
 	e.occurred_at AS changed_at, e.not_after, e.app, e.target AS secret_name,
@@ -288,12 +288,13 @@ LEFT JOIN LATERAL (
 	FROM flytrail.releases r
 	WHERE e.action = 'secret_change.unset' AND r.app = e.app
 		AND r.started_at >= e.occurred_at AND r.started_at <= coalesce(e.not_after, e.occurred_at) + interval '1 minute'
-		AND r.image = r.previous_image
+		AND r.image = r.previous_image AND r.outcome NOT IN ('failure', 'interrupted')
 	ORDER BY r.started_at LIMIT 1)
 	UNION ALL
 	(SELECT r.started_at, r.release, r.actor, r.actor_type
 	FROM flytrail.releases r
 	WHERE e.action = 'secret_change.unset' AND r.app = e.app AND r.started_at >= e.occurred_at
+		AND r.outcome NOT IN ('failure', 'interrupted')
 	ORDER BY r.started_at LIMIT 1)
 	LIMIT 1
 ) AS carrier ON true

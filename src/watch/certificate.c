@@ -51,6 +51,14 @@ static const char *expiry_at(const struct watch_ask *ask, int64_t expires_ns)
 	return expires_ns > ask->now_ns ? SOON : EXPIRED;
 }
 
+/* One that expires soon at the first look must not go down in the baseline: the second says it. */
+static const char *expiry_to_say(const struct watch_ask *ask, int64_t expires_ns)
+{
+	const char *expiry = expiry_at(ask, expires_ns);
+
+	return expiry == SOON && ask->before_ns == LISTING_NO_TIME ? "" : expiry;
+}
+
 /* issued: one of the entry's, or the entry itself. */
 static enum err_kind take_issued(const struct watch_ask *ask, const struct json *entry,
 				 const struct json *issued, struct listing *ret, struct err *err)
@@ -77,7 +85,8 @@ static enum err_kind take_issued(const struct watch_ask *ask, const struct json 
 	rc = watch_set(rc, ret, item, FIELD_created_at,
 		       span_text(watch_time(entry, "created_at", created)), err);
 	rc = watch_set(rc, ret, item, FIELD_expires_at, span_text(expires), err);
-	return watch_set(rc, ret, item, FIELD_expiry, span_text(expiry_at(ask, expires_ns)), err);
+	return watch_set(rc, ret, item, FIELD_expiry, span_text(expiry_to_say(ask, expires_ns)),
+			 err);
 }
 
 static enum err_kind take_entry(const struct watch_ask *ask, const struct json *entry,

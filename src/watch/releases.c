@@ -153,7 +153,8 @@ static enum err_kind fetch(const struct watch_ask *ask, struct listing *ret, str
 	const struct listing_shape *shape = ret->shape;
 	enum err_kind rc = watch_fetch_list(ask, &few, ret, err);
 
-	if (!rc && ret->count >= FEW && ask->before->count > 0 && has_hole(ask->before, ret)) {
+	if (!rc && ret->count >= FEW && ask->before_ns != LISTING_NO_TIME &&
+	    has_hole(ask->before, ret)) {
 		listing_release(ret);
 		listing_init(ret, shape);
 		rc = watch_fetch_list(ask, &all, ret, err);

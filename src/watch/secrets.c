@@ -3,15 +3,18 @@
  * logs, and name nobody. The digest is kept as its HMAC alone, because it may let a weak value be
  * guessed.
  *
- * Machines are given a secret by the first release that is made after it was changed. Releases are
- * asked for only while there is a secret that none is known to have carried.
+ * Machines are given a secret by the first release that is made after it was changed, and does not
+ * fail. Releases are asked for only while there is a secret that none is known to have carried.
  */
 
 #include "watch/resource.h"
 
 #include <stdio.h>
 
-enum { RELEASES_MAX = 20 };
+enum {
+	RELEASES_MAX = 20,
+	MOVING_SECONDS = 3600, /* one that is under way for longer may be so for ever */
+};
 
 #define RELEASES_PATH "api/v1/apps/{app}/releases?limit=20"
 #define UNKNOWN "unknown" /* the release: older than those that Fly shows */
@@ -83,11 +86,26 @@ static enum err_kind carry_over(const struct watch_ask *ask, struct listing *l, 
 
 struct release {
 	char version[TIME_TEXT_BYTES], created_at[TIME_TEXT_BYTES];
-	struct span user;
+	struct span user, status;
 	int64_t ns;
 };
 
-/* The first of the answer's that was made after the moment, and whether it is the oldest there. */
+/* What that leaves on machines, another release gives them; any other end may have given it. */
+static bool has_failed(const struct release *r)
+{
+	return span_is(r->status, "failed") || span_is(r->status, "interrupted");
+}
+
+static bool is_under_way(const struct release *r, int64_t now_ns)
+{
+	return (span_is(r->status, "running") || span_is(r->status, "pending")) &&
+	       r->ns > now_ns - MOVING_SECONDS * NS_PER_S;
+}
+
+/*
+ * The first of the answer's that was made after the moment and has not failed, and whether none of
+ * them was made before the moment.
+ */
 static bool find_release(const struct json *list, int64_t moment_ns, struct release *ret,
 			 bool *ret_oldest)
 {
@@ -95,7 +113,8 @@ static bool find_release(const struct json *list, int64_t moment_ns, struct rele
 
 	*ret_oldest = true;
 	for (const struct json *v = json_first(list); v; v = json_next(v)) {
-		struct release r = {.user = watch_text(v, "user")};
+		struct release r = {.user = watch_text(v, "user"),
+				    .status = watch_text(v, "status")};
 		char number[TIME_TEXT_BYTES];
 		struct span version = watch_scalar(v, "version", number);
 
@@ -107,7 +126,7 @@ static bool find_release(const struct json *list, int64_t moment_ns, struct rele
 			*ret_oldest = false;
 			continue;
 		}
-		if (found && r.ns >= ret->ns)
+		if (has_failed(&r) || (found && r.ns >= ret->ns))
 			continue;
 		(void)snprintf(r.version, sizeof(r.version), "%.*s", (int)version.len,
 			       version.data);
@@ -126,7 +145,8 @@ static size_t count_of(const struct json *list)
 	return count;
 }
 
-static enum err_kind set_releases(struct listing *l, const struct json *list, struct err *err)
+static enum err_kind set_releases(const struct watch_ask *ask, struct listing *l,
+				  const struct json *list, struct err *err)
 {
 	bool is_full = count_of(list) >= RELEASES_MAX;
 	enum err_kind rc = ERR_NONE;
@@ -145,6 +165,9 @@ static enum err_kind set_releases(struct listing *l, const struct json *list, st
 			rc = watch_set(rc, l, item, FIELD_release, SPAN(UNKNOWN), err);
 			continue;
 		}
+		/* Whether it is this one that gives it, its end will show. */
+		if (is_under_way(&r, ask->now_ns))
+			continue;
 		rc = watch_set(rc, l, item, FIELD_release, span_text(r.version), err);
 		rc = watch_set(rc, l, item, FIELD_released_at, span_text(r.created_at), err);
 		rc = watch_set(rc, l, item, FIELD_released_by, r.user, err);
@@ -168,7 +191,7 @@ static enum err_kind ask_releases(const struct watch_ask *ask, struct listing *l
 	}
 	list = json_member(root, "releases");
 	if (list && json_type(list) == JSON_ARRAY)
-		rc = set_releases(l, list, err);
+		rc = set_releases(ask, l, list, err);
 	json_free(root);
 	return rc;
 }

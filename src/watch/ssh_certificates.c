@@ -5,8 +5,9 @@
  * A connection by flyctl gets one of an hour. One that is good for longer was asked for, so that
  * somebody can come back with it without asking again. Whether Fly logs all of them is not known.
  *
- * Those that expired more than KEEP_DAYS ago support nothing any more, and are not kept: a busy
- * organisation has thousands. That a certificate is listed no longer is no fact.
+ * Those that had expired KEEP_DAYS before the look before support nothing any more, and are not
+ * kept: a busy organisation has thousands. However long nobody looked, one that was issued since is
+ * told. That a certificate is listed no longer is no fact.
  */
 
 #include "watch/access.h"
@@ -88,9 +89,11 @@ static const char *lifetime_of(const struct ssh_cert *cert)
 		       : for_a_session;
 }
 
-static bool is_over(const struct ssh_cert *cert, int64_t now_ns)
+static bool is_over(const struct ssh_cert *cert, const struct watch_ask *ask)
 {
-	int64_t oldest = now_ns / NS_PER_S - (int64_t)KEEP_DAYS * SECONDS_A_DAY;
+	bool looked = ask->before_ns != LISTING_NO_TIME;
+	int64_t since_ns = looked ? time_earlier(ask->before_ns, ask->now_ns) : ask->now_ns;
+	int64_t oldest = since_ns / NS_PER_S - (int64_t)KEEP_DAYS * SECONDS_A_DAY;
 
 	return oldest > 0 && cert->valid_before < (uint64_t)oldest;
 }
@@ -178,7 +181,7 @@ static enum err_kind take_certificate(const struct watch_ask *ask, const struct 
 	read = ssh_cert_read(&cert, watch_text(certificate, "cert"), &blob, &unread);
 	if (read == ERR_FATAL)
 		rc = err_set(err, ERR_FATAL, "out of memory for a certificate");
-	else if (read == ERR_NONE && is_over(&cert, ask->now_ns))
+	else if (read == ERR_NONE && is_over(&cert, ask))
 		rc = ERR_NONE;
 	else {
 		/* One that cannot be read was issued all the same. */

@@ -120,6 +120,14 @@ class Releases(test_views.Database):
         self.release(3600, 3, IMAGE_A)
         self.assertEqual(self.see("secret_changes", "release, actor"), [["3", "unknown"]])
 
+    def test_a_release_that_fails_gives_no_machine_what_was_unset(self):
+        self.release(-60, 2, IMAGE_B)
+        self.secret(0, "unset")
+        self.release(20, 3, IMAGE_B, previous=IMAGE_B, end="release_failed")
+        self.assertEqual(self.see("secret_changes", "release"), [[None]])
+        self.release(40, 4, IMAGE_A, previous=IMAGE_B)
+        self.assertEqual(self.see("secret_changes", "release"), [["4"]])
+
     def test_each_secret_has_the_release_that_carried_it(self):
         self.secret(0, "set", "ONE")
         self.secret(1, "set", "TWO")

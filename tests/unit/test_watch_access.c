@@ -19,7 +19,7 @@ static struct tiny_http server;
 static struct err err;
 static struct listing list, before;
 static struct watch_fact fact;
-static int64_t now_ns = TEN * NS_PER_S;
+static int64_t now_ns = TEN * NS_PER_S, before_ns = LISTING_NO_TIME;
 
 /* By the bodies, one a request, each of status 200. */
 static enum err_kind ask_for(const struct watch_resource *r, const char *const *bodies)
@@ -28,7 +28,8 @@ static enum err_kind ask_for(const struct watch_resource *r, const char *const *
 	struct watch_api_options options = {
 		.org = "example-org", .own_app = "", .token = "fm2_x", .hmac_key = ""};
 	const char *answers[ANSWERS_MAX + 1] = {NULL};
-	struct watch_ask ask = {.app = "", .item = "", .before = &before, .now_ns = now_ns};
+	struct watch_ask ask = {
+		.app = "", .item = "", .before = &before, .before_ns = before_ns, .now_ns = now_ns};
 	struct watch_api *api = NULL;
 	enum err_kind rc;
 
@@ -479,6 +480,17 @@ static void a_certificate_that_expired_long_ago_is_not_kept(void **state)
 	now_ns += NS_PER_S;
 	ask_certificate("\"" CERT "\"");
 	assert_int_equal(list.count, 0);
+	/* Nobody looked meanwhile: it was not told yet. A clock that was set back tells nothing. */
+	before_ns = TEN * NS_PER_S;
+	ask_certificate("\"" CERT "\"");
+	assert_int_equal(list.count, 1);
+	before_ns = now_ns + WEEK * NS_PER_S;
+	ask_certificate("\"" CERT "\"");
+	assert_int_equal(list.count, 0);
+	now_ns = TEN * NS_PER_S;
+	ask_certificate("\"" CERT "\"");
+	assert_int_equal(list.count, 1);
+	before_ns = LISTING_NO_TIME;
 }
 
 /* --- all of them --- */

@@ -19,6 +19,7 @@ enum { TEXT_BYTES = 8192, ANSWERS_MAX = 4, TOLD_BYTES = 1024 };
 static struct tiny_http server;
 static struct err err;
 static struct listing was, is;
+static int64_t before_ns = NOW_NS - HOUR_NS;
 
 /* What Fly says now, where it said `was` before. */
 static enum err_kind ask_fly(const struct watch_resource *r, const char *item,
@@ -28,7 +29,11 @@ static enum err_kind ask_fly(const struct watch_resource *r, const char *item,
 		.org = "example-org", .own_app = "", .token = "fm2_x", .hmac_key = ""};
 	static char texts[ANSWERS_MAX][TEXT_BYTES];
 	const char *answers[ANSWERS_MAX + 1] = {NULL};
-	struct watch_ask ask = {.app = "web-1", .item = item, .before = &was, .now_ns = NOW_NS};
+	struct watch_ask ask = {.app = "web-1",
+				.item = item,
+				.before = &was,
+				.before_ns = before_ns,
+				.now_ns = NOW_NS};
 	struct watch_api *api = NULL;
 	enum err_kind rc;
 
@@ -422,6 +427,23 @@ static void a_certificate_that_is_not_renewed_is_told_twice(void **state)
 	differ_tells(&watch_certificate, "x", "cert.expiring 3 at -24");
 }
 
+/* It is not new, so that no baseline may hide it. */
+static void what_expires_soon_at_the_first_look_is_told_at_the_second(void **state)
+{
+	static const char body[] = DETAIL("[]", CUSTOM("2026-12-03T10:00:00Z"));
+
+	(void)state;
+	listing_init(&was, &watch_certificate.shape);
+	before_ns = LISTING_NO_TIME;
+	assert_int_equal(ask_once(&watch_certificate, "x", body), ERR_NONE);
+	before_ns = NOW_NS - HOUR_NS;
+	remember(&watch_certificate);
+	assert_int_equal(ask_once(&watch_certificate, "x", body), ERR_NONE);
+	differ_tells(&watch_certificate, "x", "cert.expiring 3 at -24");
+	assert_int_equal(ask_once(&watch_certificate, "x", body), ERR_NONE);
+	differ_tells(&watch_certificate, "x", "");
+}
+
 static int tear_down(void **state)
 {
 	(void)state;
@@ -443,6 +465,7 @@ int main(void)
 		TEST(host_names_are_listed_with_what_they_have),
 		TEST(certificates_are_issued_renewed_and_expire),
 		TEST(a_certificate_that_is_not_renewed_is_told_twice),
+		TEST(what_expires_soon_at_the_first_look_is_told_at_the_second),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

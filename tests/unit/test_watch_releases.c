@@ -221,6 +221,7 @@ static void a_page_that_leaves_some_out_is_asked_for_again_in_full(void **state)
 	(void)state;
 	assert_int_equal(watch_kit_fetch_all(&watch_releases, first), ERR_NONE);
 	watch_kit_remember(&watch_releases);
+	kit.ask.before_ns = kit.ask.now_ns - NS_PER_S;
 	both[0] = answer_of(few, 11, 30);
 	both[1] = answer_of(all, 1, 30);
 	assert_int_equal(watch_kit_fetch_all(&watch_releases, both), ERR_NONE);
@@ -237,6 +238,23 @@ static void a_page_that_leaves_some_out_is_asked_for_again_in_full(void **state)
 	assert_int_equal(atomic_load(&kit.server.count), 1);
 	/* Of an application that was made again versions begin anew. */
 	assert_false(watch_releases.has_hole(&kit.list, &kit.before));
+}
+
+/* An application that was new, and had none when it was looked at first. */
+static void where_there_were_none_a_full_page_is_asked_for_again_too(void **state)
+{
+	static char few[TEXT_BYTES], all[TEXT_BYTES];
+	const char *both[] = {answer_of(few, 11, 30), NULL, NULL};
+
+	(void)state;
+	kit.ask.before_ns = LISTING_NO_TIME;
+	assert_int_equal(watch_kit_fetch_all(&watch_releases, both), ERR_NONE);
+	assert_int_equal(atomic_load(&kit.server.count), 1);
+	kit.ask.before_ns = kit.ask.now_ns - NS_PER_S;
+	both[0] = answer_of(few, 11, 30);
+	both[1] = answer_of(all, 1, 30);
+	assert_int_equal(watch_kit_fetch_all(&watch_releases, both), ERR_NONE);
+	assert_int_equal(kit.list.count, 30);
 }
 
 /* --- secrets --- */
@@ -263,7 +281,7 @@ static struct span release_of(const char *name)
 static void a_secret_is_carried_by_the_first_release_after_it(void **state)
 {
 	static const char *const releases = RELEASES(RELEASE(3, "running", "a", "null") "," RELEASE(
-		2, "failed", "a", MARA) "," RELEASE(1, "complete", "a", MARA));
+		2, "pondering", "a", MARA) "," RELEASE(1, "complete", "a", MARA));
 
 	(void)state;
 	assert_int_equal(fetch_secrets(SECRETS(SECRET("A", "00:10") "," SECRET(
@@ -287,6 +305,40 @@ static void a_secret_is_carried_by_the_first_release_after_it(void **state)
 	assert_false(watch_kit_fact(&watch_secrets, "B", 2));
 	assert_true(watch_kit_fact(&watch_secrets, "C", 0));
 	assert_false(watch_kit_fact(&watch_secrets, "C", 1));
+}
+
+static void a_release_that_fails_carries_nothing(void **state)
+{
+	static const struct {
+		const char *second, *third, *release; /* of a secret that was changed before both */
+	} cases[] = {
+		{"failed", "complete", "3"},    {"interrupted", "complete", "3"},
+		{"failed", "failed", ""},       {"failed", "running", ""},
+		{"failed", "pending", ""},      {"running", "complete", ""},
+		{"pending", "complete", ""},    {"complete", "failed", "2"},
+		{"pondering", "complete", "2"},
+	};
+	char body[TEXT_BYTES / 2];
+
+	(void)state;
+	kit.ask.now_ns = watch_field_time(SPAN("2026-11-20T10:04:00Z"));
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		(void)snprintf(body, sizeof(body),
+			       RELEASES(RELEASE(3, "%s", "a", "null") "," RELEASE(
+				       2, "%s", "a", MARA) "," RELEASE(1, "complete", "a", MARA)),
+			       cases[i].third, cases[i].second);
+		assert_int_equal(fetch_secrets(SECRETS(SECRET("A", "01:30")), 200, body), ERR_NONE);
+		assert_true(span_is(release_of("A"), cases[i].release));
+		assert_int_equal(watch_kit_fact(&watch_secrets, "A", 1),
+				 cases[i].release[0] != '\0');
+	}
+	/* One that is under way for an hour does not hide for ever what it may have done. */
+	kit.ask.now_ns = watch_field_time(SPAN("2026-11-20T11:02:01Z"));
+	assert_int_equal(fetch_secrets(SECRETS(SECRET("A", "01:30")), 200,
+				       RELEASES(RELEASE(2, "running", "a", MARA) "," RELEASE(
+					       1, "complete", "a", MARA))),
+			 ERR_NONE);
+	assert_true(span_is(release_of("A"), "2"));
 }
 
 static void releases_are_asked_for_only_while_one_is_staged(void **state)
@@ -383,7 +435,9 @@ int main(void)
 		WATCH_TEST(one_that_is_under_way_is_looked_at_again_but_not_for_ever),
 		WATCH_TEST(what_fly_leaves_out_is_not_fatal),
 		WATCH_TEST(a_page_that_leaves_some_out_is_asked_for_again_in_full),
+		WATCH_TEST(where_there_were_none_a_full_page_is_asked_for_again_too),
 		WATCH_TEST(a_secret_is_carried_by_the_first_release_after_it),
+		WATCH_TEST(a_release_that_fails_carries_nothing),
 		WATCH_TEST(releases_are_asked_for_only_while_one_is_staged),
 		WATCH_TEST(releases_that_cannot_be_had_hide_no_secret),
 		WATCH_TEST(a_release_in_the_same_second_may_be_later_than_its_time_says),
