@@ -1,15 +1,18 @@
 /*
- * What a machine runs, and with what. A change of it without another release is told here: somebody
- * changed a machine past the releases. Values that may be secret (of the environment, of files, of
- * commands, of headers) are compared by their HMAC, and only their names are kept.
+ * What a machine runs, and with what. A change of it without another release is one that somebody
+ * made past the releases. That it has another release is only what its metadata says, which anybody
+ * may write who may change machines: so that is told too, as what it is. Values that may be secret
+ * (of the environment, of files, of commands, of headers) are compared by their HMAC, and only
+ * their names are kept.
  */
 
+#include "base/utf8.h"
 #include "watch/flat.h"
 #include "watch/resource.h"
 
 #include <stdio.h>
 
-enum { IMAGE_BYTES_MAX = 512, NAMES_BYTES_MAX = 300, PARTS_BYTES_MAX = 2048 };
+enum { IMAGE_BYTES_MAX = 512, NAMES_BYTES_MAX = 300, PARTS_BYTES_MAX = 2048, CLAIM_BYTES_MAX = 64 };
 
 enum {
 	FIELD_version,
@@ -276,6 +279,36 @@ static void name_parts(const struct change *c, struct buf *out)
 	}
 }
 
+/* Empty: it claims none, or that of before. */
+static struct span claimed_release(const struct change *c)
+{
+	struct span was = c->before->values[FIELD_release], is = c->after->values[FIELD_release];
+
+	return span_equal(was, is) ? SPAN("") : utf8_cut(is, CLAIM_BYTES_MAX);
+}
+
+static void sum_up(const struct change *c, const struct watch_ask *ask, const struct buf *what,
+		   struct watch_fact *ret)
+{
+	struct span claim = claimed_release(c);
+	char how[CLAIM_BYTES_MAX + sizeof("by release , as its metadata says")] =
+		"without a release";
+
+	if (claim.len > 0)
+		(void)snprintf(how, sizeof(how), "by release %.*s, as its metadata says",
+			       (int)claim.len, claim.data);
+	if (what->len > 0)
+		(void)snprintf(ret->summary, sizeof(ret->summary),
+			       "machine %.100s of %.64s was changed %s: %.*s", ask->item, ask->app,
+			       how, (int)what->len, (const char *)what->data);
+	else
+		(void)snprintf(ret->summary, sizeof(ret->summary),
+			       "machine %.100s of %.64s was given another version %s, and nothing "
+			       "that Fly shows of it differs",
+			       ask->item, ask->app, how);
+	ret->severity = claim.len > 0 ? SEVERITY_INFO : SEVERITY_UNKNOWN;
+}
+
 static bool describe(const struct change *c, const struct watch_ask *ask, unsigned nth,
 		     struct watch_fact *ret)
 {
@@ -287,9 +320,6 @@ static bool describe(const struct change *c, const struct watch_ask *ask, unsign
 		return false;
 	was = c->before->values;
 	is = c->after->values;
-	/* A release changes machines, and is told itself. */
-	if (!span_equal(was[FIELD_release], is[FIELD_release]))
-		return false;
 	new_version = !span_equal(was[FIELD_version], is[FIELD_version]);
 	buf_init(&what, PARTS_BYTES_MAX);
 	name_parts(c, &what);
@@ -305,14 +335,7 @@ static bool describe(const struct change *c, const struct watch_ask *ask, unsign
 	} else {
 		watch_actor(ret, SPAN(""), "Fly does not say who changed the machine");
 	}
-	(void)snprintf(ret->summary, sizeof(ret->summary),
-		       "machine %.100s of %.64s was changed without a release: %.*s", ask->item,
-		       ask->app, (int)what.len, what.len > 0 ? (const char *)what.data : "");
-	if (what.len == 0)
-		(void)snprintf(ret->summary, sizeof(ret->summary),
-			       "machine %.100s of %.64s was given another version without a "
-			       "release, and nothing that Fly shows of it differs",
-			       ask->item, ask->app);
+	sum_up(c, ask, &what, ret);
 	buf_release(&what);
 	return true;
 }

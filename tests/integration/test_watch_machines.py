@@ -213,9 +213,11 @@ class Updates(Machines):
         self.assertNotIn(KEY, rows)
         self.assertIn("containers.0.env.A#", rows)
 
-    def test_a_release_is_no_update_of_its_own(self):
+    def test_an_update_by_a_release_is_what_the_metadata_says(self):
         self.api.machines_deploy("web-1", "2")
-        self.await_events("deploy.machine_replacing", "exit.stopped", "boot.started")
+        self.await_events("deploy.machine_replacing", "deploy.machine_updated", "exit.stopped", "boot.started")
+        self.assertEqual(self.events("severity, summary ~ 'was changed by release 2, as its metadata says: image'",
+                                     "action = 'deploy.machine_updated'"), [["1", "t"]])
         self.assertIn("two@sha256:", self.snapshot("machine_config", f"web-1/{self.machine}")[0][0])
 
     def test_another_key_is_no_update(self):

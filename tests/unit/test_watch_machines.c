@@ -440,6 +440,7 @@ static void an_update_names_its_parts(void **state)
 	assert_int_equal(fact.fly_ns, 1653346106636 * NS_PER_MS);
 	assert_string_equal(fact.actor_reason, "Fly says that it was a user, and not which");
 	assert_true(span_is(fact.correlation, "v2"));
+	assert_int_equal(fact.severity, SEVERITY_UNKNOWN);
 	assert_true(is_update(SHOWN("\"instance_id\":\"v1\",", RELEASE("7")),
 			      SHOWN("\"instance_id\":\"v2\",", RELEASE("7"))));
 	assert_non_null(strstr(fact.summary, "nothing that Fly shows of it differs"));
@@ -449,15 +450,31 @@ static void an_update_names_its_parts(void **state)
 			      SHOWN("", "\"metadata\":{\"mine\":\"2\"}")));
 }
 
-static void a_release_another_order_and_another_key_are_no_update(void **state)
+/* Anybody who may change machines may write their metadata. */
+static void an_update_says_which_release_it_claims(void **state)
+{
+	static const char was[] =
+		SHOWN("\"instance_id\":\"v1\",", "\"image\":\"i:1\"," RELEASE("7"));
+
+	(void)state;
+	assert_true(is_update(was,
+			      SHOWN("\"instance_id\":\"v2\",", "\"image\":\"i:2\"," RELEASE("8"))));
+	assert_int_equal(fact.severity, SEVERITY_INFO);
+	assert_string_equal(fact.summary, "machine " MACHINE " of web-1 was changed by release 8, "
+					  "as its metadata says: image, metadata "
+					  "(fly_release_version)");
+	/* Who takes the claim away makes none. */
+	assert_true(is_update(was, SHOWN("\"instance_id\":\"v2\",", "\"image\":\"i:2\"")));
+	assert_int_equal(fact.severity, SEVERITY_UNKNOWN);
+	assert_non_null(strstr(fact.summary, " was changed without a release: image, metadata ("));
+}
+
+static void another_order_and_another_key_are_no_update(void **state)
 {
 	static const char one[] =
 		SHOWN("\"instance_id\":\"v1\",", "\"env\":{\"A\":\"1\",\"B\":\"2\"}");
 
 	(void)state;
-	assert_false(
-		is_update(SHOWN("\"instance_id\":\"v1\",", "\"image\":\"i:1\"," RELEASE("7")),
-			  SHOWN("\"instance_id\":\"v2\",", "\"image\":\"i:2\"," RELEASE("8"))));
 	assert_false(is_update(one, SHOWN("\"instance_id\":\"v1\",",
 					  "\"env\":{\"B\":\"2\",\"A\":\"1\"},\"mounts\":null")));
 	for (size_t i = 0; i < 2; i++) {
@@ -572,7 +589,8 @@ int main(void)
 		MACHINES_TEST(actors_are_named_as_far_as_fly_names_them),
 		MACHINES_TEST(values_are_hidden_and_names_are_not),
 		MACHINES_TEST(an_update_names_its_parts),
-		MACHINES_TEST(a_release_another_order_and_another_key_are_no_update),
+		MACHINES_TEST(an_update_says_which_release_it_claims),
+		MACHINES_TEST(another_order_and_another_key_are_no_update),
 		MACHINES_TEST(what_is_not_known_of_a_machine_is_no_answer),
 		MACHINES_TEST(what_there_is_no_room_for_is_compared_all_the_same),
 		MACHINES_TEST(odd_names_stay_apart_and_are_not_shown),
