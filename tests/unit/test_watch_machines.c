@@ -455,6 +455,7 @@ static void an_update_names_its_parts(void **state)
 	assert_int_equal(fact.fly_ns, 1653346106636 * NS_PER_MS);
 	assert_string_equal(fact.actor_reason, "Fly says that it was a user, and not which");
 	assert_true(span_is(fact.correlation, "v2"));
+	assert_int_equal(fact.severity, SEVERITY_UNKNOWN);
 	assert_true(is_update(SHOWN("\"instance_id\":\"v1\",", RELEASE("7")),
 			      SHOWN("\"instance_id\":\"v2\",", RELEASE("7"))));
 	assert_non_null(strstr(fact.summary, "nothing that Fly shows of it differs"));
@@ -477,14 +478,10 @@ static void an_update_says_which_release_it_claims(void **state)
 	assert_string_equal(fact.summary, "machine " MACHINE " of web-1 was changed by release 8, "
 					  "as its metadata says: image, metadata "
 					  "(fly_release_version)");
-	assert_true(is_update(was,
-			      SHOWN("\"instance_id\":\"v2\",", "\"image\":\"i:1\"," RELEASE("7"))));
-	assert_int_equal(fact.severity, SEVERITY_UNKNOWN);
 	/* Who takes the claim away makes none. */
 	assert_true(is_update(was, SHOWN("\"instance_id\":\"v2\",", "\"image\":\"i:2\"")));
 	assert_int_equal(fact.severity, SEVERITY_UNKNOWN);
 	assert_non_null(strstr(fact.summary, " was changed without a release: image, metadata ("));
-	assert_false(is_update(was, was));
 }
 
 static void another_order_and_another_key_are_no_update(void **state)
