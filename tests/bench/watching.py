@@ -7,6 +7,7 @@ time, as after each start, and when all was.
 
 import collections
 import os
+import random
 import re
 import statistics
 import sys
@@ -67,10 +68,11 @@ def release(api, app, image):
 
 
 def make_changes(api, apps, count, seconds, name):
-    """When each was made, by its kind and name. No application has two."""
+    """When each was made, by its kind and name. No application has two, and their order is no look's."""
+    order = random.Random(name).sample(range(apps), count)
     at = {"staged": {}, "deployed": {}, "release": {}}
     for n in range(count):
-        app = f"app-{n * (apps // count or 1) % apps:03}"
+        app = f"app-{order[n]:03}"
         kind = {0: "release", DEPLOYED_AT: "deployed"}.get(n % RELEASE_EACH, "staged")
         at[kind][f"{name}_{n}"] = time.time()
         if kind == "release":
