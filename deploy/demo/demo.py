@@ -2,8 +2,8 @@
 
 Starts a private Postgres (a socket in a temporary folder), nats-server and a stand-in for
 Fly's API (on loopback), runs `flytrail migrate` and `flytrail run` on them, publishes
-deploy/demo/incident.py's stream as Fly would, deploys and changes a secret as Fly's API would
-show it, and prints what SQL answers. On a terminal it stays until Enter.
+deploy/demo/incident.py's stream as Fly would, deploys, changes a secret, a machine and who has
+access as Fly's API would show it, and prints what SQL answers. On a terminal it stays until Enter.
 Everything it started and made is gone when it ends, however it ends.
 """
 
@@ -34,6 +34,10 @@ QUESTIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "questions.
 UNPRIVILEGED = "postgres"  # the user that Debian's package makes; only when called by root
 WAIT_SECONDS = 60
 ORG = "demo-org"
+MARA, JONAS = "mara.lind@example.com", "jonas.vik@example.com"
+# What is looked at first, so that what changes after is a change.
+BASELINES = ("secrets", "releases", "machine_config", "machine_events", "members", "tokens", "ssh_certificates",
+             "machines")
 
 
 class DemoError(Exception):
@@ -244,30 +248,52 @@ authorization {{ users = [
     # Fly's control plane.
 
     def start_api(self, story):
-        """What there is before: the applications, and a release of each."""
+        """What there is before: applications, a release of each, machines, people."""
         for machine in (incident.WEB_1, incident.WORKER, incident.BILLING):
-            self.api.add_app(machine.app)
             self.api.deploy(machine.app, f"registry.fly.io/{machine.app}:deployment-before",
-                            "jonas.vik@example.com", ns=story.begin_ns)
+                            JONAS, ns=story.begin_ns)
+            self.api.machine_run(machine.app, machine.region, machine_id=machine.machine_id)
         self.api.add_app("flytrail")
+        self.api.member_add(MARA, role="ADMIN")
+        self.api.member_add(JONAS)
+        self.api.token_create("shipper", by=MARA, days=365)
+        self.api.ips_allocate("shop-web", "2001:db8::50")
+        # Mara's console of the story, which is over; and what this token may not read.
+        self.api.ssh_certificate(MARA, 1, at=story.begin_ns // incident.NS + incident.CONSOLE_SECOND)
+        self.api.graphql_refuse("delegatedWireGuardTokens")
         self.api.start()
 
     def count(self, sql):
         return int(self.psql("postgres", f"SELECT count(*) FROM {sql}", "-A", "-t"))
 
     def await_baseline(self):
-        wait_for(lambda: self.count("flytrail.snapshots WHERE resource IN ('secrets', 'releases')")
-                 == 8, "the first look at Fly's API")
+        wait_for(lambda: self.count(f"flytrail.snapshots WHERE resource IN {BASELINES}") ==
+                 4 + 4 + 3 + 3 + 4, "the first look at Fly's API")
 
     def change(self, story):
-        """The releases that the lines tell of, with who made them; and a secret, just now."""
+        """The releases that the lines tell of, with who made them; and more, just now."""
         for ns, app, image, person in story.releases:
             self.api.deploy(app, image, person, ns=ns)
         self.api.secrets_set("billing-api", PAYMENT_KEY="made-up")
-        self.api.secrets_deploy("billing-api", "mara.lind@example.com")
+        self.api.secrets_deploy("billing-api", MARA)
+        self.api.member_add("noor.haas@example.com")
+        self.api.token_create("ci", by=JONAS, days=None)
+        self.api.machine_update(incident.BILLING.machine_id, guest={"memory_mb": 512})
+        # Fly issues a certificate for the one session, and none that it lists for the other.
+        self.api.ssh_certificate(MARA, 1)
+        lines = incident.consoles(story)
+        self.publish(lines)
         wait_for(lambda: self.count(
-            "flytrail.events WHERE action IN ('secret_change.deployed', "
-            "'deploy.release_succeeded')") == 4, "the changes in Postgres")
+            "flytrail.events WHERE action IN ('secret_change.deployed', 'access.member_added', "
+            "'access.token_created', 'deploy.machine_updated', 'deploy.machine_replacing', "
+            "'deploy.release_succeeded')") == 8,
+            "the changes in Postgres")
+        wait_for(lambda: self.count(
+            "flytrail.ssh_sessions WHERE certificate_state IN ('issued', 'none')") == len(lines),
+            "the sessions and Fly's list of certificates")
+        wait_for(lambda: self.count("flytrail.watched WHERE state = 'unobserved'") == 1,
+                 "what the token may not read to be on record")
+        return len(lines)
 
     # The answers.
 
@@ -314,9 +340,8 @@ authorization {{ users = [
         self.cut_stream(nats)
         self.publish(lines[half:])
         self.await_rows(len(lines))
-        say("5/6 two deploys and a change of a secret, simulated: a stand-in plays Fly's API")
-        self.change(story)
-        return len(lines)
+        say("5/6 deploys, a secret, a member, a token, consoles: simulated, a stand-in plays Fly's API")
+        return len(lines) + self.change(story)
 
     def tell(self):
         begin = time.monotonic()

@@ -14,6 +14,7 @@ NS = 1_000_000_000
 GREEN, YELLOW, RESET = "\x1b[32m", "\x1b[33m", "\x1b[0m"
 ULID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 STORY_SECONDS = 45 * 60
+CONSOLE_SECOND = 959  # when somebody asks for one
 RESTART_LIMIT = 5  # as if fly.toml said [[restart]] retries = 5
 
 
@@ -187,7 +188,7 @@ class Story:
         self.deploy(262, WEB_2, image)
 
         # Somebody looks at the worker, and changes a setting.
-        self.ssh(960, WORKER, "Mara.Lind@example.com")
+        self.ssh(CONSOLE_SECOND + 1, WORKER, "Mara.Lind@example.com")
         self.app(1075, WORKER, "worker: settings reloaded, batch_size=50000, from "
                  "postgres://worker:made-up-password@jobs-db.example.com:5432/jobs")
 
@@ -231,6 +232,15 @@ class Story:
         self.ssh(1980, WORKER, "jonas.vik@example.com")
         self.lines.sort(key=lambda line: line[0])
         return self
+
+
+def consoles(story):
+    """Two sessions just now, as lines in order."""
+    at = (time.time_ns() - story.begin_ns) / NS
+    story.lines = []
+    story.ssh(at, BILLING, "Mara.Lind@example.com")
+    story.ssh(at, WEB_1, "jonas.vik@example.com")
+    return list(lines(story))
 
 
 def story(end_ns=None):

@@ -6,8 +6,8 @@
  * only one replica at a time does it: who holds the lease `watch`.
  *
  * Its events go to the pipeline in batches of the source's pool, as lines do, so a
- * full spool makes it wait. Between two requests to Fly it waits WATCHER_PACE_MS,
- * or less where the full interval is short.
+ * full spool makes it wait. After a look it waits WATCHER_PACE_MS for each request to Fly
+ * that it took, or less where the full interval is short.
  *
  * While Postgres is away, who held the lease goes on from memory (run/watch_store.h); who
  * never loaded a snapshot waits, and tells what changed meanwhile when it is back.

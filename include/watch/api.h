@@ -50,6 +50,9 @@ const char *watch_api_own_app(const struct watch_api *a);
 /* How long to wait before the next request; 0: none. */
 int64_t watch_api_wait_ns(const struct watch_api *a);
 
+/* How many requests there were. */
+uint64_t watch_api_sent(const struct watch_api *a);
+
 /* What stands for the words in braces: {app}, {item}, {cursor}, {since}; {org} is known. */
 struct watch_names {
 	const char *app, *item, *cursor, *since; /* NULL: the path has no such word */

@@ -75,8 +75,9 @@ size_t jobs_unobserved(const struct jobs *j);
 
 /*
  * The index of the one that is due first. Of those that are due, what is quick or stirred goes
- * before the rest, of which many may be due at once; but not each time, so that the rest is never
- * put off for ever.
+ * before the rest, and what is looked at in each full interval before the details of items, of
+ * which thousands may be due at once, as after a start; but not each time, so that the rest is
+ * never put off for ever.
  */
 size_t jobs_next(struct jobs *j, int64_t now_ns);
 

@@ -283,11 +283,13 @@ static enum err_kind look(struct watcher *w, struct watch_step *step, struct err
 	return ERR_NONE;
 }
 
-static int64_t pace_ns(const struct watcher *w)
+/* For each of the requests that a look took. */
+static int64_t pace_ns(const struct watcher *w, uint64_t requests)
 {
 	int64_t full_ns = (int64_t)w->o->config->watch_full_seconds * NS_PER_S;
+	int64_t pace = time_earlier(WATCHER_PACE_MS * NS_PER_MS, full_ns / WATCHER_PACE_SHARE);
 
-	return time_earlier(WATCHER_PACE_MS * NS_PER_MS, full_ns / WATCHER_PACE_SHARE);
+	return pace * (int64_t)(requests > 0 ? requests : 1);
 }
 
 /* Watches until something fails, or the program ends. */
@@ -297,6 +299,7 @@ static enum err_kind work(struct watcher *w, struct err *err)
 
 	while (!rc && may_go_on(w)) {
 		struct watch_step step = {.polled = false};
+		uint64_t sent = watch_api_sent(w->api);
 		int64_t wait_ns;
 
 		rc = hold(w, err);
@@ -309,7 +312,7 @@ static enum err_kind work(struct watcher *w, struct err *err)
 			break;
 		w->failures = 0;
 		wait_ns = time_earlier(step.wait_ns, LEASED_IDLE_MS * NS_PER_MS);
-		wait_ns = time_later(wait_ns, pace_ns(w));
+		wait_ns = time_later(wait_ns, pace_ns(w, watch_api_sent(w->api) - sent));
 		rc = wait_for(w, time_later(wait_ns, watch_api_wait_ns(w->api)), err);
 	}
 	return rc;

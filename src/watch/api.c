@@ -35,6 +35,7 @@ struct watch_api {
 	struct bucket buckets[BUCKETS];
 	size_t next_bucket;
 	bool answered, refused; /* the newest question */
+	uint64_t sent;
 };
 
 void watch_api_free(struct watch_api *a)
@@ -103,6 +104,11 @@ int64_t watch_api_wait_ns(const struct watch_api *a)
 	return fly_client_wait_ns(a->client);
 }
 
+uint64_t watch_api_sent(const struct watch_api *a)
+{
+	return a->sent;
+}
+
 bool watch_api_answered(const struct watch_api *a)
 {
 	return a->answered;
@@ -165,6 +171,7 @@ static void await_turn(struct watch_api *a, const char *path, const char *whose)
 		now_ns = time_monotonic_ns();
 	}
 	b->full_ns = time_later(b->full_ns, now_ns) + REFILL_NS;
+	a->sent++;
 }
 
 /* --- requests --- */

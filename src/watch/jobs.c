@@ -195,23 +195,28 @@ size_t jobs_unobserved(const struct jobs *j)
 	return count;
 }
 
-static bool is_urgent(const struct job *job, int64_t now_ns)
+/* The greater goes first; 0 also for what is not due. */
+static int urgency(const struct job *job, int64_t now_ns)
 {
-	return job->due_ns <= now_ns && (job->resource->quick || job->stirs > 0);
+	if (job->due_ns > now_ns)
+		return 0;
+	if (job->resource->quick || job->stirs > 0)
+		return 2;
+	return job->resource->every <= 1;
 }
 
 size_t jobs_next(struct jobs *j, int64_t now_ns)
 {
 	bool plain = ++j->turn % JOBS_PLAIN_EACH == 0;
-	bool urgent = !plain && is_urgent(&j->list[0], now_ns);
+	int most = plain ? 0 : urgency(&j->list[0], now_ns);
 	size_t next = 0;
 
 	for (size_t i = 1; i < j->count; i++) {
-		bool more = !plain && is_urgent(&j->list[i], now_ns);
+		int more = plain ? 0 : urgency(&j->list[i], now_ns);
 
-		if (urgent == more ? j->list[i].due_ns < j->list[next].due_ns : more) {
+		if (most == more ? j->list[i].due_ns < j->list[next].due_ns : more > most) {
 			next = i;
-			urgent = more;
+			most = more;
 		}
 	}
 	return next;

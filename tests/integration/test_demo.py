@@ -54,7 +54,7 @@ class Demo(unittest.TestCase):
         self.assertNotIn("made-up-password", out)
         self.assertNotIn("nobody@example.com", out)  # an application's line that only sounds so
         answers = self.answers(out)
-        self.assertEqual(sorted(answers), [1, 2, 3, 4, 5, 6])
+        self.assertEqual(sorted(answers), [1, 2, 3, 4, 5, 6, 7])
 
         timeline = answers[1]
         order = [timeline.index(word) for word in
@@ -62,9 +62,10 @@ class Demo(unittest.TestCase):
                   "deploy.image_prepared", "deploy.machine_started")]
         self.assertEqual(order, sorted(order), timeline)
         sessions = answers[2]
-        self.assertEqual(sessions.count("@example.com"), 2, sessions)
-        self.assertIn("mara.lind@example.com", sessions)
-        self.assertIn("jonas.vik@example.com", sessions)
+        for app, person, certificate in (("shop-worker", "mara.lind", "listed"), ("shop-worker", "jonas.vik", "unknown"),
+                                         ("billing-api", "mara.lind", "issued"), ("shop-web", "jonas.vik", "none")):
+            self.assertRegex(sessions, rf"{app} +\| \w+ +\| {person}@example.com \| t +\| guest \| {certificate}")
+        self.assertEqual(sessions.count("@example.com"), 4, sessions)
         deploys = answers[3]
         self.assertRegex(deploys, r"shop-web +\| 2 +\| mara.lind@example.com +\| deploy +\| +2 \| +3\d\.\d+ \| success")
         self.assertRegex(deploys, r"shop-worker +\| 2 +\| jonas.vik@example.com +\| deploy +\| +1 ")
@@ -72,11 +73,19 @@ class Demo(unittest.TestCase):
         self.assertEqual(deploys.count("|"), 4 * 7, deploys)
         self.assertRegex(answers[4], r"billing-api \| PAYMENT_KEY \| set +\| mara.lind@example.com \| 2 +\| t")
         self.assertEqual(answers[4].count("|"), 2 * 6, answers[4])
-        self.assertEqual(out.count("simulated"), 3)
-        restarts = answers[5]
+        access = answers[5]
+        for change, actor, summary in (
+                ("certificate_issued", "mara.lind", "an SSH certificate was issued for mara.lind@example.com"),
+                ("member_added", "unknown", "noor.haas@example.com became a member"),
+                ("token_created", "jonas.vik", r"the token ci \(deploy_organization\) was made, without expiry"),
+                ("machine_updated", "unknown", "machine 90807799a69568 of billing-api was changed")):
+            self.assertRegex(access, rf"{change} +\| {actor} +\| {summary}")
+        self.assertEqual(access.count("|"), 5 * 2, access)
+        self.assertEqual(out.lower().count("simulated"), 5)
+        restarts = answers[6]
         self.assertEqual(restarts.count("shop-worker"), 5, restarts)
         self.assertEqual(restarts.count("billing-api"), 1, restarts)
-        self.assertIn("disconnect", answers[6])
+        self.assertIn("disconnect", answers[7])
         self.assertFalse(os.path.exists(out.split("\n")[0].split()[-1]))
 
     def stop_it(self, number, after):

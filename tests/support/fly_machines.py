@@ -152,7 +152,8 @@ class Machines:
 
     # ---- what flyctl does ----
 
-    def machine_run(self, app, region="ams", release="1", group="app", env=None, **config):
+    def machine_run(self, app, region="ams", release="1", group="app", env=None, machine_id=None, **config):
+        """machine_id: of one that lines tell of, too."""
         self.add_app(app)
         with self.lock:
             self.machine_number += 1
@@ -160,7 +161,8 @@ class Machines:
             metadata = {"fly_platform_version": "v2", "fly_process_group": group}
             if release is not None:
                 metadata |= {"fly_release_version": release, "fly_release_id": f"release-{release}"}
-            machine = {"id": f"{0x2865501c300000 + self.machine_number:014x}", "app": app,
+            machine_id = machine_id or f"{0x2865501c300000 + self.machine_number:014x}"
+            machine = {"id": machine_id, "app": app,
                        "name": f"example-{self.machine_number}", "region": region,
                        "private_ip": f"fdaa:0:1::{self.machine_number:x}", "created_at": now,
                        "updated_at": now, "host_status": "ok", "events": [],

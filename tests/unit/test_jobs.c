@@ -28,19 +28,25 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* "a b": a list of applications, followed. */
-static void follow(const char *names)
+/* "a b": the list of a job, followed. */
+static void follow_list(size_t parent, const char *names)
 {
 	struct listing list;
 	struct item *item;
 
-	listing_init(&list, &watch_apps.shape);
+	listing_init(&list, &jobs.list[parent].resource->shape);
 	for (const char *p = names; *p != '\0'; p += strcspn(p, " "), p += *p == ' ')
 		assert_int_equal(listing_add(&list, span_of(p, strcspn(p, " ")), &item, &err),
 				 ERR_NONE);
 	assert_int_equal(listing_end(&list, &err), ERR_NONE);
-	assert_int_equal(jobs_follow(&jobs, 0, &list, &err), ERR_NONE);
+	assert_int_equal(jobs_follow(&jobs, parent, &list, &err), ERR_NONE);
 	listing_release(&list);
+}
+
+/* Of applications. */
+static void follow(const char *names)
+{
+	follow_list(0, names);
 }
 
 static bool has(const struct watch_resource *resource, const char *app)
@@ -140,6 +146,29 @@ static void what_is_stirred_goes_before_what_has_waited_longer_but_not_each_time
 	assert_int_equal(plain, 2);
 }
 
+static void what_each_interval_has_goes_before_the_details_of_items_but_not_each_time(void **state)
+{
+	unsigned details = 0;
+
+	(void)state;
+	follow("shop");
+	follow_list((size_t)(find(&watch_certificates, "shop") - jobs.list), "www.example.com");
+	for (size_t i = 0; i < jobs.count; i++)
+		jobs.list[i].due_ns = 100;
+	find(&watch_certificate, "shop")->due_ns = 0; /* as of one that was never looked at */
+	find(&watch_secrets, "shop")->due_ns = 20;
+	for (unsigned i = 0; i < 2 * JOBS_PLAIN_EACH; i++) {
+		size_t next = jobs_next(&jobs, 30);
+
+		details += &jobs.list[next] == find(&watch_certificate, "shop");
+		if (i == 0)
+			assert_ptr_equal(&jobs.list[next], find(&watch_secrets, "shop"));
+	}
+	assert_int_equal(details, 2);
+	find(&watch_secrets, "shop")->due_ns = 100;
+	assert_ptr_equal(&jobs.list[jobs_next(&jobs, 30)], find(&watch_certificate, "shop"));
+}
+
 static void who_lists_what_cannot_be_found_is_asked_again(void **state)
 {
 	int64_t later_ns = time_monotonic_ns() + 60 * NS_PER_S;
@@ -164,6 +193,7 @@ int main(void)
 		TEST(a_name_that_is_too_long_is_counted_and_breaks_nothing),
 		TEST(what_is_due_first_comes_first),
 		TEST(what_is_stirred_goes_before_what_has_waited_longer_but_not_each_time),
+		TEST(what_each_interval_has_goes_before_the_details_of_items_but_not_each_time),
 		TEST(who_lists_what_cannot_be_found_is_asked_again),
 	};
 

@@ -95,6 +95,7 @@ static void one_kind_of_request_about_an_application_goes_out_once_a_second(void
 	assert_true(time_monotonic_ns() - begun_ns < NS_PER_S);
 	assert_int_equal(get(api, path, &web), ERR_NONE);
 	assert_true(time_monotonic_ns() - begun_ns >= NS_PER_S);
+	assert_int_equal(watch_api_sent(api), WATCH_BURST + 3);
 	close_api(api);
 }
 
