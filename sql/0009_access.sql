@@ -23,6 +23,9 @@ SELECT
 FROM flytrail.events e
 WHERE e.retention_class = 'security' AND e.class = 'access';
 COMMENT ON VIEW flytrail.access_changes IS 'who and what can reach the organisation: members, invitations, tokens, peers, certificates; from Fly''s API';
+COMMENT ON COLUMN flytrail.access_changes.actor IS 'who changed it, or probably did: see actor_reason; unknown: nothing says it';
+COMMENT ON COLUMN flytrail.access_changes.actor_reason IS 'why the actor is unknown, or from what it is inferred, as of a peer from its name, which its maker may choose; null: Fly says it';
+COMMENT ON COLUMN flytrail.events.actor_reason IS 'why the actor is unknown, or from what it is inferred';
 COMMENT ON COLUMN flytrail.access_changes.change IS 'member_added, two_factor_off, invitation_made, token_revoked, token_expiring, peer_added, certificate_issued, ...';
 COMMENT ON COLUMN flytrail.access_changes.severity IS 'OCSF severity_id: 1 informational to 6 fatal, what touches flytrail itself';
 COMMENT ON COLUMN flytrail.access_changes.before IS 'what Fly said of it before; null: it was not there';

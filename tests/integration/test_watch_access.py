@@ -248,6 +248,8 @@ class Peers(Access):
         added = ["access.peer_added", name, BOB, "user", "source", "3"]
         self.await_facts(added)
         self.assert_exact("true")
+        self.assertEqual(self.sql("SELECT actor, actor_reason FROM flytrail.access_changes"),
+                         [[BOB, "inferred: from the peer's name, which its maker may choose"]])
         self.api.peer_remove(name)
         self.await_facts(added, ["access.peer_removed", name, *UNKNOWN, "interval", "3"])
 
