@@ -23,6 +23,9 @@ SELECT
 FROM flytrail.events e
 WHERE e.retention_class = 'security' AND e.class = 'access';
 COMMENT ON VIEW flytrail.access_changes IS 'who and what can reach the organisation: members, invitations, tokens, peers, certificates; from Fly''s API';
+COMMENT ON COLUMN flytrail.access_changes.actor IS 'who changed it, or probably did: see actor_reason; unknown: nothing says it';
+COMMENT ON COLUMN flytrail.access_changes.actor_reason IS 'why the actor is unknown, or from what it is inferred, as of a peer from its name, which its maker may choose; null: Fly says it';
+COMMENT ON COLUMN flytrail.events.actor_reason IS 'why the actor is unknown, or from what it is inferred';
 COMMENT ON COLUMN flytrail.access_changes.change IS 'member_added, two_factor_off, invitation_made, token_revoked, token_expiring, peer_added, certificate_issued, ...';
 COMMENT ON COLUMN flytrail.access_changes.severity IS 'OCSF severity_id: 1 informational to 6 fatal, what touches flytrail itself';
 COMMENT ON COLUMN flytrail.access_changes.before IS 'what Fly said of it before; null: it was not there';
@@ -40,7 +43,8 @@ SELECT
 	e.trust,
 	CASE
 		WHEN e.trust = 'api' THEN 'api'
-		WHEN e.source = 'http' OR certificate.event_id IS NOT NULL OR listed.is_there OR EXISTS (
+		-- A certificate is no second witness: anybody can print the line while its owner has one.
+		WHEN e.source = 'http' OR EXISTS (
 			SELECT FROM flytrail.confirmations c
 			WHERE c.event_id = e.event_id AND c.occurred_at = e.occurred_at AND c.source = 'http') THEN 'confirmed'
 		ELSE 'claimed'
@@ -52,6 +56,7 @@ SELECT
 		WHEN listed.is_there THEN 'listed'
 		WHEN watched.unobserved_since IS NULL AND watched.taken_at > e.occurred_at AND e.occurred_at >= began.at
 			AND (e.occurred_at > watched.taken_at - interval '7 days' OR e.occurred_at > began.at + interval '3 days')
+			AND sight.action IS DISTINCT FROM 'trail.unobserved'
 			THEN 'none'
 		ELSE 'unknown'
 	END AS certificate_state,
@@ -61,7 +66,7 @@ LEFT JOIN LATERAL (
 	SELECT c.event_id FROM flytrail.events c
 	WHERE c.retention_class = 'security' AND c.class = 'access' AND c.action = 'access.certificate_issued'
 		AND c.actor = e.actor AND c.actor <> 'unknown'
-		AND c.occurred_at <= e.occurred_at AND c.occurred_at > e.occurred_at - interval '31 days'
+		AND c.occurred_at <= e.occurred_at
 		AND (c.attributes #>> '{after,lifetime}' = 'for ever' OR e.occurred_at <= coalesce(
 			(c.attributes #>> '{after,valid_before}')::timestamptz, c.occurred_at + interval '1 day'))
 	ORDER BY c.occurred_at DESC LIMIT 1
@@ -72,6 +77,13 @@ LEFT JOIN (
 	WHERE b.retention_class = 'security' AND b.class = 'trail' AND b.action = 'trail.baseline'
 		AND b.target = 'ssh_certificates'
 ) AS began ON true
+-- Whether certificates could be looked at then.
+LEFT JOIN LATERAL (
+	SELECT t.action FROM flytrail.events t
+	WHERE t.retention_class = 'security' AND t.class = 'trail' AND t.action IN ('trail.unobserved', 'trail.observed')
+		AND t.target = 'ssh_certificates' AND t.occurred_at <= e.occurred_at
+	ORDER BY t.occurred_at DESC LIMIT 1
+) AS sight ON true
 LEFT JOIN LATERAL (
 	SELECT true AS is_there FROM jsonb_each(watched.content) AS c (id, said)
 	WHERE certificate.event_id IS NULL AND e.actor <> 'unknown' AND lower(c.said ->> 'key_id') = e.actor
@@ -80,9 +92,9 @@ LEFT JOIN LATERAL (
 	LIMIT 1
 ) AS listed ON true
 WHERE e.retention_class = 'security' AND e.class = 'ssh_session' AND e.action = 'ssh_session.opened';
-COMMENT ON COLUMN flytrail.ssh_sessions.assurance IS 'claimed: the log stream alone says it. confirmed: Fly''s second copy has it, or Fly issued a certificate to the actor that was good then. api: Fly''s control plane says it';
+COMMENT ON COLUMN flytrail.ssh_sessions.assurance IS 'claimed: the log stream alone says it. confirmed: Fly''s second copy has it, too. api: Fly''s control plane says it. Whether the actor had a certificate is in certificate_state';
 COMMENT ON COLUMN flytrail.ssh_sessions.certificate_event IS 'the event of the newest certificate of the actor that was good then; null: none is known';
-COMMENT ON COLUMN flytrail.ssh_sessions.certificate_state IS 'issued: certificate_event. listed: Fly had issued one to the actor when flytrail first looked. none: Fly lists none of the actor''s that was good then, so that either it does not list all, or the line is no session. unknown: the certificates were not looked at';
+COMMENT ON COLUMN flytrail.ssh_sessions.certificate_state IS 'issued: certificate_event. listed: Fly had issued one to the actor when flytrail first looked. none: Fly lists none of the actor''s that was good then, so that either it does not list all, or the line is no session. unknown: the certificates were not looked at, or could not be then';
 COMMENT ON COLUMN flytrail.ssh_sessions.actor_name IS 'what people call the actor; null: flytrail.actor_aliases does not say';
 COMMENT ON COLUMN flytrail.ssh_sessions.is_automation IS 'whether the actor is a robot; null: flytrail.actor_aliases does not say';
 

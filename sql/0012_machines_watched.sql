@@ -43,12 +43,14 @@ SELECT
 	story.cause,
 	CASE
 		WHEN story.cause = 'migrated' THEN 'fly platform'
+		WHEN same.source = 'user' OR (story.cause = 'requested' AND asked.by_user) THEN 'a user'
 		WHEN story.cause = 'autostart' THEN 'fly proxy'
-		WHEN story.cause = 'requested' AND asked.by_user THEN 'a user'
 		WHEN story.cause IN ('requested', 'unknown') THEN 'unknown'
 		ELSE 'fly runner'
 	END AS requested_by,
 	CASE
+		WHEN story.cause = 'migrated' THEN 'flyd'
+		WHEN same.source = 'user' THEN 'unknown'
 		WHEN story.cause = 'autostart' THEN 'proxy'
 		WHEN story.cause IN ('requested', 'unknown') THEN 'unknown'
 		ELSE 'flyd'
@@ -115,7 +117,7 @@ FROM (
 ) AS m
 -- Fly's own word of the same start.
 LEFT JOIN LATERAL (
-	SELECT s.occurred_at, s.actor_type FROM flytrail.events s
+	SELECT s.occurred_at, s.actor_type, s.attributes #>> '{after,source}' AS source FROM flytrail.events s
 	WHERE s.retention_class = 'operations' AND s.machine_id = m.machine_id
 		AND s.class = 'boot' AND s.action = 'boot.started'
 		AND s.occurred_at > m.occurred_at - interval '1 minute'
@@ -187,7 +189,7 @@ CROSS JOIN LATERAL (
 COMMENT ON VIEW flytrail.restarts IS 'machines that started again with the version they had, as lines, Fly''s API or both show it; what did not start again is in exits';
 COMMENT ON COLUMN flytrail.restarts.occurred_at IS 'when the first sign of the new start was printed, or when it was by Fly''s API';
 COMMENT ON COLUMN flytrail.restarts.cause IS 'oom, kernel_panic, signal, exit, vm_abrupt: it had ended so by itself. autostart: the proxy had stopped it or started it. requested: it was told to end. migrated: Fly moved it to another host. unknown: nothing says why';
-COMMENT ON COLUMN flytrail.restarts.requested_by IS 'a user (Fly does not say which), fly runner (its restart policy), fly proxy, fly platform, or unknown';
+COMMENT ON COLUMN flytrail.restarts.requested_by IS 'who started it again, or told it to: a user (Fly does not say which), fly runner (its restart policy), fly proxy, fly platform, or unknown';
 COMMENT ON COLUMN flytrail.restarts.exit_code IS 'of the main process, as Fly''s API says, or else a line';
 COMMENT ON COLUMN flytrail.restarts.signal IS 'that ended the main process, as Fly''s API says, or else a line';
 COMMENT ON COLUMN flytrail.restarts.oom_killed IS 'Fly''s API says that it ended for want of memory, or the kernel killed a process for that within the minute before the end';

@@ -57,8 +57,8 @@ struct watch_fact {
 	struct span outcome;           /* empty: unknown */
 	char actor[WATCH_ACTOR_BYTES]; /* "": not known, and actor_reason says why */
 	enum actor_type actor_type;
-	const char *actor_reason;
-	enum severity severity; /* SEVERITY_UNKNOWN: the action's */
+	const char *actor_reason; /* of a known one: from what it is inferred; NULL: Fly says it */
+	enum severity severity;   /* SEVERITY_UNKNOWN: the action's */
 	char summary[WATCH_SUMMARY_BYTES];
 	/*
 	 * So many of the shape's fields, from the first on, are told; 0: all. What may be another

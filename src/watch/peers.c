@@ -92,7 +92,8 @@ enum doubt { DOUBT_none, DOUBT_named, DOUBT_members, DOUBT_nobody, DOUBT_several
 static const struct {
 	const char *field, *reason;
 } doubts[] = {
-	[DOUBT_none] = {"", ""},
+	/* There is one, who can yet be no actor: a member may have an odd address. */
+	[DOUBT_none] = {"", "what stands in the peer's name for its owner is no e-mail address"},
 	[DOUBT_named] = {"named", "somebody named the peer, and Fly does not say who"},
 	[DOUBT_members] = {"members", "the members, whose address would be in the peer's name, "
 				      "could not be read"},
@@ -269,6 +270,10 @@ static bool describe(const struct change *c, const struct watch_ask *ask, unsign
 	ret->correlation = c->item->key;
 	if (is_new) {
 		watch_actor(ret, c->item->values[FIELD_owner], reason_of(doubt));
+		/* Fly tells the name, and whoever made the peer what stands in it. */
+		if (ret->actor_type != ACTOR_UNKNOWN)
+			ret->actor_reason =
+				"inferred: from the peer's name, which its maker may choose";
 		ret->fly_ns = time_of(c);
 		/* As somebody's who is no member any more would be. */
 		if (span_is(doubt, doubts[DOUBT_nobody].field))

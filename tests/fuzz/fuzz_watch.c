@@ -101,6 +101,9 @@ static void check_fact(const struct watch_fact *fact)
 	REQUIRE(fact->actor_type < ACTOR_TYPE_COUNT);
 	REQUIRE((fact->actor[0] != '\0') == (fact->actor_type != ACTOR_UNKNOWN));
 	REQUIRE(fact->actor[0] != '\0' || (fact->actor_reason && fact->actor_reason[0] != '\0'));
+	/* A peer's owner is never Fly's word. */
+	REQUIRE(fact->action != ACTION_access_peer_added ||
+		(fact->actor_reason && fact->actor_reason[0] != '\0'));
 	REQUIRE(memchr(fact->summary, '\0', sizeof(fact->summary)) && fact->summary[0] != '\0');
 }
 

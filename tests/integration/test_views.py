@@ -349,8 +349,32 @@ class Others(Database):
         self.tell([(0, "ssh_session.opened", {"verified": True})], actor="user2@example.com")
         self.tell([(1, "ssh_session.opened", {"verified": True})], actor="user3@example.com")
         self.assertEqual([row[1:] for row in self.see(
-            "ssh_sessions", "opened_at, assurance, certificate_event IS NOT NULL")],
-            [["confirmed", "t"], ["claimed", "f"]])
+            "ssh_sessions", "opened_at, assurance, certificate_state, certificate_event IS NOT NULL")],
+            [["claimed", "issued", "t"], ["claimed", "unknown", "f"]])
+
+    def test_a_certificate_supports_a_session_as_long_as_it_is_good(self):
+        for days, lifetime in ((40, "long"), (40, "session"), (100, "for ever")):
+            actor = f"{lifetime.replace(' ', '-')}@example.com"
+            until = self.pg.psql(f"SELECT now() + interval '{1 if lifetime == 'long' else -39} days'")[0][0]
+            self.tell([(-days * 86400, "access.certificate_issued", {
+                "after": {"lifetime": lifetime, **({} if lifetime == "for ever" else {"valid_before": until})}})],
+                actor=actor, trust="api", app=None, machine_id=None)
+            self.tell([(0, "ssh_session.opened", {"verified": True})], actor=actor)
+        self.assertEqual(self.see("ssh_sessions", "actor, certificate_state"), [
+            ["for-ever@example.com", "issued"], ["long@example.com", "issued"], ["session@example.com", "unknown"]])
+
+    def test_without_certificates_to_look_at_nothing_is_said_of_their_absence(self):
+        self.pg.psql("INSERT INTO flytrail.snapshots (resource, scope, taken_at, content) "
+                     "VALUES ('ssh_certificates', '', now(), '{}')")
+        self.addCleanup(self.pg.psql, "DELETE FROM flytrail.snapshots WHERE resource = 'ssh_certificates'")
+        self.tell([(-100, "trail.baseline"), (10, "trail.unobserved"), (30, "trail.observed"),
+                   (50, "trail.unobserved"), (70, "trail.observed")],
+                  app=None, machine_id=None, trust="self", target="ssh_certificates")
+        self.tell([(40, "trail.unobserved")], app=None, machine_id=None, trust="self", target="members")
+        for second in (0, 20, 40, 60, 80):
+            self.tell([(second, "ssh_session.opened", {"verified": True})], actor="nobody@example.com")
+        self.assertEqual([row[1] for row in self.see("ssh_sessions", "opened_at, certificate_state")],
+                         ["none", "unknown", "none", "unknown", "none"])
 
     def test_a_gap_is_open_until_later_facts_say_otherwise(self):
         gap = {"gap_start": "2026-05-03T21:00:00.123456789Z", "reason": "disconnect", "stream": "s"}

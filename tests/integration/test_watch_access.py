@@ -248,6 +248,8 @@ class Peers(Access):
         added = ["access.peer_added", name, BOB, "user", "source", "3"]
         self.await_facts(added)
         self.assert_exact("true")
+        self.assertEqual(self.sql("SELECT actor, actor_reason FROM flytrail.access_changes"),
+                         [[BOB, "inferred: from the peer's name, which its maker may choose"]])
         self.api.peer_remove(name)
         self.await_facts(added, ["access.peer_removed", name, *UNKNOWN, "interval", "3"])
 
@@ -290,7 +292,7 @@ class Sessions(Access):
         fact = ["access.certificate_issued", list(self.api.access["loggedCertificates"])[0], BOB, "user", "source", "3"]
         self.await_facts(fact)
         self.assert_exact("true")
-        self.assertEqual(self.sessions(), [[BOB, "confirmed", "issued", "f"]])
+        self.assertEqual(self.sessions(), [[BOB, "claimed", "issued", "f"]])
         self.assertEqual(self.certificates(), [[BOB, "f", "1", "f", "3"]])
         self.assertEqual(self.certificates("key_id, principals, valid_before - valid_after, is_root"),
                          [[BOB, "root, fly", "01:00:00", "f"]])
@@ -311,7 +313,7 @@ class Sessions(Access):
         self.watch()
         self.publish_session(line)
         self.await_sessions(1)
-        self.assertEqual(self.sessions(), [[BOB, "confirmed", "listed", "t"]])
+        self.assertEqual(self.sessions(), [[BOB, "claimed", "listed", "t"]])
         self.assertEqual(self.facts(), [])
 
     def test_one_of_another_time_supports_nothing(self):

@@ -88,6 +88,17 @@ class Runs(Machines):
         self.assertEqual(self.see("exits", "outcome, exit_code"),
                          [["restarted", "3"]] * 3 + [["not_restarted", "3"]])
 
+    def test_who_started_it_again_is_who_fly_says(self):
+        self.api.machine_crash(self.machine, restarts=False, exit_code=3)
+        self.api.machine_start(self.machine)
+        self.await_events("exit.crashed", "boot.started")
+        self.assertEqual(self.events("actor, actor_type, actor_reason", "class = 'boot'"), [USER])
+        self.api.machine_stop(self.machine)
+        self.api.machine_start(self.machine)
+        self.await_events("exit.crashed", "boot.started", "platform.machine_event", "exit.stopped", "boot.started")
+        self.assertEqual(self.see("restarts", "cause, requested_by, actor_type, exit_code, trust"),
+                         [["exit", "a user", "unknown", "3", "api"], ["requested", "a user", "unknown", "0", "api"]])
+
     def test_want_of_memory(self):
         self.api.machine_oom(self.machine)
         self.await_events("exit.crashed", "boot.started")

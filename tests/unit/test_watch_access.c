@@ -354,6 +354,8 @@ static void a_peers_owner_is_read_from_its_name(void **state)
 		{"interactive-%s", "[" BOB "]", ""},
 		{"interactive-x-bob-b-example-com-U%.25s", "[" BOB "]", ""},
 		{"", "[" BOB "]", ""},
+		/* Nobody's address. */
+		{"interactive-lap-bob-%s", "[{\"node\":{\"id\":\"u2\",\"email\":\"bob\"}}]", ""},
 	};
 	char name[256];
 
@@ -365,7 +367,10 @@ static void a_peers_owner_is_read_from_its_name(void **state)
 #pragma GCC diagnostic pop
 		ask_peer(name, cases[i].members);
 		assert_string_equal(fact.actor, cases[i].actor);
-		assert_true((fact.actor[0] != '\0') == (fact.actor_reason == NULL));
+		assert_true(fact.actor_reason && fact.actor_reason[0] != '\0');
+		/* Whoever makes a peer may choose its name. */
+		assert_int_equal(strncmp(fact.actor_reason, "inferred: ", 10) == 0,
+				 fact.actor[0] != '\0');
 	}
 }
 
