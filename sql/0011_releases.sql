@@ -48,7 +48,7 @@ COMMENT ON COLUMN flytrail.releases.image IS 'as the release names it';
 COMMENT ON COLUMN flytrail.releases.strategy IS 'how the machines get it';
 COMMENT ON COLUMN flytrail.releases.previous_image IS 'of the release before it; null: none is known';
 COMMENT ON COLUMN flytrail.releases.previous_at IS 'when that was made';
-COMMENT ON COLUMN flytrail.releases.rollback_to IS 'the newest earlier release with its image, where that is not the one before it';
+COMMENT ON COLUMN flytrail.releases.rollback_to IS 'the newest earlier release with its image that was complete, where the one before it has another';
 COMMENT ON COLUMN flytrail.releases.trust IS 'api';
 COMMENT ON COLUMN flytrail.releases.summary IS 'one sentence for people';
 COMMENT ON COLUMN flytrail.releases.seq IS 'the event''s number in its spool';
@@ -265,17 +265,25 @@ COMMENT ON COLUMN flytrail.deploys.finished_after IS 'where finished_at is no li
 
 -- A set or updated secret has the release that carried it on record. Fly's list does not show one that
 -- was unset any more: its release is the next of the application, if possible one that it could have
--- made itself, which has the image that was there.
+-- made itself, which has the image that was there. In a wide interval any release may be that. What was
+-- changed again before the release was made, no machine ever got.
 CREATE OR REPLACE VIEW flytrail.secret_changes AS
 SELECT
 	e.occurred_at AS changed_at, e.not_after, e.app, e.target AS secret_name,
 	split_part(e.action, '.', 2) AS change,
 	CASE WHEN near.is_it THEN carrier.actor ELSE e.actor END AS actor,
 	CASE WHEN near.is_it THEN carrier.actor_type ELSE e.actor_type END AS actor_type,
-	CASE WHEN near.is_it THEN 'inferred: made release ' || carrier.release || ', which carried the change, within 5 minutes of it'
-		ELSE e.actor_reason END AS actor_reason,
+	CASE
+		WHEN near.is_it THEN 'inferred: made release ' || carrier.release || ', which carried the change, within 5 minutes of it'
+		WHEN e.actor = 'unknown' AND wide.is_it
+			THEN concat_ws('; ', e.actor_reason, 'it was at some time within more than 15 minutes, so that no release tells who')
+		ELSE e.actor_reason
+	END AS actor_reason,
 	carrier.deployed_at, carrier.release, e.trust
 FROM flytrail.events e
+CROSS JOIN LATERAL (
+	SELECT coalesce(e.not_after > e.occurred_at + interval '15 minutes', false) AS is_it
+) AS wide
 LEFT JOIN LATERAL (
 	(SELECT d.occurred_at AS deployed_at, d.correlation_id AS release, d.actor, d.actor_type
 	FROM flytrail.events d
@@ -286,22 +294,29 @@ LEFT JOIN LATERAL (
 	UNION ALL
 	(SELECT r.started_at, r.release, r.actor, r.actor_type
 	FROM flytrail.releases r
-	WHERE e.action = 'secret_change.unset' AND r.app = e.app
+	WHERE e.action = 'secret_change.unset' AND NOT wide.is_it AND r.app = e.app
 		AND r.started_at >= e.occurred_at AND r.started_at <= coalesce(e.not_after, e.occurred_at) + interval '1 minute'
 		AND r.image = r.previous_image
 	ORDER BY r.started_at LIMIT 1)
 	UNION ALL
 	(SELECT r.started_at, r.release, r.actor, r.actor_type
 	FROM flytrail.releases r
-	WHERE e.action = 'secret_change.unset' AND r.app = e.app AND r.started_at >= e.occurred_at
+	WHERE e.action = 'secret_change.unset' AND NOT wide.is_it AND r.app = e.app AND r.started_at >= e.occurred_at
 	ORDER BY r.started_at LIMIT 1)
 	LIMIT 1
-) AS carrier ON true
+) AS carrier ON NOT EXISTS (
+	SELECT FROM flytrail.events later
+	WHERE later.retention_class = 'security' AND later.class = 'secret_change'
+		AND later.action IN ('secret_change.set', 'secret_change.updated', 'secret_change.unset')
+		AND later.app = e.app AND later.target = e.target
+		AND later.occurred_at >= e.occurred_at AND (later.occurred_at, later.seq) > (e.occurred_at, e.seq)
+		AND later.occurred_at <= carrier.deployed_at + interval '1 second'
+)
 CROSS JOIN LATERAL (
 	SELECT coalesce(e.actor = 'unknown' AND carrier.actor <> 'unknown' AND carrier.release IS NOT NULL
-		AND carrier.deployed_at <= coalesce(e.not_after, e.occurred_at) + interval '5 minutes', false) AS is_it
+		AND NOT wide.is_it AND carrier.deployed_at <= e.occurred_at + interval '5 minutes', false) AS is_it
 ) AS near
 WHERE e.retention_class = 'security' AND e.class = 'secret_change' AND e.action <> 'secret_change.deployed';
 COMMENT ON COLUMN flytrail.secret_changes.actor IS 'who changed it, or probably did: see actor_reason; unknown: nothing says it';
 COMMENT ON COLUMN flytrail.secret_changes.actor_reason IS 'why the actor is unknown, or from what it is inferred; null: Fly says it';
-COMMENT ON COLUMN flytrail.secret_changes.deployed_at IS 'when the release was made that gave the change to machines; null: not yet, it is staged';
+COMMENT ON COLUMN flytrail.secret_changes.deployed_at IS 'when the release was made that gave the change to machines; null: none is known. It is staged, or was changed again before one was made, or was unset within more than 15 minutes, so that any may be it';

@@ -129,6 +129,33 @@ class Releases(test_views.Database):
                          [["ONE", "2", MARA], ["TWO", "3", "unknown"]])
         self.assertRegex(self.see("secret_changes", "actor_reason")[0][0], "^inferred: made release 2")
 
+    def test_nobody_is_named_for_an_unset_that_may_have_been_long_before_the_release(self):
+        self.secret(0, "unset", "WIDE", time_basis="interval", not_after=self.moment(1000), actor_reason="why")
+        self.secret(0, "unset", "NARROW", time_basis="interval", not_after=self.moment(800))
+        self.release(500, 2, IMAGE_B, previous=IMAGE_B)
+        self.assertEqual(self.see("secret_changes", "secret_name, release, deployed_at IS NULL, actor"),
+                         [["NARROW", "2", "f", "unknown"], ["WIDE", None, "t", "unknown"]])
+        self.assertRegex(self.see("secret_changes", "actor_reason", "secret_name")[1][0], "^why; .*15 minutes")
+
+    def test_nobody_is_named_for_a_wide_unset_with_a_release_at_its_beginning(self):
+        self.secret(0, "unset", time_basis="interval", not_after=self.moment(1000))
+        self.release(100, 2, IMAGE_B, previous=IMAGE_B)
+        self.assertEqual(self.see("secret_changes", "release, actor"), [[None, "unknown"]])
+
+    def test_what_was_overwritten_before_a_release_reached_no_machine(self):
+        self.secret(0, "set")
+        self.secret(10, "updated")
+        self.secret(20, "deployed", correlation_id="2", actor=MARA, actor_type="user")
+        self.secret(30, "updated")
+        self.assertEqual(self.see("secret_changes", "release, deployed_at IS NULL, actor", "changed_at"),
+                         [[None, "t", "unknown"], ["2", "f", MARA], [None, "t", "unknown"]])
+
+    def test_an_unset_that_was_undone_before_a_release_reached_no_machine(self):
+        self.secret(0, "unset", time_basis="interval", not_after=self.moment(10))
+        self.secret(15, "set")
+        self.release(20, 2, IMAGE_B, previous=IMAGE_B)
+        self.assertEqual(self.see("secret_changes", "change, release", "changed_at"), [["unset", None], ["set", None]])
+
     def test_a_filter_reaches_the_partitions(self):
         for view, column, scans in (("releases", "started_at", 1), ("deploys", "event_at", 4),
                                     ("secret_changes", "changed_at", 1)):
