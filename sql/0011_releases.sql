@@ -8,7 +8,8 @@ SELECT set_config('role', current_setting('flytrail.owner_role'), true);
 CREATE INDEX events_release_idx ON flytrail.events (app, action, occurred_at DESC)
 	WHERE source = 'watch' AND class IN ('deploy', 'secret_change');
 
--- Each release that was made, and its end where that is known.
+-- Each release that was made, and its end where that is known; and those that were under way when they
+-- were first looked at, of which only the end is on record.
 CREATE VIEW flytrail.releases AS
 SELECT
 	s.event_id, s.app, s.correlation_id AS release, s.occurred_at AS started_at,
@@ -21,7 +22,7 @@ SELECT
 	s.attributes #>> '{after,previous_image}' AS previous_image,
 	(s.attributes #>> '{after,previous_at}')::timestamptz AS previous_at,
 	s.attributes #>> '{after,rollback_to}' AS rollback_to,
-	s.trust, s.summary, s.seq
+	s.trust, s.summary, s.seq, s.occurred_at AS event_at
 FROM flytrail.events s
 LEFT JOIN LATERAL (
 	SELECT e.action, e.occurred_at, e.not_after FROM flytrail.events e
@@ -32,9 +33,31 @@ LEFT JOIN LATERAL (
 	ORDER BY e.occurred_at LIMIT 1
 ) AS ended ON true
 WHERE s.retention_class = 'security' AND s.source = 'watch' AND s.class = 'deploy'
-	AND s.action = 'deploy.release_started';
+	AND s.action = 'deploy.release_started'
+UNION ALL
+SELECT
+	e.event_id, e.app, e.correlation_id, coalesce((e.attributes #>> '{after,created_at}')::timestamptz, e.occurred_at),
+	e.occurred_at, e.not_after,
+	CASE e.action WHEN 'deploy.release_succeeded' THEN 'success' WHEN 'deploy.release_failed' THEN 'failure'
+		ELSE 'interrupted' END,
+	e.actor, e.actor_type, e.actor_reason,
+	e.attributes #>> '{after,image}', e.attributes #>> '{after,strategy}', e.attributes #>> '{after,previous_image}',
+	(e.attributes #>> '{after,previous_at}')::timestamptz, e.attributes #>> '{after,rollback_to}',
+	e.trust, e.summary, e.seq, e.occurred_at
+FROM flytrail.events e
+WHERE e.retention_class = 'security' AND e.source = 'watch' AND e.class = 'deploy'
+	AND e.action IN ('deploy.release_succeeded', 'deploy.release_failed', 'deploy.release_interrupted')
+	AND e.correlation_id IS NOT NULL
+	AND NOT EXISTS (
+		SELECT FROM flytrail.events s
+		WHERE s.retention_class = 'security' AND s.source = 'watch' AND s.class = 'deploy'
+			AND s.action IN ('deploy.release_started', 'deploy.release_succeeded', 'deploy.release_failed',
+				'deploy.release_interrupted')
+			AND s.app = e.app AND s.correlation_id = e.correlation_id AND s.occurred_at <= e.occurred_at
+			AND (s.action = 'deploy.release_started' OR (s.occurred_at, s.seq) < (e.occurred_at, e.seq))
+	);
 COMMENT ON VIEW flytrail.releases IS 'the releases that Fly''s API shows; the view deploys tells them together with what the lines say';
-COMMENT ON COLUMN flytrail.releases.event_id IS 'that it was made';
+COMMENT ON COLUMN flytrail.releases.event_id IS 'that it was made; or its end, where it was under way when it was first looked at';
 COMMENT ON COLUMN flytrail.releases.app IS 'the application';
 COMMENT ON COLUMN flytrail.releases.release IS 'its version';
 COMMENT ON COLUMN flytrail.releases.started_at IS 'when it was made';
@@ -48,20 +71,23 @@ COMMENT ON COLUMN flytrail.releases.image IS 'as the release names it';
 COMMENT ON COLUMN flytrail.releases.strategy IS 'how the machines get it';
 COMMENT ON COLUMN flytrail.releases.previous_image IS 'of the release before it; null: none is known';
 COMMENT ON COLUMN flytrail.releases.previous_at IS 'when that was made';
-COMMENT ON COLUMN flytrail.releases.rollback_to IS 'the newest earlier release with its image, where that is not the one before it';
+COMMENT ON COLUMN flytrail.releases.rollback_to IS 'the newest earlier release with its image that was complete, where the one before it has another';
 COMMENT ON COLUMN flytrail.releases.trust IS 'api';
 COMMENT ON COLUMN flytrail.releases.summary IS 'one sentence for people';
 COMMENT ON COLUMN flytrail.releases.seq IS 'the event''s number in its spool';
+COMMENT ON COLUMN flytrail.releases.event_at IS 'the event''s time';
 
 -- What the lines show of one machine; and the release that it belongs to: the newest that was made
--- before, if that had not ended a minute ago. One that ended while nobody looked is over in an hour.
+-- before, if that had not ended a minute ago. One that ended while nobody looked is over in an hour. What
+-- Fly's API shows as an update of the machine by itself is of no release.
 CREATE VIEW flytrail.machine_deploys AS
 SELECT
 	done.event_id, done.event_at, done.app, done.region, done.machine_id,
 	coalesce(prepared.image, 'unknown') AS image, prepared.image_digest,
 	done.started_at, done.finished_at, done.outcome, done.trust, done.summary, done.seconds,
 	fire.version AS machine_version,
-	newest.event_id AS release_event
+	CASE WHEN outside.at IS NULL THEN newest.event_id END AS release_event,
+	CASE WHEN outside.at IS NOT NULL OR newest.event_id IS NULL THEN outside.event_id END AS update_event
 FROM (
 	-- The runner says that it is done. It began with the first line about the image.
 	SELECT d.event_id, d.app, d.region, d.machine_id, d.outcome, d.trust, d.action,
@@ -168,11 +194,23 @@ LEFT JOIN LATERAL (
 	SELECT of.event_id FROM (
 		SELECT r.event_id, r.started_at, r.ended_before FROM flytrail.releases r
 		WHERE r.app = done.app AND r.started_at <= done.started_at + interval '5 seconds' -- clocks differ
+			AND r.event_at > done.started_at - interval '2 hours'
+			AND r.event_at < done.started_at + interval '2 hours'
 			AND r.started_at > done.started_at - interval '2 hours'
 		ORDER BY r.started_at DESC, r.seq DESC LIMIT 1
 	) AS of
 	WHERE done.started_at <= least(of.ended_before, of.started_at + interval '1 hour') + interval '1 minute'
-) AS newest ON true;
+) AS newest ON true
+-- An update of which only an interval is known does not tell whether a release was in it as well.
+LEFT JOIN LATERAL (
+	SELECT u.event_id, CASE WHEN u.not_after IS NULL THEN u.occurred_at END AS at FROM flytrail.events u
+	WHERE u.retention_class = 'security' AND u.source = 'watch' AND u.class = 'deploy'
+		AND u.action = 'deploy.machine_updated' AND u.app = done.app AND u.machine_id = done.machine_id
+		AND u.occurred_at > done.started_at - interval '2 hours'
+		AND u.occurred_at <= done.finished_at + interval '5 seconds'
+		AND coalesce(u.not_after, u.occurred_at) >= done.started_at - interval '1 minute'
+	ORDER BY u.not_after IS NOT NULL, u.occurred_at DESC LIMIT 1
+) AS outside ON true;
 COMMENT ON VIEW flytrail.machine_deploys IS 'each time that a machine got a version, as the lines show it';
 COMMENT ON COLUMN flytrail.machine_deploys.event_id IS 'the event that the row stands on';
 COMMENT ON COLUMN flytrail.machine_deploys.event_at IS 'its time';
@@ -189,6 +227,7 @@ COMMENT ON COLUMN flytrail.machine_deploys.summary IS 'one sentence for people';
 COMMENT ON COLUMN flytrail.machine_deploys.seconds IS 'that it took, as the runner counts; null where it does not say';
 COMMENT ON COLUMN flytrail.machine_deploys.machine_version IS 'that Firecracker names; null where that line is missing or the machine was left stopped';
 COMMENT ON COLUMN flytrail.machine_deploys.release_event IS 'the release that it belongs to, by application and time; null: none is known';
+COMMENT ON COLUMN flytrail.machine_deploys.update_event IS 'the update of this machine alone that it belongs to, by time; null: none is known';
 
 CREATE OR REPLACE VIEW flytrail.deploys AS
 SELECT
@@ -203,7 +242,29 @@ SELECT
 	m.machine_version, m.seconds, m.region, m.event_id,
 	NULL::timestamptz AS finished_after, m.event_at
 FROM flytrail.machine_deploys m
-WHERE m.release_event IS NULL
+WHERE m.release_event IS NULL AND m.update_event IS NULL
+UNION ALL
+-- A machine that was given a version by itself, with what the lines show of it.
+SELECT
+	u.app, 'none', u.actor, u.actor_type, u.actor_reason,
+	coalesce(u.attributes #>> '{after,image}', shown.image, 'unknown'),
+	coalesce(substring(u.attributes #>> '{after,image}' FROM '@(sha256:[0-9a-f]+)$'), shown.image_digest),
+	'machine update',
+	least(u.occurred_at, shown.started_at), coalesce(shown.finished_at, u.not_after), u.outcome,
+	ARRAY[u.machine_id],
+	u.trust, u.summary,
+	shown.machine_version, shown.seconds, coalesce(u.region, shown.region), u.event_id,
+	CASE WHEN shown.finished_at IS NULL AND u.not_after IS NOT NULL THEN u.occurred_at END, u.occurred_at
+FROM flytrail.events u
+LEFT JOIN LATERAL (
+	SELECT m.* FROM flytrail.machine_deploys m
+	WHERE m.app = u.app AND m.machine_id = u.machine_id AND m.update_event = u.event_id
+		AND m.event_at >= u.occurred_at - interval '1 hour'
+		AND m.event_at < coalesce(u.not_after, u.occurred_at) + interval '2 hours'
+	ORDER BY m.finished_at DESC LIMIT 1
+) AS shown ON true
+WHERE u.retention_class = 'security' AND u.source = 'watch' AND u.class = 'deploy'
+	AND u.action = 'deploy.machine_updated' AND u.machine_id IS NOT NULL
 UNION ALL
 SELECT
 	r.app, coalesce(r.release, 'unknown'),
@@ -221,17 +282,41 @@ SELECT
 	r.trust, r.summary,
 	NULL, round(extract(epoch FROM coalesce(machines.finished_at, r.ended_before) - r.started_at), 3),
 	machines.regions, r.event_id,
-	CASE WHEN machines.finished_at IS NULL THEN r.ended_after END, r.started_at
+	CASE WHEN machines.finished_at IS NULL THEN r.ended_after END, r.event_at
 FROM flytrail.releases r
 LEFT JOIN LATERAL (
 	SELECT
 		array_agg(DISTINCT m.machine_id ORDER BY m.machine_id) AS ids,
 		string_agg(DISTINCT m.region, ',' ORDER BY m.region) AS regions,
 		max(m.finished_at) AS finished_at, max(m.image_digest) AS image_digest
-	FROM flytrail.machine_deploys m
-	WHERE m.app = r.app AND m.release_event = r.event_id
-		-- Each is within two hours of its release, and says so by a line within another.
-		AND m.event_at >= r.started_at - interval '5 seconds' AND m.event_at < r.started_at + interval '3 hours'
+	FROM (
+		SELECT d.machine_id, d.region, d.finished_at, d.image_digest FROM flytrail.machine_deploys d
+		WHERE d.app = r.app AND d.release_event = r.event_id
+			-- Each is within two hours of its release, and says so by a line within another.
+			AND d.event_at >= r.started_at - interval '5 seconds'
+			AND d.event_at < r.started_at + interval '3 hours'
+		UNION ALL
+		-- Lines may be missing where Fly's API shows that a machine was given the version.
+		SELECT g.machine_id, g.region, NULL, NULL FROM flytrail.events g
+		WHERE g.retention_class = 'security' AND g.source = 'watch' AND g.class = 'deploy'
+			AND g.action = 'deploy.machine_replacing' AND g.app = r.app AND g.machine_id IS NOT NULL
+			AND g.occurred_at >= r.started_at - interval '5 seconds'
+			AND g.occurred_at <= least(r.ended_before, r.started_at + interval '1 hour') + interval '1 minute'
+			AND NOT EXISTS (
+				SELECT FROM flytrail.events n
+				WHERE n.retention_class = 'security' AND n.source = 'watch' AND n.class = 'deploy'
+					AND n.action = 'deploy.release_started' AND n.app = r.app
+					AND n.occurred_at > r.started_at AND n.occurred_at <= g.occurred_at + interval '5 seconds'
+			)
+			-- It is told by this as well when it was no release.
+			AND NOT EXISTS (
+				SELECT FROM flytrail.events u
+				WHERE u.retention_class = 'security' AND u.source = 'watch' AND u.class = 'deploy'
+					AND u.action = 'deploy.machine_updated' AND u.app = g.app AND u.machine_id = g.machine_id
+					AND u.not_after IS NULL AND u.occurred_at >= g.occurred_at - interval '5 seconds'
+					AND u.occurred_at <= g.occurred_at + interval '5 seconds'
+			)
+	) AS m
 ) AS machines ON true
 -- A secret that it carried; or one that was gone by then and was not when the release before was made.
 CROSS JOIN LATERAL (
@@ -249,33 +334,41 @@ CROSS JOIN LATERAL (
 			AND coalesce(u.not_after, u.occurred_at) >= r.previous_at
 	) AS changed
 ) AS secrets;
-COMMENT ON VIEW flytrail.deploys IS 'releases, each with its machines; and each time that a machine got a version which belongs to no release that is known';
-COMMENT ON COLUMN flytrail.deploys.release IS 'the release''s number; unknown where only lines tell of it, because none names it';
+COMMENT ON VIEW flytrail.deploys IS 'releases, each with its machines; each update of a machine by itself; and each time that a machine got a version which belongs to neither';
+COMMENT ON COLUMN flytrail.deploys.release IS 'the release''s number; none: a machine was updated by itself; unknown where only lines tell of it, because none names it';
 COMMENT ON COLUMN flytrail.deploys.image IS 'as the release names it, or else the runner; unknown where nothing does';
-COMMENT ON COLUMN flytrail.deploys.reason IS 'deploy: another image. rollback: that of an earlier release. secret change: the image that was there, and secrets that differ. restart: the same of everything that is seen, so that it was restarted, scaled or configured. unknown: nothing says it';
-COMMENT ON COLUMN flytrail.deploys.started_at IS 'when the release was made; without one the first line about the image, or when the runner''s count of seconds began';
-COMMENT ON COLUMN flytrail.deploys.finished_at IS 'when the last machine ran the version, or was left stopped with it, as the lines show it; where they do not, when the release was first seen to have ended: see finished_after. null: it goes on';
+COMMENT ON COLUMN flytrail.deploys.reason IS 'deploy: another image. rollback: that of an earlier release. secret change: the image that was there, and secrets that differ. restart: the same of everything that is seen, so that it was restarted, scaled or configured. machine update: a machine was given another version or config, and no release was made. unknown: nothing says it';
+COMMENT ON COLUMN flytrail.deploys.started_at IS 'when the release was made, or the machine updated; without either the first line about the image, or when the runner''s count of seconds began';
+COMMENT ON COLUMN flytrail.deploys.finished_at IS 'when the last machine ran the version, or was left stopped with it, as the lines show it; where they do not, when the release was first seen to have ended: see finished_after. Of a machine''s update without lines when it was first seen. null: it goes on, or nothing says when it was done';
 COMMENT ON COLUMN flytrail.deploys.outcome IS 'of a release success, failure, interrupted, or unknown while it goes on or ended in words that are not known. Without one success: the machine has the version. Whether it works is told by health checks and exits';
-COMMENT ON COLUMN flytrail.deploys.machines IS 'the machines that got the version; of a release those whose lines show it in its time';
+COMMENT ON COLUMN flytrail.deploys.machines IS 'the machines that got the version; of a release those that lines or Fly''s API show to have been given one in its time';
 COMMENT ON COLUMN flytrail.deploys.trust IS 'api: Fly''s control plane says it. platform: the runner does. guest: only lines from inside the machine show that it started';
-COMMENT ON COLUMN flytrail.deploys.seconds IS 'of a release from its start to finished_at; otherwise as the runner counts, or null where it does not say';
+COMMENT ON COLUMN flytrail.deploys.seconds IS 'of a release from its start to finished_at; of others as the runner counts, or null where it does not say';
 COMMENT ON COLUMN flytrail.deploys.region IS 'Fly''s code of the region; of a release those of its machines, with commas';
 COMMENT ON COLUMN flytrail.deploys.event_at IS 'the time of the event that the row stands on: between started_at and finished_at. What is asked by it is answered from that time''s partitions alone';
-COMMENT ON COLUMN flytrail.deploys.finished_after IS 'where finished_at is no line''s time: the last time at which the release had not ended; otherwise null';
+COMMENT ON COLUMN flytrail.deploys.finished_after IS 'where finished_at is no line''s time: the last time at which the release had not ended, or the machine was not updated; otherwise null';
 
 -- A set or updated secret has the release that carried it on record. Fly's list does not show one that
 -- was unset any more: its release is the next of the application that has not failed, if possible one
--- that it could have made itself, which has the image that was there.
+-- that it could have made itself, which has the image that was there. In a wide interval any release
+-- may be that. What was changed again before the release was made, no machine ever got.
 CREATE OR REPLACE VIEW flytrail.secret_changes AS
 SELECT
 	e.occurred_at AS changed_at, e.not_after, e.app, e.target AS secret_name,
 	split_part(e.action, '.', 2) AS change,
 	CASE WHEN near.is_it THEN carrier.actor ELSE e.actor END AS actor,
 	CASE WHEN near.is_it THEN carrier.actor_type ELSE e.actor_type END AS actor_type,
-	CASE WHEN near.is_it THEN 'inferred: made release ' || carrier.release || ', which carried the change, within 5 minutes of it'
-		ELSE e.actor_reason END AS actor_reason,
+	CASE
+		WHEN near.is_it THEN 'inferred: made release ' || carrier.release || ', which carried the change, within 5 minutes of it'
+		WHEN e.actor = 'unknown' AND wide.is_it
+			THEN concat_ws('; ', e.actor_reason, 'it was at some time within more than 15 minutes, so that no release tells who')
+		ELSE e.actor_reason
+	END AS actor_reason,
 	carrier.deployed_at, carrier.release, e.trust
 FROM flytrail.events e
+CROSS JOIN LATERAL (
+	SELECT coalesce(e.not_after > e.occurred_at + interval '15 minutes', false) AS is_it
+) AS wide
 LEFT JOIN LATERAL (
 	(SELECT d.occurred_at AS deployed_at, d.correlation_id AS release, d.actor, d.actor_type
 	FROM flytrail.events d
@@ -286,23 +379,30 @@ LEFT JOIN LATERAL (
 	UNION ALL
 	(SELECT r.started_at, r.release, r.actor, r.actor_type
 	FROM flytrail.releases r
-	WHERE e.action = 'secret_change.unset' AND r.app = e.app
+	WHERE e.action = 'secret_change.unset' AND NOT wide.is_it AND r.app = e.app
 		AND r.started_at >= e.occurred_at AND r.started_at <= coalesce(e.not_after, e.occurred_at) + interval '1 minute'
 		AND r.image = r.previous_image AND r.outcome NOT IN ('failure', 'interrupted')
 	ORDER BY r.started_at LIMIT 1)
 	UNION ALL
 	(SELECT r.started_at, r.release, r.actor, r.actor_type
 	FROM flytrail.releases r
-	WHERE e.action = 'secret_change.unset' AND r.app = e.app AND r.started_at >= e.occurred_at
+	WHERE e.action = 'secret_change.unset' AND NOT wide.is_it AND r.app = e.app AND r.started_at >= e.occurred_at
 		AND r.outcome NOT IN ('failure', 'interrupted')
 	ORDER BY r.started_at LIMIT 1)
 	LIMIT 1
-) AS carrier ON true
+) AS carrier ON NOT EXISTS (
+	SELECT FROM flytrail.events later
+	WHERE later.retention_class = 'security' AND later.class = 'secret_change'
+		AND later.action IN ('secret_change.set', 'secret_change.updated', 'secret_change.unset')
+		AND later.app = e.app AND later.target = e.target
+		AND later.occurred_at >= e.occurred_at AND (later.occurred_at, later.seq) > (e.occurred_at, e.seq)
+		AND later.occurred_at <= carrier.deployed_at + interval '1 second'
+)
 CROSS JOIN LATERAL (
 	SELECT coalesce(e.actor = 'unknown' AND carrier.actor <> 'unknown' AND carrier.release IS NOT NULL
-		AND carrier.deployed_at <= coalesce(e.not_after, e.occurred_at) + interval '5 minutes', false) AS is_it
+		AND NOT wide.is_it AND carrier.deployed_at <= e.occurred_at + interval '5 minutes', false) AS is_it
 ) AS near
 WHERE e.retention_class = 'security' AND e.class = 'secret_change' AND e.action <> 'secret_change.deployed';
 COMMENT ON COLUMN flytrail.secret_changes.actor IS 'who changed it, or probably did: see actor_reason; unknown: nothing says it';
 COMMENT ON COLUMN flytrail.secret_changes.actor_reason IS 'why the actor is unknown, or from what it is inferred; null: Fly says it';
-COMMENT ON COLUMN flytrail.secret_changes.deployed_at IS 'when the release was made that gave the change to machines; null: not yet, it is staged';
+COMMENT ON COLUMN flytrail.secret_changes.deployed_at IS 'when the release was made that gave the change to machines; null: none is known. It is staged, or was changed again before one was made, or was unset within more than 15 minutes, so that any may be it';

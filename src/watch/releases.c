@@ -54,7 +54,8 @@ static int64_t version_of(const struct item *release)
 	return version;
 }
 
-/* The newest release before that version, if its image is the one given; empty: any. */
+/* The newest release before that version; if an image is given, of those that brought it to
+ * machines: after one that failed, the same image is another try. */
 static const struct item *newest_before(const struct listing *list, int64_t version,
 					struct span image)
 {
@@ -65,7 +66,8 @@ static const struct item *newest_before(const struct listing *list, int64_t vers
 
 		if (version_of(r) >= 0 && version_of(r) < version &&
 		    (!newest || version_of(r) > version_of(newest)) &&
-		    (image.len == 0 || span_equal(r->values[FIELD_image], image)))
+		    (image.len == 0 || (span_equal(r->values[FIELD_image], image) &&
+					span_is(r->values[FIELD_status], "complete"))))
 			newest = r;
 	}
 	return newest;

@@ -43,6 +43,10 @@ class Releases(test_views.Database):
             self.tell([(second + number, "deploy.image_prepared", test_views.IMAGE),
                        (second + number + 5, "deploy.machine_started", {"seconds": 6})], machine_id=machine)
 
+    def of_machine(self, second, action, machine="m1", **columns):
+        self.tell([(second, f"deploy.{action}", {"after": {"image": IMAGE_A}})], machine_id=machine, region=None,
+                  **{"trust": "api", "source": "watch", "message": None, "summary": action, **columns})
+
     def rows(self, columns="release, machines, outcome"):
         return self.see("deploys", columns, "started_at, event_id")
 
@@ -137,8 +141,90 @@ class Releases(test_views.Database):
                          [["ONE", "2", MARA], ["TWO", "3", "unknown"]])
         self.assertRegex(self.see("secret_changes", "actor_reason")[0][0], "^inferred: made release 2")
 
+    def test_a_machine_without_lines_is_of_its_release_as_fly_shows_it(self):
+        self.release(0, 2, end="release_failed")
+        self.of_machine(2, "machine_replacing")
+        self.lines(4, "m2")
+        self.of_machine(4, "machine_replacing", "m2")
+        self.release(60, 3)
+        self.of_machine(62, "machine_replacing", "m3")
+        self.of_machine(600, "machine_replacing", "m4")
+        self.assertEqual(self.rows(), [["2", "{m1,m2}", "failure"], ["3", "{m3}", "success"]])
+
+    def test_an_update_of_a_machine_is_a_row_with_its_own_actor(self):
+        self.of_machine(0, "machine_replacing")
+        self.of_machine(0, "machine_updated", actor_reason="not which")
+        self.of_machine(100, "machine_updated", "m2", time_basis="interval", not_after=self.moment(130),
+                        actor=MARA, actor_type="user")
+        self.assertEqual(
+            self.rows("release, actor, actor_type, actor_reason, reason, machines, image, outcome, trust, summary, "
+                      "finished_at - started_at, finished_at - finished_after"),
+            [["none", "unknown", "unknown", "not which", "machine update", "{m1}", IMAGE_A, "success", "api",
+              "machine_updated", None, None],
+             ["none", MARA, "user", None, "machine update", "{m2}", IMAGE_A, "success", "api", "machine_updated",
+              "00:00:30", "00:00:30"]])
+
+    def test_an_update_just_after_a_release_is_not_of_it(self):
+        self.release(0, 2)
+        self.lines(3, "m1", "m2")
+        self.of_machine(50, "machine_replacing")
+        self.of_machine(50, "machine_updated")
+        self.lines(53, "m1")
+        self.of_machine(70, "machine_replacing", "m3")
+        self.of_machine(70, "machine_updated", "m3")
+        self.assertEqual(self.rows("release, machines, region, finished_at - started_at"),
+                         [["2", "{m1,m2}", "ams", "00:00:09"], ["none", "{m1}", "ams", "00:00:08"],
+                          ["none", "{m3}", None, None]])
+
+    def test_an_update_at_some_time_takes_no_lines_of_a_release(self):
+        self.release(100, 2)
+        self.lines(103, "m1")
+        self.of_machine(0, "machine_updated", time_basis="interval", not_after=self.moment(900))
+        self.lines(600, "m1")
+        self.assertEqual(self.rows("release, machines, finished_at - started_at"),
+                         [["none", "{m1}", "00:10:05"], ["2", "{m1}", "00:00:08"]])
+
+    def test_a_release_that_was_under_way_at_the_first_look_is_a_row(self):
+        columns = {"machine_id": None, "region": None, "correlation_id": "2", "actor": MARA, "actor_type": "user",
+                   "trust": "api", "source": "watch", "target": "2", "message": None, "time_basis": "interval"}
+        after = {"after": {"image": IMAGE_B, "previous_image": IMAGE_A, "created_at": self.moment(-20)}}
+        self.tell([(0, "deploy.release_failed", after)], not_after=self.moment(10), **columns)
+        self.tell([(10, "deploy.release_succeeded", after)], not_after=self.moment(20), **columns)
+        self.lines(-10, "m1")
+        self.assertEqual(self.rows("release, machines, outcome, actor, reason, image"),
+                         [["2", "{m1}", "failure", MARA, "deploy", IMAGE_B]])
+        self.assertEqual(self.see("releases", "ended_before - started_at, ended_before - ended_after"),
+                         [["00:00:30", "00:00:10"]])
+
+    def test_nobody_is_named_for_an_unset_that_may_have_been_long_before_the_release(self):
+        self.secret(0, "unset", "WIDE", time_basis="interval", not_after=self.moment(1000), actor_reason="why")
+        self.secret(0, "unset", "NARROW", time_basis="interval", not_after=self.moment(800))
+        self.release(500, 2, IMAGE_B, previous=IMAGE_B)
+        self.assertEqual(self.see("secret_changes", "secret_name, release, deployed_at IS NULL, actor"),
+                         [["NARROW", "2", "f", "unknown"], ["WIDE", None, "t", "unknown"]])
+        self.assertRegex(self.see("secret_changes", "actor_reason", "secret_name")[1][0], "^why; .*15 minutes")
+
+    def test_nobody_is_named_for_a_wide_unset_with_a_release_at_its_beginning(self):
+        self.secret(0, "unset", time_basis="interval", not_after=self.moment(1000))
+        self.release(100, 2, IMAGE_B, previous=IMAGE_B)
+        self.assertEqual(self.see("secret_changes", "release, actor"), [[None, "unknown"]])
+
+    def test_what_was_overwritten_before_a_release_reached_no_machine(self):
+        self.secret(0, "set")
+        self.secret(10, "updated")
+        self.secret(20, "deployed", correlation_id="2", actor=MARA, actor_type="user")
+        self.secret(30, "updated")
+        self.assertEqual(self.see("secret_changes", "release, deployed_at IS NULL, actor", "changed_at"),
+                         [[None, "t", "unknown"], ["2", "f", MARA], [None, "t", "unknown"]])
+
+    def test_an_unset_that_was_undone_before_a_release_reached_no_machine(self):
+        self.secret(0, "unset", time_basis="interval", not_after=self.moment(10))
+        self.secret(15, "set")
+        self.release(20, 2, IMAGE_B, previous=IMAGE_B)
+        self.assertEqual(self.see("secret_changes", "change, release", "changed_at"), [["unset", None], ["set", None]])
+
     def test_a_filter_reaches_the_partitions(self):
-        for view, column, scans in (("releases", "started_at", 1), ("deploys", "event_at", 4),
+        for view, column, scans in (("releases", "event_at", 2), ("deploys", "event_at", 6),
                                     ("secret_changes", "changed_at", 1)):
             plan = "\n".join(row[0] for row in self.pg.psql(
                 f"EXPLAIN (COSTS OFF) SELECT * FROM flytrail.{view} "

@@ -158,6 +158,21 @@ static void an_image_of_an_earlier_release_is_a_rollback(void **state)
 	assert_int_equal(field("r1", "previous_image").len, 0);
 }
 
+static void another_try_of_a_failed_image_is_no_rollback(void **state)
+{
+	(void)state;
+	assert_int_equal(watch_kit_fetch(&watch_releases,
+					 RELEASES(RELEASE(4, "complete", "b", MARA) "," RELEASE(
+						 3, "complete", "a",
+						 MARA) "," RELEASE(2, "failed", "b",
+								   MARA) "," RELEASE(1, "complete",
+										     "a", MARA))),
+			 ERR_NONE);
+	assert_int_equal(field("r4", "rollback_to").len, 0);
+	assert_true(span_is(field("r4", "previous_image"), "a"));
+	assert_true(span_is(field("r3", "rollback_to"), "1"));
+}
+
 static void one_that_is_under_way_is_looked_at_again_but_not_for_ever(void **state)
 {
 	static const char *const running = RELEASES(RELEASE(1, "running", "a", MARA));
@@ -432,6 +447,7 @@ int main(void)
 		WATCH_TEST(the_end_is_told_when_the_status_says_so),
 		WATCH_TEST(an_unknown_status_is_kept_and_says_nothing),
 		WATCH_TEST(an_image_of_an_earlier_release_is_a_rollback),
+		WATCH_TEST(another_try_of_a_failed_image_is_no_rollback),
 		WATCH_TEST(one_that_is_under_way_is_looked_at_again_but_not_for_ever),
 		WATCH_TEST(what_fly_leaves_out_is_not_fatal),
 		WATCH_TEST(a_page_that_leaves_some_out_is_asked_for_again_in_full),
