@@ -70,7 +70,7 @@ class Demo(unittest.TestCase):
         self.assertRegex(deploys, r"shop-web +\| 2 +\| mara.lind@example.com +\| deploy +\| +2 \| +3\d\.\d+ \| success")
         self.assertRegex(deploys, r"shop-worker +\| 2 +\| jonas.vik@example.com +\| deploy +\| +1 ")
         self.assertRegex(deploys, r"billing-api +\| 2 +\| mara.lind@example.com +\| secret change +\| ")
-        self.assertEqual(deploys.count("|"), 4 * 7, deploys)
+        self.assertEqual(deploys.count("|"), 5 * 7, deploys)
         self.assertRegex(answers[4], r"billing-api \| PAYMENT_KEY \| set +\| mara.lind@example.com \| 2 +\| t")
         self.assertEqual(answers[4].count("|"), 2 * 6, answers[4])
         access = answers[5]
