@@ -34,10 +34,11 @@ CREATE VIEW flytrail.watched AS
 WITH snapshots AS (
 	SELECT
 		s.*, split_part(s.scope, '/', 1) AS app,
-		-- As seldom as it is looked at by default at least: what is stirred is looked at sooner now and then.
+		-- As seldom as it is looked at by default at least: what is stirred is looked at sooner now and then;
+		-- an hour at most, for the interval between two looks may have been an outage.
 		-- What items have each is looked at in each twelfth interval.
-		greatest(coalesce(s.interval_seconds, 0), CASE WHEN position('/' IN s.scope) > 0 THEN 3600 ELSE 300 END)
-			* interval '3 seconds' AS patience,
+		CASE WHEN position('/' IN s.scope) > 0 THEN least(greatest(s.interval_seconds, 3600), 12 * 3600)
+			ELSE least(greatest(s.interval_seconds, 300), 3600) END * interval '3 seconds' AS patience,
 		nullif(substr(s.scope, length(split_part(s.scope, '/', 1)) + 2), '') AS item
 	FROM flytrail.snapshots s
 )
@@ -61,7 +62,7 @@ COMMENT ON VIEW flytrail.watched IS 'each resource of Fly''s control plane that 
 COMMENT ON COLUMN flytrail.watched.resource IS 'what kind of thing: secrets, volumes, ...';
 COMMENT ON COLUMN flytrail.watched.app IS 'whose; null: the organisation''s';
 COMMENT ON COLUMN flytrail.watched.item IS 'of which of the application''s things, where each has its own; null: none';
-COMMENT ON COLUMN flytrail.watched.state IS 'watched; late: not looked at for three intervals, of which none is taken to be shorter than five minutes, or an hour for an item; unobserved: it cannot be looked at';
+COMMENT ON COLUMN flytrail.watched.state IS 'watched; late: not looked at for three intervals, of which each is taken to be five minutes at least and an hour at most, or for an item an hour at least and twelve at most; unobserved: it cannot be looked at';
 COMMENT ON COLUMN flytrail.watched.watched_at IS 'the newest look at all of it; null: there was none';
 COMMENT ON COLUMN flytrail.watched.interval_seconds IS 'between the two newest looks; null: there was one';
 COMMENT ON COLUMN flytrail.watched.since IS 'the first look; unobserved: since when it cannot be looked at';
@@ -79,6 +80,8 @@ WITH details AS (
 ), found AS (
 	SELECT
 		l.*,
+		-- What its events are found by: a member's name the address, all others what Fly calls them.
+		CASE l.resource WHEN 'members' THEN coalesce(l.fields ->> 'email', l.item) ELSE l.item END AS told_as,
 		(l.fields ->> 'missing_at') IS NOT NULL AS is_missing,
 		CASE WHEN said.at ~ '^\d{4}-\d\d-\d\dT' THEN said.at::timestamptz END AS said_at
 	FROM flytrail.listed l
@@ -87,15 +90,26 @@ WITH details AS (
 	WHERE l.resource NOT IN ('releases', 'ssh_certificates', 'current_releases')
 ), told AS (
 	-- That it came, as flytrail saw it: of what Fly has times for it is not needed.
-	SELECT coalesce(e.app, '') AS app, e.target, max(e.occurred_at) AS occurred_at
+	SELECT
+		kinds.resource, coalesce(e.app, '') AS app,
+		CASE WHEN kinds.has_id THEN e.correlation_id ELSE e.target END AS told_as,
+		max(e.occurred_at) AS occurred_at
 	FROM flytrail.events e
+	-- An event's target is what people call a thing; where that is not Fly's id, it is correlated by that.
+	JOIN (VALUES
+		('app', 'apps', false), ('secret', 'secrets', false), ('member', 'members', false),
+		('address', 'addresses', false), ('hostname', 'certificates', false), ('machine', 'machines', false),
+		('invitation', 'invitations', true), ('token', 'tokens', true),
+		('wireguard_token', 'delegated_tokens', true), ('peer', 'peers', true),
+		('third_party', 'third_parties', true)
+	) AS kinds (target_type, resource, has_id) ON kinds.target_type = e.target_type
 	WHERE e.retention_class = 'security' AND e.class IN ('access', 'cert', 'deploy', 'secret_change') AND e.source = 'watch'
 		AND e.attributes ? 'after' AND NOT e.attributes ? 'before'
 		AND e.action ~ '[._](added|created|set|made|allocated|issued|invited)$'
-	GROUP BY 1, 2
+	GROUP BY 1, 2, 3
 )
 SELECT
-	f.resource AS kind, f.app, coalesce(f.fields ->> 'name', f.item) AS name,
+	f.resource AS kind, f.app, coalesce(f.fields ->> 'name', f.fields ->> 'email', f.item) AS name,
 	coalesce(f.said_at, told.occurred_at) AS since,
 	CASE WHEN f.is_missing THEN (f.fields ->> 'seen_at')::timestamptz ELSE f.taken_at END AS seen_at,
 	CASE WHEN f.is_missing THEN 'missing'
@@ -110,7 +124,7 @@ SELECT
 	NULL::text AS why
 FROM found f
 LEFT JOIN details d ON d.scope = f.app || '/' || f.item
-LEFT JOIN told ON told.target = f.item AND told.app = coalesce(f.app, '')
+LEFT JOIN told ON told.resource = f.resource AND told.told_as = f.told_as AND told.app = coalesce(f.app, '')
 UNION ALL
 SELECT
 	w.resource, w.app, w.item, w.since, w.watched_at, w.state, '{}', w.item, 'flytrail cannot look', w.why
@@ -130,7 +144,20 @@ COMMENT ON COLUMN flytrail.inventory.why IS 'why it cannot be looked at';
 
 CREATE OR REPLACE VIEW flytrail.coverage AS
 WITH gaps AS (SELECT * FROM flytrail.gaps), listening AS (SELECT * FROM flytrail.listening),
-	watched AS (SELECT * FROM flytrail.watched)
+	watched AS (SELECT * FROM flytrail.watched),
+	sight AS (
+		SELECT
+			e.target AS resource, nullif(e.app, '') AS app, nullif(e.attributes ->> 'item', '') AS item, e.action,
+			e.occurred_at, e.attributes ->> 'why' AS why,
+			lag(e.action) OVER in_order AS action_before,
+			min(e.occurred_at) FILTER (WHERE e.action = 'trail.observed') OVER (
+				in_order ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS observed_at
+		FROM flytrail.events e
+		WHERE e.retention_class = 'security' AND e.class = 'trail'
+			AND e.action IN ('trail.unobserved', 'trail.observed')
+		WINDOW in_order AS (PARTITION BY e.target, nullif(e.app, ''), nullif(e.attributes ->> 'item', '')
+			ORDER BY e.occurred_at, e.stream, e.seq)
+	)
 SELECT
 	e.attributes ->> 'app' AS app,
 	(e.attributes ->> 'window_start')::timestamptz AS window_start,
@@ -179,7 +206,39 @@ UNION ALL
 SELECT w.app, CASE w.state WHEN 'late' THEN w.watched_at ELSE w.since END, NULL, 'watched', w.state,
 	concat_ws(' ', w.resource, w.item) || coalesce(': ' || w.why, ''), 0, 0, 0
 FROM watched w
-WHERE w.state <> 'watched';
+WHERE w.state <> 'watched'
+UNION ALL
+-- What could not be looked at before, and can be now or is gone: what cannot yet is above.
+SELECT s.app, s.occurred_at, coalesce(s.observed_at, gone.at, w.watched_at), 'watched', 'unobserved',
+	concat_ws(' ', s.resource, s.item) || coalesce(': ' || nullif(s.why, ''), ''), 0, 0, 0
+FROM sight s
+LEFT JOIN watched w ON w.resource = s.resource AND w.app IS NOT DISTINCT FROM s.app
+	AND w.item IS NOT DISTINCT FROM s.item
+LEFT JOIN LATERAL (
+	SELECT min(coalesce(e.not_after, e.occurred_at)) AS at
+	FROM flytrail.events e
+	WHERE s.observed_at IS NULL AND w.resource IS NULL AND e.source = 'watch' AND e.app = s.app
+		AND coalesce(e.not_after, e.occurred_at) >= s.occurred_at
+		AND (e.action = 'deploy.app_deleted' OR e.target = s.item
+			AND e.action IN ('deploy.machine_destroyed', 'volume.deleted', 'cert.removed'))
+) AS gone ON true
+WHERE s.action = 'trail.unobserved' AND s.action_before IS DISTINCT FROM 'trail.unobserved'
+	AND (s.observed_at IS NOT NULL OR w.state IS DISTINCT FROM 'unobserved')
+UNION ALL
+SELECT nullif(e.app, ''), e.occurred_at, e.not_after, 'watched', 'overrun',
+	concat_ws(' ', e.target, nullif(e.attributes ->> 'item', ''))
+		|| ': more happened than Fly''s answer shows', 0, 0, 0
+FROM flytrail.events e
+WHERE e.retention_class = 'security' AND e.class = 'trail' AND e.action = 'trail.overrun'
+UNION ALL
+-- The applications say what else there is to be looked at.
+SELECT NULL, began.at, NULL, 'watched', 'unobserved', 'nothing of the control plane was ever looked at', 0, 0, 0
+FROM (
+	SELECT min(e.occurred_at) AS at
+	FROM flytrail.events e
+	WHERE e.retention_class = 'security' AND e.class = 'trail' AND e.action = 'trail.started'
+) AS began
+WHERE began.at IS NOT NULL AND NOT EXISTS (SELECT FROM watched w WHERE w.resource = 'apps');
 COMMENT ON COLUMN flytrail.coverage.kind IS 'compared, gap, listening, silence, or watched: a resource of Fly''s control plane';
-COMMENT ON COLUMN flytrail.coverage.state IS 'compared: agrees, recovered (lines were missing, and are here now), lost (Fly has lines that cannot be had) or not_checked. gap: as in the view gaps. silence: silent, or pending (not 15 minutes old). watched: as in the view watched';
+COMMENT ON COLUMN flytrail.coverage.state IS 'compared: agrees, recovered (lines were missing, and are here now), lost (Fly has lines that cannot be had) or not_checked. gap: as in the view gaps. silence: silent, or pending (not 15 minutes old). watched: as in the view watched, unobserved also of times that are over; or overrun (more happened between two looks than Fly shows)';
 COMMENT ON COLUMN flytrail.coverage.why IS 'the gap''s reason, what the state stands on, or the resource and how often it was looked at';

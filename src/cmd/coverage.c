@@ -101,7 +101,16 @@ static bool print_unwatched(const struct coverage_total *t)
 		(void)printf("DOUBT %" PRIu64 " resource%s of Fly's control plane %s not looked at "
 			     "for long: in the view flytrail.watched as `late`\n",
 			     t->late, t->late == 1 ? "" : "s", t->late == 1 ? "was" : "were");
-	return t->unobserved > 0 || t->late > 0;
+	if (t->was_unobserved > 0)
+		(void)printf("DOUBT %" PRIu64 " time%s a resource of Fly's control plane could not "
+			     "be looked at, and what came and went then is not known: the rows "
+			     "`watched unobserved` say when and why\n",
+			     t->was_unobserved, t->was_unobserved == 1 ? "" : "s");
+	if (t->overrun > 0)
+		(void)printf("DOUBT %" PRIu64 " time%s more happened between two looks at Fly's "
+			     "control plane than it shows: the rows `watched overrun`\n",
+			     t->overrun, t->overrun == 1 ? "" : "s");
+	return t->unobserved > 0 || t->late > 0 || t->was_unobserved > 0 || t->overrun > 0;
 }
 
 /* False: there is none. */
