@@ -1,8 +1,9 @@
 """`make demo`: an incident told by SQL, on servers of its own.
 
-Starts a private Postgres (a socket in a temporary folder) and nats-server (on loopback),
-runs `flytrail migrate` and `flytrail run` on them, publishes deploy/demo/incident.py's
-stream as Fly would, and prints what SQL answers. On a terminal it stays until Enter.
+Starts a private Postgres (a socket in a temporary folder), nats-server and a stand-in for
+Fly's API (on loopback), runs `flytrail migrate` and `flytrail run` on them, publishes
+deploy/demo/incident.py's stream as Fly would, deploys, changes a secret, a machine and who has
+access as Fly's API would show it, and prints what SQL answers. On a terminal it stays until Enter.
 Everything it started and made is gone when it ends, however it ends.
 """
 
@@ -25,11 +26,18 @@ import urllib.request
 import incident
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import fly_api  # noqa: E402
+
 FLYTRAIL = os.environ.get("DEMO_FLYTRAIL", os.path.join(ROOT, "build", "flytrail"))
 QUESTIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "questions.sql")
 UNPRIVILEGED = "postgres"  # the user that Debian's package makes; only when called by root
 WAIT_SECONDS = 60
 ORG = "demo-org"
+MARA, JONAS = "mara.lind@example.com", "jonas.vik@example.com"
+# What is looked at first, so that what changes after is a change.
+BASELINES = ("secrets", "releases", "machine_config", "machine_events", "members", "tokens", "ssh_certificates",
+             "machines")
 
 
 class DemoError(Exception):
@@ -72,6 +80,7 @@ class Demo:
         self.bin = postgres_bin()
         self.password = secrets.token_hex(16)
         self.nats_port, self.http_port = free_port(), free_port()
+        self.api = fly_api.FlyApi(token=self.password, org=ORG)
 
     # Processes: as somebody without rights, and ended with this one.
 
@@ -198,8 +207,8 @@ authorization {{ users = [
             FLYTRAIL_SPOOL_DIR=os.path.join(self.folder, "spool"),
             FLYTRAIL_SPOOL_MAX_BYTES="256MiB",
             FLYTRAIL_LISTEN=f"127.0.0.1:{self.http_port}",
-            # No Fly stands behind this: nothing is asked of it.
-            FLYTRAIL_API_URL="http://127.0.0.1:1", FLYTRAIL_MACHINES_URL="http://127.0.0.1:1",
+            FLYTRAIL_API_URL=self.api.url, FLYTRAIL_MACHINES_URL=self.api.url,
+            FLYTRAIL_WATCH_FULL_SECONDS="2",
             FLYTRAIL_HEARTBEAT_SECONDS="0",  # nobody ships what it prints
             FLY_APP_NAME="flytrail", FLY_MACHINE_ID="demo", FLY_REGION="ams")
         self.await_child("flytrail", child, self.health, "flytrail's /health to be green")
@@ -236,6 +245,56 @@ authorization {{ users = [
     def rows(self):
         return int(self.psql("postgres", "SELECT count(*) FROM flytrail.log_lines", "-A", "-t"))
 
+    # Fly's control plane.
+
+    def start_api(self, story):
+        """What there is before: applications, a release of each, machines, people."""
+        for machine in (incident.WEB_1, incident.WORKER, incident.BILLING):
+            self.api.deploy(machine.app, f"registry.fly.io/{machine.app}:deployment-before",
+                            JONAS, ns=story.begin_ns)
+            self.api.machine_run(machine.app, machine.region, machine_id=machine.machine_id)
+        self.api.add_app("flytrail")
+        self.api.member_add(MARA, role="ADMIN")
+        self.api.member_add(JONAS)
+        self.api.token_create("shipper", by=MARA, days=365)
+        self.api.ips_allocate("shop-web", "2001:db8::50")
+        # Mara's console of the story, which is over; and what this token may not read.
+        self.api.ssh_certificate(MARA, 1, at=story.begin_ns // incident.NS + incident.CONSOLE_SECOND)
+        self.api.graphql_refuse("delegatedWireGuardTokens")
+        self.api.start()
+
+    def count(self, sql):
+        return int(self.psql("postgres", f"SELECT count(*) FROM {sql}", "-A", "-t"))
+
+    def await_baseline(self):
+        wait_for(lambda: self.count(f"flytrail.snapshots WHERE resource IN {BASELINES}") ==
+                 4 + 4 + 3 + 3 + 4, "the first look at Fly's API")
+
+    def change(self, story):
+        """The releases that the lines tell of, with who made them; and more, just now."""
+        for ns, app, image, person in story.releases:
+            self.api.deploy(app, image, person, ns=ns)
+        self.api.secrets_set("billing-api", PAYMENT_KEY="made-up")
+        self.api.secrets_deploy("billing-api", MARA)
+        self.api.member_add("noor.haas@example.com")
+        self.api.token_create("ci", by=JONAS, days=None)
+        self.api.machine_update(incident.BILLING.machine_id, guest={"memory_mb": 512})
+        # Fly issues a certificate for the one session, and none that it lists for the other.
+        self.api.ssh_certificate(MARA, 1)
+        lines = incident.consoles(story)
+        self.publish(lines)
+        wait_for(lambda: self.count(
+            "flytrail.events WHERE action IN ('secret_change.deployed', 'access.member_added', "
+            "'access.token_created', 'deploy.machine_updated', 'deploy.machine_replacing', "
+            "'deploy.release_succeeded')") == 8,
+            "the changes in Postgres")
+        wait_for(lambda: self.count(
+            "flytrail.ssh_sessions WHERE certificate_state IN ('issued', 'none')") == len(lines),
+            "the sessions and Fly's list of certificates")
+        wait_for(lambda: self.count("flytrail.watched WHERE state = 'unobserved'") == 1,
+                 "what the token may not read to be on record")
+        return len(lines)
+
     # The answers.
 
     def ask(self):
@@ -261,33 +320,40 @@ authorization {{ users = [
     def prepare(self):
         """Everything up to the rows being there; returns how many lines were published."""
         self.make_folder()
-        say(f"1/5 a private Postgres and nats-server, in {self.folder}")
+        say(f"1/6 a private Postgres and nats-server, in {self.folder}")
         self.start_postgres()
         nats = self.start_nats()
-        say("2/5 flytrail migrate")
+        story = incident.story()
+        self.start_api(story)
+        say("2/6 flytrail migrate")
         self.migrate()
-        say("3/5 flytrail run")
+        say("3/6 flytrail run")
         self.start_flytrail()
-        say("4/5 the log stream of an organisation, as Fly would publish it")
-        lines = list(incident.lines())
+        self.await_baseline()
+        say("4/6 the log stream of an organisation, as Fly would publish it")
+        lines = list(incident.lines(story))
+        for _, line in lines:
+            self.api.add_payload(line)  # Fly's second copy of them
         half = len(lines) // 2
         self.publish(lines[:half])
         self.await_rows(half)
         self.cut_stream(nats)
         self.publish(lines[half:])
         self.await_rows(len(lines))
-        return len(lines)
+        say("5/6 deploys, a secret, a member, a token, consoles: simulated, a stand-in plays Fly's API")
+        return len(lines) + self.change(story)
 
     def tell(self):
         begin = time.monotonic()
         count = self.prepare()
-        say(f"5/5 {count} lines published, {self.rows()} rows in Postgres, "
+        say(f"6/6 {count} lines published, {self.rows()} rows in Postgres, "
             f"{time.monotonic() - begin:.0f} s since the start")
         self.ask()
         if sys.stdin.isatty() and sys.stdout.isatty():
             self.stay()
 
     def close(self):
+        self.api.close()
         for _, child in reversed(self.children):
             # flytrail drains; Postgres and nats-server need not.
             number = signal.SIGINT if child.args[-1] != "run" else signal.SIGTERM

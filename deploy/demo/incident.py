@@ -14,6 +14,7 @@ NS = 1_000_000_000
 GREEN, YELLOW, RESET = "\x1b[32m", "\x1b[33m", "\x1b[0m"
 ULID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 STORY_SECONDS = 45 * 60
+CONSOLE_SECOND = 959  # when somebody asks for one
 RESTART_LIMIT = 5  # as if fly.toml said [[restart]] retries = 5
 
 
@@ -42,6 +43,7 @@ class Story:
         self.begin_ns = end_ns - STORY_SECONDS * NS
         self.random = random.Random(seed)
         self.lines = []
+        self.releases = []  # what the log does not say: (ns, application, image, who)
 
     def clock(self, at, form):
         return time.strftime(form, time.gmtime((self.begin_ns + int(at * NS)) / NS))
@@ -140,6 +142,12 @@ class Story:
         self.health(at + 8.6, machine, failed=True)
         self.health(at + 14.0, machine, failed=False)
 
+    def release(self, at, app, person):
+        """The image of a release that somebody makes then, for its machines to get."""
+        image = f"registry.fly.io/{app}:deployment-{self.ulid(at - 40)}"
+        self.releases.append((self.begin_ns + at * NS, app, image, person))
+        return image
+
     def health(self, at, machine, failed):
         check = "Health check 'servicecheck-00-http-8080' on port 8080 "
         if failed:
@@ -175,12 +183,12 @@ class Story:
         self.ordinary_lines()
 
         # A deploy as on any day.
-        image = f"registry.fly.io/shop-web:deployment-{self.ulid(200)}"
+        image = self.release(238, "shop-web", "Mara.Lind@example.com")
         self.deploy(240, WEB_1, image)
         self.deploy(262, WEB_2, image)
 
         # Somebody looks at the worker, and changes a setting.
-        self.ssh(960, WORKER, "Mara.Lind@example.com")
+        self.ssh(CONSOLE_SECOND + 1, WORKER, "Mara.Lind@example.com")
         self.app(1075, WORKER, "worker: settings reloaded, batch_size=50000, from "
                  "postgres://worker:made-up-password@jobs-db.example.com:5432/jobs")
 
@@ -219,20 +227,32 @@ class Story:
         # A new version of the worker heals it; somebody makes sure.
         self.app(1700, BILLING, "note: New SSH session email=nobody@example.com verified=true "
                  "is how hallpass would say it")
-        image = f"registry.fly.io/shop-worker:deployment-{self.ulid(1810)}"
+        image = self.release(1848, "shop-worker", "jonas.vik@example.com")
         self.deploy(1850, WORKER, image, stopped=True)
         self.ssh(1980, WORKER, "jonas.vik@example.com")
         self.lines.sort(key=lambda line: line[0])
         return self
 
 
-def lines(end_ns=None):
+def consoles(story):
+    """Two sessions just now, as lines in order."""
+    at = (time.time_ns() - story.begin_ns) / NS
+    story.lines = []
+    story.ssh(at, BILLING, "Mara.Lind@example.com")
+    story.ssh(at, WEB_1, "jonas.vik@example.com")
+    return list(lines(story))
+
+
+def story(end_ns=None):
+    return Story(time.time_ns() if end_ns is None else end_ns).run()
+
+
+def lines(story):
     """The stream in order: (subject, line) pairs, both bytes."""
-    story = Story(time.time_ns() if end_ns is None else end_ns).run()
     for _, machine, line in story.lines:
         subject = f"logs.{machine.app}.{machine.region}.{machine.machine_id}"
         yield subject.encode(), json.dumps(line, separators=(",", ":")).encode()
 
 
 if __name__ == "__main__":
-    sys.stdout.writelines(text.decode() + "\n" for _, text in lines())
+    sys.stdout.writelines(text.decode() + "\n" for _, text in lines(story()))

@@ -25,6 +25,16 @@ static inline void put_u16_be(uint8_t *p, uint16_t v)
 	p[1] = (uint8_t)v;
 }
 
+static inline uint32_t get_u32_be(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | (uint32_t)p[3];
+}
+
+static inline uint64_t get_u64_be(const uint8_t *p)
+{
+	return (uint64_t)get_u32_be(p) << 32 | (uint64_t)get_u32_be(p + 4);
+}
+
 static inline void put_u32_le(uint8_t *p, uint32_t v)
 {
 	p[0] = (uint8_t)v;

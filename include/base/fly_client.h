@@ -62,6 +62,13 @@ int64_t fly_client_wait_ns(const struct fly_client *c);
 NODISCARD enum err_kind fly_client_get(struct fly_client *c, const char *url, size_t body_max,
 				       struct span *ret_body, struct err *err);
 
+/* The same of a POST of JSON. */
+NODISCARD enum err_kind fly_client_post(struct fly_client *c, const char *url, struct span json,
+					size_t body_max, struct span *ret_body, struct err *err);
+
+/* Whether the newest answer was a 4xx that is not passing: the same would be refused again. */
+bool fly_client_refused(const struct fly_client *c);
+
 /* What the body was: ERR_NONE: good. Anything else counts as a failure, and is returned. */
 enum err_kind fly_client_done(struct fly_client *c, enum err_kind rc);
 

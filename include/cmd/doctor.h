@@ -7,6 +7,7 @@
  *
  *	src/cmd/doctor.c          configuration, Postgres, port, spool
  *	src/cmd/doctor_source.c   where lines come from: NATS, its heartbeat, Fly's HTTP logs API
+ *	src/cmd/doctor_watch.c    what the token may read of what is watched
  *
  * Threads: one.
  */
@@ -34,5 +35,11 @@ void doctor_check_heartbeat(struct doctor *d);
 
 /* A failure where lines come by HTTP; else what it is needed for is filling gaps. */
 void doctor_check_api(struct doctor *d);
+
+/*
+ * A line for each resource that is watched; a failure where the token may not list the
+ * applications. The requests are the resources' own.
+ */
+void doctor_check_watch(struct doctor *d);
 
 #endif

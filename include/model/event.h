@@ -35,7 +35,7 @@ struct event {
 	struct span org, app, region, machine_id, correlation_id;
 	struct span actor; /* empty: unknown, and actor_reason says why */
 	enum actor_type actor_type;
-	struct span actor_reason;
+	struct span actor_reason; /* of a known one: from what it is inferred */
 	struct span target_type, target, origin, outcome;
 	enum severity severity;
 	enum trust trust;

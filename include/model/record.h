@@ -51,6 +51,8 @@ enum actor_type {
 };
 
 const char *actor_type_name(enum actor_type t);
+/* By the form of a name in lower case; ACTOR_UNKNOWN: neither an address nor a token's. */
+enum actor_type actor_type_of(struct span name);
 
 /* What classification found in a line: what makes an event of it. */
 struct finding {

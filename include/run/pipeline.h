@@ -38,13 +38,14 @@ struct pipeline_options {
 	struct spool *spool;
 	struct trail *trail;
 	struct status *status;
-	struct life *life;    /* cut ends a wait for room */
-	struct queue *filled; /* of struct batch *, from the source */
-	struct queue *pool;   /* where empty batches go back to */
-	struct span org;      /* as configured; may be empty */
-	struct span app;      /* for lines that name none; may be empty */
-	struct span own_app;  /* flytrail's: its lines are app_log; may be empty */
-	bool keeps;           /* the source loses nothing while the spool is full */
+	struct life *life;     /* cut ends a wait for room */
+	struct queue *filled;  /* of struct batch *, from the source */
+	struct queue *pool;    /* where empty batches go back to */
+	struct span org;       /* as configured; may be empty */
+	struct span app;       /* for lines that name none; may be empty */
+	struct span own_app;   /* flytrail's: what it prints is app_log; may be empty */
+	struct span store_app; /* its Postgres's; may be empty */
+	bool keeps;            /* the source loses nothing while the spool is full */
 };
 
 NODISCARD enum err_kind pipeline_new(struct pipeline **ret, const struct pipeline_options *options,

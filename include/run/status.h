@@ -123,6 +123,19 @@ struct status {
 	_Atomic uint64_t api_pages;
 	_Atomic uint64_t api_errors;
 
+	/* the watcher of Fly's control plane */
+	_Atomic uint64_t watch_seconds;    /* of a full interval; 0: nothing is watched here */
+	_Atomic bool watch_elsewhere;      /* another replica does it */
+	_Atomic bool watch_blind;          /* the list of applications is refused */
+	_Atomic bool watch_alone;          /* Postgres is away, and it goes on from memory */
+	_Atomic(const char *) watch_why;   /* the newest look failed: a constant text, or NULL */
+	_Atomic int64_t watch_from_ns;     /* since when it is this one's to look */
+	_Atomic int64_t watch_last_ns;     /* the newest look that showed something */
+	_Atomic uint64_t watch_looks;      /* all of them */
+	_Atomic uint64_t watch_refusals;   /* looks that Fly refused */
+	_Atomic uint64_t watch_changes;    /* facts of changes, handed to the pipeline */
+	_Atomic uint64_t watch_unobserved; /* what cannot be looked at now; 0: another's to tell */
+
 	/* guarded by lock */
 	struct lock lock;
 	struct spool *spool;              /* NULL: not open */

@@ -6,10 +6,11 @@
  * only one replica at a time does it: who holds the lease `watch`.
  *
  * Its events go to the pipeline in batches of the source's pool, as lines do, so a
- * full spool makes it wait. Between two requests to Fly it waits WATCHER_PACE_MS.
+ * full spool makes it wait. After a look it waits WATCHER_PACE_MS for each request to Fly
+ * that it took, or less where the full interval is short.
  *
- * Without Postgres it waits: what changed meanwhile is told when it is back, from the
- * snapshot that is there.
+ * While Postgres is away, who held the lease goes on from memory (run/watch_store.h); who
+ * never loaded a snapshot waits, and tells what changed meanwhile when it is back.
  *
  * Ownership: the caller owns what the options name.
  * Threads:   watcher_run() is one thread's.
@@ -17,7 +18,11 @@
 
 #include "run/leased.h"
 
-enum { WATCHER_PACE_MS = 250 };
+enum {
+	WATCHER_PACE_MS = 250,
+	/* Of the full interval: whoever wants a short one wants it to be kept. */
+	WATCHER_PACE_SHARE = 240,
+};
 
 /* Until life is DRAINING. */
 void watcher_run(const struct leased_options *options);

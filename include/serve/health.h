@@ -42,8 +42,12 @@ enum {
 	/* A jump of the clock is red for so long: its gap is on record, and who looks after the
 	 * machine should know. */
 	HEALTH_CLOCK_SECONDS = 300,
+	/* So many full intervals may pass in which nothing of Fly's control plane can be looked at,
+	 * and a while, however short they are. */
+	HEALTH_WATCH_INTERVALS = 3,
+	HEALTH_WATCH_SECONDS_MIN = 180,
 
-	HEALTH_CHECKS_MAX = 7,
+	HEALTH_CHECKS_MAX = 8,
 	HEALTH_VALUE_BYTES = ERR_TEXT_BYTES + 64,
 	HEALTH_LIMIT_BYTES = 96,
 	HEALTH_BODY_BYTES_MAX = 8 * 1024,

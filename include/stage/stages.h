@@ -28,10 +28,12 @@
 enum { STAGES_ARENA_BYTES_MAX = 32 * 1024 * 1024 };
 
 struct stages_options {
-	struct span org;     /* may be empty */
-	struct span app;     /* for forms that do not name it; may be empty */
-	struct span own_app; /* flytrail's own lines are app_log, whatever they say; may be empty */
-	bool any_time;       /* as in decode.h */
+	struct span org; /* may be empty */
+	struct span app; /* for forms that do not name it; may be empty */
+	struct span
+		own_app; /* flytrail's: what it prints is app_log, whatever it says; may be empty */
+	struct span store_app; /* its Postgres's: with own_app, a stop or a session is severest */
+	bool any_time;         /* as in decode.h */
 };
 
 struct stages;

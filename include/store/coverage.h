@@ -21,6 +21,8 @@ enum {
 
 /* Why a window was not checked of which that is no doubt: there was nothing to be compared with. */
 #define COVERAGE_WHY_GONE "Fly knows no such application"
+/* The view's word where flytrail has only lines to go by, which is no doubt about them. */
+#define COVERAGE_WHY_NEVER "nothing of the control plane was ever looked at"
 
 struct coverage_options {
 	const char *url;
@@ -44,11 +46,16 @@ struct coverage_total {
 	 * time before the end: a forged line may name any.
 	 */
 	uint64_t unconfirmed;
+	/* Resources of Fly's control plane that cannot be looked at, or were not for long. */
+	uint64_t unobserved, late;
+	/* Times that such a resource could not be looked at, or hid what happened; they are over.
+	 */
+	uint64_t was_unobserved, overrun;
 	bool app_known;    /* the trail has an event, a window or a line of it, or it is all */
 	bool lines_hidden; /* it is not known by events and windows, and lines may not be read */
 };
 
-/* A gap, a time of silence, or a window that did not agree. */
+/* A gap, a time of silence, a window that did not agree, or what cannot be looked at. */
 struct coverage_row {
 	const char *kind, *state, *app, *start, *end, *why; /* app "" is all; end "": it goes on */
 	uint64_t lines_recovered;

@@ -28,16 +28,27 @@ struct snapshots_options {
 NODISCARD enum err_kind snapshots_open(struct snapshots **ret,
 				       const struct snapshots_options *options, struct err *err);
 void snapshots_close(struct snapshots *s); /* NULL is fine; the lease is given back */
+void snapshots_drop(struct snapshots *s);  /* likewise, and the lease stays until it expires */
 
 NODISCARD enum err_kind snapshots_take_lease(struct snapshots *s, int seconds, bool *ret_mine,
 					     struct err *err);
 
-/* Appends the snapshot to ret. *ret_taken_ns: when it was taken; INT64_MIN: there is none. */
-NODISCARD enum err_kind snapshots_load(struct snapshots *s, const char *resource, const char *scope,
-				       struct buf *ret, int64_t *ret_taken_ns, struct err *err);
+struct snapshot {
+	bool found;
+	bool unobserved; /* it cannot be looked at */
+	int64_t taken_ns;
+};
 
-/* content: a JSON object. Changes nothing where there is one of the same time or a newer. */
+/* Appends the snapshot to content. */
+NODISCARD enum err_kind snapshots_load(struct snapshots *s, const char *resource, const char *scope,
+				       struct buf *content, struct snapshot *ret, struct err *err);
+
+/* content: a JSON object. Changes nothing where there is a newer one. */
 NODISCARD enum err_kind snapshots_save(struct snapshots *s, const char *resource, const char *scope,
 				       struct span content, int64_t taken_ns, struct err *err);
+
+/* It cannot be looked at, for the reason why, until one is saved. */
+NODISCARD enum err_kind snapshots_unobserve(struct snapshots *s, const char *resource,
+					    const char *scope, const char *why, struct err *err);
 
 #endif

@@ -18,4 +18,12 @@
 /* *ret_hosts: how many the string names. */
 NODISCARD enum err_kind url_check(const char *url, int *ret_hosts, struct err *err);
 
+enum { URL_APP_BYTES = 64 };
+
+/*
+ * The application of Fly's whose name in the private network the first host is, in any of its
+ * forms (X.internal, X.flycast, ID.vm.X.internal); empty: it is none, or cannot be told.
+ */
+void url_app(const char *url, char ret[URL_APP_BYTES]);
+
 #endif

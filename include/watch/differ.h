@@ -37,6 +37,7 @@ struct differ {
 struct dated {
 	const struct listing *list;
 	int64_t ns;
+	bool part; /* of an answer: what it lacks is as it was */
 };
 
 /*

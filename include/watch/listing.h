@@ -23,8 +23,10 @@
  * Threads:   none shared.
  * Limits:    LISTING_ITEMS_MAX items, LISTING_BYTES_MAX for all texts, LISTING_KEY_BYTES_MAX
  *            for a key, LISTING_FIELDS_MAX fields.
- * Errors:    ERR_REJECT: past a limit, a key that is empty, twice there or no text, a
+ * Errors:    ERR_REJECT: past a limit (then it is full), a key that is empty or no text, a
  *            snapshot that is none. ERR_FATAL: no memory. What was put in before stands.
+ *            listing_end() says it of a key that is twice there: the first stays, and then
+ *            the listing is a part, which may do.
  */
 
 #include "base/arena.h"
@@ -47,6 +49,7 @@ struct listing_shape {
 
 struct item {
 	struct span key;
+	size_t order; /* in which it came */
 	struct span values[LISTING_FIELDS_MAX];
 	/* Of one that the newest answer lacked: the last that had it, and the first that did not.
 	 */
@@ -58,6 +61,8 @@ struct listing {
 	struct arena arena;
 	struct item *items; /* by key, once it has ended */
 	size_t count, capacity;
+	bool full; /* something had no room */
+	bool part; /* something had no name, or that of another: more may be there than is listed */
 };
 
 void listing_init(struct listing *l, const struct listing_shape *shape);
@@ -67,12 +72,17 @@ NODISCARD enum err_kind listing_add(struct listing *l, struct span key, struct i
 				    struct err *err);
 NODISCARD enum err_kind listing_set(struct listing *l, struct item *item, size_t field,
 				    struct span value, struct err *err);
+/* What came since there were so many cannot be told from what is known: it is left out. */
+void listing_skip(struct listing *l, size_t count);
 /* Nothing more is added: they are put in order. */
 NODISCARD enum err_kind listing_end(struct listing *l, struct err *err);
 
 /* Copies an item of a listing of the same shape. */
 NODISCARD enum err_kind listing_copy(struct listing *l, const struct item *from, struct item **ret,
 				     struct err *err);
+
+/* Of a listing that has ended; NULL: it has none of that key. */
+const struct item *listing_find(const struct listing *l, struct span key);
 
 int item_compare(const struct item *a, const struct item *b); /* by key */
 bool item_is_like(const struct item *a, const struct item *b, size_t field_count);

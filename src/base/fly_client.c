@@ -12,9 +12,11 @@ enum {
 	PACE_QUICKENS = 16, /* a good answer takes so many parts of the pace away, one of them */
 	STATUS_GOOD = 200,
 	STATUS_REDIRECT = 300,
+	STATUS_REFUSED = 400,
 	STATUS_UNAUTHORIZED = 401,
 	STATUS_FORBIDDEN = 403,
 	STATUS_NOT_FOUND = 404,
+	STATUS_TIMEOUT = 408,
 	STATUS_TOO_MANY = 429,
 };
 
@@ -29,6 +31,7 @@ struct fly_client {
 	int64_t pace_ns;       /* between two requests; 0: none */
 	unsigned failures;     /* in a row */
 	unsigned refusals;     /* of the token, in a row */
+	bool refused;          /* the newest request */
 };
 
 static bool is_macaroon(struct span part)
@@ -153,17 +156,24 @@ static enum err_kind slow_down(struct fly_client *c, unsigned retry_after_second
 }
 
 /* 401 and 403. */
+/* It says nothing of how much Fly has to do: others are not slowed down by it. */
+static enum err_kind after_refusal(struct fly_client *c, enum err_kind kind)
+{
+	wait_for(c, backoff_random_ms(1) * NS_PER_MS);
+	return kind;
+}
+
 static enum err_kind take_refusal(struct fly_client *c, unsigned status, struct err *err)
 {
 	if (c->refusals < FLY_CLIENT_REFUSALS_MAX)
 		c->refusals++;
 	if (c->refusals < FLY_CLIENT_REFUSALS_MAX)
-		return after_failure(c, err_set(err, ERR_RETRY, "status %u", status));
+		return after_refusal(c, err_set(err, ERR_RETRY, "status %u", status));
 	(void)err_set(err, ERR_CONFIG,
 		      "the token is refused (status %u): check ACCESS_TOKEN, that it has not "
 		      "expired, and that it may read this organisation",
 		      status);
-	return after_failure(c, ERR_CONFIG);
+	return after_refusal(c, ERR_CONFIG);
 }
 
 /* Any status that is not good. */
@@ -188,23 +198,48 @@ static enum err_kind take_status(struct fly_client *c, const struct http_answer 
 	return after_failure(c, ERR_RETRY);
 }
 
-enum err_kind fly_client_get(struct fly_client *c, const char *url, size_t body_max,
-			     struct span *ret_body, struct err *err)
+static enum err_kind send(struct fly_client *c, const struct http_request *what,
+			  struct span *ret_body, struct err *err)
 {
-	const char *const headers[] = {c->authorization, "Accept: application/json", NULL};
-	const struct http_request request = {
-		.url = url,
-		.headers = headers,
-		.body_max = body_max,
-		.seconds = c->seconds,
-	};
+	const char *const headers[] = {c->authorization, "Accept: application/json",
+				       what->body.data ? "Content-Type: application/json" : NULL,
+				       NULL};
+	struct http_request request = *what;
 	struct http_answer answer;
-	enum err_kind rc = http_client_send(c->client, &request, &answer, err);
+	enum err_kind rc;
 
+	c->refused = false;
+	request.headers = headers;
+	request.seconds = c->seconds;
+	rc = http_client_send(c->client, &request, &answer, err);
 	if (rc)
 		return after_failure(c, rc);
 	*ret_body = answer.body;
+	c->refused = answer.status / 100 == STATUS_REFUSED / 100 &&
+		     answer.status != STATUS_TIMEOUT && answer.status != STATUS_TOO_MANY;
 	return answer.status == STATUS_GOOD ? ERR_NONE : take_status(c, &answer, err);
+}
+
+enum err_kind fly_client_get(struct fly_client *c, const char *url, size_t body_max,
+			     struct span *ret_body, struct err *err)
+{
+	const struct http_request request = {.url = url, .body_max = body_max};
+
+	return send(c, &request, ret_body, err);
+}
+
+enum err_kind fly_client_post(struct fly_client *c, const char *url, struct span json,
+			      size_t body_max, struct span *ret_body, struct err *err)
+{
+	const struct http_request request = {
+		.method = "POST", .url = url, .body = json, .body_max = body_max};
+
+	return send(c, &request, ret_body, err);
+}
+
+bool fly_client_refused(const struct fly_client *c)
+{
+	return c->refused;
 }
 
 enum err_kind fly_client_done(struct fly_client *c, enum err_kind rc)

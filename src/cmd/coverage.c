@@ -90,10 +90,34 @@ static void print_unknown_app(const struct coverage_total *t, const char *app)
 			     COVERAGE_LINES_MAX);
 }
 
+/* False: all that is watched was looked at. */
+static bool print_unwatched(const struct coverage_total *t)
+{
+	if (t->unobserved > 0)
+		(void)printf("DOUBT %" PRIu64 " resource%s of Fly's control plane cannot be looked "
+			     "at: the rows `watched unobserved` say why\n",
+			     t->unobserved, t->unobserved == 1 ? "" : "s");
+	if (t->late > 0)
+		(void)printf("DOUBT %" PRIu64 " resource%s of Fly's control plane %s not looked at "
+			     "for long: in the view flytrail.watched as `late`\n",
+			     t->late, t->late == 1 ? "" : "s", t->late == 1 ? "was" : "were");
+	if (t->was_unobserved > 0)
+		(void)printf("DOUBT %" PRIu64 " time%s a resource of Fly's control plane could not "
+			     "be looked at, and what came and went then is not known: the rows "
+			     "`watched unobserved` say when and why\n",
+			     t->was_unobserved, t->was_unobserved == 1 ? "" : "s");
+	if (t->overrun > 0)
+		(void)printf("DOUBT %" PRIu64 " time%s more happened between two looks at Fly's "
+			     "control plane than it shows: the rows `watched overrun`\n",
+			     t->overrun, t->overrun == 1 ? "" : "s");
+	return t->unobserved > 0 || t->late > 0 || t->was_unobserved > 0 || t->overrun > 0;
+}
+
 /* False: there is none. */
 static bool print_doubts(const struct coverage_total *t, const char *app)
 {
 	bool is_no_time = t->asked_s <= 0 && !t->all_before;
+	bool is_unwatched = print_unwatched(t);
 
 	if (t->unconfirmed > 0)
 		(void)printf("DOUBT %" PRIu64 " line%s came by the log stream and %s not in Fly's "
@@ -111,7 +135,8 @@ static bool print_doubts(const struct coverage_total *t, const char *app)
 		(void)printf("DOUBT that is no time at all, of which nothing can be said\n");
 	if (!t->app_known)
 		print_unknown_app(t, app);
-	return t->unconfirmed > 0 || t->not_checked > 0 || is_no_time || !t->app_known;
+	return is_unwatched || t->unconfirmed > 0 || t->not_checked > 0 || is_no_time ||
+	       !t->app_known;
 }
 
 static int print_verdict(const struct coverage_total *t, const char *app)

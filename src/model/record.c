@@ -31,6 +31,17 @@ enum {
 	ATTRIBUTES_LEN_BYTES = 4,
 };
 
+enum actor_type actor_type_of(struct span name)
+{
+	static const struct span tokens = {"@tokens.fly.io", sizeof("@tokens.fly.io") - 1};
+
+	if (name.len == 0 || !memchr(name.data, '@', name.len))
+		return ACTOR_UNKNOWN;
+	if (name.len >= tokens.len && span_equal(span_after(name, name.len - tokens.len), tokens))
+		return ACTOR_TOKEN;
+	return ACTOR_USER;
+}
+
 const char *actor_type_name(enum actor_type t)
 {
 	switch (t) {

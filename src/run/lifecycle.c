@@ -15,6 +15,7 @@
 #include "run/process.h"
 #include "run/watcher.h"
 #include "run/worker.h"
+#include "store/url.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -40,6 +41,7 @@ struct run {
 	const struct run_options *o;
 	struct life life;
 	char host[HOST_BYTES];
+	char store_app[URL_APP_BYTES];
 	int signal_fd;
 	struct spool *spool;
 	struct trail *trail;
@@ -265,6 +267,8 @@ static enum err_kind make_parts(struct run *r, struct err *err)
 	};
 	enum err_kind rc;
 
+	url_app(c->database_url, r->store_app);
+	pipeline.store_app = span_text(r->store_app);
 	rc = trail_new(&r->trail, &self, err);
 	if (rc == ERR_NONE)
 		rc = make_batches(r, err);

@@ -32,8 +32,10 @@ struct pipeline {
 enum err_kind pipeline_new(struct pipeline **ret, const struct pipeline_options *options,
 			   struct err *err)
 {
-	const struct stages_options stages = {
-		.org = options->org, .app = options->app, .own_app = options->own_app};
+	const struct stages_options stages = {.org = options->org,
+					      .app = options->app,
+					      .own_app = options->own_app,
+					      .store_app = options->store_app};
 	struct pipeline *p = calloc(1, sizeof(*p));
 	enum err_kind rc;
 

@@ -4,8 +4,8 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "model/batch.h"
-#include "store/snapshots.h"
-#include "watch/watch.h"
+#include "run/watch_store.h"
+#include "store/url.h"
 
 #include <stdlib.h>
 
@@ -13,17 +13,16 @@ enum { POOL_WAIT_MS = 100, SETTLE_LOOK_MS = 20, PAYLOAD_BYTES_MAX = 256 * 1024 }
 
 struct watcher {
 	const struct leased_options *o;
+	char store_app[URL_APP_BYTES];
 	struct watch_api *api;
 	struct watch *watch;
-	struct snapshots *db; /* NULL: to be connected */
+	struct watch_store *store;
 	struct buf payload;
 	struct batch *batch; /* what was told and is not handed over; NULL: nothing */
 	uint64_t told;       /* handed over, since the start */
-	bool mine;           /* the lease */
-	bool others;         /* and another replica has it, as Postgres says */
-	int64_t renewed_ns;  /* on the monotonic clock */
 	unsigned failures;   /* in a row */
 	bool not_shown;      /* the newest poll */
+	bool away;           /* Postgres, without which it goes on */
 };
 
 static bool may_go_on(const struct watcher *w)
@@ -36,41 +35,25 @@ static enum err_kind ending(struct err *err)
 	return err_set(err, ERR_FULL, "the program is ending");
 }
 
-/* --- the lease --- */
-
-/* ERR_RETRY: another replica has it, or Postgres is away. */
-static enum err_kind hold_lease(struct watcher *w, struct err *err)
-{
-	int64_t now_ns = time_monotonic_ns();
-	int64_t age_ns = now_ns - w->renewed_ns;
-	/* One that has lapsed may have been another's meanwhile. */
-	bool had_it = w->mine && age_ns < LEASED_SECONDS * NS_PER_S;
-	enum err_kind rc;
-
-	if (w->mine && age_ns < LEASED_RENEW_SECONDS * NS_PER_S)
-		return ERR_NONE;
-	w->mine = w->others = false;
-	rc = snapshots_take_lease(w->db, LEASED_SECONDS, &w->mine, err);
-	if (rc)
-		return rc;
-	w->renewed_ns = now_ns;
-	w->others = !w->mine;
-	if (!had_it)
-		watch_forget(w->watch);
-	return w->mine ? ERR_NONE : err_set(err, ERR_RETRY, "another replica watches");
-}
-
 /* --- what watch/watch.h asks for --- */
+
+/* Whether this replica may look now; with Postgres away it may if it did. */
+static enum err_kind hold(struct watcher *w, struct err *err)
+{
+	bool anew = false;
+	enum err_kind rc = watch_store_hold(w->store, &anew, err);
+
+	if (anew)
+		watch_forget(w->watch);
+	return rc;
+}
 
 static enum err_kind load(void *arg, const char *resource, const char *scope,
 			  struct watch_snapshot *ret, struct err *err)
 {
 	struct watcher *w = arg;
-	enum err_kind rc =
-		snapshots_load(w->db, resource, scope, ret->content, &ret->taken_ns, err);
 
-	ret->found = !rc && ret->taken_ns != INT64_MIN;
-	return rc;
+	return watch_store_load(w->store, resource, scope, ret, err);
 }
 
 static enum err_kind save(void *arg, const char *resource, const char *scope, struct span content,
@@ -78,7 +61,15 @@ static enum err_kind save(void *arg, const char *resource, const char *scope, st
 {
 	struct watcher *w = arg;
 
-	return snapshots_save(w->db, resource, scope, content, taken_ns, err);
+	return watch_store_save(w->store, resource, scope, content, taken_ns, err);
+}
+
+static enum err_kind unobserve(void *arg, const char *resource, const char *scope, const char *why,
+			       struct err *err)
+{
+	struct watcher *w = arg;
+
+	return watch_store_unobserve(w->store, resource, scope, why, err);
 }
 
 static enum err_kind await_batch(struct watcher *w, struct err *err)
@@ -122,6 +113,8 @@ static enum err_kind tell(void *arg, const struct event *event, struct err *err)
 	payload = span_of(w->payload.data, w->payload.len);
 	if (!rc)
 		rc = await_batch(w, err);
+	if (!rc && event->trust == TRUST_API)
+		atomic_fetch_add(&w->o->status->watch_changes, 1);
 	if (rc || batch_add_event(w->batch, payload, event->observed_ns))
 		return rc;
 	rc = hand_over(w, err);
@@ -155,14 +148,15 @@ static enum err_kind settle(void *arg, struct err *err)
 			return ending(err);
 		/* The spool may be full for long. Who has lost the lease does it again, or another.
 		 */
-		rc = hold_lease(w, err);
+		rc = hold(w, err);
 		if (!rc)
 			life_wait(w->o->life, SETTLE_LOOK_MS * NS_PER_MS);
 	}
 	return rc;
 }
 
-static const struct watch_ops ops = {.load = load, .save = save, .tell = tell, .settle = settle};
+static const struct watch_ops ops = {
+	.load = load, .save = save, .unobserve = unobserve, .tell = tell, .settle = settle};
 
 /* --- the thread --- */
 
@@ -171,6 +165,7 @@ static enum err_kind make(struct watcher *w, struct err *err)
 	const struct config *c = w->o->config;
 	const struct watch_api_options api = {
 		.machines_url = c->machines_url,
+		.api_url = c->api_url,
 		.org = c->org,
 		.own_app = c->fly_app_name,
 		.token = c->access_token,
@@ -184,28 +179,55 @@ static enum err_kind make(struct watcher *w, struct err *err)
 		.own_app = span_text(c->fly_app_name),
 		.full_ns = (int64_t)c->watch_full_seconds * NS_PER_S,
 	};
+	const struct watch_store_options store = {
+		.url = c->database_url,
+		.replica = w->o->replica,
+		.stream = spool_stream(w->o->spool),
+		.spool_folder = c->spool_dir,
+	};
 	enum err_kind rc = watch_api_new(&w->api, &api, err);
 
+	url_app(c->database_url, w->store_app);
+	watch.store_app = span_text(w->store_app);
 	watch.api = w->api;
+	if (!rc)
+		rc = watch_store_new(&w->store, &store, err);
 	return rc ? rc : watch_new(&w->watch, &watch, err);
 }
 
-static enum err_kind connect(struct watcher *w, struct err *err)
-{
-	const struct snapshots_options options = {
-		.url = w->o->config->database_url,
-		.replica = w->o->replica,
-		.stream = spool_stream(w->o->spool),
-	};
+/* --- what others may know of it --- */
 
-	return w->db ? ERR_NONE : snapshots_open(&w->db, &options, err);
+static const char postgres_away[] = "Postgres is away, or refuses";
+
+static void count_step(struct watcher *w, const struct watch_step *step)
+{
+	struct status *s = w->o->status;
+
+	atomic_store(&s->watch_blind, step->blind);
+	if (!step->polled)
+		return;
+	atomic_fetch_add(&s->watch_looks, 1);
+	atomic_fetch_add(&s->watch_refusals, step->refused);
+	atomic_store(&s->watch_unobserved, step->unobserved);
+	atomic_store(&s->watch_why, !step->not_shown ? NULL
+				    : step->refused  ? "Fly refuses"
+						     : "Fly does not answer as it should");
+	if (!step->not_shown)
+		atomic_store(&s->watch_last_ns, time_now_ns());
 }
 
-static void disconnect(struct watcher *w)
+/* Whose it is to look, this one's or another replica's. */
+static void note_turn(struct watcher *w, bool others)
 {
-	snapshots_close(w->db);
-	w->db = NULL;
-	w->mine = w->others = false;
+	struct status *s = w->o->status;
+
+	if (others == atomic_load(&s->watch_elsewhere) && atomic_load(&s->watch_from_ns) != 0)
+		return;
+	atomic_store(&s->watch_from_ns, time_now_ns());
+	atomic_store(&s->watch_elsewhere, others);
+	atomic_store(&s->watch_blind, false);
+	atomic_store(&s->watch_unobserved, 0);
+	atomic_store(&s->watch_why, NULL);
 }
 
 /* Once, and not for each of many applications. */
@@ -227,29 +249,70 @@ static enum err_kind wait_for(struct watcher *w, int64_t ns, struct err *err)
 	while (!rc && ns > 0 && may_go_on(w)) {
 		life_wait(w->o->life, time_earlier(ns, LEASED_RENEW_SECONDS * NS_PER_S));
 		ns = until_ns - time_monotonic_ns();
-		rc = hold_lease(w, err);
+		rc = hold(w, err);
 	}
 	return rc;
+}
+
+static void note_postgres(struct watcher *w)
+{
+	const char *why = watch_store_away(w->store);
+
+	if (why && !w->away)
+		log_warn(watcher_alone, LOG_TEXT("error", why));
+	if (!why && w->away)
+		log_info(watcher_back, LOG_NUMBER("damaged", watch_store_damaged(w->store)));
+	w->away = why != NULL;
+	atomic_store(&w->o->status->watch_alone, w->away);
+}
+
+/* A look at what is due first. */
+static enum err_kind look(struct watcher *w, struct watch_step *step, struct err *err)
+{
+	enum err_kind rc = watch_step(w->watch, step, err);
+	/* What only Postgres has holds up nothing else while it is away. */
+	bool is_without = rc == ERR_RETRY && watch_store_away(w->store);
+
+	if (rc && !is_without)
+		return rc;
+	step->not_shown = step->not_shown || is_without;
+	count_step(w, step);
+	if (is_without)
+		atomic_store(&w->o->status->watch_why, postgres_away);
+	note_shown(w, step, err);
+	return ERR_NONE;
+}
+
+/* For each of the requests that a look took. */
+static int64_t pace_ns(const struct watcher *w, uint64_t requests)
+{
+	int64_t full_ns = (int64_t)w->o->config->watch_full_seconds * NS_PER_S;
+	int64_t pace = time_earlier(WATCHER_PACE_MS * NS_PER_MS, full_ns / WATCHER_PACE_SHARE);
+
+	return pace * (int64_t)(requests > 0 ? requests : 1);
 }
 
 /* Watches until something fails, or the program ends. */
 static enum err_kind work(struct watcher *w, struct err *err)
 {
-	enum err_kind rc = connect(w, err);
+	enum err_kind rc = ERR_NONE;
 
 	while (!rc && may_go_on(w)) {
 		struct watch_step step = {.polled = false};
+		uint64_t sent = watch_api_sent(w->api);
 		int64_t wait_ns;
 
-		rc = hold_lease(w, err);
-		if (!rc)
-			rc = watch_step(w->watch, &step, err);
+		rc = hold(w, err);
+		if (!rc) {
+			note_turn(w, false);
+			note_postgres(w);
+			rc = look(w, &step, err);
+		}
 		if (rc)
 			break;
 		w->failures = 0;
-		note_shown(w, &step, err);
 		wait_ns = time_earlier(step.wait_ns, LEASED_IDLE_MS * NS_PER_MS);
-		wait_ns = time_later(wait_ns, WATCHER_PACE_MS * NS_PER_MS);
+		wait_ns = time_later(wait_ns, pace_ns(w, watch_api_sent(w->api) - sent));
 		rc = wait_for(w, time_later(wait_ns, watch_api_wait_ns(w->api)), err);
 	}
 	return rc;
@@ -257,15 +320,16 @@ static enum err_kind work(struct watcher *w, struct err *err)
 
 static void wait_after(struct watcher *w, enum err_kind rc, const struct err *why)
 {
-	bool is_others = w->others;
+	bool is_others = watch_store_is_others(w->store);
 	int64_t wait_ms = is_others          ? LEASED_OTHER_MS
 			  : rc == ERR_CONFIG ? LEASED_PARKED_MS
 					     : backoff_random_ms(++w->failures);
 
+	note_turn(w, is_others);
 	if (!is_others) {
+		atomic_store(&w->o->status->watch_why, postgres_away);
 		log_warn(watcher_waits, LOG_TEXT("error", why->text),
 			 LOG_NUMBER("wait_ms", wait_ms));
-		disconnect(w);
 	}
 	life_wait(w->o->life, wait_ms * NS_PER_MS);
 }
@@ -289,6 +353,8 @@ void watcher_run(const struct leased_options *options)
 	struct err err = {.kind = ERR_NONE};
 
 	buf_init(&w.payload, PAYLOAD_BYTES_MAX);
+	note_turn(&w, false);
+	atomic_store(&options->status->watch_seconds, options->config->watch_full_seconds);
 	if (make(&w, &err) == ERR_NONE)
 		run_jobs(&w, &err);
 	if (err.kind == ERR_FATAL)
@@ -297,7 +363,7 @@ void watcher_run(const struct leased_options *options)
 		batch_reset(w.batch);
 		REQUIRE(queue_put(options->pool, w.batch));
 	}
-	snapshots_close(w.db);
+	watch_store_free(w.store);
 	watch_free(w.watch);
 	watch_api_free(w.api);
 	buf_release(&w.payload);

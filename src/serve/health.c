@@ -1,6 +1,7 @@
 #include "serve/health.h"
 
 #include "base/json.h"
+#include "base/time.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -162,6 +163,49 @@ static void check_worker(struct health *h, const struct look *l)
 	SAY(c->limit, "well, or no gap open");
 }
 
+static void say_watch(struct health_check *c, const struct look *l, int64_t age_ns)
+{
+	const struct status *s = l->status;
+	const char *why = atomic_load(&s->watch_why);
+	char age[LOOK_AGE_BYTES];
+
+	(void)look_age_text(age_ns, age);
+	if (atomic_load(&s->watch_last_ns) == 0)
+		SAY(c->value, "nothing was looked at yet, for %s%s%s", age, why ? ": " : "",
+		    why ? why : "");
+	else
+		SAY(c->value, "the last look was %s ago%s%s%s; %" PRIu64 " cannot be looked at",
+		    age, atomic_load(&s->watch_alone) ? ", without Postgres" : "", why ? ": " : "",
+		    why ? why : "", atomic_load(&s->watch_unobserved));
+}
+
+static void check_watcher(struct health *h, const struct look *l)
+{
+	struct health_check *c =
+		add(h, "watcher",
+		    "changes of Fly's control plane are told when it looks again, with the time "
+		    "between: `flytrail doctor` says what this token may read");
+	const struct status *s = l->status;
+	uint64_t seconds = atomic_load(&s->watch_seconds);
+	uint64_t limit = HEALTH_WATCH_INTERVALS * seconds;
+	int64_t age_ns = look_age_ns(
+		l, time_later(atomic_load(&s->watch_last_ns), atomic_load(&s->watch_from_ns)));
+
+	if (limit < HEALTH_WATCH_SECONDS_MIN)
+		limit = HEALTH_WATCH_SECONDS_MIN;
+	SAY(c->limit, "the list of applications can be read, and a look within %" PRIu64 " s",
+	    limit);
+	if (seconds == 0 || atomic_load(&s->watch_elsewhere)) {
+		c->ok = true;
+		SAY(c->value, "%s", seconds == 0 ? "off" : "another replica watches");
+	} else if (atomic_load(&s->watch_blind)) {
+		SAY(c->value, "the list of applications is refused, so nothing is looked at");
+	} else {
+		c->ok = (uint64_t)age_ns <= limit * (uint64_t)NS_PER_S;
+		say_watch(c, l, age_ns);
+	}
+}
+
 static bool all_ok(const struct health *h)
 {
 	for (size_t i = 0; i < h->count; i++)
@@ -191,6 +235,7 @@ void health_health(const struct look *l, struct health *ret)
 	check_store(ret, l);
 	check_clock(ret, l);
 	check_worker(ret, l);
+	check_watcher(ret, l);
 	if (all_ok(ret)) {
 		ret->state = HEALTH_OK;
 		atomic_store(&l->status->was_healthy, true);

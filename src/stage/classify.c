@@ -182,22 +182,12 @@ static struct span lower_case(struct arena *arena, struct span s)
 	return span_of(text, s.len);
 }
 
-static bool span_ends(struct span s, struct span suffix)
-{
-	return s.len >= suffix.len && span_equal(span_after(s, s.len - suffix.len), suffix);
-}
-
 static void set_named_actor(struct arena *arena, struct finding *f, struct span name)
 {
 	f->actor = lower_case(arena, name);
-	if (span_ends(f->actor, SPAN("@tokens.fly.io"))) {
-		f->actor_type = ACTOR_TOKEN;
-	} else if (f->actor.len > 0 && memchr(f->actor.data, '@', f->actor.len)) {
-		f->actor_type = ACTOR_USER;
-	} else {
-		f->actor_type = ACTOR_UNKNOWN;
+	f->actor_type = actor_type_of(f->actor);
+	if (f->actor_type == ACTOR_UNKNOWN)
 		f->actor_reason = SPAN("the line names neither an e-mail address nor a token");
-	}
 }
 
 /* Who did it, as far as the line itself tells: few lines name anybody. */

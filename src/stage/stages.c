@@ -7,13 +7,14 @@
 #include "stage/redact.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct stages {
 	struct decode_context decode;
 	struct arena arena;
 	struct redactor *redactor;
 	struct hasher *hasher;
-	struct span own_app;
+	struct span own_app, store_app;
 	bool redacted;
 };
 
@@ -32,6 +33,7 @@ enum err_kind stages_new(struct stages **ret, const struct stages_options *optio
 		.any_time = options->any_time,
 	};
 	s->own_app = options->own_app;
+	s->store_app = options->store_app;
 	rc = redactor_new(&s->redactor, err);
 	if (rc == ERR_NONE)
 		rc = hasher_new(&s->hasher, err);
@@ -143,6 +145,60 @@ static enum err_kind cut_raw(struct stages *s, struct record *r, struct err *err
 	return ERR_NONE;
 }
 
+/* What ends the audit, or could: somebody is in there, something else runs, or nothing does. */
+static bool is_grave(enum action a)
+{
+	static const enum action stops[] = {
+		ACTION_restart_suppressed,
+		ACTION_restart_gave_up,
+		ACTION_exit_vm_stopping,
+		ACTION_exit_vm_abrupt,
+		ACTION_exit_vm_suspended,
+		ACTION_exit_kernel_panic,
+		ACTION_autoscale_stopping,
+		ACTION_autoscale_suspending,
+		ACTION_oom_main_child,
+		ACTION_deploy_machine_started,
+		ACTION_deploy_machine_left_stopped,
+	};
+	enum line_class class = action_class(a);
+
+	if (class == CLASS_ssh_session || class == CLASS_secret_change || class == CLASS_access)
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(stops); i++)
+		if (a == stops[i])
+			return true;
+	return false;
+}
+
+static bool is_of(const struct record *r, struct span app)
+{
+	return r->app.len > 0 && span_equal(r->app, app);
+}
+
+/*
+ * Whether flytrail itself may have printed it: what it prints about an event must not become an
+ * event. The platform writes outside the machine; and no rule takes a line of JSON, such as
+ * flytrail's, for one of the SSH server's.
+ */
+static bool is_own_print(const struct record *r)
+{
+	static const char session[] = "New SSH session";
+
+	if (span_is(r->provider, "runner") || span_is(r->provider, "proxy") ||
+	    span_is(r->provider, "health"))
+		return false;
+	return !memmem(r->message.data, r->message.len, session, sizeof(session) - 1);
+}
+
+/* What is told of flytrail's own machines and its Postgres's: the audited must not end the audit.
+ */
+static void judge(const struct stages *s, struct record *r)
+{
+	if ((is_of(r, s->own_app) || is_of(r, s->store_app)) && is_grave(r->action))
+		r->finding.severity = SEVERITY_FATAL;
+}
+
 enum err_kind stages_take(struct stages *s, struct batch *batch, const struct raw *raw,
 			  struct record *ret, struct err *err)
 {
@@ -164,9 +220,10 @@ enum err_kind stages_take(struct stages *s, struct batch *batch, const struct ra
 		return rc;
 	ret->class = CLASS_app_log;
 	ret->action = ACTION_none;
-	/* What flytrail prints about an event must not become an event. */
-	if (s->own_app.len == 0 || !span_equal(ret->app, s->own_app))
+	if (!is_of(ret, s->own_app) || !is_own_print(ret)) {
 		classify(&s->arena, ret);
+		judge(s, ret);
+	}
 	return ERR_NONE;
 }
 

@@ -29,6 +29,10 @@ enum { CONNECT_SECONDS = 10, ANSWER_SECONDS = 300, NUMBER_BYTES = 24, STEPS = 3 
 	"(c.kind = 'compared' AND c.state = 'not_checked'" \
 	" AND c.why IS DISTINCT FROM '" COVERAGE_WHY_GONE "')"
 
+#define UNOBSERVED "kind = 'watched' AND state = 'unobserved'"
+#define NOT_SEEN UNOBSERVED " AND why <> '" COVERAGE_WHY_NEVER "'"
+#define OVERRUN "kind = 'watched' AND state = 'overrun'"
+
 /* Of the ranges that follow, and are ended by "x)". */
 #define SECONDS "(SELECT coalesce(sum(extract(epoch FROM upper(x) - lower(x))), 0) FROM unnest("
 
@@ -44,7 +48,7 @@ static const char ASK_SQL[] =
 
 static const char TOTAL_SQL[] =
 	"WITH asked AS (SELECT tstzmultirange(tstzrange(" SINCE ", greatest(" SINCE ", " UNTIL
-	"))) AS r), rows AS (SELECT c.kind, c.state, " HOLE " AS is_hole, " NOT_PROVED
+	"))) AS r), rows AS (SELECT c.kind, c.state, c.why, " HOLE " AS is_hole, " NOT_PROVED
 	" AS is_not_proved,"
 	" tstzrange(c.window_start, greatest(c.window_start, coalesce(c.window_end, 'infinity')))"
 	" AS r " ASKED "), sums AS ("
@@ -55,7 +59,11 @@ static const char TOTAL_SQL[] =
 	" coalesce(range_agg(rows.r) FILTER (WHERE kind = 'silence' AND state = 'silent'), '{}')"
 	"  * asked.r AS silent,"
 	" count(*) FILTER (WHERE is_hole) AS holes,"
-	" count(*) FILTER (WHERE is_not_proved) AS not_proved"
+	" count(*) FILTER (WHERE is_not_proved) AS not_proved,"
+	" count(*) FILTER (WHERE " NOT_SEEN " AND upper(rows.r) = 'infinity') AS unobserved,"
+	" count(*) FILTER (WHERE " NOT_SEEN " AND upper(rows.r) < 'infinity') AS was_unobserved,"
+	" count(*) FILTER (WHERE " OVERRUN ") AS overrun,"
+	" count(*) FILTER (WHERE kind = 'watched' AND state = 'late') AS late"
 	" FROM asked LEFT JOIN rows ON true GROUP BY asked.r), "
 	"begun AS (SELECT min(listening_start) AS at FROM flytrail.listening) "
 	"SELECT to_char(" SINCE ", " RFC3339 "), to_char(" UNTIL ", " RFC3339 "),"
@@ -73,7 +81,8 @@ static const char TOTAL_SQL[] =
 	"  AND (t.attributes ->> 'line_at')::timestamptz < " UNTIL "  AND (" APP
 	" = '' OR t.attributes ->> 'app' = " APP ")),"
 	" " APP " = '' OR EXISTS (SELECT FROM flytrail.timeline t WHERE t.app = " APP ")"
-	"  OR EXISTS (SELECT FROM flytrail.coverage c WHERE c.app = " APP ") "
+	"  OR EXISTS (SELECT FROM flytrail.coverage c WHERE c.app = " APP "),"
+	" unobserved, late, was_unobserved, overrun "
 	"FROM sums, begun";
 
 #define NEWEST_LINES_OF(relation)                                                                 \
@@ -93,7 +102,8 @@ static const char ROWS_SQL[] =
 	") ELSE 'a time not known' END,"
 	" coalesce(to_char(c.window_end, " RFC3339 "), ''), coalesce(c.why, ''),"
 	" c.lines_recovered, " HOLE " AS is_hole " ASKED
-	" AND (c.kind IN ('gap', 'silence') OR c.kind = 'compared' AND c.state <> 'agrees')"
+	" AND (c.kind IN ('gap', 'silence') OR c.kind = 'compared' AND c.state <> 'agrees'"
+	" OR " UNOBSERVED " OR " OVERRUN ")"
 	" ORDER BY c.window_start, c.window_end LIMIT $1";
 
 static const char APPS_SQL[] =
@@ -149,6 +159,10 @@ static enum err_kind read_total(struct session *s, struct coverage_total *ret, s
 	ret->not_checked = number_at(rows, 0, 12);
 	ret->unconfirmed = number_at(rows, 0, 13);
 	ret->app_known = PQgetvalue(rows, 0, 14)[0] == 't';
+	ret->unobserved = number_at(rows, 0, 15);
+	ret->late = number_at(rows, 0, 16);
+	ret->was_unobserved = number_at(rows, 0, 17);
+	ret->overrun = number_at(rows, 0, 18);
 	PQclear(rows);
 	return ERR_NONE;
 }

@@ -39,6 +39,14 @@ enum err_kind snapshots_open(struct snapshots **ret, const struct snapshots_opti
 	return rc;
 }
 
+void snapshots_drop(struct snapshots *s)
+{
+	if (!s)
+		return;
+	session_close(s->session);
+	free(s);
+}
+
 void snapshots_close(struct snapshots *s)
 {
 	struct err aside;
@@ -50,8 +58,7 @@ void snapshots_close(struct snapshots *s)
 
 		(void)rc; /* then it expires */
 	}
-	session_close(s->session);
-	free(s);
+	snapshots_drop(s);
 }
 
 enum err_kind snapshots_take_lease(struct snapshots *s, int seconds, bool *ret_mine,
@@ -66,25 +73,30 @@ enum err_kind snapshots_take_lease(struct snapshots *s, int seconds, bool *ret_m
 }
 
 enum err_kind snapshots_load(struct snapshots *s, const char *resource, const char *scope,
-			     struct buf *ret, int64_t *ret_taken_ns, struct err *err)
+			     struct buf *content, struct snapshot *ret, struct err *err)
 {
 	const char *const values[] = {resource, scope};
 	PGresult *rows;
-	enum err_kind rc =
-		session_ask(s->session,
-			    "SELECT content, (extract(epoch FROM taken_at) * 1000000)::bigint "
-			    "FROM flytrail.snapshots WHERE resource = $1 AND scope = $2",
-			    values, ARRAY_LEN(values), &rows, err);
+	enum err_kind rc = session_ask(s->session,
+				       "SELECT content, (extract(epoch FROM nullif(taken_at, "
+				       "'-infinity')) * 1000000)::bigint, "
+				       "unobserved_why IS NOT NULL "
+				       "FROM flytrail.snapshots WHERE resource = $1 AND scope = $2",
+				       values, ARRAY_LEN(values), &rows, err);
 
 	if (rc)
 		return rc;
-	*ret_taken_ns = INT64_MIN;
+	*ret = (struct snapshot){.found = false};
 	if (PQntuples(rows) == 1) {
-		buf_add(ret, PQgetvalue(rows, 0, 0), (size_t)PQgetlength(rows, 0, 0));
-		*ret_taken_ns = strtoll(PQgetvalue(rows, 0, 1), NULL, 10) * NS_PER_US;
+		ret->found = !PQgetisnull(rows, 0, 1);
+		ret->unobserved = *PQgetvalue(rows, 0, 2) == 't';
+	}
+	if (ret->found) {
+		buf_add(content, PQgetvalue(rows, 0, 0), (size_t)PQgetlength(rows, 0, 0));
+		ret->taken_ns = strtoll(PQgetvalue(rows, 0, 1), NULL, 10) * NS_PER_US;
 	}
 	PQclear(rows);
-	return buf_check(ret, err);
+	return buf_check(content, err);
 }
 
 enum err_kind snapshots_save(struct snapshots *s, const char *resource, const char *scope,
@@ -98,14 +110,43 @@ enum err_kind snapshots_save(struct snapshots *s, const char *resource, const ch
 
 	if (!text)
 		return err_set(err, ERR_FATAL, "out of memory for a snapshot");
-	rc = session_ask(s->session,
-			 "INSERT INTO flytrail.snapshots AS s (resource, scope, taken_at, content) "
-			 "VALUES ($1, $2, $3::timestamptz, $4::jsonb) "
-			 "ON CONFLICT (resource, scope) DO UPDATE "
-			 "SET taken_at = excluded.taken_at, content = excluded.content "
-			 "WHERE s.taken_at < excluded.taken_at",
-			 values, ARRAY_LEN(values), &result, err);
+	/* A part of an answer changes it, and is not newer than the whole one before. */
+	rc = session_ask(
+		s->session,
+		"INSERT INTO flytrail.snapshots AS s "
+		"(resource, scope, taken_at, content, first_at) "
+		"VALUES ($1, $2, $3::timestamptz, $4::jsonb, $3::timestamptz) "
+		"ON CONFLICT (resource, scope) DO UPDATE "
+		"SET taken_at = excluded.taken_at, unobserved_why = NULL, unobserved_since = NULL, "
+		"first_at = coalesce(s.first_at, excluded.first_at), "
+		"interval_seconds = CASE WHEN s.taken_at = '-infinity' THEN NULL "
+		"WHEN s.taken_at = excluded.taken_at THEN s.interval_seconds "
+		"ELSE extract(epoch FROM excluded.taken_at - s.taken_at) END, "
+		/* One that is the same is not written again. */
+		"content = CASE WHEN s.content = excluded.content THEN s.content "
+		"ELSE excluded.content END "
+		"WHERE s.taken_at <= excluded.taken_at",
+		values, ARRAY_LEN(values), &result, err);
 	free(text);
+	if (!rc)
+		PQclear(result);
+	return rc;
+}
+
+enum err_kind snapshots_unobserve(struct snapshots *s, const char *resource, const char *scope,
+				  const char *why, struct err *err)
+{
+	const char *const values[] = {resource, scope, why};
+	PGresult *result;
+	enum err_kind rc = session_ask(
+		s->session,
+		"INSERT INTO flytrail.snapshots AS s "
+		"(resource, scope, taken_at, content, unobserved_why, unobserved_since) "
+		"VALUES ($1, $2, '-infinity', '{}', $3, now()) "
+		"ON CONFLICT (resource, scope) DO UPDATE SET unobserved_why = $3, "
+		"unobserved_since = coalesce(s.unobserved_since, now())",
+		values, ARRAY_LEN(values), &result, err);
+
 	if (!rc)
 		PQclear(result);
 	return rc;

@@ -1,9 +1,12 @@
 #include "store/url.h"
 
+#include "base/span.h"
+
 #include <libpq-fe.h>
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static enum err_kind unreadable(struct err *err)
 {
@@ -116,4 +119,53 @@ enum err_kind url_check(const char *url, int *ret_hosts, struct err *err)
 	if (!rc)
 		*ret_hosts = hosts;
 	return rc;
+}
+
+/* Takes the end away, whatever the case of its letters. */
+static bool cut_end(struct span *host, const char *end)
+{
+	size_t len = strlen(end);
+
+	if (host->len <= len || strncasecmp(host->data + host->len - len, end, len) != 0)
+		return false;
+	host->len -= len;
+	return true;
+}
+
+/* The label before the network's: what else there is says which machines of it. */
+static void app_of_host(struct span host, char ret[URL_APP_BYTES])
+{
+	static const char bytes[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+	size_t start;
+
+	(void)cut_end(&host, ".");
+	if (!cut_end(&host, ".internal") && !cut_end(&host, ".flycast"))
+		return;
+	for (start = host.len; start > 0 && host.data[start - 1] != '.'; start--)
+		;
+	if (host.len - start >= URL_APP_BYTES)
+		return;
+	for (size_t i = start; i < host.len; i++) {
+		char c = host.data[i];
+
+		if (c >= 'A' && c <= 'Z')
+			c = (char)(c - 'A' + 'a');
+		if (!memchr(bytes, c, sizeof(bytes) - 1)) {
+			ret[0] = '\0';
+			return;
+		}
+		ret[i - start] = c;
+		ret[i - start + 1] = '\0';
+	}
+}
+
+void url_app(const char *url, char ret[URL_APP_BYTES])
+{
+	PQconninfoOption *parsed = PQconninfoParse(url, NULL);
+
+	ret[0] = '\0';
+	for (const PQconninfoOption *p = parsed; p && p->keyword; p++)
+		if (p->val && strcmp(p->keyword, "host") == 0)
+			app_of_host(span_of(p->val, strcspn(p->val, ",")), ret);
+	PQconninfoFree(parsed);
 }

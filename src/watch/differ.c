@@ -40,6 +40,7 @@ enum err_kind differ_run(const struct differ *d, const struct dated *before,
 			 const struct dated *now, struct listing *ret, struct err *err)
 {
 	size_t b = 0, n = 0;
+	struct item *kept;
 	enum err_kind rc = ERR_NONE;
 
 	while (!rc && (b < before->list->count || n < now->list->count)) {
@@ -57,7 +58,9 @@ enum err_kind differ_run(const struct differ *d, const struct dated *before,
 			.to_ns = now->ns,
 		};
 
-		if (order < 0)
+		if (order < 0 && now->part)
+			rc = listing_copy(ret, was, &kept, err);
+		else if (order < 0)
 			rc = take_missing(d, was, before->ns, now->ns, ret, err);
 		else
 			rc = take_present(d, change.before, &change, ret, err);

@@ -39,8 +39,8 @@ static enum err_kind copy_text(struct listing *l, struct span text, struct span 
 	*ret = arena_copy(&l->arena, text);
 	if (ret->data)
 		return ERR_NONE;
-	return l->arena.used + text.len > l->arena.max
-		       ? err_set(err, ERR_REJECT, "a list of more than %d MiB",
+	l->full = l->arena.used + text.len > l->arena.max;
+	return l->full ? err_set(err, ERR_REJECT, "a list of more than %d MiB",
 				 LISTING_BYTES_MAX >> 20)
 		       : err_set(err, ERR_FATAL, "out of memory for a list of Fly's");
 }
@@ -50,6 +50,7 @@ static enum err_kind grow(struct listing *l, struct err *err)
 	size_t capacity = l->capacity == 0 ? CAPACITY_MIN : 2 * l->capacity;
 	struct item *items;
 
+	l->full = l->full || l->count == LISTING_ITEMS_MAX;
 	if (l->count == LISTING_ITEMS_MAX)
 		return err_set(err, ERR_REJECT, "a list of more than %d items", LISTING_ITEMS_MAX);
 	if (l->count < l->capacity)
@@ -64,7 +65,8 @@ static enum err_kind grow(struct listing *l, struct err *err)
 
 enum err_kind listing_add(struct listing *l, struct span key, struct item **ret, struct err *err)
 {
-	struct item item = {.seen_ns = LISTING_NO_TIME, .missing_ns = LISTING_NO_TIME};
+	struct item item = {
+		.order = l->count, .seen_ns = LISTING_NO_TIME, .missing_ns = LISTING_NO_TIME};
 	enum err_kind rc;
 
 	if (key.len == 0 || key.len > LISTING_KEY_BYTES_MAX || !utf8_is_text(key))
@@ -112,17 +114,57 @@ int item_compare(const struct item *a, const struct item *b)
 
 static int compare_items(const void *a, const void *b)
 {
-	return item_compare(a, b);
+	const struct item *one = a, *other = b;
+	int order = item_compare(one, other);
+
+	return order != 0 ? order : (one->order > other->order) - (one->order < other->order);
+}
+
+void listing_skip(struct listing *l, size_t count)
+{
+	REQUIRE(count <= l->count);
+	l->count = count;
+	l->part = true;
 }
 
 enum err_kind listing_end(struct listing *l, struct err *err)
 {
+	size_t count = 0;
+	bool twice;
+
 	if (l->count > 0)
 		qsort(l->items, l->count, sizeof(l->items[0]), compare_items);
-	for (size_t i = 1; i < l->count; i++)
-		if (span_equal(l->items[i - 1].key, l->items[i].key))
-			return err_set(err, ERR_REJECT, "two items of one name");
-	return ERR_NONE;
+	for (size_t i = 0; i < l->count; i++) {
+		/* Where pages moved while they were read, another may be in none of them. */
+		if (count > 0 && span_equal(l->items[count - 1].key, l->items[i].key))
+			continue;
+		l->items[count] = l->items[i];
+		l->items[count].order = count;
+		count++;
+	}
+	twice = count < l->count;
+	l->count = count;
+	l->part = l->part || twice;
+	return twice ? err_set(err, ERR_REJECT, "two items of one name") : ERR_NONE;
+}
+
+const struct item *listing_find(const struct listing *l, struct span key)
+{
+	const struct item wanted = {.key = key};
+	size_t low = 0, high = l->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = item_compare(&l->items[middle], &wanted);
+
+		if (order == 0)
+			return &l->items[middle];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
 }
 
 bool item_is_like(const struct item *a, const struct item *b, size_t field_count)

@@ -1,72 +1,44 @@
 #include "watch/watch.h"
 
+#include "watch/tell.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ATTRIBUTES_BYTES_MAX = 64 * 1024 };
-
-static const struct watch_resource *const resources[] = {
-#define RESOURCE(name) &watch_##name,
-#include "watch/resources.def"
-#undef RESOURCE
-};
-
-/* A resource of an application, or of the organisation. */
-struct job {
-	const struct watch_resource *resource;
-	char scope[RECORD_APP_BYTES_MAX + 1]; /* the application; "": the organisation */
-	int64_t due_ns;                       /* on the monotonic clock */
-	bool loaded, found;
-	struct listing snapshot;
-	int64_t taken_ns;
-};
-
 struct watch {
 	struct watch_options o; /* const after watch_new() */
-	struct job *jobs;       /* the first is the list of applications */
-	size_t count;
-	struct hasher *hasher;
-	struct buf content, attributes;
-	const struct job *job; /* whose changes are told */
-	int64_t now_ns;        /* when its answer was asked for */
+	struct jobs jobs;
+	struct teller teller;
+	struct buf content;
+	/* of the look that is under way */
+	struct job *job;
+	struct watch_ask ask;
+	struct listing before, next; /* the snapshot; and the one that follows, if it does */
+	bool items_moved;            /* some came or went, or are known only now */
+	bool blind; /* the list of applications is refused: nothing else is asked */
 };
-
-static struct job *add_job(struct watch *w, const struct watch_resource *resource,
-			   struct span scope)
-{
-	struct job *job = &w->jobs[w->count];
-
-	if (w->count == WATCH_JOBS_MAX || scope.len > RECORD_APP_BYTES_MAX)
-		return NULL;
-	*job = (struct job){.resource = resource};
-	if (scope.len > 0)
-		memcpy(job->scope, scope.data, scope.len);
-	listing_init(&job->snapshot, &resource->shape);
-	w->count++;
-	return job;
-}
 
 enum err_kind watch_new(struct watch **ret, const struct watch_options *options, struct err *err)
 {
 	struct watch *w = calloc(1, sizeof(*w));
-	enum err_kind rc = ERR_NONE;
+	enum err_kind rc;
 
-	if (w)
-		w->jobs = calloc(WATCH_JOBS_MAX, sizeof(w->jobs[0]));
-	if (!w || !w->jobs)
-		rc = err_set(err, ERR_FATAL, "out of memory for watching");
-	else
-		rc = hasher_new(&w->hasher, err);
+	if (!w)
+		return err_set(err, ERR_FATAL, "out of memory for watching");
+	w->o = *options;
+	buf_init(&w->content, LISTING_JSON_BYTES_MAX);
+	rc = jobs_init(&w->jobs, err);
+	if (!rc)
+		rc = teller_init(&w->teller, err);
 	if (rc) {
 		watch_free(w);
 		return rc;
 	}
-	w->o = *options;
-	buf_init(&w->content, LISTING_JSON_BYTES_MAX);
-	buf_init(&w->attributes, ATTRIBUTES_BYTES_MAX);
-	for (size_t i = 0; i < ARRAY_LEN(resources); i++)
-		if (!resources[i]->of_app)
-			(void)add_job(w, resources[i], SPAN(""));
+	w->teller.tell = options->ops->tell;
+	w->teller.arg = options->arg;
+	w->teller.org = options->org;
+	w->teller.own_app = options->own_app;
+	w->teller.store_app = options->store_app;
 	*ret = w;
 	return ERR_NONE;
 }
@@ -75,361 +47,325 @@ void watch_free(struct watch *w)
 {
 	if (!w)
 		return;
-	for (size_t i = 0; i < w->count; i++)
-		listing_release(&w->jobs[i].snapshot);
-	free(w->jobs);
-	hasher_free(w->hasher);
+	jobs_release(&w->jobs);
+	teller_release(&w->teller);
 	buf_release(&w->content);
-	buf_release(&w->attributes);
 	free(w);
 }
 
 void watch_forget(struct watch *w)
 {
-	for (size_t i = 0; i < w->count; i++)
-		w->jobs[i].loaded = false;
-}
-
-/* --- events --- */
-
-static void write_fields(const struct listing_shape *shape, const struct item *item,
-			 const char *key, struct buf *out)
-{
-	if (!item)
-		return;
-	json_write_key(out, key);
-	buf_u8(out, '{');
-	for (size_t i = 0; i < shape->field_count; i++) {
-		if (item->values[i].len == 0)
-			continue;
-		json_write_key(out, shape->fields[i]);
-		json_write_text(out, item->values[i]);
+	/* What another had stirred and not looked at is not known here: all is. */
+	for (size_t i = 0; i < w->jobs.count; i++) {
+		w->jobs.list[i].loaded = false;
+		w->jobs.list[i].due_ns = w->jobs.list[i].all_due_ns = 0;
 	}
-	buf_u8(out, '}');
 }
 
-struct what {
-	enum action action;
-	struct span key;
-	int64_t fly_ns, from_ns;
-};
-
-/* Fly's own time is in both replicas' answers; without one it is the snapshot's that they share. */
-static enum err_kind make_id(struct watch *w, const struct what *what, struct id *ret,
-			     struct err *err)
-{
-	char fly[ID_NUMBER_BYTES], from[ID_NUMBER_BYTES];
-	const struct span parts[] = {
-		SPAN("watch"),
-		span_text(w->job->resource->name),
-		span_text(w->job->scope),
-		span_text(action_name(what->action)),
-		what->key,
-		what->fly_ns != LISTING_NO_TIME ? id_number(what->fly_ns, fly) : SPAN(""),
-		what->fly_ns != LISTING_NO_TIME ? SPAN("") : id_number(what->from_ns, from),
-		span_of(w->attributes.data, w->attributes.len),
-	};
-
-	return id_event(w->hasher, parts, ARRAY_LEN(parts), ret, err);
-}
-
-static enum err_kind tell(struct watch *w, struct event *e, struct err *err)
-{
-	e->org = w->o.org;
-	e->app = span_text(w->job->scope);
-	e->class = action_class(e->action);
-	e->observed_ns = w->now_ns;
-	e->source = SOURCE_WATCH;
-	e->rule = SPAN("watch");
-	e->attributes = span_of(w->attributes.data, w->attributes.len);
-	if (e->app.len > 0 && span_equal(e->app, w->o.own_app))
-		e->severity = SEVERITY_FATAL;
-	return w->o.ops->tell(w->o.arg, e, err);
-}
-
-/* Of a time that Fly says and that cannot be, nothing is believed. */
-static int64_t good_time(const struct change *c, int64_t fly_ns)
-{
-	return fly_ns != LISTING_NO_TIME && fly_ns > 0 && fly_ns <= c->to_ns + NS_PER_S * 60
-		       ? fly_ns
-		       : LISTING_NO_TIME;
-}
+/* --- changes --- */
 
 /*
- * An application that was not there before had nothing then: what it has is no baseline. One of
- * which there is a snapshot was there, whatever the list said meanwhile.
+ * What came was not there before, so what it has is no baseline. If there is a snapshot of that,
+ * it was there, whatever the list said meanwhile.
  */
-static enum err_kind begin_app(struct watch *w, const struct change *c, struct err *err)
+static enum err_kind begin_children(struct watch *w, const struct change *c, struct err *err)
 {
-	char app[RECORD_APP_BYTES_MAX + 1];
+	const struct watch_resource *child;
 	enum err_kind rc = ERR_NONE;
 
-	(void)snprintf(app, sizeof(app), "%.*s", (int)c->item->key.len, c->item->key.data);
-	for (size_t i = 0; i < ARRAY_LEN(resources) && !rc; i++) {
+	for (size_t n = 0; !rc && (child = watch_child(w->job->resource, n)); n++) {
 		struct watch_snapshot stored = {.content = &w->content, .found = false};
+		char scope[JOB_SCOPE_BYTES];
+		struct job job = {.resource = child};
+		struct span app = job_app_of(w->job, c->item);
+		struct span item = job_item_of(w->job, c->item);
 
-		if (!resources[i]->of_app)
-			continue;
+		(void)snprintf(job.app, sizeof(job.app), "%.*s", (int)app.len, app.data);
+		(void)snprintf(job.item, sizeof(job.item), "%.*s", (int)item.len, item.data);
+		job_scope(&job, scope);
 		buf_reset(&w->content);
-		rc = w->o.ops->load(w->o.arg, resources[i]->name, app, &stored, err);
+		rc = w->o.ops->load(w->o.arg, child->name, scope, &stored, err);
 		if (!rc && !stored.found)
-			rc = w->o.ops->save(w->o.arg, resources[i]->name, app, SPAN("{}"),
-					    c->from_ns, err);
+			rc = w->o.ops->save(w->o.arg, child->name, scope, SPAN("{}"), c->from_ns,
+					    err);
 	}
 	return rc;
 }
 
-static enum err_kind tell_change(void *arg, const struct change *c, struct err *err)
+static enum err_kind take_change(void *arg, const struct change *c, struct err *err)
 {
 	struct watch *w = arg;
-	const struct watch_resource *resource = w->job->resource;
-	struct watch_fact fact = {.fly_ns = LISTING_NO_TIME};
-	struct what what;
-	struct event e;
-	struct id id;
-	enum err_kind rc;
+	enum err_kind rc = ERR_NONE;
 
-	if (resource == &watch_apps && c->kind == CHANGE_ADDED) {
-		rc = begin_app(w, c, err);
-		if (rc)
-			return rc;
-	}
-	if (!resource->describe || !resource->describe(c, w->job->scope, &fact))
+	if (c->kind == CHANGE_REMOVED && w->job->resource->log)
 		return ERR_NONE;
-	fact.fly_ns = good_time(c, fact.fly_ns);
-	buf_reset(&w->attributes);
-	buf_u8(&w->attributes, '{');
-	write_fields(&resource->shape, c->before, "before", &w->attributes);
-	write_fields(&resource->shape, c->after, "after", &w->attributes);
-	buf_u8(&w->attributes, '}');
-	rc = buf_check(&w->attributes, err);
-	what = (struct what){fact.action, c->item->key, fact.fly_ns, c->from_ns};
-	if (!rc)
-		rc = make_id(w, &what, &id, err);
-	if (rc)
-		return rc;
-	e = (struct event){
-		.id = id,
-		.action = fact.action,
-		.occurred_ns = fact.fly_ns != LISTING_NO_TIME ? fact.fly_ns : c->from_ns,
-		.not_after_ns = fact.fly_ns != LISTING_NO_TIME ? EVENT_NO_TIME : c->to_ns,
-		.time_basis = fact.fly_ns != LISTING_NO_TIME ? TIME_SOURCE : TIME_INTERVAL,
-		.actor = fact.actor,
-		.actor_type = fact.actor_type,
-		.actor_reason = span_text(fact.actor_reason ? fact.actor_reason : ""),
-		.target_type = span_text(fact.target_type),
-		.target = c->item->key,
-		.severity = action_severity(fact.action),
-		.trust = TRUST_API,
-		.summary = span_text(fact.summary),
-	};
-	return tell(w, &e, err);
+	w->items_moved = w->items_moved || c->kind != CHANGE_CHANGED;
+	if (c->kind == CHANGE_ADDED)
+		rc = begin_children(w, c, err);
+	if (c->kind != CHANGE_REMOVED)
+		jobs_stir(&w->jobs, w->job, c->item);
+	return rc ? rc : teller_change(&w->teller, w->job->resource, &w->ask, c, err);
 }
 
-static enum err_kind tell_baseline(struct watch *w, const struct listing *now, struct err *err)
+/* Of a log: whether a full answer has nothing that was in the answer before, or has a hole. */
+static bool has_overrun(const struct watch_resource *resource, const struct listing *before,
+			const struct listing *now)
 {
-	const struct what what = {ACTION_trail_baseline, SPAN(""), LISTING_NO_TIME, w->now_ns};
-	char summary[WATCH_SUMMARY_BYTES];
-	struct event e;
-	struct id id;
-	enum err_kind rc;
+	size_t b = 0, n = 0;
 
-	(void)snprintf(summary, sizeof(summary), "%zu of %s%s%s when flytrail first looked",
-		       now->count, w->job->resource->name, w->job->scope[0] != '\0' ? " of " : "",
-		       w->job->scope);
-	buf_reset(&w->attributes);
-	buf_u8(&w->attributes, '{');
-	json_write_key(&w->attributes, "resource");
-	json_write_text(&w->attributes, span_text(w->job->resource->name));
-	json_write_key(&w->attributes, "count");
-	buf_fmt(&w->attributes, "%zu", now->count);
-	buf_u8(&w->attributes, '}');
-	rc = buf_check(&w->attributes, err);
-	if (!rc)
-		rc = make_id(w, &what, &id, err);
-	if (rc)
-		return rc;
-	e = (struct event){
-		.id = id,
-		.action = ACTION_trail_baseline,
-		.occurred_ns = w->now_ns,
-		.not_after_ns = EVENT_NO_TIME,
-		.time_basis = TIME_OBSERVED,
-		.actor = SPAN("flytrail"),
-		.actor_type = ACTOR_SELF,
-		.target_type = SPAN("resource"),
-		.target = span_text(w->job->resource->name),
-		.severity = action_severity(ACTION_trail_baseline),
-		.trust = TRUST_SELF,
-		.summary = span_text(summary),
-	};
-	return tell(w, &e, err);
-}
+	if (resource->has_hole)
+		return resource->has_hole(before, now);
+	if (!resource->log || now->count < resource->page_max)
+		return false;
+	while (b < before->count && n < now->count) {
+		int order = item_compare(&before->items[b], &now->items[n]);
 
-/* --- jobs --- */
-
-static bool has_jobs(const struct watch *w, struct span app)
-{
-	for (size_t i = 0; i < w->count; i++)
-		if (span_is(app, w->jobs[i].scope))
-			return true;
-	return false;
-}
-
-/* Jobs of applications that are gone, whose items are not there any more. */
-static void drop_jobs(struct watch *w, const struct listing *apps)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < w->count; i++) {
-		struct job *job = &w->jobs[i];
-		bool there = !job->resource->of_app;
-
-		for (size_t a = 0; a < apps->count && !there; a++)
-			there = span_is(apps->items[a].key, job->scope);
-		if (!there)
-			listing_release(&job->snapshot);
-		else if (kept++ != i)
-			w->jobs[kept - 1] = *job;
+		if (order == 0)
+			return false;
+		b += order < 0;
+		n += order > 0;
 	}
-	w->count = kept;
+	return true;
 }
 
-static void follow_apps(struct watch *w)
+/* What is not listed may be there all the same. Of a log, that is so anyway. */
+static bool is_part(const struct watch *w, const struct listing *now)
 {
-	const struct listing *apps = &w->jobs[0].snapshot;
-
-	drop_jobs(w, apps);
-	for (size_t a = 0; a < apps->count; a++) {
-		if (has_jobs(w, apps->items[a].key))
-			continue;
-		for (size_t i = 0; i < ARRAY_LEN(resources); i++)
-			if (resources[i]->of_app)
-				(void)add_job(w, resources[i], apps->items[a].key);
-	}
+	return w->ask.part || (w->job->found && now->part && !w->job->resource->log);
 }
 
-/* --- a poll --- */
+static enum err_kind compare(struct watch *w, const struct listing *now, struct err *err)
+{
+	const struct differ differ = {.take = take_change, .arg = w};
+	const struct dated old = {.list = &w->before, .ns = w->job->taken_ns};
+	const struct dated new = {.list = now, .ns = w->ask.now_ns, .part = is_part(w, now)};
+	enum err_kind rc = differ_run(&differ, &old, &new, &w->next, err);
+
+	if (!rc && has_overrun(w->job->resource, &w->before, now))
+		rc = teller_overrun(&w->teller, w->job->resource, &w->ask, old.ns, err);
+	return rc;
+}
+
+static enum err_kind begin(struct watch *w, const struct listing *now, struct err *err)
+{
+	struct item *kept;
+	enum err_kind rc = ERR_NONE;
+
+	w->items_moved = true;
+	for (size_t i = 0; i < now->count && !rc; i++)
+		rc = listing_copy(&w->next, &now->items[i], &kept, err);
+	if (!rc && w->job->resource->describe)
+		rc = teller_baseline(&w->teller, w->job->resource, &w->ask, now->count, err);
+	return rc;
+}
+
+/* --- a look --- */
 
 static enum err_kind load(struct watch *w, struct job *job, struct err *err)
 {
-	struct watch_snapshot stored = {.content = &w->content, .found = false};
+	struct watch_snapshot stored = {.content = &job->content, .found = false};
+	char scope[JOB_SCOPE_BYTES];
 	enum err_kind rc;
 
 	if (job->loaded)
 		return ERR_NONE;
-	listing_release(&job->snapshot);
-	listing_init(&job->snapshot, &job->resource->shape);
-	buf_reset(&w->content);
-	rc = w->o.ops->load(w->o.arg, job->resource->name, job->scope, &stored, err);
+	job_scope(job, scope);
+	buf_reset(&job->content);
+	rc = w->o.ops->load(w->o.arg, job->resource->name, scope, &stored, err);
+	job->loaded = rc == ERR_NONE;
 	job->found = stored.found;
 	job->taken_ns = stored.taken_ns;
-	if (!rc && job->found)
-		rc = listing_read(&job->snapshot, span_of(w->content.data, w->content.len), err);
-	if (rc == ERR_REJECT) { /* somebody else wrote it: it begins anew, which is on record */
-		listing_release(&job->snapshot);
-		listing_init(&job->snapshot, &job->resource->shape);
+	job->unobserved = stored.unobserved;
+	w->items_moved = stored.found;
+	return rc;
+}
+
+/* What somebody else wrote there is no snapshot: it begins anew, which is on record. */
+static enum err_kind read_snapshot(struct watch *w, struct job *job, struct err *err)
+{
+	enum err_kind rc = ERR_NONE;
+
+	if (job->found)
+		rc = listing_read(&w->before, span_of(job->content.data, job->content.len), err);
+	if (rc == ERR_REJECT) {
+		listing_release(&w->before);
+		listing_init(&w->before, &job->resource->shape);
 		job->found = false;
 		rc = ERR_NONE;
 	}
-	job->loaded = rc == ERR_NONE;
-	if (!rc && job == &w->jobs[0] && job->found)
-		follow_apps(w); /* the list itself may not be had for a while */
 	return rc;
 }
 
-/* The events of what differs, accepted; then the snapshot that follows. */
-static enum err_kind move_on(struct watch *w, struct job *job, const struct listing *now,
-			     struct listing *next, struct err *err)
+/* The snapshot that follows, when the facts are accepted. */
+static enum err_kind keep(struct watch *w, struct job *job, bool part, struct err *err)
 {
-	const struct differ differ = {.take = tell_change, .arg = w};
-	const struct dated before = {.list = &job->snapshot, .ns = job->taken_ns};
-	const struct dated after = {.list = now, .ns = w->now_ns};
-	struct item *kept;
-	enum err_kind rc = ERR_NONE;
+	/* What is not in a part of an answer was not seen since the whole one before. */
+	int64_t taken_ns = part ? job->taken_ns : w->ask.now_ns;
+	char scope[JOB_SCOPE_BYTES];
+	enum err_kind rc = w->o.ops->settle(w->o.arg, err);
 
-	if (job->found) {
-		rc = differ_run(&differ, &before, &after, next, err);
-	} else {
-		for (size_t i = 0; i < now->count && !rc; i++)
-			rc = listing_copy(next, &now->items[i], &kept, err);
-		if (!rc)
-			rc = tell_baseline(w, now, err);
-	}
-	if (!rc)
-		rc = w->o.ops->settle(w->o.arg, err);
 	if (rc)
 		return rc;
 	buf_reset(&w->content);
-	listing_write(next, &w->content);
+	listing_write(&w->next, &w->content);
 	rc = buf_check(&w->content, err);
-	if (!rc)
-		rc = w->o.ops->save(w->o.arg, job->resource->name, job->scope,
-				    span_of(w->content.data, w->content.len), w->now_ns, err);
-	return rc;
-}
-
-/* *ret_shown false: Fly could not show it, which says nothing of the others. */
-static enum err_kind poll(struct watch *w, struct job *job, bool *ret_shown, struct err *err)
-{
-	struct listing now, next;
-	enum err_kind rc = load(w, job, err);
-
-	*ret_shown = true;
+	if (rc || (part && !job->unobserved &&
+		   span_equal(span_of(w->content.data, w->content.len),
+			      span_of(job->content.data, job->content.len))))
+		return rc;
+	job_scope(job, scope);
+	rc = w->o.ops->save(w->o.arg, job->resource->name, scope,
+			    span_of(w->content.data, w->content.len), taken_ns, err);
 	if (rc)
 		return rc;
-	listing_init(&now, &job->resource->shape);
-	listing_init(&next, &job->resource->shape);
-	w->job = job;
-	/* As exact as Postgres keeps it, so that events made again have the same times. */
-	w->now_ns = time_now_ns() / NS_PER_US * NS_PER_US;
-	rc = job->resource->fetch(w->o.api, job->scope, &now, err);
-	/* Some may be closed to the token that others are open to. */
-	*ret_shown =
-		rc != ERR_RETRY && rc != ERR_REJECT && !(rc == ERR_CONFIG && job->resource->of_app);
-	if (!rc)
-		rc = move_on(w, job, &now, &next, err);
-	listing_release(&now);
-	if (rc) {
-		listing_release(&next);
-		return rc;
-	}
-	listing_release(&job->snapshot);
-	job->snapshot = next;
-	job->taken_ns = w->now_ns;
+	buf_reset(&job->content);
+	buf_add(&job->content, w->content.data, w->content.len);
+	job->taken_ns = taken_ns;
 	job->found = true;
+	return buf_check(&job->content, err);
+}
+
+/* The events of what differs, and what goes with them. */
+static enum err_kind move_on(struct watch *w, struct job *job, const struct listing *now,
+			     struct err *err)
+{
+	enum err_kind rc = job->found ? compare(w, now, err) : begin(w, now, err);
+
+	if (!rc && job->unobserved)
+		rc = teller_sight(&w->teller, job->resource, &w->ask, NULL, err);
+	if (!rc)
+		rc = keep(w, job, is_part(w, now), err);
+	if (rc)
+		return rc;
+	job->unobserved = false;
+	job->refusals = job->failures = 0;
+	if (job->resource->is_moving && job->resource->is_moving(&w->next) && job->stirs == 0)
+		job->stirs = 1;
 	return ERR_NONE;
 }
 
-/* --- which one --- */
-
-static struct job *first_due(struct watch *w)
+/*
+ * Fly could not show it, or what it shows cannot be kept. What is answered so again and again is on
+ * record as unobserved.
+ */
+static enum err_kind take_failure(struct watch *w, struct job *job, const struct err *why,
+				  struct err *err)
 {
-	struct job *first = &w->jobs[0];
+	char scope[JOB_SCOPE_BYTES];
+	enum err_kind rc;
 
-	for (size_t i = 1; i < w->count; i++)
-		if (w->jobs[i].due_ns < first->due_ns)
-			first = &w->jobs[i];
-	return first;
+	if (watch_api_refused(w->o.api) && why->kind == ERR_REJECT)
+		jobs_doubt(&w->jobs, job);
+	if (job->unobserved)
+		return ERR_NONE;
+	if (watch_api_answered(w->o.api) ? ++job->refusals < WATCH_REFUSALS_MAX
+					 : job->found || ++job->failures < WATCH_FAILURES_MAX)
+		return ERR_NONE;
+	rc = teller_sight(&w->teller, job->resource, &w->ask, why->text, err);
+	if (!rc)
+		rc = w->o.ops->settle(w->o.arg, err);
+	job_scope(job, scope);
+	if (!rc)
+		rc = w->o.ops->unobserve(w->o.arg, job->resource->name, scope, why->text, err);
+	job->unobserved = rc == ERR_NONE;
+	return rc;
+}
+
+/* *ret_shown false: Fly could not show it, for the reason why. */
+static enum err_kind look(struct watch *w, struct job *job, bool *ret_shown, struct err *why,
+			  struct err *err)
+{
+	struct listing now;
+	enum err_kind rc;
+
+	*ret_shown = true;
+	rc = load(w, job, err);
+	if (!rc)
+		rc = read_snapshot(w, job, err);
+	if (rc)
+		return rc;
+	w->ask = (struct watch_ask){
+		.api = w->o.api,
+		.app = job->app,
+		.item = job->item,
+		.before = &w->before,
+		.before_ns = job->found ? job->taken_ns : LISTING_NO_TIME,
+		/* As exact as Postgres keeps it: events made again have the same times. */
+		.now_ns = time_now_ns() / NS_PER_US * NS_PER_US,
+		.part = job->resource->quick && job->found && time_monotonic_ns() < job->all_due_ns,
+	};
+	listing_init(&now, &job->resource->shape);
+	rc = job->resource->fetch(&w->ask, &now, why);
+	*ret_shown = rc == ERR_NONE;
+	if (!rc) {
+		rc = move_on(w, job, &now, why);
+		*ret_shown = rc != ERR_REJECT; /* it cannot be kept: that holds up nothing else */
+		if (rc && *ret_shown)
+			*err = *why;
+	}
+	listing_release(&now);
+	if (rc == ERR_FATAL)
+		*err = *why;
+	return *ret_shown || rc == ERR_FATAL ? rc : take_failure(w, job, why, err);
+}
+
+/* --- when --- */
+
+static void set_due(struct watch *w, struct job *job, bool shown)
+{
+	unsigned every = job->resource->every > 0 ? job->resource->every : 1;
+	int64_t now_ns = time_monotonic_ns();
+	int64_t soon_ns = now_ns + time_earlier(WATCH_QUICK_SECONDS * NS_PER_S, w->o.full_ns);
+
+	if (!shown) {
+		job->due_ns =
+			now_ns + (job->unobserved ? w->o.full_ns
+						  : time_earlier(WATCH_RETRY_SECONDS * NS_PER_S,
+								 w->o.full_ns));
+		return;
+	}
+	if (!w->ask.part)
+		job->all_due_ns = now_ns + w->o.full_ns * every;
+	job->due_ns = job->all_due_ns;
+	if (job->resource->quick || job->stirs > 0)
+		job->due_ns = time_earlier(job->due_ns, soon_ns);
+	if (job->stirs > 0)
+		job->stirs--;
 }
 
 enum err_kind watch_step(struct watch *w, struct watch_step *ret, struct err *err)
 {
-	int64_t mono_ns = time_monotonic_ns();
-	struct job *job = first_due(w);
-	bool shown;
+	int64_t now_ns = time_monotonic_ns();
+	size_t idx = w->blind ? 0 : jobs_next(&w->jobs, now_ns);
+	struct job *job = &w->jobs.list[idx];
+	int64_t wait_ns = job->due_ns - now_ns;
+	bool shown = true;
+	struct err why = {.kind = ERR_NONE};
 	enum err_kind rc;
 
-	*ret = (struct watch_step){.polled = job->due_ns <= mono_ns};
+	*ret = (struct watch_step){.polled = wait_ns <= 0, .blind = w->blind};
 	if (!ret->polled) {
-		ret->wait_ns = job->due_ns - mono_ns;
+		ret->wait_ns = wait_ns;
 		return ERR_NONE;
 	}
-	rc = poll(w, job, &shown, err);
-	job->due_ns = mono_ns + (rc ? time_earlier(WATCH_RETRY_SECONDS * NS_PER_S, w->o.full_ns)
-				    : w->o.full_ns);
-	if (!rc && job == &w->jobs[0])
-		follow_apps(w);
+	w->job = job;
+	w->items_moved = false;
+	listing_init(&w->before, &job->resource->shape);
+	listing_init(&w->next, &job->resource->shape);
+	rc = look(w, job, &shown, &why, err);
+	set_due(w, job, shown && !rc);
+	if (idx == 0)
+		w->blind = !shown && job->unobserved;
+	/* A whole list says it again: what belongs to an item may have been dropped meanwhile. */
+	if (!rc && (w->items_moved || (shown && !w->ask.part)))
+		rc = jobs_follow(&w->jobs, idx, shown ? &w->next : &w->before, err);
+	listing_release(&w->before);
+	listing_release(&w->next);
+	if (!rc && !shown)
+		*err = why;
 	ret->not_shown = !shown;
-	return shown ? rc : ERR_NONE;
+	ret->refused = !shown && watch_api_refused(w->o.api);
+	ret->unobserved = jobs_unobserved(&w->jobs);
+	ret->blind = w->blind;
+	return rc;
 }

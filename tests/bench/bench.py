@@ -1,7 +1,7 @@
 """Measures flytrail against plain alternatives, on one machine, in one run.
 
-usage: bench.py BUILD_FOLDER [--only stream|recovery] [--rounds N] [--records N] [--lines N]
-                [--backlog N] [--stall SECONDS]
+usage: bench.py BUILD_FOLDER [--only stream|recovery|watch] [--rounds N] [--records N] [--lines N]
+                [--backlog N] [--stall SECONDS] [--apps N] [--machines N] [--full SECONDS]
 
 Every figure is a ratio of two things measured in the same round, one after the
 other, so that a noisy machine moves both; the median of the rounds counts. It
@@ -22,6 +22,7 @@ import tempfile
 import time
 
 import recovery
+import watching
 from measure import HERE, POLL_SECONDS, WAIT_SECONDS, cpu_seconds, peak_rss_mib, poll
 
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
@@ -49,7 +50,21 @@ MEASURES = [  # name, what it must reach, how it reads
     ("filling_p99", 150, "99 % (at most)"),
     ("filling_max", None, "the slowest"),
     ("filling_rate", None, "lines/s backfilled meanwhile"),
+    ("watch_first_requests", 4, "in the first pass: requests/s to Fly for the control plane, in the mean (at most)"),
+    ("watch_first_staged", 300, "95 % from a staged secret to its event in Postgres, s (at most: the full interval)"),
+    ("watch_first_deployed", 60, "the same of a secret that is deployed (at most)"),
+    ("watch_first_release", 60, "the same of a release (at most)"),
+    ("watch_quiet_requests", 4, "after it: requests/s while nothing changes, in the mean (at most)"),
+    ("watch_requests", 4, "requests/s while 100 things change in a full interval, in the mean (at most)"),
+    ("watch_staged_p50", None, "from a staged secret to its event in Postgres, s: half of them"),
+    ("watch_staged", 300, "95 % (at most: the full interval)"),
+    ("watch_deployed_p50", None, "the same of a secret that is deployed: half of them"),
+    ("watch_deployed", 60, "95 % (at most)"),
+    ("watch_release_p50", None, "the same of a release: half of them"),
+    ("watch_release", 60, "95 % (at most)"),
+    ("watch_rss", None, "peak RSS in MiB"),
 ]
+WATCH_CHANGES = 100
 
 
 class Bench:
@@ -306,6 +321,23 @@ def recovery_round(bench, args, figures, note):
              f"load {os.getloadavg()[0]:.1f}")
 
 
+def watch_once(bench, args, figures):
+    """The machine has nothing to do with it: it is waiting, and once is enough."""
+    def note(text):
+        print(f"watching {args.apps} applications each {args.full} s: {text}", flush=True)
+
+    first, quiet, steady = watching.watch(bench, args.apps, args.machines, min(WATCH_CHANGES, args.apps),
+                                         args.full, note)
+    figures["watch_first_requests"].append(first.requests)
+    figures["watch_quiet_requests"].append(quiet)
+    figures["watch_requests"].append(steady.requests)
+    figures["watch_rss"].append(steady.rss)
+    for kind in ("staged", "deployed", "release"):
+        figures[f"watch_first_{kind}"].append(getattr(first, kind).p95)
+        figures[f"watch_{kind}_p50"].append(getattr(steady, kind).p50)
+        figures[f"watch_{kind}"].append(getattr(steady, kind).p95)
+
+
 def report(bench, figures, rounds):
     print(f"\n{machine()}")
     print(f"{bench.records:,} records, mean {bench.line_bytes:.0f} bytes; {rounds} rounds, "
@@ -325,11 +357,14 @@ def main():
     parser.add_argument("build")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--records", type=int, default=1000000)
-    parser.add_argument("--only", choices=("stream", "recovery"))
+    parser.add_argument("--only", choices=("stream", "recovery", "watch"))
     parser.add_argument("--lines", type=int, default=300000, help="of a gap that is filled")
     parser.add_argument("--backlog", type=int, default=1000000,
                         help="lines of a gap that is filled while others come")
     parser.add_argument("--stall", type=int, default=60, help="seconds that Postgres is stopped")
+    parser.add_argument("--apps", type=int, default=200, help="that are watched")
+    parser.add_argument("--machines", type=int, default=1000, help="that these have")
+    parser.add_argument("--full", type=int, default=300, help="FLYTRAIL_WATCH_FULL_SECONDS")
     args = parser.parse_args()
     figures = {name: [] for name, _, _ in MEASURES}
     with tempfile.TemporaryDirectory(prefix="flytrail-bench-", dir="/var/tmp") as folder:
@@ -337,7 +372,7 @@ def main():
         bench = Bench(args.build, args.records, folder)
         try:
             bench.file_rate()  # a new cluster's WAL files are made once, for whoever comes first
-            for n in range(args.rounds):
+            for n in range(0 if args.only == "watch" else args.rounds):
                 def note(text, n=n):
                     print(f"round {n + 1}: {text}", flush=True)
 
@@ -345,8 +380,10 @@ def main():
                     stream_round(bench, figures, note)
                 if args.only != "stream":
                     recovery_round(bench, args, figures, note)
-            if args.stall and args.only != "recovery":
+            if args.stall and args.only in (None, "stream"):
                 figures["rss"].append(bench.stalled_rss(args.stall))
+            if args.only in (None, "watch"):
+                watch_once(bench, args, figures)
         finally:
             bench.close()
         report(bench, figures, args.rounds)

@@ -22,7 +22,8 @@ class Coverage(test_views.Database):
     def setUp(self):
         super().setUp()
         self.pg.psql("""SET session_replication_role = replica;
-            DELETE FROM flytrail.events; DELETE FROM flytrail.streams; DELETE FROM flytrail.log_lines;""")
+            DELETE FROM flytrail.events; DELETE FROM flytrail.streams; DELETE FROM flytrail.log_lines;
+            DELETE FROM flytrail.snapshots;""")
 
     def say(self, second, action, stream=0, gap=None, **attributes):
         self.tell([(0, f"trail.{action}", attributes)], base=f"'{when(second)}'::timestamptz",
@@ -380,6 +381,171 @@ class Covered(Coverage):
         status, text = self.coverage("--app", "quiet", role="flytrail_reader")
         self.assertEqual(status, 2)
         self.assertRegex(text, "is that its name.*this role may not read lines")
+
+    def watch(self, resource, scope, first, newest, why=None, since=None, interval=300, content="{}"):
+        def moment(second):
+            return "NULL" if second is None else f"'{when(second)}'"
+
+        self.pg.psql(f"""INSERT INTO flytrail.snapshots (resource, scope, first_at, taken_at, content,
+            interval_seconds, unobserved_why, unobserved_since) VALUES ('{resource}', '{scope}', {moment(first)},
+            coalesce({moment(newest)}::timestamptz, '-infinity'), '{content}', {interval}, {test_views.quote(why)}, {moment(since)})""")
+
+    def watched(self):
+        return self.pg.psql("SELECT app, state, why, round(extract(epoch FROM window_start)), "
+                            "round(extract(epoch FROM window_end)) FROM flytrail.coverage WHERE kind = 'watched' "
+                            "ORDER BY why, state", "flytrail_reader")
+
+    def test_what_cannot_be_looked_at_is_doubt(self):
+        now = int((datetime.datetime.now(datetime.timezone.utc) - T0).total_seconds())
+        t0 = int(T0.timestamp())
+        self.listened(0, now)
+        self.watch("apps", "", 0, now, content='{"web-1": {}}')
+        self.watch("secrets", "web-1", 10, now)
+        self.assertEqual(self.coverage(until=now)[0], 0)
+        self.watch("members", "", None, None, why="HTTP status 403", since=5000, interval="NULL")
+        self.watch("addresses", "web-1", 100, 7000, why="HTTP status 401", since=7100)
+        self.assertEqual(self.watched(), [
+            ["web-1", "watched", "addresses, each 300 s", str(t0 + 100), str(t0 + 7000)],
+            ["web-1", "unobserved", "addresses: HTTP status 401", str(t0 + 7100), None],
+            [None, "watched", "apps, each 300 s", str(t0), str(t0 + now)],
+            [None, "unobserved", "members: HTTP status 403", str(t0 + 5000), None],
+            ["web-1", "watched", "secrets, each 300 s", str(t0 + 10), str(t0 + now)]])
+        status, text = self.coverage(until=now)
+        self.assertEqual(status, 2, text)
+        self.assertRegex(text, r"(?m)^     \S+ +now +watched +unobserved +all: members: HTTP status 403$")
+        self.assertRegex(text, r"(?m)^     \S+ +now +watched +unobserved +web-1: addresses: HTTP status 401$")
+        self.assertIn("DOUBT 2 resources of Fly's control plane cannot be looked at: ", text)
+        self.assertTrue(text.endswith("\nno holes, but doubt\n"), text)
+        self.assertEqual(self.coverage(until=5000)[0], 0)
+        self.assertIn("DOUBT 1 resource of ", self.coverage(until=7100)[1])
+
+    def test_what_was_not_looked_at_for_three_intervals_is_late_and_what_is_gone_is_not(self):
+        now = int((datetime.datetime.now(datetime.timezone.utc) - T0).total_seconds())
+        self.listened(0, now)
+        self.watch("apps", "", 0, now, content='{"web-1": {}}')
+        self.watch("secrets", "web-1", 0, now - 2000, interval=600)
+        self.watch("volumes", "", 0, now - 800, interval=15, content='{"vol_1": {"app": "web-1"}}')
+        self.watch("volume_snapshots", "web-1/vol_1", 0, now - 10000, interval=15)
+        self.watch("volume_snapshots", "web-1/vol_0", 0, 100)
+        self.watch("secrets", "gone", 0, 100)
+        self.assertEqual(self.pg.psql("SELECT resource, state, app, item FROM flytrail.watched ORDER BY 1"),
+                         [["apps", "watched", None, None], ["secrets", "late", "web-1", None],
+                          ["volume_snapshots", "watched", "web-1", "vol_1"], ["volumes", "watched", None, None]])
+        status, text = self.coverage(until=now)
+        self.assertEqual(status, 2, text)
+        self.assertIn("DOUBT 1 resource of Fly's control plane was not looked at for long: ", text)
+        self.assertEqual(self.coverage(until=now - 2001)[0], 0)
+
+    def test_after_an_outage_an_interval_as_long_is_no_excuse(self):
+        now = int((datetime.datetime.now(datetime.timezone.utc) - T0).total_seconds())
+        self.watch("apps", "", 0, now, content='{"web-1": {}}')
+        self.watch("secrets", "web-1", 0, now - 3 * 3600 + 60, interval=15 * 3600)
+        self.watch("members", "", 0, now - 3 * 3600 - 60, interval=15 * 3600)
+        self.watch("volumes", "", 0, now, content='{"vol_1": {"app": "web-1"}, "vol_2": {"app": "web-1"}}')
+        for item, ago in (("vol_1", 35), ("vol_2", 37)):
+            self.watch("volume_snapshots", f"web-1/{item}", 0, now - ago * 3600, interval=90 * 3600)
+        self.assertEqual(
+            self.pg.psql("SELECT resource, state, item FROM flytrail.watched WHERE interval_seconds > 300 ORDER BY 1, 3"),
+            [["members", "late", None], ["secrets", "watched", None], ["volume_snapshots", "watched", "vol_1"],
+             ["volume_snapshots", "late", "vol_2"]])
+
+    def sight(self, second, action, resource, app=None, item="", why="HTTP status 403", **columns):
+        self.tell([(0, f"trail.{action}", {"resource": resource, "item": item, "why": why})],
+                  base=f"'{when(second)}'::timestamptz", app=app, target=resource, target_type="resource",
+                  source="watch", trust="self", actor="flytrail", actor_type="flytrail", **columns)
+
+    def test_what_could_not_be_looked_at_before_is_not_forgotten(self):
+        now = int((datetime.datetime.now(datetime.timezone.utc) - T0).total_seconds())
+        t0 = int(T0.timestamp())
+        self.listened(0, now)
+        self.watch("apps", "", None, now, content='{"web-1": {}}')
+        self.watch("secrets", "web-1", None, now)
+        self.watch("tokens", "", None, now, "HTTP status 500", since=9000)
+        for second, action in ((1000, "unobserved"), (1500, "unobserved"), (2000, "observed"), (3000, "unobserved"),
+                               (3500, "observed")):
+            self.sight(second, action, "secrets", "web-1", why=f"HTTP status 40{second // 1000}")
+        self.sight(9000, "unobserved", "tokens", why="HTTP status 500")
+        unobserved = [
+            ["web-1", "unobserved", "secrets: HTTP status 401", str(t0 + 1000), str(t0 + 2000)],
+            ["web-1", "unobserved", "secrets: HTTP status 403", str(t0 + 3000), str(t0 + 3500)],
+            [None, "unobserved", "tokens: HTTP status 500", str(t0 + 9000), None]]
+        self.assertEqual(self.watched(), unobserved)
+        status, text = self.coverage(until=now)
+        self.assertEqual(status, 2, text)
+        self.assertIn("DOUBT 1 resource of Fly's control plane cannot be looked at: ", text)
+        self.assertIn("DOUBT 2 times a resource of Fly's control plane could not be looked at, ", text)
+        self.assertIn("DOUBT 1 time a resource ", self.coverage(since=1999, until=3000)[1])
+        self.assertEqual(self.coverage(since=2000, until=3000)[0], 0)
+        self.assertEqual(self.coverage("--app", "web-2", since=2500, until=3200)[1].count("DOUBT"), 1)
+
+    def test_what_is_gone_could_not_be_looked_at_until_it_went(self):
+        t0 = int(T0.timestamp())
+        now = int((datetime.datetime.now(datetime.timezone.utc) - T0).total_seconds())
+        self.watch("apps", "", None, now, content='{"web-1": {}}')
+        self.sight(1000, "unobserved", "secrets", "web-2")
+        self.sight(2000, "unobserved", "certificate", "web-1", "www.example.com")
+        self.sight(2500, "unobserved", "certificate", "web-1", "example.com")
+        gone = {"source": "watch", "trust": "api", "time_basis": "interval"}
+        self.tell([(0, "deploy.app_deleted", {"before": {}})], base=f"'{when(1400)}'::timestamptz", app="web-2",
+                  target="web-2", not_after=when(1500), **gone)
+        self.tell([(0, "cert.removed", {"before": {}})], base=f"'{when(2900)}'::timestamptz", app="web-1",
+                  target="www.example.com", not_after=when(3000), **gone)
+        self.assertEqual(self.watched(), [
+            ["web-1", "unobserved", "certificate example.com: HTTP status 403", str(t0 + 2500), None],
+            ["web-1", "unobserved", "certificate www.example.com: HTTP status 403", str(t0 + 2000), str(t0 + 3000)],
+            ["web-2", "unobserved", "secrets: HTTP status 403", str(t0 + 1000), str(t0 + 1500)]])
+
+    def test_more_than_fly_shows_is_doubt_about_that_time(self):
+        t0 = int(T0.timestamp())
+        self.listened(0, 10000)
+        self.sight(4000, "overrun", "machine_events", "web-1", "machine1", not_after=when(5000))
+        self.assertEqual(self.watched(), [["web-1", "overrun", "machine_events machine1: more happened than Fly's "
+                                           "answer shows", str(t0 + 4000), str(t0 + 5000)]])
+        status, text = self.coverage()
+        self.assertEqual(status, 2, text)
+        self.assertRegex(text, r"(?m)^     \S+ +\S+ +watched +overrun +web-1: machine_events machine1: ")
+        self.assertIn("DOUBT 1 time more happened between two looks ", text)
+        self.assertEqual(self.coverage(since=5000)[0], 0)
+
+    def test_where_nothing_was_ever_looked_at_a_row_says_so(self):
+        t0 = int(T0.timestamp())
+        now = int((datetime.datetime.now(datetime.timezone.utc) - T0).total_seconds())
+        self.listened(0, 10000)
+        self.assertEqual(self.watched(), [])
+        self.say(10, "started")
+        self.say(5000, "started")
+        self.assertEqual(self.watched(), [
+            [None, "unobserved", "nothing of the control plane was ever looked at", str(t0 + 10), None]])
+        status, text = self.coverage()
+        self.assertEqual(status, 0, text)
+        self.assertRegex(text, r"(?m)^     \S+ +now +watched +unobserved +all: nothing of the control plane ")
+        self.watch("apps", "", None, now)
+        self.assertEqual(self.watched(), [])
+
+    def inventory(self):
+        return self.pg.psql("SELECT kind, name, round(extract(epoch FROM since)), since_basis FROM flytrail.inventory "
+                            "ORDER BY kind, id", "flytrail_reader")
+
+    def test_the_inventory_knows_since_when_of_what_has_an_id_of_its_own(self):
+        t0 = int(T0.timestamp())
+        self.watch("peers", "", 0, 100, content='{"p1": {"name": "laptop"}, "p2": {"name": "laptop"}}')
+        self.watch("delegated_tokens", "", 0, 100, content='{"d1": {"name": "ci"}}')
+        self.watch("tokens", "", 0, 100, content='{"d1": {"name": "ci"}}')
+        self.watch("members", "", 0, 100, content='{"u1": {"email": "mara@example.com"}, "u2": {"name": "x"}}')
+        self.watch("invitations", "", 0, 100, content='{"i1": {"email": "ola@example.com"}}')
+        for second, action, target_type, target, key in (
+                (10, "peer_added", "peer", "laptop", "p1"), (20, "peer_added", "peer", "laptop", "p3"),
+                (30, "token_created", "wireguard_token", "ci", "d1"),
+                (40, "member_added", "member", "mara@example.com", None),
+                (50, "invitation_made", "invitation", "ola@example.com", "i1")):
+            self.tell([(0, f"access.{action}", {"after": {}})], base=f"'{when(second)}'::timestamptz", app=None,
+                      target_type=target_type, target=target, correlation_id=key, source="watch", trust="api")
+        come, unknown = "flytrail saw it come", "not known"
+        self.assertEqual(self.inventory(), [
+            ["delegated_tokens", "ci", str(t0 + 30), come], ["invitations", "ola@example.com", str(t0 + 50), come],
+            ["members", "mara@example.com", str(t0 + 40), come], ["members", "x", None, unknown],
+            ["peers", "laptop", str(t0 + 10), come], ["peers", "laptop", None, unknown],
+            ["tokens", "ci", None, unknown]])
 
     def test_people_who_only_read_may_ask(self):
         self.listened(0, 10000)

@@ -54,7 +54,7 @@ class Demo(unittest.TestCase):
         self.assertNotIn("made-up-password", out)
         self.assertNotIn("nobody@example.com", out)  # an application's line that only sounds so
         answers = self.answers(out)
-        self.assertEqual(sorted(answers), [1, 2, 3, 4, 5])
+        self.assertEqual(sorted(answers), [1, 2, 3, 4, 5, 6, 7])
 
         timeline = answers[1]
         order = [timeline.index(word) for word in
@@ -62,16 +62,30 @@ class Demo(unittest.TestCase):
                   "deploy.image_prepared", "deploy.machine_started")]
         self.assertEqual(order, sorted(order), timeline)
         sessions = answers[2]
-        self.assertEqual(sessions.count("@example.com"), 2, sessions)
-        self.assertIn("mara.lind@example.com", sessions)
-        self.assertIn("jonas.vik@example.com", sessions)
+        for app, person, certificate in (("shop-worker", "mara.lind", "listed"), ("shop-worker", "jonas.vik", "unknown"),
+                                         ("billing-api", "mara.lind", "issued"), ("shop-web", "jonas.vik", "none")):
+            self.assertRegex(sessions, rf"{app} +\| \w+ +\| {person}@example.com \| t +\| guest \| {certificate}")
+        self.assertEqual(sessions.count("@example.com"), 4, sessions)
         deploys = answers[3]
-        self.assertEqual(deploys.count("shop-web"), 2, deploys)
-        self.assertEqual(deploys.count("shop-worker"), 1, deploys)
-        restarts = answers[4]
+        self.assertRegex(deploys, r"shop-web +\| 2 +\| mara.lind@example.com +\| deploy +\| +2 \| +3\d\.\d+ \| success")
+        self.assertRegex(deploys, r"shop-worker +\| 2 +\| jonas.vik@example.com +\| deploy +\| +1 ")
+        self.assertRegex(deploys, r"billing-api +\| 2 +\| mara.lind@example.com +\| secret change +\| ")
+        self.assertEqual(deploys.count("|"), 5 * 7, deploys)
+        self.assertRegex(answers[4], r"billing-api \| PAYMENT_KEY \| set +\| mara.lind@example.com \| 2 +\| t")
+        self.assertEqual(answers[4].count("|"), 2 * 6, answers[4])
+        access = answers[5]
+        for change, actor, summary in (
+                ("certificate_issued", "mara.lind", "an SSH certificate was issued for mara.lind@example.com"),
+                ("member_added", "unknown", "noor.haas@example.com became a member"),
+                ("token_created", "jonas.vik", r"the token ci \(deploy_organization\) was made, without expiry"),
+                ("machine_updated", "unknown", "machine 90807799a69568 of billing-api was changed")):
+            self.assertRegex(access, rf"{change} +\| {actor} +\| {summary}")
+        self.assertEqual(access.count("|"), 5 * 2, access)
+        self.assertEqual(out.lower().count("simulated"), 5)
+        restarts = answers[6]
         self.assertEqual(restarts.count("shop-worker"), 5, restarts)
         self.assertEqual(restarts.count("billing-api"), 1, restarts)
-        self.assertIn("disconnect", answers[5])
+        self.assertIn("disconnect", answers[7])
         self.assertFalse(os.path.exists(out.split("\n")[0].split()[-1]))
 
     def stop_it(self, number, after):
@@ -79,7 +93,7 @@ class Demo(unittest.TestCase):
                                 stdin=subprocess.DEVNULL)
         folder = None
         for line in demo.stdout:
-            if line.startswith("1/5"):
+            if line.startswith("1/6"):
                 folder = line.split()[-1]
             if line.startswith(after):
                 break
@@ -93,10 +107,10 @@ class Demo(unittest.TestCase):
         self.assertFalse(os.path.exists(folder))
 
     def test_ctrl_c_leaves_nothing(self):
-        self.stop_it(signal.SIGINT, "1/5")
+        self.stop_it(signal.SIGINT, "1/6")
 
     def test_a_terminal_that_closes_leaves_nothing(self):
-        self.stop_it(signal.SIGHUP, "3/5")
+        self.stop_it(signal.SIGHUP, "3/6")
 
     def test_an_error_leaves_nothing_and_says_what(self):
         done = subprocess.run(DEMO, capture_output=True, text=True, stdin=subprocess.DEVNULL,

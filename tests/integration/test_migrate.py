@@ -13,7 +13,7 @@ BUILD = os.environ.get("BUILD", os.path.join(ROOT, "build"))
 FLYTRAIL = os.path.join(BUILD, "flytrail")
 NEWEST = len([name for name in os.listdir(os.path.join(ROOT, "sql")) if name[0].isdigit()])
 EVENT_VIEWS = ("ssh_sessions", "deploys", "secret_changes", "restarts", "exits", "access_changes",
-               "timeline", "gaps", "machine_starts")
+               "timeline", "gaps", "machine_starts", "ssh_certificates")
 
 
 def start_migrate(url, **environment):

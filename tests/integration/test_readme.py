@@ -62,6 +62,12 @@ class Questions(unittest.TestCase):
             "Which machines gave up, and stay stopped until somebody acts?": "5683970eae6308",
             "Which applications print secrets?": "shop-worker",
             "What may be missing?": "disconnect",
+            "Who has access who had not, and who has it no longer?": "noor.haas@example.com",
+            "Which SSH sessions are there for which Fly lists no certificate?": "jonas.vik@example.com",
+            "Which SSH certificates were issued, for how long, and were they used?": "mara.lind@example.com",
+            "What is there that gives access or can be reached?": "2001:db8::50",
+            "Which machines were changed without a release?": "90807799a69568",
+            "What of Fly's control plane is not observed, and why?": "delegated_tokens",
         }.items():
             with self.subTest(title):
                 self.assertIn(expected, "\n".join(self.ask("flytrail_line_reader",
@@ -69,7 +75,7 @@ class Questions(unittest.TestCase):
 
     def test_nothing_that_looks_like_a_session_is_one(self):
         self.assertEqual(self.ask("flytrail_reader",
-                                  "SELECT count(*) FROM flytrail.ssh_sessions"), ["2"])
+                                  "SELECT count(*) FROM flytrail.ssh_sessions"), ["4"])
 
     def test_the_planted_password_is_nowhere(self):
         self.assertEqual(self.ask("flytrail_line_reader", """

@@ -173,7 +173,7 @@ class Run(unittest.TestCase):
                 own = log.read().splitlines()
             own += ['{"level":"error","event":"store_parked","error":"feedback"}',
                     "machine exited with exit code 0, not restarting"]
-            lines = [fly_line("flytrail", text, "runner", f"2026-05-03T22:{turn:02}:18.{n:09}Z")
+            lines = [fly_line("flytrail", text, "app", f"2026-05-03T22:{turn:02}:18.{n:09}Z")
                      for n, text in enumerate(own * 20)]
             self.world.publish_lines(lines)
             fed += len(lines)

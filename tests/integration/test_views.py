@@ -202,6 +202,65 @@ class Restarts(Database):
                 self.assertEqual(len(self.see("ssh_sessions", "verified")), 1)
 
 
+def api_end(second, action="exit.crashed", **said):
+    said = {"exit_code": "3", "oom_killed": "false", "restarting": "true", "restart_count": "7", **said}
+    return (second, action, {"after": said})
+
+
+API = {"trust": "api", "source": "watch"}
+
+
+class FlysWord(Database):
+    """Starts and ends that Fly's API tells, with the lines and without them."""
+
+    def test_each_is_one_row_with_the_line_that_is_nearest_in_the_same_life(self):
+        facts, told = list(at(0, *BOOT)), [(0.5, "boot.started")]
+        for n in range(1, 4):
+            facts += [*crash(n * 5 - 2), *at(n * 5, *BOOT)]
+            told += [api_end(n * 5 - 1.9, exit_code=str(n)), (n * 5 + 0.5, "boot.started")]
+        self.tell(facts)
+        self.tell(told, **API)
+        self.assertEqual(self.restarts("cause, exit_code, restart_count, trust"),
+                         [["exit", str(n), "7", "api"] for n in range(1, 4)])
+        self.assertEqual(self.exits("outcome, exit_code, trust"), [["restarted", str(n), "api"] for n in range(1, 4)])
+
+    def test_what_the_api_alone_shows_is_a_row(self):
+        self.tell([*at(0, *BOOT), *crash(20), *at(22, *BOOT)])
+        self.tell([api_end(600), (602, "boot.started"), (602.1, "boot.started")], **API)
+        self.assertEqual(self.restarts("cause, exit_code, trust, region"),
+                         [["exit", "1", "platform", "ams"], ["exit", "3", "api", "ams"]])
+        self.assertEqual(self.exits("exit_code, trust"), [["1", "guest"], ["3", "api"]])
+
+    def test_the_end_of_an_older_life_is_not_this_ones(self):
+        self.tell([(0, "boot.started"), api_end(20), (22, "boot.started")], **API)
+        self.tell([*at(600, *BOOT), (650, "exit.vm"), *at(652, *BOOT)])
+        self.assertEqual(self.restarts("cause, exit_code, trust")[-1], ["unknown", None, "platform"])
+
+    def test_an_update_is_no_restart(self):
+        self.tell([(0, "boot.started"), (50, "deploy.machine_replacing"), api_end(51, "exit.stopped"),
+                   (53, "boot.started")], **API)
+        self.assertEqual(self.restarts(), [])
+        self.assertEqual(self.exits(), ["replaced"])
+
+    def test_who_asked_is_the_apis_word(self):
+        for facts, story in (([(40, "restart.requested")], ["requested", "a user", "unknown"]),
+                             ([(52, "platform.machine_migrated")], ["migrated", "fly platform", "flyd"]),
+                             ([], ["requested", "unknown", "unknown"])):
+            with self.subTest(story):
+                self.setUp()
+                self.tell([(0, "boot.started"), *facts, api_end(51, "exit.stopped"), (53, "boot.started")], **API)
+                self.tell([*at(0, *BOOT), (50, "exit.signal_sent"), *crash(50.5, 0), *at(52.5, *BOOT)])
+                self.assertEqual(self.restarts("cause, requested_by, actor_type"), [story])
+
+    def test_what_somebody_wrote_for_a_number_breaks_nothing(self):
+        for value in ("abc", "9" * 40, "", None, {"x": 1}, True, [1]):
+            with self.subTest(value=value):
+                self.setUp()
+                self.tell([(0, "boot.started"), api_end(50, exit_code=value, signal=value, restart_count=value),
+                           (52, "boot.started")], **API)
+                self.assertEqual((len(self.restarts()), len(self.exits())), (1, 1))
+
+
 class Exits(Database):
     def test_what_is_not_restarted_says_why(self):
         self.tell([*at(0, *BOOT), (5, "exit.vm"), (5.5, "restart.suppressed")],)
@@ -290,8 +349,32 @@ class Others(Database):
         self.tell([(0, "ssh_session.opened", {"verified": True})], actor="user2@example.com")
         self.tell([(1, "ssh_session.opened", {"verified": True})], actor="user3@example.com")
         self.assertEqual([row[1:] for row in self.see(
-            "ssh_sessions", "opened_at, assurance, certificate_event IS NOT NULL")],
-            [["confirmed", "t"], ["claimed", "f"]])
+            "ssh_sessions", "opened_at, assurance, certificate_state, certificate_event IS NOT NULL")],
+            [["claimed", "issued", "t"], ["claimed", "unknown", "f"]])
+
+    def test_a_certificate_supports_a_session_as_long_as_it_is_good(self):
+        for days, lifetime in ((40, "long"), (40, "session"), (100, "for ever")):
+            actor = f"{lifetime.replace(' ', '-')}@example.com"
+            until = self.pg.psql(f"SELECT now() + interval '{1 if lifetime == 'long' else -39} days'")[0][0]
+            self.tell([(-days * 86400, "access.certificate_issued", {
+                "after": {"lifetime": lifetime, **({} if lifetime == "for ever" else {"valid_before": until})}})],
+                actor=actor, trust="api", app=None, machine_id=None)
+            self.tell([(0, "ssh_session.opened", {"verified": True})], actor=actor)
+        self.assertEqual(self.see("ssh_sessions", "actor, certificate_state"), [
+            ["for-ever@example.com", "issued"], ["long@example.com", "issued"], ["session@example.com", "unknown"]])
+
+    def test_without_certificates_to_look_at_nothing_is_said_of_their_absence(self):
+        self.pg.psql("INSERT INTO flytrail.snapshots (resource, scope, taken_at, content) "
+                     "VALUES ('ssh_certificates', '', now(), '{}')")
+        self.addCleanup(self.pg.psql, "DELETE FROM flytrail.snapshots WHERE resource = 'ssh_certificates'")
+        self.tell([(-100, "trail.baseline"), (10, "trail.unobserved"), (30, "trail.observed"),
+                   (50, "trail.unobserved"), (70, "trail.observed")],
+                  app=None, machine_id=None, trust="self", target="ssh_certificates")
+        self.tell([(40, "trail.unobserved")], app=None, machine_id=None, trust="self", target="members")
+        for second in (0, 20, 40, 60, 80):
+            self.tell([(second, "ssh_session.opened", {"verified": True})], actor="nobody@example.com")
+        self.assertEqual([row[1] for row in self.see("ssh_sessions", "opened_at, certificate_state")],
+                         ["none", "unknown", "none", "unknown", "none"])
 
     def test_a_gap_is_open_until_later_facts_say_otherwise(self):
         gap = {"gap_start": "2026-05-03T21:00:00.123456789Z", "reason": "disconnect", "stream": "s"}

@@ -9,7 +9,7 @@
         api.paths()                                  # what was asked for
 
 It speaks `GET /api/v1/apps/APP/logs?next_token=&region=&instance=`, `GET /v1/apps?org_slug=` and
-`GET /v1/apps/APP/secrets` (their state is changed as flyctl does: secrets_set(), secrets_unset()),
+what the FAMILIES answer (their state is changed as flyctl does: api.secrets_set() and the like),
 and refuses what Fly refuses: another path 404, an application that it does not know 404, another
 method 405, a next_token that is no number 400, a token under the wrong scheme or another token
 401. A page is PAGE_LINES lines after the time next_token (strictly; `after_is_strict = False`
@@ -25,10 +25,8 @@ pages a second, or 680,000 lines, and 120,000 add_payload() calls a second.
 """
 
 import bisect
-import calendar
 import collections
 import contextlib
-import hashlib
 import json
 import os
 import random
@@ -41,6 +39,14 @@ import tempfile
 import threading
 import time
 import urllib.parse
+
+import fly_current
+import fly_graphql
+import fly_lists
+import fly_machines
+import fly_releases
+import fly_secrets
+from fly_time import time_ns, time_text
 
 PAGE_LINES = 100
 DAY_SECONDS = 24 * 3600
@@ -65,38 +71,17 @@ PAYLOAD = re.compile(
     rb',"name":' + TEXT + rb'\},"region":' + TEXT + rb'\},"host":' + TEXT +
     rb',"log":\{"level":' + TEXT + rb'\},"message":' + TEXT + rb',"timestamp":' + TEXT + rb'\}',
     re.DOTALL)
-TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z")
 
 Line = collections.namedtuple("Line", "ns seen_at region instance attributes")
-Request = collections.namedtuple("Request", "method target headers at")
+Request = collections.namedtuple("Request", "method target headers at body")
 Fault = collections.namedtuple("Fault", "kind left app options")
+Route = collections.namedtuple("Route", "name parameters answer")
+ACTION_RATE, ACTION_BURST = 1.0, 3
+ACTION_RATES = {"machine": (5.0, 10)}
 
 
 def quoted(text):
     return json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")
-
-
-SECONDS = {}
-
-
-def time_ns(text):
-    """Nanoseconds since 1970 of Fly's text for a time."""
-    match = TIME.fullmatch(text)
-    if not match:
-        raise ValueError(f"no time of Fly's: {text!r}")
-    second, fraction = match.groups()
-    if second not in SECONDS:
-        if len(SECONDS) > 100_000:
-            SECONDS.clear()
-        SECONDS[second] = calendar.timegm(time.strptime(second, "%Y-%m-%dT%H:%M:%S"))
-    return SECONDS[second] * 10**9 + int((fraction or "0").ljust(9, "0"))
-
-
-def time_text(ns):
-    """As Go prints it: zeros at the end of the fraction are cut."""
-    second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ns // 10**9))
-    fraction = f"{ns % 10**9:09}".rstrip("0")
-    return f"{second}.{fraction}Z" if fraction else f"{second}Z"
 
 
 def attributes_of(fields, more=b""):
@@ -106,7 +91,16 @@ def attributes_of(fields, more=b""):
             b'"region":"%(region)s","event":{"provider":"%(provider)s"}' % fields) + more + b"}}"
 
 
-class FlyApi:
+# Each answers for a family of resources of the control plane: see fly_secrets.py.
+FAMILIES = (fly_secrets.Secrets, fly_current.Current, fly_graphql.GraphQL, fly_lists.Lists,
+            fly_machines.Machines, fly_releases.Releases)
+
+NAMES = [name for family in FAMILIES for name in vars(family)
+         if not name.startswith("__") and name not in ("ROUTES", "begin")]
+assert len(NAMES) == len(set(NAMES)), "two families have something of one name"
+
+
+class FlyApi(*FAMILIES):
     """See above. Every setting may be changed while it runs."""
 
     def __init__(self, token="fm2_example000000000", org="example-org", tls=False, port=0,
@@ -119,7 +113,6 @@ class FlyApi:
         self.rate_limit = None
         self.retry_after = None
         self.page_lines = PAGE_LINES
-        self.secrets = {}
         self.requests = collections.deque(maxlen=REQUESTS_KEPT)
         self.lock = threading.Lock()
         self.keys = {}   # by application: the lines' nanoseconds, in order
@@ -132,6 +125,10 @@ class FlyApi:
         self.connections = set()
         self.listener = None
         self.ended = threading.Event()
+        self.buckets = {}
+        self.routes = [(family, *route) for family in FAMILIES for route in family.ROUTES]
+        for family in FAMILIES:
+            family.begin(self)
 
     # ---- a server ----
 
@@ -228,16 +225,16 @@ class FlyApi:
         for line in others:
             name, _, value = line.partition(":")
             headers[name.strip().lower()] = value.strip()
-        left = int(headers.get("content-length", 0)) - len(rest)
-        while left > 0:
+        length = int(headers.get("content-length", 0))
+        while len(rest) < length:
             piece = connection.recv(65536)
             if not piece:
                 return None
-            left -= len(piece)
+            rest += piece
         words = first.split(" ")
         if len(words) != 3:
             return None
-        request = Request(words[0], words[1], headers, time.time())
+        request = Request(words[0], words[1], headers, time.time(), rest[:length])
         self.requests.append(request)
         return b"" if self.answer(connection, request) else None
 
@@ -277,24 +274,59 @@ class FlyApi:
         url = urllib.parse.urlsplit(request.target)
         query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
         logs = re.fullmatch(r"/api/v1/apps/([a-z0-9-]+)/logs", url.path)
-        secrets = re.fullmatch(r"/v1/apps/([a-z0-9-]+)/secrets", url.path)
-        fault = self.take_fault(f"{secrets.group(1)}/secrets" if secrets else logs.group(1) if logs else "")
+        route, match = self.route_of(url.path)
+        fault = self.take_fault(logs.group(1) if logs else self.fault_key(route, match, request))
         if fault and fault.kind in WHOLE_FAULTS:
             return WHOLE_FAULTS[fault.kind](self, connection, fault)
-        if not logs and not secrets and url.path != "/v1/apps":
+        if not logs and not route and url.path != "/v1/apps":
             return self.refuse(connection, 404)
-        if request.method != "GET":
-            return self.refuse(connection, 405, ["Allow: GET"])
+        if request.method != ("POST" if url.path == "/graphql" else "GET"):
+            return self.refuse(connection, 405)
         if request.headers.get("authorization") != self.authorization():
             return self.refuse(connection, 401)
-        if self.is_over_rate():
+        if self.is_over_rate() or (route and self.is_over_action_rate(route, match, request)):
             again = [] if self.retry_after is None else [f"Retry-After: {self.retry_after}"]
             return self.refuse(connection, 429, again)
-        if secrets:
-            return self.answer_secrets(connection, secrets.group(1), query)
+        if route:
+            if not set(query) <= set(route.parameters):
+                return self.refuse(connection, 400)
+            code, answer = route.answer(self, query, request, **match.groupdict())
+            return self.reply(connection, code, answer if isinstance(answer, bytes)
+                              else json.dumps(answer).encode())
         if not logs:
             return self.answer_apps(connection, query)
         return self.answer_logs(connection, logs.group(1), query, fault)
+
+    def route_of(self, path):
+        for family, pattern, name, parameters, method in self.routes:
+            match = re.fullmatch(pattern, path)
+            if match:
+                return Route(name, parameters, getattr(family, method)), match
+        return None, None
+
+    def fault_key(self, route, match, request):
+        """What misbehave() calls it: "web-1/secrets", "/machines", "/graphql members"."""
+        if route is None:
+            return ""
+        name = f"{route.name} {self.operation(request)}" if route.name == "graphql" else route.name
+        return f"{match.groupdict().get('app', '')}/{name}"
+
+    @staticmethod
+    def operation(request):
+        """A GraphQL query's own name."""
+        found = re.search(r"query\s+(\w+)", request.body.decode("utf-8", "replace"))
+        return found.group(1) if found else ""
+
+    def is_over_action_rate(self, route, match, request):
+        """Fly's own rule: one request a second for each action and thing, three at once, if no other."""
+        now = time.monotonic()
+        key = (self.fault_key(route, match, request), *match.groupdict().values())
+        rate, burst = ACTION_RATES.get(route.name, (ACTION_RATE, ACTION_BURST))
+        with self.lock:
+            left, at = self.buckets.get(key, (burst, now))
+            left = min(burst, left + (now - at) * rate)
+            self.buckets[key] = (left - 1 if left >= 1 else left, now)
+        return left < 1
 
     def answer_apps(self, connection, query):
         if not query.get("org_slug"):
@@ -308,32 +340,6 @@ class FlyApi:
                  "organization": {"name": "Example", "slug": self.org}} for name in names]
         return self.reply(connection, 200,
                           json.dumps({"apps": apps, "total_apps": len(apps)}).encode())
-
-    def answer_secrets(self, connection, app, query):
-        if "show_secrets" in query:
-            return self.refuse(connection, 403)  # nobody has any business with values
-        with self.lock:
-            if app not in self.keys:
-                return self.refuse(connection, 404)
-            secrets = [{"name": name, **secret} for name, secret in sorted(self.secrets.get(app, {}).items())]
-        return self.reply(connection, 200, json.dumps({"secrets": secrets}).encode())
-
-    # ---- what flyctl changes ----
-
-    def secrets_set(self, app, **values):
-        """As `fly secrets set --stage`: no release and no line tells of it."""
-        now = time_text(time.time_ns())
-        with self.lock:
-            secrets = self.secrets.setdefault(app, {})
-            for name, value in values.items():
-                digest = hashlib.sha256(f"{app} {name} {value}".encode()).hexdigest()[:32]
-                created = secrets.get(name, {}).get("created_at", now)
-                secrets[name] = {"digest": digest, "created_at": created, "updated_at": now}
-
-    def secrets_unset(self, app, *names):
-        with self.lock:
-            for name in names:
-                self.secrets[app].pop(name)
 
     def answer_logs(self, connection, app, query, fault):
         token = query.get("next_token", "")

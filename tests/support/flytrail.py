@@ -127,9 +127,9 @@ class Flytrail:
         return done.returncode, done.stdout
 
     def is_well(self):
-        """But for the worker, which in most worlds has no API of Fly's to fill gaps from."""
+        """But for the worker and the watcher, which in most worlds have no API of Fly's to ask."""
         checks = self.health()[1]
-        return checks and all(check["ok"] for name, check in checks.items() if name != "worker")
+        return checks and all(check["ok"] for name, check in checks.items() if name not in ("worker", "watcher"))
 
     def health(self, path="/health"):
         """The status and the checks by name; (0, {}) when nobody answers."""

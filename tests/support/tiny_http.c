@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -24,6 +25,16 @@ static void listen_on_loopback(struct tiny_http *h)
 	(void)snprintf(h->url, sizeof(h->url), "http://127.0.0.1:%u", h->port);
 }
 
+/* Whether all of a request is there, its body included. */
+static bool is_whole(const char *text, size_t len)
+{
+	const char *end = strstr(text, "\r\n\r\n");
+	const char *length = strcasestr(text, "\r\nContent-Length:");
+	size_t body = length && length < end ? strtoul(strchr(length, ':') + 1, NULL, 10) : 0;
+
+	return end && len - (size_t)(end + 4 - text) >= body;
+}
+
 /* False: the connection has ended. */
 static bool read_request(int fd, char *text)
 {
@@ -36,7 +47,7 @@ static bool read_request(int fd, char *text)
 			return false;
 		len += (size_t)got;
 		text[len] = '\0';
-		if (strstr(text, "\r\n\r\n"))
+		if (is_whole(text, len))
 			return true;
 	}
 }

@@ -21,6 +21,11 @@ static void assert_becomes(struct span bytes, const char *text)
 	assert_int_equal(b.len, BASE64_BYTES(bytes.len));
 	if (b.len > 0)
 		assert_memory_equal(b.data, text, b.len);
+	buf_reset(&b);
+	assert_true(base64_read(&b, span_text(text)));
+	assert_int_equal(b.len, bytes.len);
+	if (b.len > 0)
+		assert_memory_equal(b.data, bytes.data, b.len);
 	buf_release(&b);
 }
 
@@ -56,11 +61,29 @@ static void what_does_not_fit_is_told_by_the_buffer(void **state)
 	buf_release(&b);
 }
 
+static void what_is_no_text_of_bytes_is_not_read(void **state)
+{
+	static const char *const texts[] = {
+		"Z",    "Zg",   "Zg=",  "Zg==Zg==", "Zh==", "Zm9=",     "Zm9v\n",          "Zm 9",
+		"====", "Z===", "=g==", "Zg=x",     "Zm9-", "Zm9v====", "\xff\xff\xff\xff"};
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 64);
+	buf_str(&b, "before");
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		assert_false(base64_read(&b, span_text(texts[i])));
+		assert_int_equal(b.len, strlen("before"));
+	}
+	buf_release(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_rfcs_examples_come_out),
 		cmocka_unit_test(bytes_of_any_value_are_text),
+		cmocka_unit_test(what_is_no_text_of_bytes_is_not_read),
 		cmocka_unit_test(what_does_not_fit_is_told_by_the_buffer),
 	};
 

@@ -51,11 +51,13 @@ static enum err_kind tell(void *arg, const struct change *c, struct err *e)
 	return refusal ? err_set(e, refusal, "no") : ERR_NONE;
 }
 
-/* "a=1 b=2": an answer of Fly's. */
+/* "a=1 b=2": an answer of Fly's; "..." before it: a part of one. */
 static enum err_kind poll(const char *answer, int64_t now_ns)
 {
 	const struct differ d = {.take = tell};
 	const struct dated before = {.list = &snapshot, .ns = snapshot_ns};
+	bool part = strncmp(answer, "...", 3) == 0;
+	struct dated after = {.ns = now_ns, .part = part};
 	struct listing now, next;
 	struct item *item;
 	enum err_kind rc;
@@ -63,12 +65,14 @@ static enum err_kind poll(const char *answer, int64_t now_ns)
 	told[0] = '\0';
 	listing_init(&now, &shape);
 	listing_init(&next, &shape);
-	for (const char *p = answer; *p != '\0'; p += strcspn(p, " "), p += *p == ' ') {
+	for (const char *p = answer + (part ? 3 : 0); *p != '\0';
+	     p += strcspn(p, " "), p += *p == ' ') {
 		assert_int_equal(listing_add(&now, span_of(p, 1), &item, &err), ERR_NONE);
 		assert_int_equal(listing_set(&now, item, 0, span_of(p + 2, 1), &err), ERR_NONE);
 	}
 	assert_int_equal(listing_end(&now, &err), ERR_NONE);
-	rc = differ_run(&d, &before, &(struct dated){.list = &now, .ns = now_ns}, &next, &err);
+	after.list = &now;
+	rc = differ_run(&d, &before, &after, &next, &err);
 	listing_release(&now);
 	if (rc) {
 		listing_release(&next);
@@ -76,7 +80,8 @@ static enum err_kind poll(const char *answer, int64_t now_ns)
 	}
 	listing_release(&snapshot);
 	snapshot = next;
-	snapshot_ns = now_ns;
+	if (!part)
+		snapshot_ns = now_ns;
 	return ERR_NONE;
 }
 
@@ -125,6 +130,18 @@ static void what_comes_back_as_another_has_changed_since_it_was_seen(void **stat
 	assert_told("a=2", 3, "~a 1-3 ");
 }
 
+static void what_a_part_of_an_answer_lacks_is_as_it_was(void **state)
+{
+	(void)state;
+	assert_told("a=1 b=1 c=1", 1, "+a 0-1 +b 0-1 +c 0-1 ");
+	assert_told("...b=2 d=1", 2, "~b 1-2 +d 1-2 ");
+	assert_told("...", 3, "");
+	assert_told("a=1 b=2 c=1 d=1", 4, "");
+	assert_told("a=1 b=2 c=1", 5, "");
+	assert_told("...", 6, "");
+	assert_told("a=1 b=2 c=1", 7, "-d 4-5 ");
+}
+
 static void a_change_that_is_refused_ends_it_and_comes_again(void **state)
 {
 	(void)state;
@@ -144,6 +161,7 @@ int main(void)
 		TEST(what_two_answers_lack_is_gone_since_the_first_of_them),
 		TEST(an_answer_that_was_short_once_is_no_removal),
 		TEST(what_comes_back_as_another_has_changed_since_it_was_seen),
+		TEST(what_a_part_of_an_answer_lacks_is_as_it_was),
 		TEST(a_change_that_is_refused_ends_it_and_comes_again),
 	};
 

@@ -269,6 +269,54 @@ static void a_worker_that_is_not_well_is_red_while_gaps_are_open(void **state)
 	assert_true(healthy());
 }
 
+static void a_watcher_is_red_when_nothing_can_be_looked_at_for_long(void **state)
+{
+	enum { FULL_SECONDS = 300, LIMIT = HEALTH_WATCH_INTERVALS * FULL_SECONDS };
+
+	(void)state;
+	all_is_well();
+	atomic_store(&status.watch_seconds, FULL_SECONDS);
+	atomic_store(&status.watch_from_ns, NOW_NS - LIMIT * NS_PER_S);
+	assert_true(healthy());
+	atomic_fetch_sub(&status.watch_from_ns, 1);
+	assert_red("watcher", "nothing was looked at yet, for 15 min 0 s");
+	atomic_store(&status.watch_why, "Fly refuses");
+	assert_red("watcher", "nothing was looked at yet, for 15 min 0 s: Fly refuses");
+	atomic_store(&status.watch_last_ns, NOW_NS - LIMIT * NS_PER_S);
+	assert_true(healthy());
+	atomic_fetch_sub(&status.watch_last_ns, 1);
+	atomic_store(&status.watch_unobserved, 2);
+	assert_red("watcher",
+		   "the last look was 15 min 0 s ago: Fly refuses; 2 cannot be looked at");
+	/* Who begins because another replica has ended has the same time for it. */
+	atomic_store(&status.watch_from_ns, NOW_NS);
+	assert_true(healthy());
+	atomic_store(&status.watch_from_ns, 1);
+	atomic_store(&status.watch_elsewhere, true);
+	assert_true(healthy());
+}
+
+static void a_short_interval_leaves_a_while_for_looking_again(void **state)
+{
+	(void)state;
+	all_is_well();
+	atomic_store(&status.watch_seconds, 1);
+	atomic_store(&status.watch_last_ns, NOW_NS - HEALTH_WATCH_SECONDS_MIN * NS_PER_S);
+	assert_true(healthy());
+	atomic_fetch_sub(&status.watch_last_ns, 1);
+	assert_red("watcher", "the last look was 3 min 0 s ago; 0 cannot be looked at");
+}
+
+static void a_watcher_that_may_not_list_applications_is_red_at_once(void **state)
+{
+	(void)state;
+	all_is_well();
+	atomic_store(&status.watch_seconds, 1);
+	atomic_store(&status.watch_last_ns, NOW_NS);
+	atomic_store(&status.watch_blind, true);
+	assert_red("watcher", "the list of applications is refused, so nothing is looked at");
+}
+
 static void it_is_starting_until_it_was_green_once_or_the_time_is_over(void **state)
 {
 	int64_t start_ns = status.started_monotonic_ns;
@@ -363,6 +411,9 @@ int main(void)
 		TEST(what_is_the_log_streams_is_not_asked_of_http),
 		TEST(a_clock_is_red_for_a_while_after_a_jump_and_while_it_is_not_set),
 		TEST(a_worker_that_is_not_well_is_red_while_gaps_are_open),
+		TEST(a_watcher_is_red_when_nothing_can_be_looked_at_for_long),
+		TEST(a_short_interval_leaves_a_while_for_looking_again),
+		TEST(a_watcher_that_may_not_list_applications_is_red_at_once),
 		TEST(it_is_starting_until_it_was_green_once_or_the_time_is_over),
 		TEST(what_a_crash_and_the_disk_did_to_the_spool_is_told),
 		TEST(a_closed_spool_is_neither),

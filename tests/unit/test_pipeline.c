@@ -170,13 +170,13 @@ static void the_design_s_line_gets_the_design_s_id(void **state)
 	rig_release(&r);
 }
 
-static void flytrail_s_own_lines_are_never_events(void **state)
+static void what_flytrail_prints_is_never_an_event(void **state)
 {
 	struct rig r;
 
 	(void)state;
 	rig_init(&r, false);
-	put_text(&r, "{\"event\":{\"provider\":\"runner\"},\"fly\":{\"app\":{\"instance\":"
+	put_text(&r, "{\"event\":{\"provider\":\"app\"},\"fly\":{\"app\":{\"instance\":"
 		     "\"0e286551c30586\",\"name\":\"flytrail\"},\"region\":\"sjc\"},\"host\":"
 		     "\"0ad1\",\"log\":{\"level\":\"info\"},\"message\":\"machine exited with exit "
 		     "code 0, not restarting\",\"timestamp\":\"2022-09-27T20:34:39.660159411Z\"}");
@@ -633,7 +633,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_design_s_line_gets_the_design_s_id),
-		cmocka_unit_test(flytrail_s_own_lines_are_never_events),
+		cmocka_unit_test(what_flytrail_prints_is_never_an_event),
 		cmocka_unit_test(secrets_are_gone_before_the_id_and_the_spool),
 		cmocka_unit_test(a_longer_message_is_cut_at_a_character_and_told),
 		cmocka_unit_test(a_message_that_just_fits_is_whole),

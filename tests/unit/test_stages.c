@@ -26,9 +26,10 @@ static const char nats_line[] = "{\"event\":{\"provider\":\"runner\"},\"fly\":{\
 				"exited with exit code 0, not "
 				"restarting\",\"timestamp\":\"2022-09-27T20:34:39.660159411Z\"}";
 
-static struct fixture *open_fixture(const char *own_app)
+static struct fixture *open_fixture_of(const char *own_app, const char *store_app)
 {
-	struct stages_options options = {.own_app = span_text(own_app)};
+	struct stages_options options = {.own_app = span_text(own_app),
+					 .store_app = span_text(store_app)};
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct err err;
 
@@ -36,6 +37,11 @@ static struct fixture *open_fixture(const char *own_app)
 	assert_int_equal(stages_new(&f->stages, &options, &err), ERR_NONE);
 	assert_int_equal(batch_new(&f->batch, &err), ERR_NONE);
 	return f;
+}
+
+static struct fixture *open_fixture(const char *own_app)
+{
+	return open_fixture_of(own_app, "");
 }
 
 static void close_fixture(struct fixture *f)
@@ -111,14 +117,74 @@ static void fields_beside_the_message_are_not_in_the_id(void **state)
 	close_fixture(f);
 }
 
-static void a_line_of_flytrails_own_is_never_an_event(void **state)
+/* Takes a line of web-1. */
+static void take_line(struct fixture *f, const char *provider, const char *message)
+{
+	char line[1024];
+
+	(void)snprintf(line, sizeof(line),
+		       "{\"event\":{\"provider\":\"%s\"},\"fly\":{\"app\":{\"instance\":"
+		       "\"0e286551c30586\",\"name\":\"web-1\"},\"region\":\"ams\"},\"host\":"
+		       "\"0ad1\",\"log\":{\"level\":\"info\"},\"message\":\"%s\","
+		       "\"timestamp\":\"2026-01-01T00:00:00.5Z\"}",
+		       provider, message);
+	take(f, span_text(line));
+}
+
+static const char session_line[] =
+	"2026/03/07 15:20:03 INFO New SSH session email=user1@example.com verified=true";
+static const char exit_line[] = "machine exited with exit code 0, not restarting";
+
+static void what_flytrail_prints_is_never_an_event(void **state)
+{
+	static const char *const printed[] = {
+		"machine exited with exit code 0, not restarting",
+		" INFO Main child exited normally with code: 0",
+		("{\\\"error\\\":\\\"2026/03/07 15:20:03 INFO New SSH session "
+		 "email=user1@example.com verified=true\\\"}"),
+	};
+	struct fixture *f = open_fixture("web-1");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(printed); i++) {
+		take_line(f, "app", printed[i]);
+		assert_int_equal(f->record.class, CLASS_app_log);
+		assert_int_equal(f->record.action, ACTION_none);
+		assert_int_equal(f->record.finding.severity, SEVERITY_UNKNOWN);
+	}
+	close_fixture(f);
+}
+
+static void what_is_done_to_flytrails_own_machines_is_severest(void **state)
 {
 	struct fixture *f = open_fixture("web-1");
 
 	(void)state;
-	take(f, span_text(nats_line));
-	assert_int_equal(f->record.class, CLASS_app_log);
-	assert_int_equal(f->record.action, ACTION_none);
+	take_line(f, "app", session_line);
+	assert_int_equal(f->record.action, ACTION_ssh_session_opened);
+	assert_int_equal(f->record.finding.severity, SEVERITY_FATAL);
+	take_line(f, "runner", exit_line);
+	assert_int_equal(f->record.action, ACTION_restart_suppressed);
+	assert_int_equal(f->record.finding.severity, SEVERITY_FATAL);
+	take_line(f, "runner", "Configuring firecracker");
+	assert_int_equal(f->record.finding.severity,
+			 action_severity(f->record.action)); /* how each of its starts goes */
+	close_fixture(f);
+}
+
+static void so_is_what_is_done_to_its_postgres_and_nobody_elses(void **state)
+{
+	struct fixture *f = open_fixture_of("flytrail", "web-1");
+
+	(void)state;
+	take_line(f, "app", session_line);
+	assert_int_equal(f->record.finding.severity, SEVERITY_FATAL);
+	take_line(f, "runner", exit_line);
+	assert_int_equal(f->record.finding.severity, SEVERITY_FATAL);
+	close_fixture(f);
+	f = open_fixture_of("flytrail", "trail-db");
+	take_line(f, "app", session_line);
+	assert_int_equal(f->record.finding.severity, SEVERITY_MEDIUM);
 	close_fixture(f);
 }
 
@@ -328,7 +394,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_designs_test_vector_has_its_id),
 		cmocka_unit_test(fields_beside_the_message_are_not_in_the_id),
-		cmocka_unit_test(a_line_of_flytrails_own_is_never_an_event),
+		cmocka_unit_test(what_flytrail_prints_is_never_an_event),
+		cmocka_unit_test(what_is_done_to_flytrails_own_machines_is_severest),
+		cmocka_unit_test(so_is_what_is_done_to_its_postgres_and_nobody_elses),
 		cmocka_unit_test(a_secret_is_gone_before_the_id_is_made),
 		cmocka_unit_test(lines_whose_raw_was_redacted_stay_apart),
 		cmocka_unit_test(a_long_message_is_cut_and_its_whole_told),

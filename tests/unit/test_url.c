@@ -135,11 +135,50 @@ static void what_libpq_would_refuse_later_is_refused_now(void **state)
 			fail_msg("%s is taken", bad[i]);
 }
 
+static void the_application_of_postgres_is_in_its_hosts_name(void **state)
+{
+	static const struct {
+		const char *host, *app;
+	} cases[] = {
+		{"trail-db.internal", "trail-db"},
+		{"trail-db.flycast", "trail-db"},
+		{"TRAIL-DB.Internal.", "trail-db"},
+		{"top2.nearest.of.trail-db.internal", "trail-db"},
+		{"0e286551c30586.vm.trail-db.internal", "trail-db"},
+		{"iad.trail-db.internal", "trail-db"},
+		{"trail-db.internal,other-db.internal", "trail-db"},
+		{"_api.internal", ""},
+		{"internal", ""},
+		{".internal", ""},
+		{"x..internal", ""},
+		{"db.example.com", ""},
+		{"trail-db.internal.example.com", ""},
+		{"127.0.0.1", ""},
+		{"%2Fvar%2Frun", ""},
+		{"", ""},
+		{"a1234567890123456789012345678901234567890123456789012345678901234567890.internal",
+		 ""},
+	};
+	char url[URL_BYTES], app[URL_APP_BYTES];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		(void)snprintf(url, sizeof(url), "postgres://w:p@%s/x", cases[i].host);
+		url_app(url, app);
+		assert_string_equal(app, cases[i].app);
+	}
+	url_app("host=trail-db.flycast dbname=x", app);
+	assert_string_equal(app, "trail-db");
+	url_app("no connection string", app);
+	assert_string_equal(app, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_piece_of_a_password_is_told),
 		cmocka_unit_test(what_is_well_written_passes),
+		cmocka_unit_test(the_application_of_postgres_is_in_its_hosts_name),
 		cmocka_unit_test(what_libpq_would_refuse_later_is_refused_now),
 	};
 
