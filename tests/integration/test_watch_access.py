@@ -35,8 +35,8 @@ class Access(Backfill):
         return ft
 
     def await_baselines(self, count=len(RESOURCES)):
-        lab.wait_for(lambda: len(self.sql("SELECT DISTINCT resource FROM flytrail.snapshots WHERE scope = ''"
-                                          " AND resource <> 'apps' AND unobserved_since IS NULL")) >= count, 60,
+        lab.wait_for(lambda: len(self.sql("SELECT resource FROM flytrail.snapshots WHERE scope = ''"
+                                          f" AND resource IN {RESOURCES} AND unobserved_since IS NULL")) >= count, 60,
                      "the baselines")
 
     def sql(self, query):
