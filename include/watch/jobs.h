@@ -21,7 +21,7 @@ enum {
 	JOBS_MAX = 16384,
 	JOB_ITEM_BYTES_MAX = 255,
 	JOB_STIRS = 2,
-	JOBS_PLAIN_EACH = 4, /* each so-many-th look is at what is due first, whatever it is */
+	JOBS_PLAIN_EACH = 8, /* each so-many-th look is at what is due first, whatever it is */
 };
 
 struct job {

@@ -107,7 +107,7 @@ class Releases(Watching):
         self.assertEqual(self.deploys(), [
             ["2", MARA, "deploy", "success"], ["3", JONAS, "deploy", "failure"],
             ["4", JONAS, "rollback", "success"], ["5", "unknown", "rollback", "success"],
-            ["6", MARA, "restart", "success"], ["7", MARA, "rollback", "interrupted"],
+            ["6", MARA, "restart", "success"], ["7", MARA, "deploy", "interrupted"],
             ["8", MARA, "restart", "unknown"]])
         self.assertEqual(self.deploys("actor_type, actor_reason IS NULL")[3], ["unknown", "f"])
 
