@@ -322,12 +322,16 @@ static void the_longest_page_fits_twice(void **state)
 	atomic_store(&status.source_why, "not connected");
 	atomic_store(&status.worker_why, "the token is refused");
 	atomic_store(&status.heartbeat_why, "a heartbeat could not be printed");
+	atomic_store(&status.watch_why, "Fly refuses");
 	atomic_store(&status.store_state, STORE_PARKED);
 	memset(&look.spool, 0x7f, sizeof(look.spool));
 	look.spool.full = true;
 	atomic_store(&status.source_connected, true);
 	atomic_store(&status.intake_stopped, true);
 	atomic_store(&status.heartbeat_on, true);
+	atomic_store(&status.watch_elsewhere, false);
+	atomic_store(&status.watch_blind, true);
+	atomic_store(&status.watch_alone, true);
 	atomic_store(&status.was_healthy, true);
 	atomic_store(&status.source_started, true);
 	atomic_store(&status.stored_known, true);
