@@ -269,7 +269,6 @@ class Postgres(Server):
             *settings,
         ]
 
-    @staticmethod
     def close(self):
         self.crash()
         self.free_memory()
@@ -283,6 +282,7 @@ class Postgres(Server):
                 _, segment = pid.read().splitlines()[6].split()
             subprocess.run(["ipcrm", "-m", segment], check=False, capture_output=True)
 
+    @staticmethod
     def command(*words):
         """The command as the unprivileged user, ended when this process ends."""
         prefix = ["setpriv", "--pdeathsig", "QUIT"]
