@@ -119,8 +119,8 @@ class Gaps(Backfill):
             # cursor cannot be moved.
             self.publish(self.lines(30, "within"))
             # Which it does with the list of applications.
-            lab.wait_for(lambda: [r for r in list(self.api.requests) if r.at > due and r.target.startswith("/v1/apps?")], 40,
-                         "the pass to begin")
+            lab.wait_for(lambda: [r for r in list(self.api.requests)
+                                  if r.at > due and r.target.startswith("/v1/apps?")], 40, "the pass to begin")
         self.await_closed()
         self.assert_all_once()
         self.assertEqual(self.gaps("state, lines_recovered"), [["filled", "20"]])

@@ -277,7 +277,7 @@ class Postgres(Server):
     def free_memory(self):
         """The System V segment of a killed server, which is gone with its next start alone: the
         kernel has room for 4,096 of them, and then no server starts on this machine."""
-        with contextlib.suppress(OSError, IndexError):
+        with contextlib.suppress(OSError, IndexError, ValueError):
             with open(os.path.join(self.data, "postmaster.pid"), encoding="utf-8") as pid:
                 _, segment = pid.read().splitlines()[6].split()
             subprocess.run(["ipcrm", "-m", segment], check=False, capture_output=True)
