@@ -30,6 +30,7 @@ struct leased_options {
 	struct life *life;
 	struct queue *pool, *filled; /* of batches: where free ones are, and to the pipeline */
 	const char *replica;
+	struct span store_app; /* of Fly's, which has Postgres; may be empty */
 };
 
 #endif

@@ -23,9 +23,6 @@ enum err_kind access_set(enum err_kind rc, struct listing *l, struct item *item,
 /* The address of a user, who is a member of an object; empty: there is none. */
 struct span access_email(const struct json *object, const char *member);
 
-/* What was known of an item before; NULL: it was not there. */
-const struct item *access_before(const struct watch_ask *ask, struct span key);
-
 /* A field as it stands in a sentence. */
 struct span access_word(struct span field);
 

@@ -67,6 +67,7 @@ struct listing {
 
 void listing_init(struct listing *l, const struct listing_shape *shape);
 void listing_release(struct listing *l);
+void listing_reset(struct listing *l); /* empty again, of the same shape */
 
 NODISCARD enum err_kind listing_add(struct listing *l, struct span key, struct item **ret,
 				    struct err *err);
@@ -81,8 +82,13 @@ NODISCARD enum err_kind listing_end(struct listing *l, struct err *err);
 NODISCARD enum err_kind listing_copy(struct listing *l, const struct item *from, struct item **ret,
 				     struct err *err);
 
+/* The same, as one that is there: for what an answer shows only in doubt. */
+NODISCARD enum err_kind listing_keep(struct listing *l, const struct item *from, struct err *err);
+
 /* Of a listing that has ended; NULL: it has none of that key. */
 const struct item *listing_find(const struct listing *l, struct span key);
+/* Of one that has not: each item is looked at. */
+struct item *listing_added(const struct listing *l, struct span key);
 
 int item_compare(const struct item *a, const struct item *b); /* by key */
 bool item_is_like(const struct item *a, const struct item *b, size_t field_count);

@@ -128,8 +128,17 @@ NODISCARD enum err_kind watch_fetch_query(const struct watch_ask *ask,
 					  const struct watch_query *what, struct listing *ret,
 					  struct err *err);
 
+/* What fetch() says of an answer that cannot be kept: only Fly's own 404 says that it is gone. */
+enum err_kind watch_not_gone(enum err_kind rc, struct err *err);
+
 /* A member's text; empty where there is none or it is no text. */
 struct span watch_text(const struct json *object, const char *member);
+
+/* A number that is digits alone; -1: it is none, or too long to be one of Fly's. */
+int64_t watch_digits(struct span text);
+
+/* As text what a value is: a text, a number, true or false; empty: none of these. */
+struct span watch_value(const struct json *v, char text[TIME_TEXT_BYTES]);
 
 /* As text what a member is: a text, a number, true or false; empty: it is not there, or other. */
 struct span watch_scalar(const struct json *object, const char *member, char text[TIME_TEXT_BYTES]);

@@ -128,6 +128,7 @@ static struct leased_options leased_options(struct run *r)
 		.pool = r->intake.pool,
 		.filled = r->intake.filled,
 		.replica = r->host,
+		.store_app = span_text(r->store_app),
 	};
 }
 

@@ -5,7 +5,6 @@
 #include "base/time.h"
 #include "model/batch.h"
 #include "run/watch_store.h"
-#include "store/url.h"
 
 #include <stdlib.h>
 
@@ -13,7 +12,6 @@ enum { POOL_WAIT_MS = 100, SETTLE_LOOK_MS = 20, PAYLOAD_BYTES_MAX = 256 * 1024 }
 
 struct watcher {
 	const struct leased_options *o;
-	char store_app[URL_APP_BYTES];
 	struct watch_api *api;
 	struct watch *watch;
 	struct watch_store *store;
@@ -177,6 +175,7 @@ static enum err_kind make(struct watcher *w, struct err *err)
 		.arg = w,
 		.org = span_text(c->org),
 		.own_app = span_text(c->fly_app_name),
+		.store_app = w->o->store_app,
 		.full_ns = (int64_t)c->watch_full_seconds * NS_PER_S,
 	};
 	const struct watch_store_options store = {
@@ -187,8 +186,6 @@ static enum err_kind make(struct watcher *w, struct err *err)
 	};
 	enum err_kind rc = watch_api_new(&w->api, &api, err);
 
-	url_app(c->database_url, w->store_app);
-	watch.store_app = span_text(w->store_app);
 	watch.api = w->api;
 	if (!rc)
 		rc = watch_store_new(&w->store, &store, err);

@@ -24,17 +24,3 @@ bool access_moved(const struct change *c, size_t field)
 	       c->after->values[field].len > 0 &&
 	       !span_equal(c->before->values[field], c->after->values[field]);
 }
-
-static int compare_items(const void *a, const void *b)
-{
-	return item_compare(a, b);
-}
-
-const struct item *access_before(const struct watch_ask *ask, struct span key)
-{
-	const struct item wanted = {.key = key};
-
-	return ask->before->count == 0 ? NULL
-				       : bsearch(&wanted, ask->before->items, ask->before->count,
-						 sizeof(wanted), compare_items);
-}

@@ -40,14 +40,6 @@ static const char *type_of(const struct json *address)
 	return is_true(address, "shared") ? SHARED : PUBLIC;
 }
 
-static bool is_listed(const struct listing *list, struct span key)
-{
-	for (size_t i = 0; i < list->count; i++)
-		if (span_equal(list->items[i].key, key))
-			return true;
-	return false;
-}
-
 static struct span network_of(const struct json *address)
 {
 	const struct json *network = json_member(address, "network");
@@ -65,7 +57,7 @@ static enum err_kind take_address(const struct watch_ask *ask, const struct json
 
 	(void)ask;
 	/* One that several services have may be listed for each. */
-	if (is_listed(ret, ip))
+	if (listing_added(ret, ip))
 		return ERR_NONE;
 	rc = listing_add(ret, ip, &item, err);
 	rc = watch_set(rc, ret, item, FIELD_type, span_text(type_of(address)), err);

@@ -36,14 +36,6 @@ static const char EXPIRED[] = "expired";
 
 /* --- what there is --- */
 
-static struct item *find(const struct listing *list, struct span key)
-{
-	for (size_t i = 0; i < list->count; i++)
-		if (span_equal(list->items[i].key, key))
-			return &list->items[i];
-	return NULL;
-}
-
 static const char *expiry_at(const struct watch_ask *ask, int64_t expires_ns)
 {
 	if (expires_ns == LISTING_NO_TIME || expires_ns > ask->now_ns + SOON_NS)
@@ -73,7 +65,7 @@ static enum err_kind take_issued(const struct watch_ask *ask, const struct json 
 		source = SPAN("unknown");
 	(void)snprintf(key, sizeof(key), "%.*s%s%.*s", (int)source.len, source.data,
 		       type.len > 0 ? "/" : "", (int)type.len, type.data);
-	item = find(ret, span_text(key));
+	item = listing_added(ret, span_text(key));
 	if (item && watch_field_time(item->values[FIELD_expires_at]) >= expires_ns)
 		return ERR_NONE;
 	if (!item)
@@ -154,10 +146,7 @@ static enum err_kind fetch(const struct watch_ask *ask, struct listing *ret, str
 		return rc;
 	rc = take_detail(ask, detail, ret, err);
 	json_free(detail);
-	/* Only Fly's own 404 says that it is gone. */
-	if (rc == ERR_REJECT)
-		err->kind = rc = ERR_RETRY;
-	return rc;
+	return watch_not_gone(rc, err);
 }
 
 /* --- what a change of it means --- */

@@ -1,6 +1,6 @@
 #include "watch/flat.h"
 
-#include "watch/listing.h"
+#include "watch/resource.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,6 @@ enum {
 	MAC_BYTES = WATCH_KEY_ID_BYTES + 1 + 16, /* of a value */
 	REST_BYTES = 3 + MAC_BYTES,              /* " ~#" and its HMAC */
 	REST_BYTES_MAX = 2 * WATCH_ANSWER_BYTES_MAX,
-	NUMBER_BYTES = 24,
 };
 
 enum { FIELD_value };
@@ -75,21 +74,6 @@ static void add_step(struct path *path, struct span step)
 	}
 }
 
-static struct span text_of(const struct json *v, char number[NUMBER_BYTES])
-{
-	switch (json_type(v)) {
-	case JSON_TEXT: return json_text(v);
-	case JSON_BOOL: return json_bool(v) ? SPAN("true") : SPAN("false");
-	case JSON_NUMBER:
-		(void)snprintf(number, NUMBER_BYTES, "%.15g", json_number(v));
-		return span_text(number);
-	case JSON_NULL:
-	case JSON_ARRAY:
-	case JSON_OBJECT: break;
-	}
-	return SPAN("");
-}
-
 static bool may_show(const struct flat *f, struct span path, struct span value)
 {
 	bool may = value.len <= VALUE_BYTES_MAX && f->o.may_show && f->o.may_show(path);
@@ -136,14 +120,14 @@ static enum err_kind add(struct flat *f, const struct path *path, const struct j
 	size_t idx = 0;
 
 	if (!in_list && json_type(v) != JSON_OBJECT) {
-		char number[NUMBER_BYTES];
+		char number[TIME_TEXT_BYTES];
 
 		return json_type(v) == JSON_NULL ? ERR_NONE
-						 : add_value(f, path, text_of(v, number), err);
+						 : add_value(f, path, watch_value(v, number), err);
 	}
 	for (const struct json *member = json_first(v); member && !rc; member = json_next(member)) {
 		struct path step = *path;
-		char number[NUMBER_BYTES];
+		char number[TIME_TEXT_BYTES];
 
 		(void)snprintf(number, sizeof(number), "%zu", idx++);
 		add_step(&step, in_list ? span_text(number) : json_key(member));

@@ -17,9 +17,8 @@ static bool add(struct jobs *j, const struct watch_resource *resource, struct sp
 	struct job *job = &j->list[j->count];
 
 	if (j->count == JOBS_MAX || app.len > RECORD_APP_BYTES_MAX ||
-	    item.len > JOB_ITEM_BYTES_MAX || memchr(item.data, '\0', item.len)) {
+	    item.len > JOB_ITEM_BYTES_MAX || memchr(item.data, '\0', item.len))
 		return false;
-	}
 	*job = (struct job){.resource = resource};
 	memcpy(job->app, app.data, app.len);
 	memcpy(job->item, item.data, item.len);

@@ -30,6 +30,14 @@ void listing_release(struct listing *l)
 	l->count = l->capacity = 0;
 }
 
+void listing_reset(struct listing *l)
+{
+	const struct listing_shape *shape = l->shape;
+
+	listing_release(l);
+	listing_init(l, shape);
+}
+
 static enum err_kind copy_text(struct listing *l, struct span text, struct span *ret,
 			       struct err *err)
 {
@@ -104,6 +112,16 @@ enum err_kind listing_copy(struct listing *l, const struct item *from, struct it
 	return ERR_NONE;
 }
 
+enum err_kind listing_keep(struct listing *l, const struct item *from, struct err *err)
+{
+	struct item *kept;
+	enum err_kind rc = listing_copy(l, from, &kept, err);
+
+	if (!rc)
+		kept->seen_ns = kept->missing_ns = LISTING_NO_TIME;
+	return rc;
+}
+
 int item_compare(const struct item *a, const struct item *b)
 {
 	size_t len = a->key.len < b->key.len ? a->key.len : b->key.len;
@@ -164,6 +182,14 @@ const struct item *listing_find(const struct listing *l, struct span key)
 		else
 			high = middle;
 	}
+	return NULL;
+}
+
+struct item *listing_added(const struct listing *l, struct span key)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (span_equal(l->items[i].key, key))
+			return &l->items[i];
 	return NULL;
 }
 

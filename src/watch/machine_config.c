@@ -250,10 +250,7 @@ static enum err_kind fetch(const struct watch_ask *ask, struct listing *ret, str
 	if (!rc)
 		rc = take(ask, machine, config, ret, err);
 	json_free(machine);
-	/* Only Fly's own 404 says that something is gone. */
-	if (rc == ERR_REJECT)
-		err->kind = rc = ERR_RETRY;
-	return rc;
+	return watch_not_gone(rc, err);
 }
 
 /* --- what a change means --- */

@@ -7,7 +7,6 @@
 #include "watch/resource.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { EVENTS_MAX = 50, SIGNAL_BYTES = 24, NUMBER_DIGITS_MAX = 9 };
@@ -43,21 +42,6 @@ static struct span scalar_or(const struct json *object, const char *member, cons
 	return got.len > 0 ? got : span_text(none);
 }
 
-/* -1, or any number that is too long to be one of those that Fly gives: none. */
-static int number_of(struct span text)
-{
-	int number = 0;
-
-	if (text.len == 0 || text.len > NUMBER_DIGITS_MAX)
-		return -1;
-	for (size_t i = 0; i < text.len; i++) {
-		if (text.data[i] < '0' || text.data[i] > '9')
-			return -1;
-		number = number * 10 + (text.data[i] - '0');
-	}
-	return number;
-}
-
 /* As the logs name it. Empty: no signal ended it. */
 static const char *signal_of(const struct json *exit, char ret[SIGNAL_BYTES])
 {
@@ -66,7 +50,8 @@ static const char *signal_of(const struct json *exit, char ret[SIGNAL_BYTES])
 	ret[0] = '\0';
 	for (size_t i = 0; i < ARRAY_LEN(members) && ret[0] == '\0'; i++) {
 		char text[TIME_TEXT_BYTES];
-		int number = number_of(watch_scalar(exit, members[i], text));
+		struct span got = watch_scalar(exit, members[i], text);
+		int number = got.len <= NUMBER_DIGITS_MAX ? (int)watch_digits(got) : -1;
 		const char *name = number > 0 ? sigabbrev_np(number) : NULL;
 
 		if (name)
@@ -114,14 +99,6 @@ static enum err_kind take_exit(const struct json *event, struct listing *l, stru
 	return watch_set(rc, l, item, FIELD_signal, span_text(signal_of(exit, name)), err);
 }
 
-static bool has_key(const struct listing *l, struct span key)
-{
-	for (size_t i = 0; i < l->count; i++)
-		if (span_equal(l->items[i].key, key))
-			return true;
-	return false;
-}
-
 static enum err_kind take_event(const struct watch_ask *ask, const struct json *event,
 				struct listing *ret, struct err *err)
 {
@@ -138,7 +115,7 @@ static enum err_kind take_event(const struct watch_ask *ask, const struct json *
 			       (int)status.len, status.len > 0 ? status.data : "");
 		key = span_text(made);
 	}
-	if (has_key(ret, key))
+	if (listing_added(ret, key))
 		return ERR_NONE;
 	rc = listing_add(ret, key, &item, err);
 	rc = watch_set(rc, ret, item, FIELD_type, type, err);

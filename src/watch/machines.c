@@ -41,16 +41,6 @@ static const char *const fields[] = {"app",     "name",       "region", "created
 
 /* --- what Fly says --- */
 
-static enum err_kind keep_as_it_was(struct listing *l, const struct item *before, struct err *err)
-{
-	struct item *kept;
-	enum err_kind rc = listing_copy(l, before, &kept, err);
-
-	if (!rc)
-		kept->seen_ns = kept->missing_ns = LISTING_NO_TIME;
-	return rc;
-}
-
 /* An answer may be older than the one before it. */
 static bool is_stale(const struct item *before, const char *updated)
 {
@@ -95,7 +85,7 @@ static enum err_kind take_machine(const struct watch_ask *ask, const struct json
 	(void)watch_time(machine, "created_at", created);
 	(void)watch_time(machine, "updated_at", updated);
 	if (before && is_stale(before, updated))
-		return keep_as_it_was(ret, before, err);
+		return listing_keep(ret, before, err);
 	if (version.len == 0)
 		version = watch_text(machine, "instance_id");
 	if (app.len == 0)
@@ -153,14 +143,6 @@ static enum err_kind put_together(const struct listing *there, const struct list
 	return rc ? rc : listing_end(ret, err);
 }
 
-static void empty(struct listing *l)
-{
-	const struct listing_shape *shape = l->shape;
-
-	listing_release(l);
-	listing_init(l, shape);
-}
-
 static enum err_kind fetch_all(const struct watch_ask *ask, struct listing *ret, struct err *err)
 {
 	static const struct watch_list all = {
@@ -181,16 +163,13 @@ static enum err_kind fetch_all(const struct watch_ask *ask, struct listing *ret,
 	if (!rc)
 		rc = put_together(&there, &moved, ret, err);
 	if (rc && rc != ERR_FATAL && (moved.full || ret->full)) {
-		empty(&moved);
-		empty(ret);
+		listing_reset(&moved);
+		listing_reset(ret);
 		rc = put_together(&there, &moved, ret, err);
 	}
 	listing_release(&moved);
 	listing_release(&there);
-	/* More machines than there may be does not say that they are gone. */
-	if (rc == ERR_REJECT)
-		err->kind = rc = ERR_RETRY;
-	return rc;
+	return watch_not_gone(rc, err);
 }
 
 static enum err_kind fetch(const struct watch_ask *ask, struct listing *ret, struct err *err)

@@ -209,7 +209,7 @@ static enum err_kind take_peer(const struct watch_ask *ask, const struct json *p
 	rc = access_set(rc, ret, item, FIELD_region, watch_text(peer, "region"), err);
 	rc = access_set(rc, ret, item, FIELD_network, watch_text(peer, "network"), err);
 	rc = access_set(rc, ret, item, FIELD_address, watch_text(peer, "peerip"), err);
-	before = rc ? NULL : access_before(ask, id);
+	before = rc ? NULL : listing_find(ask->before, id);
 	if (!before || !span_equal(before->values[FIELD_name], item->values[FIELD_name]))
 		return rc;
 	rc = listing_set(ret, item, FIELD_owner, before->values[FIELD_owner], err);

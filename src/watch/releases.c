@@ -11,7 +11,6 @@ enum {
 	FEW = 20,              /* of the newest, at each look */
 	ALL = 200,             /* where that leaves some out: as many as Fly gives */
 	MOVING_SECONDS = 3600, /* one that is under way for longer may be so for ever */
-	DIGITS_MAX = 15,
 };
 
 #define FEW_PATH "api/v1/apps/{app}/releases?limit=20"
@@ -41,17 +40,7 @@ static const char *const fields[] = {
 /* -1: it is none. */
 static int64_t version_of(const struct item *release)
 {
-	struct span text = release->values[FIELD_version];
-	int64_t version = 0;
-
-	if (text.len == 0 || text.len > DIGITS_MAX)
-		return -1;
-	for (size_t i = 0; i < text.len; i++) {
-		if (text.data[i] < '0' || text.data[i] > '9')
-			return -1;
-		version = version * 10 + (text.data[i] - '0');
-	}
-	return version;
+	return watch_digits(release->values[FIELD_version]);
 }
 
 /* The newest release before that version; if an image is given, of those that brought it to
@@ -152,13 +141,11 @@ static enum err_kind fetch(const struct watch_ask *ask, struct listing *ret, str
 		.path = FEW_PATH, .member = "releases", .take = take_release};
 	static const struct watch_list all = {
 		.path = ALL_PATH, .member = "releases", .take = take_release};
-	const struct listing_shape *shape = ret->shape;
 	enum err_kind rc = watch_fetch_list(ask, &few, ret, err);
 
 	if (!rc && ret->count >= FEW && ask->before_ns != LISTING_NO_TIME &&
 	    has_hole(ask->before, ret)) {
-		listing_release(ret);
-		listing_init(ret, shape);
+		listing_reset(ret);
 		rc = watch_fetch_list(ask, &all, ret, err);
 	}
 	for (size_t i = 0; !rc && i < ret->count; i++)

@@ -1,11 +1,9 @@
 #include "watch/resource.h"
 
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { CURSOR_BYTES_MAX = 512, MS_DIGITS_MAX = 13 };
+enum { CURSOR_BYTES_MAX = 512, MS_DIGITS_MAX = 13, DIGITS_MAX = 15 };
 
 static enum err_kind take_elements(const struct watch_ask *ask, const struct json *list,
 				   enum err_kind (*take)(const struct watch_ask *ask,
@@ -44,6 +42,13 @@ static enum err_kind keep_cursor(struct span next, char ret[CURSOR_BYTES_MAX + 1
 	return ERR_NONE;
 }
 
+enum err_kind watch_not_gone(enum err_kind rc, struct err *err)
+{
+	if (rc == ERR_REJECT)
+		err->kind = rc = ERR_RETRY;
+	return rc;
+}
+
 /* All pages are there. */
 static enum err_kind end(enum err_kind rc, bool more, struct listing *ret, struct err *err)
 {
@@ -54,10 +59,7 @@ static enum err_kind end(enum err_kind rc, bool more, struct listing *ret, struc
 		rc = ERR_FATAL;
 	if (!rc && ret->part && ret->count == 0)
 		rc = err_set(err, ERR_RETRY, "the answer's list has nothing that can be read");
-	/* Only Fly's own 404 says that something is gone. */
-	if (rc == ERR_REJECT)
-		err->kind = rc = ERR_RETRY;
-	return rc;
+	return watch_not_gone(rc, err);
 }
 
 static enum err_kind take_page(const struct watch_ask *ask, const struct watch_list *what,
@@ -168,33 +170,48 @@ struct span watch_text(const struct json *object, const char *member)
 	return v && json_type(v) == JSON_TEXT ? json_text(v) : SPAN("");
 }
 
+int64_t watch_digits(struct span text)
+{
+	int64_t number = 0;
+
+	if (text.len == 0 || text.len > DIGITS_MAX)
+		return -1;
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.data[i] < '0' || text.data[i] > '9')
+			return -1;
+		number = number * 10 + (text.data[i] - '0');
+	}
+	return number;
+}
+
+struct span watch_value(const struct json *v, char text[TIME_TEXT_BYTES])
+{
+	switch (json_type(v)) {
+	case JSON_TEXT: return json_text(v);
+	case JSON_BOOL: return json_bool(v) ? SPAN("true") : SPAN("false");
+	case JSON_NUMBER:
+		(void)snprintf(text, TIME_TEXT_BYTES, "%.15g", json_number(v));
+		return span_text(text);
+	case JSON_NULL:
+	case JSON_ARRAY:
+	case JSON_OBJECT: break;
+	}
+	return SPAN("");
+}
+
 struct span watch_scalar(const struct json *object, const char *member, char text[TIME_TEXT_BYTES])
 {
 	const struct json *v = json_member(object, member);
 
-	if (v && json_type(v) == JSON_TEXT)
-		return json_text(v);
-	text[0] = '\0';
-	if (v && json_type(v) == JSON_BOOL)
-		return json_bool(v) ? SPAN("true") : SPAN("false");
-	if (v && json_type(v) == JSON_NUMBER)
-		(void)snprintf(text, TIME_TEXT_BYTES, "%.15g", json_number(v));
-	return span_text(text);
+	return v ? watch_value(v, text) : SPAN("");
 }
 
 /* Milliseconds that came as a text. */
 static bool read_ms(struct span text, int64_t *ret_ns)
 {
-	int64_t ms = 0;
+	int64_t ms = text.len <= MS_DIGITS_MAX ? watch_digits(text) : -1;
 
-	if (text.len == 0 || text.len > MS_DIGITS_MAX)
-		return false;
-	for (size_t i = 0; i < text.len; i++) {
-		if (text.data[i] < '0' || text.data[i] > '9')
-			return false;
-		ms = ms * 10 + (text.data[i] - '0');
-	}
-	if (ms == 0 || ms > INT64_MAX / NS_PER_MS)
+	if (ms <= 0 || ms > INT64_MAX / NS_PER_MS)
 		return false;
 	*ret_ns = ms * NS_PER_MS;
 	return true;

@@ -49,7 +49,7 @@ static const char *expiry_to_say(const struct watch_ask *ask, struct span id, in
 {
 	const char *expiry = expiry_of(expires_ns, ask->now_ns);
 
-	return expiry == soon && !access_before(ask, id) ? "" : expiry;
+	return expiry == soon && !listing_find(ask->before, id) ? "" : expiry;
 }
 
 static enum err_kind take_token(const struct watch_ask *ask, const struct json *token,

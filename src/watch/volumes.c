@@ -36,22 +36,7 @@ static const struct item *known(const struct watch_ask *ask, const struct json *
 	struct span status = watch_text(volume, "host_status");
 	struct span id = watch_text(volume, "id");
 
-	if (status.len == 0 || span_is(status, "ok"))
-		return NULL;
-	for (size_t i = 0; i < ask->before->count; i++)
-		if (span_equal(ask->before->items[i].key, id))
-			return &ask->before->items[i];
-	return NULL;
-}
-
-static enum err_kind keep(const struct item *was, struct listing *ret, struct err *err)
-{
-	struct item *kept;
-	enum err_kind rc = listing_copy(ret, was, &kept, err);
-
-	if (!rc)
-		kept->seen_ns = kept->missing_ns = LISTING_NO_TIME;
-	return rc;
+	return status.len == 0 || span_is(status, "ok") ? NULL : listing_find(ask->before, id);
 }
 
 static enum err_kind take_volume(const struct watch_ask *ask, const struct json *volume,
@@ -77,7 +62,7 @@ static enum err_kind take_volume(const struct watch_ask *ask, const struct json 
 	enum err_kind rc;
 
 	if (was)
-		return keep(was, ret, err);
+		return listing_keep(ret, was, err);
 	rc = listing_add(ret, watch_text(volume, "id"), &item, err);
 	for (size_t i = 0; i < ARRAY_LEN(members); i++)
 		rc = watch_set(rc, ret, item, members[i].field,

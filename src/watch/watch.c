@@ -188,8 +188,7 @@ static enum err_kind read_snapshot(struct watch *w, struct job *job, struct err 
 	if (job->found)
 		rc = listing_read(&w->before, span_of(job->content.data, job->content.len), err);
 	if (rc == ERR_REJECT) {
-		listing_release(&w->before);
-		listing_init(&w->before, &job->resource->shape);
+		listing_reset(&w->before);
 		job->found = false;
 		rc = ERR_NONE;
 	}
