@@ -14,6 +14,7 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import flytrail  # noqa: E402
+import lab  # noqa: E402
 
 KILLS = int(os.environ.get("FLYTRAIL_CHECK_KILLS", "200"))
 RATE = 15000
@@ -35,6 +36,9 @@ class Kill(unittest.TestCase):
         self.world = self.enterContext(flytrail.World())
 
     def publish_for_ever(self):
+        """Not before the stream has begun: what was before its first fact is no gap of it."""
+        lab.wait_for(lambda: self.world.pg.psql(
+            "SELECT true FROM flytrail.events WHERE action = 'trail.started'"), 60, "the first fact")
         publisher = self.world.publisher("--count", 10**9, "--rate", RATE)
         self.addCleanup(publisher.wait)
         self.addCleanup(publisher.kill)

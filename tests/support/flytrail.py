@@ -29,6 +29,8 @@ NATSPUB = os.path.join(ROOT, "build", "tests", "support", "natspub")
 STOP_SECONDS = 60
 # A disk that all tests share may take half of that for what a start writes and syncs.
 EVENT_SECONDS = 90
+# Of a hole without a gap, what lies this near is told.
+NEAR_SECONDS = 3
 # What tests/run.py tells a binary with sanitizers.
 SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")
 
@@ -224,6 +226,7 @@ class World:
         self.migrated = migrated
         self.folder = tempfile.mkdtemp(prefix="flytrail-world-")
         self.flytrails = []
+        self.published_from = {}  # by tag: no line is older
         self.published_until = {}  # by tag: no line of publish() is younger
 
     def __enter__(self):
@@ -276,6 +279,7 @@ class World:
     def publisher(self, *arguments):
         """natspub as a child; its lines are numbered from 0 unless --first says otherwise."""
         tag = arguments[arguments.index("--tag") + 1] if "--tag" in arguments else "numbered"
+        self.published_from.setdefault(tag, time.time())
         self.published_until.pop(tag, None)
         return subprocess.Popen([NATSPUB, self.nats.url, *self.nats.FLY, *map(str, arguments)],
                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -340,12 +344,16 @@ class World:
         got = self.numbers(tag)
         if len({n for n, _ in got}) != len(got):
             raise AssertionError("a line is there twice")
-        runs, before, expected = [], 0.0, 0
+        runs, before, expected = [], self.published_from[tag], 0
         for n, at in got + [(count, self.published_until.get(tag, time.time()))]:
             if n > expected:
                 runs.append((n - expected, before, at))
             before, expected = at, n + 1
         return runs
+
+    def listened_near(self, before, after):
+        return [(since, until) for since, until in self.listened()
+                if since <= after + NEAR_SECONDS and until >= before - NEAR_SECONDS]
 
     def check_every_line_is_a_row_or_in_a_gap(self, count, tag="numbered"):
         """Returns how many lines are missing; each hole lies wholly in some gap."""
@@ -355,6 +363,9 @@ class World:
             lost += size
             if not any(gap["start"] <= before and (gap["end"] is None or after <= gap["end"])
                        for gap in gaps):
-                raise AssertionError(f"{size} lines are missing between {before:.3f} and "
-                                     f"{after:.3f}, and no gap says so: {gaps}")
+                near = [gap for gap in gaps if gap["start"] <= after + NEAR_SECONDS
+                        and (gap["end"] is None or gap["end"] >= before - NEAR_SECONDS)]
+                raise AssertionError(f"{size} lines are missing between {before:.6f} and "
+                                     f"{after:.6f}, and no gap says so; near it: {near}; "
+                                     f"listened: {self.listened_near(before, after)}")
         return lost
