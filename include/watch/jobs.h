@@ -20,7 +20,8 @@
 enum {
 	JOBS_MAX = 16384,
 	JOB_ITEM_BYTES_MAX = 255,
-	JOB_STIRS = 2,
+	JOB_STIRS = 3,       /* a list may be behind what stirred it */
+	JOB_ITEM_STIRS = 1,  /* an item is newer than its list, and five machines have ten */
 	JOBS_PLAIN_EACH = 8, /* each so-many-th look is at what is due first, whatever it is */
 };
 
@@ -29,7 +30,7 @@ struct job {
 	char app[RECORD_APP_BYTES_MAX + 1]; /* whose it is; "": the organisation's */
 	char item[JOB_ITEM_BYTES_MAX + 1];  /* "": of no item */
 	int64_t due_ns, all_due_ns;         /* on the monotonic clock: a look; one at all of it */
-	unsigned stirs;                     /* looks that are made soon */
+	unsigned stirs;                     /* looks that are made soon, the next included */
 	unsigned refusals, failures;        /* since it was seen: answers of no use, and none */
 	size_t missed;                      /* of its items, those that there is no room for */
 	bool loaded, found;                 /* of the snapshot */

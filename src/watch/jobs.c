@@ -151,7 +151,7 @@ enum err_kind jobs_follow(struct jobs *j, size_t parent_idx, const struct listin
 
 static void stir(struct job *job)
 {
-	job->stirs = JOB_STIRS;
+	job->stirs = job->item[0] != '\0' ? JOB_ITEM_STIRS : JOB_STIRS;
 	/* Not before what has waited longer: that is never put off for ever. */
 	job->due_ns = time_earlier(job->due_ns, time_monotonic_ns());
 	job->all_due_ns = 0;

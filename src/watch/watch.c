@@ -238,8 +238,8 @@ static enum err_kind move_on(struct watch *w, struct job *job, const struct list
 		return rc;
 	job->unobserved = false;
 	job->refusals = job->failures = 0;
-	if (job->resource->is_moving && job->resource->is_moving(&w->next) && job->stirs == 0)
-		job->stirs = 1;
+	if (job->resource->is_moving && job->resource->is_moving(&w->next) && job->stirs < 2)
+		job->stirs = 2; /* this look, and one more */
 	return ERR_NONE;
 }
 
@@ -326,10 +326,10 @@ static void set_due(struct watch *w, struct job *job, bool shown)
 	if (!w->ask.part)
 		job->all_due_ns = now_ns + w->o.full_ns * every;
 	job->due_ns = job->all_due_ns;
-	if (job->resource->quick || job->stirs > 0)
-		job->due_ns = time_earlier(job->due_ns, soon_ns);
 	if (job->stirs > 0)
 		job->stirs--;
+	if (job->resource->quick || job->stirs > 0)
+		job->due_ns = time_earlier(job->due_ns, soon_ns);
 }
 
 enum err_kind watch_step(struct watch *w, struct watch_step *ret, struct err *err)

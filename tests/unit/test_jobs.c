@@ -184,6 +184,26 @@ static void who_lists_what_cannot_be_found_is_asked_again(void **state)
 	assert_true(find(&watch_secrets, "shop")->due_ns == later_ns);
 }
 
+static void an_item_that_changed_is_looked_at_once_and_its_list_again(void **state)
+{
+	struct job *certificates, *certificate;
+	struct listing list;
+	struct item *item = NULL;
+
+	(void)state;
+	follow("shop");
+	follow_list((size_t)(find(&watch_certificates, "shop") - jobs.list), "www.example.com");
+	certificates = find(&watch_certificates, "shop");
+	certificate = find(&watch_certificate, "shop");
+	listing_init(&list, &watch_certificates.shape);
+	assert_int_equal(listing_add(&list, SPAN("www.example.com"), &item, &err), ERR_NONE);
+	jobs_stir(&jobs, certificates, item);
+	assert_int_equal(certificate->stirs, JOB_ITEM_STIRS);
+	jobs_doubt(&jobs, certificate);
+	assert_int_equal(certificates->stirs, JOB_STIRS);
+	listing_release(&list);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -195,6 +215,7 @@ int main(void)
 		TEST(what_is_stirred_goes_before_what_has_waited_longer_but_not_each_time),
 		TEST(what_each_interval_has_goes_before_the_details_of_items_but_not_each_time),
 		TEST(who_lists_what_cannot_be_found_is_asked_again),
+		TEST(an_item_that_changed_is_looked_at_once_and_its_list_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
