@@ -9,7 +9,8 @@ CREATE INDEX events_release_idx ON flytrail.events (app, action, occurred_at DES
 	WHERE source = 'watch' AND class IN ('deploy', 'secret_change');
 
 -- Each release that was made, and its end where that is known; and those that were under way when they
--- were first looked at, of which only the end is on record.
+-- were first looked at, of which only the end is on record. Numbers begin anew where an application is
+-- made that has the name of one that is gone: releases of one number are told apart by their times.
 CREATE VIEW flytrail.releases AS
 SELECT
 	s.event_id, s.app, s.correlation_id AS release, s.occurred_at AS started_at,
@@ -29,11 +30,19 @@ LEFT JOIN LATERAL (
 	WHERE e.retention_class = 'security' AND e.source = 'watch' AND e.class = 'deploy'
 		AND e.action IN ('deploy.release_succeeded', 'deploy.release_failed', 'deploy.release_interrupted')
 		AND e.app = s.app AND e.correlation_id = s.correlation_id
+		AND e.attributes #>> '{after,created_at}' IS NOT DISTINCT FROM s.attributes #>> '{after,created_at}'
 		AND e.occurred_at >= s.occurred_at
 	ORDER BY e.occurred_at LIMIT 1
 ) AS ended ON true
 WHERE s.retention_class = 'security' AND s.source = 'watch' AND s.class = 'deploy'
 	AND s.action = 'deploy.release_started'
+	-- Told again after a crash, another release may have come to be known as the one that it goes back to.
+	AND NOT EXISTS (
+		SELECT FROM flytrail.events t
+		WHERE t.retention_class = 'security' AND t.source = 'watch' AND t.class = 'deploy'
+			AND t.action = 'deploy.release_started' AND t.app = s.app AND t.correlation_id = s.correlation_id
+			AND t.occurred_at = s.occurred_at AND t.event_id < s.event_id
+	)
 UNION ALL
 SELECT
 	e.event_id, e.app, e.correlation_id, coalesce((e.attributes #>> '{after,created_at}')::timestamptz, e.occurred_at),
@@ -54,6 +63,7 @@ WHERE e.retention_class = 'security' AND e.source = 'watch' AND e.class = 'deplo
 			AND s.action IN ('deploy.release_started', 'deploy.release_succeeded', 'deploy.release_failed',
 				'deploy.release_interrupted')
 			AND s.app = e.app AND s.correlation_id = e.correlation_id AND s.occurred_at <= e.occurred_at
+			AND s.attributes #>> '{after,created_at}' IS NOT DISTINCT FROM e.attributes #>> '{after,created_at}'
 			AND (s.action = 'deploy.release_started' OR (s.occurred_at, s.seq) < (e.occurred_at, e.seq))
 	);
 COMMENT ON VIEW flytrail.releases IS 'the releases that Fly''s API shows; the view deploys tells them together with what the lines say';
@@ -77,17 +87,57 @@ COMMENT ON COLUMN flytrail.releases.summary IS 'one sentence for people';
 COMMENT ON COLUMN flytrail.releases.seq IS 'the event''s number in its spool';
 COMMENT ON COLUMN flytrail.releases.event_at IS 'the event''s time';
 
+-- What Fly's API shows to have been changed of one machine. That a release did it, the machine's metadata
+-- alone says, which anybody may write who may change machines: it is believed where that release was
+-- being given to machines then.
+CREATE VIEW flytrail.machine_updates AS
+SELECT
+	u.event_id, u.occurred_at, u.not_after, u.app, u.region, u.machine_id, u.actor, u.actor_type, u.actor_reason,
+	u.attributes #>> '{after,image}' AS image, claim.release AS claimed_release, believed.event_id AS release_event,
+	u.outcome, u.trust, u.summary
+FROM flytrail.events u
+CROSS JOIN LATERAL (
+	SELECT nullif(u.attributes #>> '{after,release}', u.attributes #>> '{before,release}') AS release
+) AS claim
+LEFT JOIN LATERAL (
+	SELECT r.event_id FROM flytrail.releases r
+	WHERE r.app = u.app AND r.release = claim.release
+		AND r.started_at <= coalesce(u.not_after, u.occurred_at) + interval '5 seconds' -- clocks differ
+		AND u.occurred_at <= least(r.ended_before, r.started_at + interval '1 hour') + interval '1 minute'
+		AND r.event_at > u.occurred_at - interval '2 hours'
+		AND r.event_at < coalesce(u.not_after, u.occurred_at) + interval '2 hours'
+	ORDER BY r.started_at DESC LIMIT 1
+) AS believed ON true
+WHERE u.retention_class = 'security' AND u.source = 'watch' AND u.class = 'deploy'
+	AND u.action = 'deploy.machine_updated' AND u.machine_id IS NOT NULL;
+COMMENT ON VIEW flytrail.machine_updates IS 'each time that Fly''s API shows a machine with another version or config than before, by a release or not';
+COMMENT ON COLUMN flytrail.machine_updates.event_id IS 'the event';
+COMMENT ON COLUMN flytrail.machine_updates.occurred_at IS 'when, or the last time at which it had not been changed yet';
+COMMENT ON COLUMN flytrail.machine_updates.not_after IS 'the first time at which it had been changed; null: occurred_at is exact';
+COMMENT ON COLUMN flytrail.machine_updates.app IS 'the application';
+COMMENT ON COLUMN flytrail.machine_updates.region IS 'Fly''s code of the region';
+COMMENT ON COLUMN flytrail.machine_updates.machine_id IS 'the machine';
+COMMENT ON COLUMN flytrail.machine_updates.actor IS 'who changed it; unknown: see actor_reason';
+COMMENT ON COLUMN flytrail.machine_updates.actor_type IS 'user, token, flyd, proxy or unknown';
+COMMENT ON COLUMN flytrail.machine_updates.actor_reason IS 'why the actor is unknown';
+COMMENT ON COLUMN flytrail.machine_updates.image IS 'that it has since';
+COMMENT ON COLUMN flytrail.machine_updates.claimed_release IS 'the release that its metadata names since, and did not before; null: it names none, or that of before';
+COMMENT ON COLUMN flytrail.machine_updates.release_event IS 'that release, if it was being given to machines then; null: it was not, or is not known';
+COMMENT ON COLUMN flytrail.machine_updates.outcome IS 'unknown: that it was changed says nothing of what came of it';
+COMMENT ON COLUMN flytrail.machine_updates.trust IS 'api';
+COMMENT ON COLUMN flytrail.machine_updates.summary IS 'one sentence for people, with what was changed';
+
 -- What the lines show of one machine; and the release that it belongs to: the newest that was made
 -- before, if that had not ended a minute ago. One that ended while nobody looked is over in an hour. What
--- Fly's API shows as an update of the machine by itself is of no release.
+-- Fly's API shows as an update of the machine by itself since then is of no release.
 CREATE VIEW flytrail.machine_deploys AS
 SELECT
 	done.event_id, done.event_at, done.app, done.region, done.machine_id,
 	coalesce(prepared.image, 'unknown') AS image, prepared.image_digest,
 	done.started_at, done.finished_at, done.outcome, done.trust, done.summary, done.seconds,
 	fire.version AS machine_version,
-	CASE WHEN outside.at IS NULL THEN newest.event_id END AS release_event,
-	CASE WHEN outside.at IS NOT NULL OR newest.event_id IS NULL THEN outside.event_id END AS update_event
+	CASE WHEN outside.at IS NULL OR outside.at < newest.started_at THEN newest.event_id END AS release_event,
+	CASE WHEN outside.at >= newest.started_at OR newest.event_id IS NULL THEN outside.event_id END AS update_event
 FROM (
 	-- The runner says that it is done. It began with the first line about the image.
 	SELECT d.event_id, d.app, d.region, d.machine_id, d.outcome, d.trust, d.action,
@@ -191,7 +241,7 @@ LEFT JOIN LATERAL (
 	ORDER BY f.occurred_at DESC LIMIT 1
 ) AS fire ON true
 LEFT JOIN LATERAL (
-	SELECT of.event_id FROM (
+	SELECT of.event_id, of.started_at FROM (
 		SELECT r.event_id, r.started_at, r.ended_before FROM flytrail.releases r
 		WHERE r.app = done.app AND r.started_at <= done.started_at + interval '5 seconds' -- clocks differ
 			AND r.event_at > done.started_at - interval '2 hours'
@@ -203,9 +253,8 @@ LEFT JOIN LATERAL (
 ) AS newest ON true
 -- An update of which only an interval is known does not tell whether a release was in it as well.
 LEFT JOIN LATERAL (
-	SELECT u.event_id, CASE WHEN u.not_after IS NULL THEN u.occurred_at END AS at FROM flytrail.events u
-	WHERE u.retention_class = 'security' AND u.source = 'watch' AND u.class = 'deploy'
-		AND u.action = 'deploy.machine_updated' AND u.app = done.app AND u.machine_id = done.machine_id
+	SELECT u.event_id, CASE WHEN u.not_after IS NULL THEN u.occurred_at END AS at FROM flytrail.machine_updates u
+	WHERE u.release_event IS NULL AND u.app = done.app AND u.machine_id = done.machine_id
 		AND u.occurred_at > done.started_at - interval '2 hours'
 		AND u.occurred_at <= done.finished_at + interval '5 seconds'
 		AND coalesce(u.not_after, u.occurred_at) >= done.started_at - interval '1 minute'
@@ -242,29 +291,34 @@ SELECT
 	m.machine_version, m.seconds, m.region, m.event_id,
 	NULL::timestamptz AS finished_after, m.event_at
 FROM flytrail.machine_deploys m
-WHERE m.release_event IS NULL AND m.update_event IS NULL
+WHERE m.release_event IS NULL AND (m.update_event IS NULL OR EXISTS (
+	-- The update explains the first of them.
+	SELECT FROM flytrail.machine_deploys o
+	WHERE o.app = m.app AND o.machine_id = m.machine_id AND o.update_event = m.update_event
+		AND o.event_at > m.event_at - interval '1 day' AND o.event_at < m.event_at + interval '1 hour'
+		AND (o.finished_at, o.event_id) < (m.finished_at, m.event_id)
+))
 UNION ALL
 -- A machine that was given a version by itself, with what the lines show of it.
 SELECT
-	u.app, 'none', u.actor, u.actor_type, u.actor_reason,
-	coalesce(u.attributes #>> '{after,image}', shown.image, 'unknown'),
-	coalesce(substring(u.attributes #>> '{after,image}' FROM '@(sha256:[0-9a-f]+)$'), shown.image_digest),
+	u.app, CASE WHEN u.claimed_release IS NULL THEN 'none' ELSE 'unknown' END, u.actor, u.actor_type, u.actor_reason,
+	coalesce(u.image, shown.image, 'unknown'),
+	coalesce(substring(u.image FROM '@(sha256:[0-9a-f]+)$'), shown.image_digest),
 	'machine update',
 	least(u.occurred_at, shown.started_at), coalesce(shown.finished_at, u.not_after), u.outcome,
 	ARRAY[u.machine_id],
 	u.trust, u.summary,
 	shown.machine_version, shown.seconds, coalesce(u.region, shown.region), u.event_id,
 	CASE WHEN shown.finished_at IS NULL AND u.not_after IS NOT NULL THEN u.occurred_at END, u.occurred_at
-FROM flytrail.events u
+FROM flytrail.machine_updates u
 LEFT JOIN LATERAL (
 	SELECT m.* FROM flytrail.machine_deploys m
 	WHERE m.app = u.app AND m.machine_id = u.machine_id AND m.update_event = u.event_id
 		AND m.event_at >= u.occurred_at - interval '1 hour'
 		AND m.event_at < coalesce(u.not_after, u.occurred_at) + interval '2 hours'
-	ORDER BY m.finished_at DESC LIMIT 1
+	ORDER BY m.finished_at, m.event_id LIMIT 1
 ) AS shown ON true
-WHERE u.retention_class = 'security' AND u.source = 'watch' AND u.class = 'deploy'
-	AND u.action = 'deploy.machine_updated' AND u.machine_id IS NOT NULL
+WHERE u.release_event IS NULL
 UNION ALL
 SELECT
 	r.app, coalesce(r.release, 'unknown'),
@@ -272,7 +326,7 @@ SELECT
 	coalesce(r.image, 'unknown'), coalesce(substring(r.image FROM '@(sha256:[0-9a-f]+)$'), machines.image_digest),
 	CASE
 		WHEN r.rollback_to IS NOT NULL THEN 'rollback'
-		WHEN r.image IS NULL OR (r.previous_image IS NULL AND r.release <> '1') THEN 'unknown'
+		WHEN r.image IS NULL OR (r.previous_image IS NULL AND r.release IS DISTINCT FROM '1') THEN 'unknown'
 		WHEN r.previous_image IS DISTINCT FROM r.image THEN 'deploy'
 		WHEN secrets.changed THEN 'secret change'
 		ELSE 'restart'
@@ -310,12 +364,15 @@ LEFT JOIN LATERAL (
 			)
 			-- It is told by this as well when it was no release.
 			AND NOT EXISTS (
-				SELECT FROM flytrail.events u
-				WHERE u.retention_class = 'security' AND u.source = 'watch' AND u.class = 'deploy'
-					AND u.action = 'deploy.machine_updated' AND u.app = g.app AND u.machine_id = g.machine_id
+				SELECT FROM flytrail.machine_updates u
+				WHERE u.release_event IS NULL AND u.app = g.app AND u.machine_id = g.machine_id
 					AND u.not_after IS NULL AND u.occurred_at >= g.occurred_at - interval '5 seconds'
 					AND u.occurred_at <= g.occurred_at + interval '5 seconds'
 			)
+		UNION ALL
+		SELECT u.machine_id, u.region, NULL, NULL FROM flytrail.machine_updates u
+		WHERE u.app = r.app AND u.release_event = r.event_id
+			AND u.occurred_at > r.started_at - interval '1 day' AND u.occurred_at < r.started_at + interval '2 hours'
 	) AS m
 ) AS machines ON true
 -- A secret that it carried; or one that was gone by then and was not when the release before was made.
@@ -335,12 +392,12 @@ CROSS JOIN LATERAL (
 	) AS changed
 ) AS secrets;
 COMMENT ON VIEW flytrail.deploys IS 'releases, each with its machines; each update of a machine by itself; and each time that a machine got a version which belongs to neither';
-COMMENT ON COLUMN flytrail.deploys.release IS 'the release''s number; none: a machine was updated by itself; unknown where only lines tell of it, because none names it';
+COMMENT ON COLUMN flytrail.deploys.release IS 'the release''s number; none: a machine was updated by itself; unknown where only lines tell of it, because none names it, or where a machine''s metadata alone names one, which was not being given to machines then';
 COMMENT ON COLUMN flytrail.deploys.image IS 'as the release names it, or else the runner; unknown where nothing does';
-COMMENT ON COLUMN flytrail.deploys.reason IS 'deploy: another image. rollback: that of an earlier release. secret change: the image that was there, and secrets that differ. restart: the same of everything that is seen, so that it was restarted, scaled or configured. machine update: a machine was given another version or config, and no release was made. unknown: nothing says it';
+COMMENT ON COLUMN flytrail.deploys.reason IS 'deploy: another image. rollback: that of an earlier release. secret change: the image that was there, and secrets that differ. restart: the same of everything that is seen, so that it was restarted, scaled or configured. machine update: a machine was given another version or config, and no release that is known did it. unknown: nothing says it';
 COMMENT ON COLUMN flytrail.deploys.started_at IS 'when the release was made, or the machine updated; without either the first line about the image, or when the runner''s count of seconds began';
 COMMENT ON COLUMN flytrail.deploys.finished_at IS 'when the last machine ran the version, or was left stopped with it, as the lines show it; where they do not, when the release was first seen to have ended: see finished_after. Of a machine''s update without lines when it was first seen. null: it goes on, or nothing says when it was done';
-COMMENT ON COLUMN flytrail.deploys.outcome IS 'of a release success, failure, interrupted, or unknown while it goes on or ended in words that are not known. Without one success: the machine has the version. Whether it works is told by health checks and exits';
+COMMENT ON COLUMN flytrail.deploys.outcome IS 'of a release success, failure, interrupted, or unknown while it goes on or ended in words that are not known. Of lines without one success: the machine has the version. Of a machine''s update unknown. Whether it works is told by health checks and exits';
 COMMENT ON COLUMN flytrail.deploys.machines IS 'the machines that got the version; of a release those that lines or Fly''s API show to have been given one in its time';
 COMMENT ON COLUMN flytrail.deploys.trust IS 'api: Fly''s control plane says it. platform: the runner does. guest: only lines from inside the machine show that it started';
 COMMENT ON COLUMN flytrail.deploys.seconds IS 'of a release from its start to finished_at; of others as the runner counts, or null where it does not say';
@@ -351,7 +408,8 @@ COMMENT ON COLUMN flytrail.deploys.finished_after IS 'where finished_at is no li
 -- A set or updated secret has the release that carried it on record. Fly's list does not show one that
 -- was unset any more: its release is the next of the application that has not failed, if possible one
 -- that it could have made itself, which has the image that was there. In a wide interval any release
--- may be that. What was changed again before the release was made, no machine ever got.
+-- may be that. One that has another image was no change of a secret: it was made by somebody who
+-- deployed, and carried what was staged. What was changed again before the release was made, no machine ever got.
 CREATE OR REPLACE VIEW flytrail.secret_changes AS
 SELECT
 	e.occurred_at AS changed_at, e.not_after, e.app, e.target AS secret_name,
@@ -364,31 +422,45 @@ SELECT
 			THEN concat_ws('; ', e.actor_reason, 'it was at some time within more than 15 minutes, so that no release tells who')
 		ELSE e.actor_reason
 	END AS actor_reason,
-	carrier.deployed_at, carrier.release, e.trust
+	carrier.deployed_at,
+	CASE WHEN carrier.deployed_at IS NOT NULL THEN coalesce(carrier.release, 'unknown') END AS release, e.trust,
+	carrier.deployed_not_after
 FROM flytrail.events e
 CROSS JOIN LATERAL (
 	SELECT coalesce(e.not_after > e.occurred_at + interval '15 minutes', false) AS is_it
 ) AS wide
 LEFT JOIN LATERAL (
-	(SELECT d.occurred_at AS deployed_at, d.correlation_id AS release, d.actor, d.actor_type
+	(SELECT d.occurred_at AS deployed_at, d.correlation_id AS release, d.actor, d.actor_type,
+		d.not_after AS deployed_not_after,
+		NOT EXISTS (
+			SELECT FROM flytrail.releases r
+			WHERE r.app = d.app AND r.release = d.correlation_id AND r.image <> r.previous_image
+				AND r.event_at >= d.occurred_at - interval '1 second' AND r.event_at < d.occurred_at + interval '2 hours'
+				AND r.started_at >= d.occurred_at - interval '1 second'
+				AND r.started_at <= d.occurred_at + interval '1 second'
+		) AS is_for_secrets
 	FROM flytrail.events d
 	WHERE d.retention_class = 'security' AND d.class = 'secret_change' AND d.action = 'secret_change.deployed'
 		AND d.app = e.app AND (d.target = e.target OR d.target IS NULL) AND e.action <> 'secret_change.unset'
 		AND d.occurred_at >= e.occurred_at - interval '1 second' -- a release's time may be cut to the second
 	ORDER BY d.occurred_at LIMIT 1)
 	UNION ALL
-	(SELECT r.started_at, r.release, r.actor, r.actor_type
+	(SELECT r.started_at, r.release, r.actor, r.actor_type, NULL, true
 	FROM flytrail.releases r
 	WHERE e.action = 'secret_change.unset' AND NOT wide.is_it AND r.app = e.app
 		AND r.started_at >= e.occurred_at AND r.started_at <= coalesce(e.not_after, e.occurred_at) + interval '1 minute'
 		AND r.image = r.previous_image AND r.outcome NOT IN ('failure', 'interrupted')
 	ORDER BY r.started_at LIMIT 1)
 	UNION ALL
-	(SELECT r.started_at, r.release, r.actor, r.actor_type
-	FROM flytrail.releases r
-	WHERE e.action = 'secret_change.unset' AND NOT wide.is_it AND r.app = e.app AND r.started_at >= e.occurred_at
-		AND r.outcome NOT IN ('failure', 'interrupted')
-	ORDER BY r.started_at LIMIT 1)
+	-- One that was made before the unset was seen may have been made before it.
+	(SELECT n.* FROM (
+		SELECT r.started_at, r.release, r.actor, r.actor_type, NULL::timestamptz, r.image = r.previous_image
+		FROM flytrail.releases r
+		WHERE e.action = 'secret_change.unset' AND NOT wide.is_it AND r.app = e.app AND r.started_at >= e.occurred_at
+			AND r.outcome NOT IN ('failure', 'interrupted')
+		ORDER BY r.started_at LIMIT 1
+	) AS n
+	WHERE n.started_at >= coalesce(e.not_after, e.occurred_at))
 	LIMIT 1
 ) AS carrier ON NOT EXISTS (
 	SELECT FROM flytrail.events later
@@ -400,9 +472,11 @@ LEFT JOIN LATERAL (
 )
 CROSS JOIN LATERAL (
 	SELECT coalesce(e.actor = 'unknown' AND carrier.actor <> 'unknown' AND carrier.release IS NOT NULL
-		AND NOT wide.is_it AND carrier.deployed_at <= e.occurred_at + interval '5 minutes', false) AS is_it
+		AND carrier.is_for_secrets AND NOT wide.is_it AND carrier.deployed_at <= e.occurred_at + interval '5 minutes', false) AS is_it
 ) AS near
 WHERE e.retention_class = 'security' AND e.class = 'secret_change' AND e.action <> 'secret_change.deployed';
 COMMENT ON COLUMN flytrail.secret_changes.actor IS 'who changed it, or probably did: see actor_reason; unknown: nothing says it';
 COMMENT ON COLUMN flytrail.secret_changes.actor_reason IS 'why the actor is unknown, or from what it is inferred; null: Fly says it';
-COMMENT ON COLUMN flytrail.secret_changes.deployed_at IS 'when the release was made that gave the change to machines; null: none is known. It is staged, or was changed again before one was made, or was unset within more than 15 minutes, so that any may be it';
+COMMENT ON COLUMN flytrail.secret_changes.deployed_at IS 'when the release was made that gave the change to machines; null: none is known. It is staged, or was changed again before one was made, or was unset at a time so little known that another may be it';
+COMMENT ON COLUMN flytrail.secret_changes.release IS 'the release that gave them; unknown: Fly does not show it any more; null: none is known';
+COMMENT ON COLUMN flytrail.secret_changes.deployed_not_after IS 'where Fly does not show the release any more: the first time at which it had been made, and deployed_at the last at which it may not have been; otherwise null';

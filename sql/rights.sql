@@ -37,7 +37,7 @@ BEGIN
 	EXECUTE format('GRANT SELECT ON flytrail.ssh_sessions, flytrail.deploys, flytrail.secret_changes,
 		flytrail.access_changes, flytrail.timeline, flytrail.gaps, flytrail.machine_starts, flytrail.restarts,
 		flytrail.exits, flytrail.listening, flytrail.coverage, flytrail.ssh_certificates, flytrail.releases,
-		flytrail.machine_deploys TO %I, %I', reader_role, line_reader_role);
+		flytrail.machine_deploys, flytrail.machine_updates TO %I, %I', reader_role, line_reader_role);
 	-- What is recovered, and `flytrail coverage`, go by these.
 	EXECUTE format('GRANT SELECT ON flytrail.gaps, flytrail.listening, flytrail.coverage, flytrail.timeline TO %I', writer_role);
 	EXECUTE format('GRANT SELECT ON flytrail.inventory, flytrail.watched TO %I, %I, %I', writer_role, reader_role,

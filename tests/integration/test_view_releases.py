@@ -184,6 +184,104 @@ class Releases(test_views.Database):
         self.assertEqual(self.rows("release, machines, finished_at - started_at"),
                          [["none", "{m1}", "00:10:05"], ["2", "{m1}", "00:00:08"]])
 
+    def claimed(self, second, release, machine="m1", before="1", **columns):
+        """A machine was changed, and its metadata says by which release."""
+        self.tell([(second, "deploy.machine_updated", {"before": {"release": before},
+                                                       "after": {"image": IMAGE_B, "release": release}})],
+                  machine_id=machine, region=None, **{"trust": "api", "source": "watch", "message": None,
+                                                      "summary": f"by {release}", "outcome": "unknown", **columns})
+
+    def test_machines_whose_metadata_names_the_release_are_of_it(self):
+        self.release(0, 2)
+        self.lines(3, "m1")
+        for second, machine in ((4, "m1"), (6, "m2")):
+            self.of_machine(second, "machine_replacing", machine)
+            self.claimed(second, "2", machine)
+        self.claimed(8, "2", "m3")
+        self.claimed(0, "2", "m4", time_basis="interval", not_after=self.moment(40))
+        self.assertEqual(self.rows("release, machines, reason, finished_at - started_at"),
+                         [["2", "{m1,m2,m3,m4}", "deploy", "00:00:08"]])
+        self.assertEqual(self.see("machine_updates", "machine_id, claimed_release, release_event IS NOT NULL", "1"),
+                         [[f"m{n}", "2", "t"] for n in range(1, 5)])
+
+    def test_a_release_that_is_claimed_and_not_known_to_have_been_then_is_not_believed(self):
+        self.release(0, 2)
+        self.claimed(100, "2")
+        self.claimed(5, "9", "m2")
+        self.claimed(-20, "2", "m3")
+        self.claimed(7, "1", "m4")
+        self.assertEqual(self.rows("release, machines, reason, outcome"),
+                         [["unknown", "{m3}", "machine update", "unknown"], ["2", "{}", "deploy", "success"],
+                          ["unknown", "{m2}", "machine update", "unknown"],
+                          ["none", "{m4}", "machine update", "unknown"],
+                          ["unknown", "{m1}", "machine update", "unknown"]])
+
+    def test_lines_are_of_the_release_that_was_made_after_an_update(self):
+        self.of_machine(0, "machine_updated", "p1")
+        self.lines(3, "p1")
+        self.release(45, 2)
+        self.lines(50, "p1")
+        self.assertEqual(self.rows("release, machines, finished_at - started_at"),
+                         [["none", "{p1}", "00:00:08"], ["2", "{p1}", "00:00:10"]])
+
+    def test_lines_that_one_update_does_not_explain_twice_are_a_row_of_their_own(self):
+        self.of_machine(0, "machine_updated", "q1")
+        self.lines(3, "q1")
+        self.lines(50, "q1")
+        self.of_machine(300, "machine_updated", "q2", time_basis="interval", not_after=self.moment(900))
+        self.lines(400, "q2")
+        self.lines(600, "q2")
+        self.assertEqual(self.rows("release, machines, finished_at - started_at"),
+                         [["none", "{q1}", "00:00:08"], ["unknown", "{q1}", "00:00:05"],
+                          ["none", "{q2}", "00:01:45"], ["unknown", "{q2}", "00:00:05"]])
+
+    def test_a_release_of_an_application_that_had_the_name_before_is_another(self):
+        for second, made, end in ((-7200, -7200, None), (0, 0, "release_succeeded")):
+            self.release(second, 2, end=end, created_at=self.moment(made))
+        self.assertEqual(self.rows("release, outcome"), [["2", "unknown"], ["2", "success"]])
+
+    def test_the_end_of_a_release_is_a_row_though_its_name_had_another_of_that_number(self):
+        self.release(-7200, 2, created_at=self.moment(-7200))
+        self.tell([(0, "deploy.release_failed", {"after": {"image": IMAGE_B, "created_at": self.moment(-20)}})],
+                  machine_id=None, region=None, correlation_id="2", trust="api", source="watch", target="2",
+                  message=None, time_basis="interval", not_after=self.moment(10))
+        self.assertEqual(self.rows("release, outcome"), [["2", "success"], ["2", "failure"]])
+
+    def test_a_release_that_two_looks_tell_is_one_row(self):
+        self.release(0, 2, created_at=self.moment(0))
+        self.release(0, 2, created_at=self.moment(0), rollback_to="1")
+        self.assertEqual(self.rows("release, outcome"), [["2", "success"]])
+
+    def test_without_its_number_and_the_image_before_nothing_says_why_there_was_a_release(self):
+        self.tell([(0, "deploy.release_started", {"after": {"image": IMAGE_B}})], machine_id=None, region=None,
+                  trust="api", source="watch", message=None)
+        self.assertEqual(self.rows("release, reason"), [["unknown", "unknown"]])
+
+    def test_nobody_is_named_for_a_secret_that_went_with_another_image(self):
+        """Setting a secret makes a release with the image that is there: it was staged, and somebody deployed."""
+        self.secret(0, "set", actor_reason="why")
+        self.release(20, 2, IMAGE_B, previous=IMAGE_A)
+        self.secret(20, "deployed", correlation_id="2", actor=MARA, actor_type="user")
+        self.assertEqual(self.see("secret_changes", "actor, actor_reason, release"), [["unknown", "why", "2"]])
+        self.secret(100, "unset", "GONE", time_basis="interval", not_after=self.moment(130))
+        self.release(140, 3, IMAGE_A, previous=IMAGE_B)
+        self.assertEqual(self.see("secret_changes", "actor, release", "changed_at"),
+                         [["unknown", "2"], ["unknown", "3"]])
+
+    def test_what_was_unset_before_or_after_a_deploy_has_no_release(self):
+        self.secret(0, "unset", time_basis="interval", not_after=self.moment(300))
+        self.release(100, 2, IMAGE_B, previous=IMAGE_A)
+        self.release(500, 3, IMAGE_A, previous=IMAGE_B)
+        self.assertEqual(self.see("secret_changes", "release, deployed_at, actor"), [[None, None, "unknown"]])
+
+    def test_a_release_that_fly_does_not_show_any_more_was_at_some_time(self):
+        self.secret(0, "set")
+        self.secret(5, "deployed", time_basis="interval", not_after=self.moment(900))
+        self.assertEqual(self.see("secret_changes", "release, deployed_at - changed_at, deployed_not_after - changed_at"),
+                         [["unknown", "00:00:05", "00:15:00"]])
+        self.secret(2000, "set", "OTHER")
+        self.assertEqual(self.see("secret_changes", "release, deployed_not_after IS NULL", "changed_at")[1], [None, "t"])
+
     def test_a_release_that_was_under_way_at_the_first_look_is_a_row(self):
         columns = {"machine_id": None, "region": None, "correlation_id": "2", "actor": MARA, "actor_type": "user",
                    "trust": "api", "source": "watch", "target": "2", "message": None, "time_basis": "interval"}

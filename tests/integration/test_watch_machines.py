@@ -13,6 +13,7 @@ from test_watch import KEY, Watching  # noqa: E402
 USER = ["unknown", "unknown", "Fly says that it was a user, and not which"]
 FLYD = ["flyd", "flyd", None]
 NOBODY = "Fly's API does not say who makes a machine"
+MARA = "mara@example.com"
 
 
 class Machines(Watching):
@@ -230,6 +231,21 @@ class Updates(Machines):
         self.assertEqual(self.events("severity, summary ~ 'was changed by release 2, as its metadata says: image'",
                                      "action = 'deploy.machine_updated'"), [["1", "t"]])
         self.assertIn("two@sha256:", self.snapshot("machine_config", f"web-1/{self.machine}")[0][0])
+
+    def test_a_release_and_the_updates_of_its_machines_are_one_deploy(self):
+        self.api.deploy("web-1", "registry.example.com/web-1:one", MARA)  # the machine has that
+        version = self.api.begin_release("web-1", "registry.example.com/web-1:two", MARA)
+        self.api.machines_deploy("web-1", str(version))
+        self.api.end_release("web-1", version)
+        lab.wait_for(lambda: len(self.events("1", "action IN ('deploy.machine_updated', 'deploy.release_succeeded')"))
+                     == 3, 60, "the release and the update")
+        self.api.machine_update(self.machine, metadata={"fly_release_version": "77"})
+        lab.wait_for(lambda: len(self.events("1", "action = 'deploy.machine_updated'")) == 2, 60, "the other update")
+        self.assertEqual(
+            self.world.pg.psql("SELECT release, actor, machines, outcome FROM flytrail.deploys ORDER BY started_at",
+                               "flytrail_reader"),
+            [["1", MARA, "{}", "success"], [str(version), MARA, f"{{{self.machine}}}", "success"],
+             ["unknown", "unknown", f"{{{self.machine}}}", "unknown"]])
 
     def test_another_key_is_no_update(self):
         for key in ("another-key-of-ones-own", "", KEY):

@@ -193,7 +193,7 @@ class Secrets(Watching):
         self.api.secrets_unset("web-1", "FIRST")
         self.api.secrets_deploy("web-1", MARA)
         self.await_told(11)
-        self.assertEqual(self.changes(), [["set", "FIRST", MARA, "2"], ["set", "SECOND", JONAS, "3"],
+        self.assertEqual(self.changes(), [["set", "FIRST", MARA, "2"], ["set", "SECOND", "unknown", "3"],
                                           ["unset", "FIRST", MARA, "4"]])
         self.assertEqual(self.deploys(), [["2", MARA, "secret change", "success"], ["3", JONAS, "deploy", "success"],
                                           ["4", MARA, "secret change", "success"]])
