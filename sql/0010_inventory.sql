@@ -36,11 +36,15 @@ WITH snapshots AS (
 		s.*, split_part(s.scope, '/', 1) AS app,
 		-- As seldom as it is looked at by default at least: what is stirred is looked at sooner now and then;
 		-- an hour at most, for the interval between two looks may have been an outage.
-		-- What items have each is looked at in each twelfth interval.
-		CASE WHEN position('/' IN s.scope) > 0 THEN least(greatest(s.interval_seconds, 3600), 12 * 3600)
-			ELSE least(greatest(s.interval_seconds, 300), 3600) END * interval '3 seconds' AS patience,
+		-- What items have each is looked at in each twelfth interval, machines' configurations in each 48th.
+		least(greatest(s.interval_seconds, every.intervals * 300), every.intervals * 3600)
+			* interval '3 seconds' AS patience,
 		nullif(substr(s.scope, length(split_part(s.scope, '/', 1)) + 2), '') AS item
 	FROM flytrail.snapshots s
+	CROSS JOIN LATERAL (
+		SELECT CASE WHEN s.resource = 'machine_config' THEN 48 WHEN position('/' IN s.scope) > 0 THEN 12 ELSE 1 END
+			AS intervals
+	) AS every
 )
 SELECT
 	s.resource, nullif(s.app, '') AS app, s.item,
@@ -62,7 +66,7 @@ COMMENT ON VIEW flytrail.watched IS 'each resource of Fly''s control plane that 
 COMMENT ON COLUMN flytrail.watched.resource IS 'what kind of thing: secrets, volumes, ...';
 COMMENT ON COLUMN flytrail.watched.app IS 'whose; null: the organisation''s';
 COMMENT ON COLUMN flytrail.watched.item IS 'of which of the application''s things, where each has its own; null: none';
-COMMENT ON COLUMN flytrail.watched.state IS 'watched; late: not looked at for three intervals, of which each is taken to be five minutes at least and an hour at most, or for an item an hour at least and twelve at most; unobserved: it cannot be looked at';
+COMMENT ON COLUMN flytrail.watched.state IS 'watched; late: not looked at for three intervals, of which each is taken to be five minutes at least and an hour at most, or for an item an hour at least and twelve at most, for a machine''s configuration four times that; unobserved: it cannot be looked at';
 COMMENT ON COLUMN flytrail.watched.watched_at IS 'the newest look at all of it; null: there was none';
 COMMENT ON COLUMN flytrail.watched.interval_seconds IS 'between the two newest looks; null: there was one';
 COMMENT ON COLUMN flytrail.watched.since IS 'the first look; unobserved: since when it cannot be looked at';
@@ -93,7 +97,7 @@ WITH details AS (
 	SELECT
 		kinds.resource, coalesce(e.app, '') AS app,
 		CASE WHEN kinds.has_id THEN e.correlation_id ELSE e.target END AS told_as,
-		max(e.occurred_at) AS occurred_at
+		max(e.occurred_at) AS occurred_at, (array_agg(e.not_after ORDER BY e.occurred_at DESC, e.seq DESC))[1] AS not_after
 	FROM flytrail.events e
 	-- An event's target is what people call a thing; where that is not Fly's id, it is correlated by that.
 	JOIN (VALUES
@@ -105,7 +109,7 @@ WITH details AS (
 	) AS kinds (target_type, resource, has_id) ON kinds.target_type = e.target_type
 	WHERE e.retention_class = 'security' AND e.class IN ('access', 'cert', 'deploy', 'secret_change') AND e.source = 'watch'
 		AND e.attributes ? 'after' AND NOT e.attributes ? 'before'
-		AND e.action ~ '[._](added|created|set|made|allocated|issued|invited)$'
+		AND e.action ~ '[._](added|created|set|made|allocated)$'
 	GROUP BY 1, 2, 3
 )
 SELECT
@@ -121,26 +125,28 @@ SELECT
 		WHEN told.occurred_at IS NOT NULL THEN 'flytrail saw it come'
 		ELSE 'not known'
 	END AS since_basis,
-	NULL::text AS why
+	NULL::text AS why,
+	CASE WHEN f.said_at IS NULL THEN told.not_after END AS not_after
 FROM found f
 LEFT JOIN details d ON d.scope = f.app || '/' || f.item
 LEFT JOIN told ON told.resource = f.resource AND told.told_as = f.told_as AND told.app = coalesce(f.app, '')
 UNION ALL
 SELECT
-	w.resource, w.app, w.item, w.since, w.watched_at, w.state, '{}', w.item, 'flytrail cannot look', w.why
+	w.resource, w.app, w.item, w.since, w.watched_at, w.state, '{}', w.item, 'flytrail cannot look', w.why, NULL
 FROM flytrail.watched w
 WHERE w.state = 'unobserved';
 COMMENT ON VIEW flytrail.inventory IS 'what there is in the organisation now, as Fly last showed it, and since when; what cannot be looked at is in it as well';
 COMMENT ON COLUMN flytrail.inventory.kind IS 'apps, secrets, members, machines, volumes, certificates, addresses, ...';
 COMMENT ON COLUMN flytrail.inventory.app IS 'the application that it belongs to, or that it is; null: the organisation';
 COMMENT ON COLUMN flytrail.inventory.name IS 'what people call it';
-COMMENT ON COLUMN flytrail.inventory.since IS 'when it was made; null: nobody knows; of what is unobserved: since when that is so';
+COMMENT ON COLUMN flytrail.inventory.since IS 'when it was made, or the last time at which it was not there yet; null: nobody knows; of what is unobserved: since when that is so';
 COMMENT ON COLUMN flytrail.inventory.seen_at IS 'when Fly last showed it; null: never';
 COMMENT ON COLUMN flytrail.inventory.state IS 'as Fly says, or present; missing: the newest answer lacked it, and the next one decides; unobserved: nothing of that kind can be looked at, and rows of it are as old as seen_at says';
 COMMENT ON COLUMN flytrail.inventory.details IS 'what is kept of it; no value of a secret and no token is';
 COMMENT ON COLUMN flytrail.inventory.id IS 'what Fly calls it';
 COMMENT ON COLUMN flytrail.inventory.since_basis IS 'where since is from; not known: Fly does not say, and no fact does, as of what was there at the first look';
 COMMENT ON COLUMN flytrail.inventory.why IS 'why it cannot be looked at';
+COMMENT ON COLUMN flytrail.inventory.not_after IS 'where since is not exact: the first time at which it was there; otherwise null';
 
 CREATE OR REPLACE VIEW flytrail.coverage AS
 WITH gaps AS (SELECT * FROM flytrail.gaps), listening AS (SELECT * FROM flytrail.listening),

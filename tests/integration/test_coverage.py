@@ -449,6 +449,19 @@ class Covered(Coverage):
             [["members", "late", None], ["secrets", "watched", None], ["volume_snapshots", "watched", "vol_1"],
              ["volume_snapshots", "late", "vol_2"]])
 
+    def test_what_is_looked_at_each_four_hours_is_not_late_after_three(self):
+        now = int((datetime.datetime.now(datetime.timezone.utc) - T0).total_seconds())
+        self.watch("apps", "", 0, now, content='{"web-1": {}}')
+        self.watch("machines", "", 0, now, content='{"m1": {"app": "web-1"}, "m2": {"app": "web-1"}, "m3": {"app": "web-1"}}')
+        self.watch("machine_config", "web-1/m1", 0, now - 4 * 3600, interval="NULL")
+        self.watch("machine_config", "web-1/m2", 0, now - 11 * 3600, interval=15)
+        self.watch("machine_config", "web-1/m3", 0, now - 13 * 3600, interval=15)
+        self.watch("machine_events", "web-1/m1", 0, now - 4 * 3600, interval=15)
+        self.assertEqual(
+            self.pg.psql("SELECT resource, item, state FROM flytrail.watched WHERE item IS NOT NULL ORDER BY 1, 2"),
+            [["machine_config", "m1", "watched"], ["machine_config", "m2", "watched"], ["machine_config", "m3", "late"],
+             ["machine_events", "m1", "late"]])
+
     def sight(self, second, action, resource, app=None, item="", why="HTTP status 403", **columns):
         self.tell([(0, f"trail.{action}", {"resource": resource, "item": item, "why": why})],
                   base=f"'{when(second)}'::timestamptz", app=app, target=resource, target_type="resource",
@@ -546,6 +559,24 @@ class Covered(Coverage):
             ["members", "mara@example.com", str(t0 + 40), come], ["members", "x", None, unknown],
             ["peers", "laptop", str(t0 + 10), come], ["peers", "laptop", None, unknown],
             ["tokens", "ci", None, unknown]])
+
+    def test_the_inventory_says_how_well_it_knows_since_when(self):
+        t0 = int(T0.timestamp())
+        self.watch("apps", "", 0, 100, content='{"web-1": {}}')
+        self.watch("members", "", 0, 100, content='{"u1": {"email": "mara@example.com"}}')
+        self.watch("certificates", "web-1", 0, 100, content='{"example.com": {}, "www.example.com": {}}')
+        self.tell([(0, "access.member_added", {"after": {}})], base=f"'{when(40)}'::timestamptz", app=None, source="watch",
+                  target_type="member", target="mara@example.com", time_basis="interval", not_after=when(70))
+        cert = {"app": "web-1", "target_type": "hostname", "source": "watch"}
+        self.tell([(0, "cert.added", {"after": {}})], base=f"'{when(10)}'::timestamptz", target="example.com", **cert)
+        for name in ("example.com", "www.example.com"):
+            self.tell([(0, "cert.issued", {"after": {}})], base=f"'{when(50)}'::timestamptz", target=name, **cert)
+        self.assertEqual(
+            self.pg.psql("SELECT name, round(extract(epoch FROM since)), round(extract(epoch FROM not_after)), since_basis "
+                         "FROM flytrail.inventory WHERE kind <> 'apps' ORDER BY 1", "flytrail_reader"),
+            [["example.com", str(t0 + 10), None, "flytrail saw it come"],
+             ["mara@example.com", str(t0 + 40), str(t0 + 70), "flytrail saw it come"],
+             ["www.example.com", None, None, "not known"]])
 
     def test_people_who_only_read_may_ask(self):
         self.listened(0, 10000)
