@@ -37,12 +37,13 @@ LEFT JOIN LATERAL (
 WHERE s.retention_class = 'security' AND s.source = 'watch' AND s.class = 'deploy'
 	AND s.action = 'deploy.release_started'
 	-- Told again after a crash, another release may have come to be known as the one that it goes back to.
-	AND NOT EXISTS (
-		SELECT FROM flytrail.events t
+	AND s.event_id = coalesce((
+		SELECT t.event_id FROM flytrail.events t
 		WHERE t.retention_class = 'security' AND t.source = 'watch' AND t.class = 'deploy'
 			AND t.action = 'deploy.release_started' AND t.app = s.app AND t.correlation_id = s.correlation_id
-			AND t.occurred_at = s.occurred_at AND t.event_id < s.event_id
-	)
+			AND t.occurred_at = s.occurred_at
+		ORDER BY t.event_id LIMIT 1
+	), s.event_id)
 UNION ALL
 SELECT
 	e.event_id, e.app, e.correlation_id, coalesce((e.attributes #>> '{after,created_at}')::timestamptz, e.occurred_at),
@@ -63,6 +64,8 @@ WHERE e.retention_class = 'security' AND e.source = 'watch' AND e.class = 'deplo
 			AND s.action IN ('deploy.release_started', 'deploy.release_succeeded', 'deploy.release_failed',
 				'deploy.release_interrupted')
 			AND s.app = e.app AND s.correlation_id = e.correlation_id AND s.occurred_at <= e.occurred_at
+			AND s.occurred_at >= coalesce(least((e.attributes #>> '{after,created_at}')::timestamptz,
+				e.occurred_at - interval '1 day') - interval '1 second', '-infinity')
 			AND s.attributes #>> '{after,created_at}' IS NOT DISTINCT FROM e.attributes #>> '{after,created_at}'
 			AND (s.action = 'deploy.release_started' OR (s.occurred_at, s.seq) < (e.occurred_at, e.seq))
 	);

@@ -247,6 +247,10 @@ class Releases(test_views.Database):
                   message=None, time_basis="interval", not_after=self.moment(10))
         self.assertEqual(self.rows("release, outcome"), [["2", "success"], ["2", "failure"]])
 
+    def test_a_release_whose_time_cannot_be_is_one_row(self):
+        self.release(0, 2, created_at=self.moment(7200))
+        self.assertEqual(self.rows("release, outcome"), [["2", "success"]])
+
     def test_a_release_that_two_looks_tell_is_one_row(self):
         self.release(0, 2, created_at=self.moment(0))
         self.release(0, 2, created_at=self.moment(0), rollback_to="1")
