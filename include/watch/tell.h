@@ -43,6 +43,11 @@ NODISCARD enum err_kind teller_baseline(struct teller *t, const struct watch_res
 NODISCARD enum err_kind teller_sight(struct teller *t, const struct watch_resource *resource,
 				     const struct watch_ask *ask, const char *why, struct err *err);
 
+/* That it was not looked at since `from_ns` until now; and so perhaps nothing else was. */
+NODISCARD enum err_kind teller_absence(struct teller *t, const struct watch_resource *resource,
+				       const struct watch_ask *ask, int64_t from_ns,
+				       struct err *err);
+
 /* That more happened since `from_ns` than Fly's answer of ask->now_ns shows. */
 NODISCARD enum err_kind teller_overrun(struct teller *t, const struct watch_resource *resource,
 				       const struct watch_ask *ask, int64_t from_ns,

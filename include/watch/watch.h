@@ -34,7 +34,9 @@ enum {
 	WATCH_QUICK_SECONDS = 15,
 	WATCH_RETRY_SECONDS = 60,
 	WATCH_REFUSALS_MAX = 3,
-	WATCH_FAILURES_MAX = 10, /* of what was never seen, and is not even refused */
+	WATCH_FAILURES_MAX = 10,  /* of what was never seen, and is not even refused */
+	WATCH_AWAY_INTERVALS = 3, /* without a look, which is on record when there is one again */
+	WATCH_AWAY_SECONDS_MIN = 900,
 };
 
 struct watch_snapshot {

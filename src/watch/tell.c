@@ -2,6 +2,7 @@
 
 #include "base/utf8.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 enum { FLY_AHEAD_SECONDS = 60 };
@@ -274,6 +275,24 @@ enum err_kind teller_sight(struct teller *t, const struct watch_resource *resour
 	begin_attributes(t);
 	write_member(&t->attributes, "why", span_text(why ? why : ""));
 	return tell_self(t, &what, &e, err);
+}
+
+enum err_kind teller_absence(struct teller *t, const struct watch_resource *resource,
+			     const struct watch_ask *ask, int64_t from_ns, struct err *err)
+{
+	const struct what what = what_now(resource, ask, from_ns);
+	char summary[WATCH_SUMMARY_BYTES];
+	struct event e = {.action = ACTION_trail_unobserved, .not_after_ns = EVENT_NO_TIME};
+	enum err_kind rc;
+
+	(void)snprintf(summary, sizeof(summary),
+		       "%s: not looked at for %" PRId64 " minutes, and so perhaps nothing else",
+		       resource->name, (ask->now_ns - from_ns) / (60 * NS_PER_S));
+	e.summary = span_text(summary);
+	begin_attributes(t);
+	write_member(&t->attributes, "why", SPAN("not looked at, and so perhaps nothing else"));
+	rc = tell_self(t, &what, &e, err);
+	return rc ? rc : teller_sight(t, resource, ask, NULL, err);
 }
 
 enum err_kind teller_overrun(struct teller *t, const struct watch_resource *resource,

@@ -224,6 +224,19 @@ static enum err_kind keep(struct watch *w, struct job *job, bool part, struct er
 	return buf_check(&job->content, err);
 }
 
+/*
+ * Whether nobody looked for long, as when flytrail did not run or Fly did not answer. The list of
+ * applications tells that for all: it is looked at before what they have.
+ */
+static bool was_away(const struct watch *w, const struct job *job)
+{
+	int64_t patience_ns =
+		time_later(WATCH_AWAY_INTERVALS * w->o.full_ns, WATCH_AWAY_SECONDS_MIN * NS_PER_S);
+
+	return job->resource == &watch_apps && job->found && !job->unobserved &&
+	       w->ask.now_ns - job->taken_ns > patience_ns;
+}
+
 /* The events of what differs, and what goes with them. */
 static enum err_kind move_on(struct watch *w, struct job *job, const struct listing *now,
 			     struct err *err)
@@ -232,6 +245,8 @@ static enum err_kind move_on(struct watch *w, struct job *job, const struct list
 
 	if (!rc && job->unobserved)
 		rc = teller_sight(&w->teller, job->resource, &w->ask, NULL, err);
+	if (!rc && was_away(w, job))
+		rc = teller_absence(&w->teller, job->resource, &w->ask, job->taken_ns, err);
 	if (!rc)
 		rc = keep(w, job, is_part(w, now), err);
 	if (rc)

@@ -209,6 +209,40 @@ class Secrets(Watching):
         self.await_baseline("aaa")
 
 
+class Absence(Watching):
+    def watched(self):
+        return self.world.pg.psql("SELECT app, state, why, extract(epoch FROM window_start)::int, "
+                                  "extract(epoch FROM window_end)::int FROM flytrail.coverage "
+                                  "WHERE kind = 'watched' AND state <> 'watched'", "flytrail_reader")
+
+    def await_back(self, ago):
+        """Flytrail is back, and what it saw last is as long ago."""
+        self.world.pg.psql(f"UPDATE flytrail.snapshots SET taken_at = taken_at - interval '{ago}', "
+                           f"first_at = first_at - interval '{ago}'")
+        at, = self.world.pg.psql("SELECT extract(epoch FROM taken_at)::int FROM flytrail.snapshots WHERE resource = 'apps'")
+        back = int(time.time())
+        ft = self.watching().start()
+        self.await_polls(2)
+        self.assertEqual(ft.stop(), 0)
+        return int(at[0]), back
+
+    def test_a_time_in_which_nobody_looked_is_not_covered(self):
+        ft = self.watching().start()
+        self.await_baseline()
+        self.assertEqual(ft.stop(), 0)
+        self.await_back("10 minutes")
+        self.assertEqual(self.watched(), [])
+        at, back = self.await_back("3 hours")
+        (app, state, why, since, until), = self.watched()
+        self.assertEqual((app, state, why), (None, "unobserved", "apps: not looked at, and so perhaps nothing else"))
+        self.assertEqual(int(since), at)
+        self.assertTrue(back <= int(until) <= time.time(), until)
+        self.assertEqual(self.world.pg.psql("SELECT action, summary FROM flytrail.timeline WHERE action IN "
+                                            "('trail.unobserved', 'trail.observed') ORDER BY occurred_at"),
+                         [["trail.unobserved", "apps: not looked at for 180 minutes, and so perhaps nothing else"],
+                          ["trail.observed", "apps can be looked at again"]])
+
+
 class Replicas(Watching):
     def test_one_of_two_watches_and_the_other_goes_on(self):
         one = self.watching().start()
