@@ -94,7 +94,7 @@ LEFT JOIN LATERAL (
 WHERE e.retention_class = 'security' AND e.class = 'ssh_session' AND e.action = 'ssh_session.opened';
 COMMENT ON COLUMN flytrail.ssh_sessions.assurance IS 'claimed: the log stream alone says it. confirmed: Fly''s second copy has it, too. api: Fly''s control plane says it. Whether the actor had a certificate is in certificate_state';
 COMMENT ON COLUMN flytrail.ssh_sessions.certificate_event IS 'the event of the newest certificate of the actor that was good then; null: none is known';
-COMMENT ON COLUMN flytrail.ssh_sessions.certificate_state IS 'issued: certificate_event. listed: Fly had issued one to the actor when flytrail first looked. none: Fly lists none of the actor''s that was good then, so that either it does not list all, or the line is no session. unknown: the certificates were not looked at, or could not be then';
+COMMENT ON COLUMN flytrail.ssh_sessions.certificate_state IS 'issued: certificate_event. listed: Fly had issued one to the actor when flytrail first looked. none: Fly lists none of the actor''s that was good then, so that either it does not list all, or the line is no session; one from before flytrail looked that was good for more than three days is forgotten a week after its end. unknown: the certificates were not looked at, or could not be then';
 COMMENT ON COLUMN flytrail.ssh_sessions.actor_name IS 'what people call the actor; null: flytrail.actor_aliases does not say';
 COMMENT ON COLUMN flytrail.ssh_sessions.is_automation IS 'whether the actor is a robot; null: flytrail.actor_aliases does not say';
 

@@ -108,8 +108,8 @@ WITH details AS (
 		('third_party', 'third_parties', true)
 	) AS kinds (target_type, resource, has_id) ON kinds.target_type = e.target_type
 	WHERE e.retention_class = 'security' AND e.class IN ('access', 'cert', 'deploy', 'secret_change') AND e.source = 'watch'
-		AND e.attributes ? 'after' AND NOT e.attributes ? 'before'
-		AND e.action ~ '[._](added|created|set|made|allocated)$'
+		AND e.attributes ? 'after' AND (e.action = 'deploy.app_replaced'
+			OR NOT e.attributes ? 'before' AND e.action ~ '[._](added|created|set|made|allocated)$')
 	GROUP BY 1, 2, 3
 )
 SELECT

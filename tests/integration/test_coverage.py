@@ -578,6 +578,13 @@ class Covered(Coverage):
              ["mara@example.com", str(t0 + 40), str(t0 + 70), "flytrail saw it come"],
              ["www.example.com", None, None, "not known"]])
 
+    def test_an_application_that_was_made_again_is_as_old_as_that(self):
+        self.watch("apps", "", 0, 100, content='{"web-1": {"id": "2"}}')
+        for second, action, was in ((10, "created", {}), (50, "replaced", {"before": {"id": "1"}})):
+            self.tell([(0, f"deploy.app_{action}", {**was, "after": {}})], base=f"'{when(second)}'::timestamptz",
+                      app="web-1", target_type="app", target="web-1", source="watch", trust="api")
+        self.assertEqual(self.inventory(), [["apps", "web-1", str(int(T0.timestamp()) + 50), "flytrail saw it come"]])
+
     def test_people_who_only_read_may_ask(self):
         self.listened(0, 10000)
         self.assertEqual(self.coverage(until=9000, role="flytrail_reader")[0], 0)
