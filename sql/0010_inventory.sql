@@ -89,9 +89,14 @@ WITH details AS (
 		(l.fields ->> 'missing_at') IS NOT NULL AS is_missing,
 		CASE WHEN said.at ~ '^\d{4}-\d\d-\d\dT' THEN said.at::timestamptz END AS said_at
 	FROM flytrail.listed l
-	CROSS JOIN LATERAL (SELECT coalesce(l.fields ->> 'created_at', l.fields ->> 'joined_at') AS at) AS said
-	-- Logs, and what only says that there is something to look at.
-	WHERE l.resource NOT IN ('releases', 'ssh_certificates', 'current_releases')
+	CROSS JOIN LATERAL (
+		SELECT CASE WHEN l.resource = 'ssh_certificates' THEN l.fields ->> 'valid_after'
+			ELSE coalesce(l.fields ->> 'created_at', l.fields ->> 'joined_at') END AS at
+	) AS said
+	-- Logs, and what only says that there is something to look at. Certificates are as long as they are
+	-- good, and what cannot be read may be.
+	WHERE l.resource NOT IN ('releases', 'current_releases') AND (l.resource <> 'ssh_certificates'
+		OR l.fields ->> 'lifetime' = 'for ever' OR coalesce((l.fields ->> 'valid_before')::timestamptz > now(), true))
 ), told AS (
 	-- That it came, as flytrail saw it: of what Fly has times for it is not needed.
 	SELECT
@@ -113,7 +118,7 @@ WITH details AS (
 	GROUP BY 1, 2, 3
 )
 SELECT
-	f.resource AS kind, f.app, coalesce(f.fields ->> 'name', f.fields ->> 'email', f.item) AS name,
+	f.resource AS kind, f.app, coalesce(f.fields ->> 'name', f.fields ->> 'email', f.fields ->> 'key_id', f.item) AS name,
 	coalesce(f.said_at, told.occurred_at) AS since,
 	CASE WHEN f.is_missing THEN (f.fields ->> 'seen_at')::timestamptz ELSE f.taken_at END AS seen_at,
 	CASE WHEN f.is_missing THEN 'missing'
@@ -136,7 +141,7 @@ SELECT
 FROM flytrail.watched w
 WHERE w.state = 'unobserved';
 COMMENT ON VIEW flytrail.inventory IS 'what there is in the organisation now, as Fly last showed it, and since when; what cannot be looked at is in it as well';
-COMMENT ON COLUMN flytrail.inventory.kind IS 'apps, secrets, members, machines, volumes, certificates, addresses, ...';
+COMMENT ON COLUMN flytrail.inventory.kind IS 'apps, secrets, members, machines, volumes, certificates, addresses, ssh_certificates that are good, ...';
 COMMENT ON COLUMN flytrail.inventory.app IS 'the application that it belongs to, or that it is; null: the organisation';
 COMMENT ON COLUMN flytrail.inventory.name IS 'what people call it';
 COMMENT ON COLUMN flytrail.inventory.since IS 'when it was made, or the last time at which it was not there yet; null: nobody knows; of what is unobserved: since when that is so';

@@ -1,6 +1,7 @@
 """The views gaps, listening and coverage, and `flytrail coverage`, on facts written by hand."""
 
 import datetime
+import json
 import re
 import subprocess
 import unittest
@@ -577,6 +578,17 @@ class Covered(Coverage):
             [["example.com", str(t0 + 10), None, "flytrail saw it come"],
              ["mara@example.com", str(t0 + 40), str(t0 + 70), "flytrail saw it come"],
              ["www.example.com", None, None, "not known"]])
+
+    def test_the_inventory_has_the_ssh_certificates_that_are_good(self):
+        now = datetime.datetime.now(datetime.timezone.utc)
+        soon, over = ((now + datetime.timedelta(hours=hours)).isoformat() for hours in (1, -1))
+        self.watch("ssh_certificates", "", 0, 100, content=json.dumps({
+            "c1": {"key_id": "mara@example.com", "lifetime": "session", "valid_after": when(0), "valid_before": soon},
+            "c2": {"key_id": "ola@example.com", "lifetime": "session", "valid_after": when(0), "valid_before": over},
+            "c3": {"key_id": "robot", "lifetime": "for ever"}, "c4": {"root": "true"}}))
+        self.assertEqual(self.inventory(), [
+            ["ssh_certificates", "mara@example.com", str(int(T0.timestamp())), "Fly says so"],
+            ["ssh_certificates", "robot", None, "not known"], ["ssh_certificates", "c4", None, "not known"]])
 
     def test_an_application_that_was_made_again_is_as_old_as_that(self):
         self.watch("apps", "", 0, 100, content='{"web-1": {"id": "2"}}')

@@ -327,6 +327,7 @@ class Releases(test_views.Database):
 
     def test_a_filter_reaches_the_partitions(self):
         for view, column, scans in (("releases", "event_at", 2), ("deploys", "event_at", 6),
+                                    ("machine_updates", "occurred_at", 1),
                                     ("secret_changes", "changed_at", 1)):
             plan = "\n".join(row[0] for row in self.pg.psql(
                 f"EXPLAIN (COSTS OFF) SELECT * FROM flytrail.{view} "
