@@ -100,7 +100,9 @@ SELECT
 	u.outcome, u.trust, u.summary
 FROM flytrail.events u
 CROSS JOIN LATERAL (
-	SELECT nullif(u.attributes #>> '{after,release}', u.attributes #>> '{before,release}') AS release
+	SELECT CASE WHEN u.attributes ? 'after'
+		THEN nullif(u.attributes #>> '{after,release}', u.attributes #>> '{before,release}')
+		ELSE 'unknown' END AS release
 ) AS claim
 LEFT JOIN LATERAL (
 	SELECT r.event_id FROM flytrail.releases r
@@ -124,7 +126,7 @@ COMMENT ON COLUMN flytrail.machine_updates.actor IS 'who changed it; unknown: se
 COMMENT ON COLUMN flytrail.machine_updates.actor_type IS 'user, token, flyd, proxy or unknown';
 COMMENT ON COLUMN flytrail.machine_updates.actor_reason IS 'why the actor is unknown';
 COMMENT ON COLUMN flytrail.machine_updates.image IS 'that it has since';
-COMMENT ON COLUMN flytrail.machine_updates.claimed_release IS 'the release that its metadata names since, and did not before; null: it names none, or that of before';
+COMMENT ON COLUMN flytrail.machine_updates.claimed_release IS 'the release that its metadata names since, and did not before; null: it names none, or that of before; unknown: its fields were too long to be kept';
 COMMENT ON COLUMN flytrail.machine_updates.release_event IS 'that release, if it was being given to machines then; null: it was not, or is not known';
 COMMENT ON COLUMN flytrail.machine_updates.outcome IS 'unknown: that it was changed says nothing of what came of it';
 COMMENT ON COLUMN flytrail.machine_updates.trust IS 'api';

@@ -216,6 +216,11 @@ class Releases(test_views.Database):
                           ["none", "{m4}", "machine update", "unknown"],
                           ["unknown", "{m1}", "machine update", "unknown"]])
 
+    def test_an_update_whose_fields_are_too_long_to_be_kept_may_be_of_a_release(self):
+        self.tell([(0, "deploy.machine_updated", {"fields": "too long to be kept"})], machine_id="z1", region=None,
+                  trust="api", source="watch", message=None, outcome="unknown")
+        self.assertEqual(self.rows("release, machines, image"), [["unknown", "{z1}", "unknown"]])
+
     def test_lines_are_of_the_release_that_was_made_after_an_update(self):
         self.of_machine(0, "machine_updated", "p1")
         self.lines(3, "p1")
