@@ -353,8 +353,9 @@ enum err_kind watch_step(struct watch *w, struct watch_step *ret, struct err *er
 	listing_init(&w->next, &job->resource->shape);
 	rc = look(w, job, &shown, &why, err);
 	set_due(w, job, shown && !rc);
-	if (idx == 0)
-		w->blind = !shown && job->unobserved;
+	/* Who does not answer takes nothing back. */
+	if (idx == 0 && !rc && (shown || watch_api_answered(w->o.api)))
+		w->blind = !shown && job->unobserved && watch_api_refused(w->o.api);
 	/* A whole list says it again: what belongs to an item may have been dropped meanwhile. */
 	if (!rc && (w->items_moved || (shown && !w->ask.part)))
 		rc = jobs_follow(&w->jobs, idx, shown ? &w->next : &w->before, err);
