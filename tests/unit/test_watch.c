@@ -278,6 +278,50 @@ static void what_is_of_no_use_again_and_again_is_unobserved_until_it_is_shown(vo
 	assert_int_equal(told[ACTION_trail_observed], 1);
 }
 
+/* Otherwise it would look as if nothing went. */
+static void
+a_list_of_which_some_is_never_read_is_unobserved_and_is_told_as_far_as_it_is(void **state)
+{
+#define SECRETS(some)                                                   \
+	{"/v1/apps?", "{\"apps\":[{\"name\":\"web-1\"}]}"},             \
+		{"/v1/apps/web-1/secrets", "{\"secrets\":[" some "]}"}, \
+	{                                                               \
+		NULL, NULL                                              \
+	}
+#define NAMED(name) "{\"name\":\"" name "\",\"digest\":\"1\"}"
+	static const struct answer both[] = {SECRETS(NAMED("A") "," NAMED("B"))};
+	static const struct answer part[] = {SECRETS(NAMED("A") ",{}")};
+	static const struct answer more[] = {SECRETS(NAMED("A") ",{}," NAMED("C"))};
+	static const struct answer less[] = {SECRETS(NAMED("A"))};
+	const struct stored *secrets = stored("secrets", "web-1");
+
+	(void)state;
+	atomic_store(&answers, both);
+	begin(HOUR_NS);
+	(void)look_at_all();
+	assert_true(secrets->found);
+	atomic_store(&answers, part);
+	for (unsigned i = 0; i < WATCH_REFUSALS_MAX; i++) {
+		assert_int_equal(secrets->unobserves, 0);
+		(void)look_at_all_again();
+	}
+	assert_int_equal(secrets->unobserves, 1);
+	assert_string_equal(secrets->content, "{\"A\":{},\"B\":{}}");
+	atomic_store(&answers, more);
+	told[ACTION_trail_unobserved] = 0;
+	(void)look_at_all_again();
+	assert_int_equal(told[ACTION_secret_change_set], 1);
+	assert_true(secrets->unobserved);
+	assert_int_equal(told[ACTION_trail_unobserved] + told[ACTION_trail_observed], 0);
+	atomic_store(&answers, less);
+	(void)look_at_all_again();
+	assert_false(secrets->unobserved);
+	assert_int_equal(told[ACTION_trail_observed], 1);
+	assert_int_equal(told[ACTION_secret_change_unset], 0);
+	(void)look_at_all_again();
+	assert_int_equal(told[ACTION_secret_change_unset], 2);
+}
+
 static void a_list_of_applications_that_is_refused_is_all_that_is_asked_for(void **state)
 {
 	static const struct answer refused[] = {{"/v1/apps?", NULL}, {NULL, NULL}};
@@ -372,6 +416,7 @@ int main(void)
 		TEST(what_was_never_seen_and_is_not_answered_is_unobserved_in_the_end),
 		TEST(what_was_seen_and_is_not_answered_stays_what_it_was),
 		TEST(what_is_of_no_use_again_and_again_is_unobserved_until_it_is_shown),
+		TEST(a_list_of_which_some_is_never_read_is_unobserved_and_is_told_as_far_as_it_is),
 		TEST(a_list_of_applications_that_is_refused_is_all_that_is_asked_for),
 		TEST(a_list_of_applications_that_is_of_no_use_hides_nothing_else),
 		TEST(what_another_may_have_gone_on_with_is_loaded_and_due_at_once),
