@@ -261,12 +261,23 @@ static enum err_kind fetch(const struct watch_ask *ask, struct listing *ret, str
 
 /* --- what a change means --- */
 
+/* Fly need not say an image's digest each time. */
+static bool has_other_image(const struct change *c)
+{
+	struct span was = c->before->values[FIELD_image], is = c->after->values[FIELD_image];
+	struct span brief = was.len < is.len ? was : is, full = was.len < is.len ? is : was;
+
+	if (span_equal(was, is))
+		return false;
+	return !(span_starts(full, brief) && full.data[brief.len] == '@');
+}
+
 /* "image, env (LOG_LEVEL), guest (memory_mb)" */
 static void name_parts(const struct change *c, struct buf *out)
 {
 	const struct span *was = c->before->values, *is = c->after->values;
 
-	if (!span_equal(was[FIELD_image], is[FIELD_image]))
+	if (has_other_image(c))
 		buf_str(out, fields[FIELD_image]);
 	for (size_t i = FIELD_guest; i <= FIELD_other; i++) {
 		size_t room = out->len < NAMES_BYTES_MAX ? NAMES_BYTES_MAX - out->len : 0;

@@ -506,6 +506,21 @@ static void a_long_claim_and_a_long_image_are_cut_and_hide_nothing(void **state)
 	assert_true(span_is(span_after(kept, kept.len - 10), "@sha256:ab"));
 }
 
+/* An answer without it says nothing of the image; one with another does. */
+static void a_digest_that_is_not_said_is_no_other_image(void **state)
+{
+#define IMAGE(digest)                                                          \
+	"{\"id\":\"" MACHINE "\",\"instance_id\":\"v1\",\"image_ref\":" digest \
+	",\"config\":{\"image\":\"i:1\"}}"
+	static const char one[] = IMAGE("{\"digest\":\"sha256:ab\"}");
+
+	(void)state;
+	assert_false(is_update(one, IMAGE("null")));
+	assert_false(is_update(IMAGE("null"), one));
+	assert_true(is_update(one, IMAGE("{\"digest\":\"sha256:abc\"}")));
+	assert_true(is_update(one, SHOWN("\"instance_id\":\"v1\",", "\"image\":\"i:12\"")));
+}
+
 /* A start or a stop between two tellings of it, the second after a crash, makes no other. */
 static void when_a_machine_moved_is_no_part_of_what_an_update_is_known_by(void **state)
 {
@@ -641,6 +656,7 @@ int main(void)
 		MACHINES_TEST(an_update_names_its_parts),
 		MACHINES_TEST(an_update_says_which_release_it_claims),
 		MACHINES_TEST(a_long_claim_and_a_long_image_are_cut_and_hide_nothing),
+		MACHINES_TEST(a_digest_that_is_not_said_is_no_other_image),
 		MACHINES_TEST(when_a_machine_moved_is_no_part_of_what_an_update_is_known_by),
 		MACHINES_TEST(another_order_and_another_key_are_no_update),
 		MACHINES_TEST(what_is_not_known_of_a_machine_is_no_answer),
