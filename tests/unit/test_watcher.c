@@ -11,14 +11,16 @@
 
 enum { SECONDS = 300, PAGES = 100 };
 
+static const int64_t pace_ns = WATCHER_PACE_MS * NS_PER_MS;
+
 static void each_request_of_a_look_is_waited_for(void **state)
 {
 	(void)state;
-	assert_int_equal(watcher_pace_ns(SECONDS, 1), WATCHER_PACE_MS * NS_PER_MS);
-	assert_int_equal(watcher_pace_ns(SECONDS, 2), 2 * WATCHER_PACE_MS * NS_PER_MS);
-	assert_int_equal(watcher_pace_ns(SECONDS, PAGES), PAGES * WATCHER_PACE_MS * NS_PER_MS);
+	assert_int_equal(watcher_pace_ns(SECONDS, 1), pace_ns);
+	assert_int_equal(watcher_pace_ns(SECONDS, 2), 2 * pace_ns);
+	assert_int_equal(watcher_pace_ns(SECONDS, PAGES), PAGES * pace_ns);
 	/* One that found nothing due, or failed before it asked. */
-	assert_int_equal(watcher_pace_ns(SECONDS, 0), WATCHER_PACE_MS * NS_PER_MS);
+	assert_int_equal(watcher_pace_ns(SECONDS, 0), pace_ns);
 }
 
 static void a_short_interval_is_kept(void **state)
