@@ -143,7 +143,7 @@ static void follow_many(size_t parent, size_t count)
 
 static void what_there_was_no_room_for_is_counted_and_has_all_when_there_is(void **state)
 {
-	size_t own = jobs.count, of_machines = 0, fit;
+	size_t own = jobs.count, of_machines = 1, fit;
 
 	(void)state;
 	while (watch_child(&watch_machines, of_machines))

@@ -493,8 +493,10 @@ static void a_long_claim_and_a_long_image_are_cut_and_hide_nothing(void **state)
 	(void)state;
 	memset(claim, '7', sizeof(claim) - 1);
 	image[0] = 'i';
-	for (size_t i = 1; i + 2 < sizeof(image); i += 2)
-		memcpy(image + i, "\xc3\xa9", 2);
+	for (size_t i = 1; i + 2 < sizeof(image); i += 2) {
+		image[i] = '\xc3';
+		image[i + 1] = '\xa9';
+	}
 	(void)snprintf(body, sizeof(body),
 		       SHOWN("\"instance_id\":\"v1\",",
 			     "\"image\":\"%s\",\"metadata\":{\"fly_release_version\":\"%s\"}"),
