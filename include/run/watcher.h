@@ -24,6 +24,9 @@ enum {
 	WATCHER_PACE_SHARE = 240,
 };
 
+/* How long to wait after a look that took so many requests; a look without any waits, too. */
+int64_t watcher_pace_ns(uint64_t full_seconds, uint64_t requests);
+
 /* Until life is DRAINING. */
 void watcher_run(const struct leased_options *options);
 

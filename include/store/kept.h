@@ -7,7 +7,8 @@
  *
  * A file is put in place whole, and synced: after a crash it is the old or the new.
  * Its name is made of whose snapshot it is. One that is damaged, or is not what its
- * name says, is none, and is removed; files of other names are nobody's here.
+ * name says, is none, and is removed, as is one that somebody removed; files of other names
+ * are nobody's here.
  *
  * Ownership: kept_open() makes it, kept_close() ends it; the files stay. What it gives is lent
  *            until its next call.

@@ -8,13 +8,14 @@
  *	LOG_LEVEL#1a2b3c4d:0123456789abcdef TOKEN#1a2b3c4d:fedcba9876543210
  *
  * Each value has the path to it, in the order of paths, whatever Fly's order is. Behind '=' stands
- *the value, where the caller says that it may be shown; behind '#' the beginning of its HMAC
+ * the value, where the caller says that it may be shown; behind '#' the beginning of its HMAC
  * (watch/api.h), or nothing where there is no key. What does not fit in FLAT_BYTES_MAX, or is more
- *than FLAT_VALUES_MAX, is one more HMAC at the end, whose path is "~".
+ * than FLAT_VALUES_MAX, is one more HMAC at the end, whose path is "~".
  *
  * Threads:   none shared.
- * Limits:    FLAT_BYTES_MAX of text, which is printable ASCII without quotes, so that JSON of it is
- *as long. Errors:    ERR_FATAL: no memory, or no HMAC. ERR_REJECT: two values of one path.
+ * Limits:    FLAT_BYTES_MAX of text, which is printable ASCII without quotes, so that JSON of it
+ *            is as long.
+ * Errors:    ERR_FATAL: no memory, or no HMAC. ERR_REJECT: two values of one path.
  */
 
 #include "base/buf.h"

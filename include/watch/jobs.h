@@ -32,6 +32,7 @@ struct job {
 	int64_t due_ns, all_due_ns;         /* on the monotonic clock: a look; one at all of it */
 	unsigned stirs;                     /* looks that are made soon, the next included */
 	unsigned refusals, failures;        /* since it was seen: answers of no use, and none */
+	unsigned parts;                     /* answers in a row that some of it is not in */
 	size_t missed;                      /* of its items, those that there is no room for */
 	bool loaded, found;                 /* of the snapshot */
 	bool unobserved;                    /* that is on record */

@@ -152,6 +152,9 @@ const char *watch_time_of(const struct json *value, char text[TIME_TEXT_BYTES]);
 enum err_kind watch_set(enum err_kind rc, struct listing *l, struct item *item, size_t field,
 			struct span value, struct err *err);
 
+/* Whether there is an item with such a field that is not empty. */
+bool watch_any_has(const struct listing *list, size_t field);
+
 /* --- for describe() --- */
 
 /* The time of a field that watch_time() made; LISTING_NO_TIME: there is none. */

@@ -20,6 +20,8 @@
  * cannot show is tried again after WATCH_RETRY_SECONDS, and holds up nothing else;
  * what Fly refuses WATCH_REFUSALS_MAX times in a row, or answers with what cannot be
  * read or kept, is unobserved, which is on record, and tried again once in full_ns.
+ * So is a list of which so often something cannot be read: what comes and changes is
+ * told, and nothing goes.
  *
  * Ownership: the caller owns the handle and all that the options name.
  * Threads:   one, the watcher's.

@@ -155,7 +155,6 @@ static enum err_kind slow_down(struct fly_client *c, unsigned retry_after_second
 	return err_set(err, ERR_RETRY, "asked too often (status 429)");
 }
 
-/* 401 and 403. */
 /* It says nothing of how much Fly has to do: others are not slowed down by it. */
 static enum err_kind after_refusal(struct fly_client *c, enum err_kind kind)
 {
@@ -163,6 +162,7 @@ static enum err_kind after_refusal(struct fly_client *c, enum err_kind kind)
 	return kind;
 }
 
+/* 401 and 403. */
 static enum err_kind take_refusal(struct fly_client *c, unsigned status, struct err *err)
 {
 	if (c->refusals < FLY_CLIENT_REFUSALS_MAX)

@@ -280,10 +280,9 @@ static enum err_kind look(struct watcher *w, struct watch_step *step, struct err
 	return ERR_NONE;
 }
 
-/* For each of the requests that a look took. */
-static int64_t pace_ns(const struct watcher *w, uint64_t requests)
+int64_t watcher_pace_ns(uint64_t full_seconds, uint64_t requests)
 {
-	int64_t full_ns = (int64_t)w->o->config->watch_full_seconds * NS_PER_S;
+	int64_t full_ns = (int64_t)full_seconds * NS_PER_S;
 	int64_t pace = time_earlier(WATCHER_PACE_MS * NS_PER_MS, full_ns / WATCHER_PACE_SHARE);
 
 	return pace * (int64_t)(requests > 0 ? requests : 1);
@@ -309,7 +308,8 @@ static enum err_kind work(struct watcher *w, struct err *err)
 			break;
 		w->failures = 0;
 		wait_ns = time_earlier(step.wait_ns, LEASED_IDLE_MS * NS_PER_MS);
-		wait_ns = time_later(wait_ns, pace_ns(w, watch_api_sent(w->api) - sent));
+		wait_ns = time_later(wait_ns, watcher_pace_ns(w->o->config->watch_full_seconds,
+							      watch_api_sent(w->api) - sent));
 		rc = wait_for(w, time_later(wait_ns, watch_api_wait_ns(w->api)), err);
 	}
 	return rc;

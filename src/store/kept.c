@@ -102,6 +102,12 @@ static void path_of(const struct kept *k, const char *name, char ret[PATH_MAX])
 	(void)snprintf(ret, PATH_MAX, "%s/%s", k->folder, name);
 }
 
+/* Somebody may have cleared the folder. */
+static bool is_gone(const char *path)
+{
+	return access(path, F_OK) != 0 && errno == ENOENT;
+}
+
 /* The last takes its place. */
 static enum err_kind drop(struct kept *k, size_t idx, struct err *err)
 {
@@ -109,7 +115,7 @@ static enum err_kind drop(struct kept *k, size_t idx, struct err *err)
 	enum err_kind rc;
 
 	path_of(k, k->entries[idx].name, path);
-	rc = tried_again(file_remove(path, err), err);
+	rc = is_gone(path) ? ERR_NONE : tried_again(file_remove(path, err), err);
 	if (rc)
 		return rc;
 	k->bytes -= k->entries[idx].bytes;
@@ -284,7 +290,7 @@ static bool split(const struct buf *file, struct buf *texts, size_t starts[TEXTS
 	return at == end;
 }
 
-/* *ret_good false: the file is none of ours. */
+/* *ret_good false: the file is none of ours, or gone. */
 static enum err_kind read_one(struct kept *k, const char *name, struct kept_snapshot *ret,
 			      bool *ret_good, struct err *err)
 {
@@ -296,6 +302,8 @@ static enum err_kind read_one(struct kept *k, const char *name, struct kept_snap
 	path_of(k, name, path);
 	buf_reset(&k->file);
 	*ret_good = false;
+	if (is_gone(path))
+		return ERR_NONE;
 	rc = file_read_all(path, &k->file, err);
 	if (rc == ERR_FULL)
 		return ERR_NONE;
@@ -366,8 +374,10 @@ enum err_kind kept_hand_over(struct kept *k, const struct kept_taker *to, struct
 {
 	enum err_kind rc = ERR_NONE;
 
-	if (k->count == 0)
+	if (k->count == 0) {
+		k->full = false;
 		return ERR_NONE;
+	}
 	while (!rc && k->count > 0) {
 		struct kept_snapshot s;
 		bool good;

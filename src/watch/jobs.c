@@ -120,6 +120,21 @@ static void drop(struct jobs *j, const struct job *parent, const struct listing 
 	j->count = kept;
 }
 
+/* All of them, or none: one that has some has all. Returns how many there is no room for. */
+static size_t add_children(struct jobs *j, const struct job *parent, const struct item *item)
+{
+	size_t before = j->count, children = 0;
+	const struct watch_resource *child;
+	bool fits = true;
+
+	for (; (child = watch_child(parent->resource, children)); children++)
+		fits = fits && add(j, child, job_app_of(parent, item), job_item_of(parent, item));
+	if (fits)
+		return 0;
+	j->count = before; /* they have nothing yet */
+	return children;
+}
+
 enum err_kind jobs_follow(struct jobs *j, size_t parent_idx, const struct listing *list,
 			  struct err *err)
 {
@@ -133,14 +148,9 @@ enum err_kind jobs_follow(struct jobs *j, size_t parent_idx, const struct listin
 	if (!has)
 		return err_set(err, ERR_FATAL, "out of memory for watching");
 	drop(j, &parent, list, has);
-	for (size_t i = 0; i < list->count; i++) {
-		const struct item *item = &list->items[i];
-		const struct watch_resource *child;
-
-		for (size_t n = 0; !has[i] && (child = watch_child(parent.resource, n)); n++)
-			missed += !add(j, child, job_app_of(&parent, item),
-				       job_item_of(&parent, item));
-	}
+	for (size_t i = 0; i < list->count; i++)
+		if (!has[i])
+			missed += add_children(j, &parent, &list->items[i]);
 	free(has);
 	for (size_t i = 0; i < j->count; i++)
 		if (j->list[i].resource == parent.resource &&

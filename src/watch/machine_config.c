@@ -12,12 +12,17 @@
 
 #include <stdio.h>
 
-enum { IMAGE_BYTES_MAX = 512, NAMES_BYTES_MAX = 300, PARTS_BYTES_MAX = 2048, CLAIM_BYTES_MAX = 64 };
+enum {
+	IMAGE_BYTES_MAX = 512,
+	DIGEST_BYTES_MAX = 128,
+	NAMES_BYTES_MAX = 300,
+	PARTS_BYTES_MAX = 2048,
+	CLAIM_BYTES_MAX = 64
+};
 
 enum {
 	FIELD_version,
 	FIELD_release,
-	FIELD_updated_at,
 	FIELD_replaced_at, /* by the newest event of a replacement */
 	FIELD_source,      /* of that event */
 	FIELD_image,
@@ -31,12 +36,14 @@ enum {
 	FIELD_files,
 	FIELD_processes,
 	FIELD_other, /* the last of the parts */
+	FIELDS_OF_UPDATE,
+	FIELD_updated_at = FIELDS_OF_UPDATE /* moves with each start and stop, too */
 };
 
 static const char *const fields[] = {
-	"version", "release",  "updated_at", "replaced_at", "source", "image",
-	"guest",   "services", "mounts",     "restart",     "checks", "metadata",
-	"env",     "files",    "processes",  "other",
+	"version",  "release",   "replaced_at", "source",     "image",    "guest",
+	"services", "mounts",    "restart",     "checks",     "metadata", "env",
+	"files",    "processes", "other",       "updated_at",
 };
 
 /* --- what may be shown --- */
@@ -145,16 +152,15 @@ static enum err_kind take_part(const struct watch_ask *ask, const struct json *c
 static enum err_kind take_image(const struct json *machine, const struct json *config,
 				struct listing *l, struct err *err)
 {
-	struct span image = watch_text(config, "image");
+	struct span name = watch_text(config, "image");
+	struct span image = utf8_cut(name, IMAGE_BYTES_MAX);
 	struct span digest = watch_text(json_member(machine, "image_ref"), "digest");
-	bool has_digest = image.len > 0 && memchr(image.data, '@', image.len);
-	char text[IMAGE_BYTES_MAX];
+	bool has_digest = name.len > 0 && memchr(name.data, '@', name.len);
+	char text[IMAGE_BYTES_MAX + 1 + DIGEST_BYTES_MAX + 1];
 
 	if (has_digest || digest.len == 0)
-		return listing_set(
-			l, &l->items[0], FIELD_image,
-			span_of(image.data, image.len < sizeof(text) ? image.len : sizeof(text)),
-			err);
+		return listing_set(l, &l->items[0], FIELD_image, image, err);
+	digest = utf8_cut(digest, DIGEST_BYTES_MAX);
 	(void)snprintf(text, sizeof(text), "%.*s@%.*s", (int)image.len,
 		       image.len > 0 ? image.data : "", (int)digest.len, digest.data);
 	return listing_set(l, &l->items[0], FIELD_image, span_text(text), err);
@@ -189,7 +195,7 @@ static enum err_kind take_release(const struct json *metadata, struct listing *l
 
 	if (release.len == 0)
 		release = watch_text(metadata, "fly_release_id");
-	return listing_set(l, &l->items[0], FIELD_release, release, err);
+	return listing_set(l, &l->items[0], FIELD_release, utf8_cut(release, CLAIM_BYTES_MAX), err);
 }
 
 static enum err_kind take(const struct watch_ask *ask, const struct json *machine,
@@ -255,12 +261,23 @@ static enum err_kind fetch(const struct watch_ask *ask, struct listing *ret, str
 
 /* --- what a change means --- */
 
+/* Fly need not say an image's digest each time. */
+static bool has_other_image(const struct change *c)
+{
+	struct span was = c->before->values[FIELD_image], is = c->after->values[FIELD_image];
+	struct span brief = was.len < is.len ? was : is, full = was.len < is.len ? is : was;
+
+	if (span_equal(was, is))
+		return false;
+	return !(span_starts(full, brief) && full.data[brief.len] == '@');
+}
+
 /* "image, env (LOG_LEVEL), guest (memory_mb)" */
 static void name_parts(const struct change *c, struct buf *out)
 {
 	const struct span *was = c->before->values, *is = c->after->values;
 
-	if (!span_equal(was[FIELD_image], is[FIELD_image]))
+	if (has_other_image(c))
 		buf_str(out, fields[FIELD_image]);
 	for (size_t i = FIELD_guest; i <= FIELD_other; i++) {
 		size_t room = out->len < NAMES_BYTES_MAX ? NAMES_BYTES_MAX - out->len : 0;
@@ -281,7 +298,7 @@ static struct span claimed_release(const struct change *c)
 {
 	struct span was = c->before->values[FIELD_release], is = c->after->values[FIELD_release];
 
-	return span_equal(was, is) ? SPAN("") : utf8_cut(is, CLAIM_BYTES_MAX);
+	return span_equal(was, is) ? SPAN("") : is;
 }
 
 static void sum_up(const struct change *c, const struct watch_ask *ask, const struct buf *what,
@@ -324,6 +341,7 @@ static bool describe(const struct change *c, const struct watch_ask *ask, unsign
 		return false;
 	ret->action = ACTION_deploy_machine_updated;
 	ret->target_type = "machine";
+	ret->field_count = FIELDS_OF_UPDATE;
 	ret->machine = c->item->key;
 	ret->correlation = is[FIELD_version];
 	if (new_version && !span_equal(was[FIELD_replaced_at], is[FIELD_replaced_at])) {

@@ -9,12 +9,16 @@
  * machine that was never in a list of ours is missed.
  */
 
+#include "base/utf8.h"
 #include "watch/resource.h"
 
 #include <stdio.h>
 
 /* Fly's list is late at times, and its clock is not ours. */
 enum { LATE_SECONDS = 120 };
+
+/* Of what people may write: a machine must leave room for the others. */
+enum { WORD_BYTES_MAX = 512 };
 
 /* A thousand machines with much metadata would be more values than base/json.h reads. */
 #define LIST "v1/orgs/{org}/machines?limit=500&include_deleted="
@@ -41,6 +45,11 @@ static const char *const fields[] = {"app",     "name",       "region", "created
 
 /* --- what Fly says --- */
 
+static struct span word_of(const struct json *object, const char *member)
+{
+	return utf8_cut(watch_text(object, member), WORD_BYTES_MAX);
+}
+
 /* An answer may be older than the one before it. */
 static bool is_stale(const struct item *before, const char *updated)
 {
@@ -66,9 +75,9 @@ static enum err_kind take_config(struct listing *l, struct item *item, const str
 		return rc;
 	}
 	metadata = json_member(config, "metadata");
-	release = watch_scalar(metadata, "fly_release_version", text);
-	rc = watch_set(rc, l, item, FIELD_image, watch_text(config, "image"), err);
-	rc = watch_set(rc, l, item, FIELD_group, watch_text(metadata, "fly_process_group"), err);
+	release = utf8_cut(watch_scalar(metadata, "fly_release_version", text), WORD_BYTES_MAX);
+	rc = watch_set(rc, l, item, FIELD_image, word_of(config, "image"), err);
+	rc = watch_set(rc, l, item, FIELD_group, word_of(metadata, "fly_process_group"), err);
 	return watch_set(rc, l, item, FIELD_release, release, err);
 }
 
@@ -92,7 +101,7 @@ static enum err_kind take_machine(const struct watch_ask *ask, const struct json
 		return err_set(err, ERR_REJECT, "a machine of no application");
 	rc = listing_add(ret, id, &item, err);
 	rc = watch_set(rc, ret, item, FIELD_app, app, err);
-	rc = watch_set(rc, ret, item, FIELD_name, watch_text(machine, "name"), err);
+	rc = watch_set(rc, ret, item, FIELD_name, word_of(machine, "name"), err);
 	rc = watch_set(rc, ret, item, FIELD_state, watch_text(machine, "state"), err);
 	rc = watch_set(rc, ret, item, FIELD_region, watch_text(machine, "region"), err);
 	rc = watch_set(rc, ret, item, FIELD_version, version, err);

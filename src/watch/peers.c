@@ -13,7 +13,16 @@
 
 #include <stdio.h>
 
-enum { FIELD_name, FIELD_region, FIELD_network, FIELD_address, FIELD_owner, FIELD_owner_doubt };
+/* What Fly says is first: only that is told of a peer that came, for members come and go, too. */
+enum {
+	FIELD_name,
+	FIELD_region,
+	FIELD_network,
+	FIELD_address,
+	FIELDS_OF_START,
+	FIELD_owner = FIELDS_OF_START,
+	FIELD_owner_doubt
+};
 
 static const char *const fields[] = {"name",    "region", "network",
 				     "address", "owner",  "owner_doubt"};
@@ -269,6 +278,7 @@ static bool describe(const struct change *c, const struct watch_ask *ask, unsign
 	ret->target = c->item->values[FIELD_name];
 	ret->correlation = c->item->key;
 	if (is_new) {
+		ret->field_count = FIELDS_OF_START;
 		watch_actor(ret, c->item->values[FIELD_owner], reason_of(doubt));
 		/* Fly tells the name, and whoever made the peer what stands in it. */
 		if (ret->actor_type != ACTOR_UNKNOWN)

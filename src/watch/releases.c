@@ -155,10 +155,7 @@ static enum err_kind fetch(const struct watch_ask *ask, struct listing *ret, str
 
 static bool is_moving(const struct listing *list)
 {
-	for (size_t i = 0; i < list->count; i++)
-		if (list->items[i].values[FIELD_moving].len > 0)
-			return true;
-	return false;
+	return watch_any_has(list, FIELD_moving);
 }
 
 /* --- what that means --- */

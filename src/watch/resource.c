@@ -253,6 +253,14 @@ enum err_kind watch_set(enum err_kind rc, struct listing *l, struct item *item, 
 	return rc ? rc : listing_set(l, item, field, value, err);
 }
 
+bool watch_any_has(const struct listing *list, size_t field)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (list->items[i].values[field].len > 0)
+			return true;
+	return false;
+}
+
 int64_t watch_field_time(struct span field)
 {
 	unsigned digits;

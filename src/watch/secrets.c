@@ -28,10 +28,12 @@ enum {
 	FIELD_release = FIELDS_OF_CHANGE,
 	FIELD_released_at,
 	FIELD_released_by,
+	FIELDS_OF_DEPLOY,
+	FIELD_moving = FIELDS_OF_DEPLOY, /* the release that may carry it is under way */
 };
 
-static const char *const fields[] = {"digest_mac", "created_at",  "updated_at",
-				     "release",    "released_at", "released_by"};
+static const char *const fields[] = {"digest_mac",  "created_at",  "updated_at", "release",
+				     "released_at", "released_by", "moving"};
 
 static enum err_kind take_secret(const struct watch_ask *ask, const struct json *secret,
 				 struct listing *ret, struct err *err)
@@ -75,7 +77,7 @@ static enum err_kind carry_over(const struct watch_ask *ask, struct listing *l, 
 			b++;
 		was = b < ask->before->count ? &ask->before->items[b] : NULL;
 		if (was && item_compare(was, item) == 0 && !has_changed(was, item))
-			for (size_t f = FIELD_release; f < ARRAY_LEN(fields); f++)
+			for (size_t f = FIELD_release; f < FIELDS_OF_DEPLOY; f++)
 				rc = watch_set(rc, l, item, f, was->values[f], err);
 		/* Without a time of the change no release can be known for it. */
 		if (item->values[FIELD_release].len == 0 && item->values[FIELD_updated_at].len > 0)
@@ -166,8 +168,10 @@ static enum err_kind set_releases(const struct watch_ask *ask, struct listing *l
 			continue;
 		}
 		/* Whether it is this one that gives it, its end will show. */
-		if (is_under_way(&r, ask->now_ns))
+		if (is_under_way(&r, ask->now_ns)) {
+			rc = watch_set(rc, l, item, FIELD_moving, SPAN("true"), err);
 			continue;
+		}
 		rc = watch_set(rc, l, item, FIELD_release, span_text(r.version), err);
 		rc = watch_set(rc, l, item, FIELD_released_at, span_text(r.created_at), err);
 		rc = watch_set(rc, l, item, FIELD_released_by, r.user, err);
@@ -213,6 +217,11 @@ static enum err_kind fetch(const struct watch_ask *ask, struct listing *ret, str
 	return rc;
 }
 
+static bool is_moving(const struct listing *list)
+{
+	return watch_any_has(list, FIELD_moving);
+}
+
 /* --- what a change is --- */
 
 static void describe_change(const struct change *c, const struct watch_ask *ask,
@@ -252,6 +261,7 @@ static void describe_deploy(const struct change *c, const struct watch_ask *ask,
 	bool is_known = !span_is(release, UNKNOWN);
 
 	ret->action = ACTION_secret_change_deployed;
+	ret->field_count = FIELDS_OF_DEPLOY;
 	watch_actor(ret, c->after->values[FIELD_released_by],
 		    is_known ? "Fly's API names nobody as having made the release"
 			     : "more releases were made since than Fly's answer shows");
@@ -288,4 +298,5 @@ const struct watch_resource watch_secrets = {
 	.shape = {.fields = fields, .field_count = ARRAY_LEN(fields)},
 	.fetch = fetch,
 	.describe = describe,
+	.is_moving = is_moving,
 };

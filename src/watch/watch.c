@@ -195,23 +195,33 @@ static enum err_kind read_snapshot(struct watch *w, struct job *job, struct err 
 	return rc;
 }
 
-/* The snapshot that follows, when the facts are accepted. */
-static enum err_kind keep(struct watch *w, struct job *job, bool part, struct err *err)
+/* It cannot be looked at, or not at all of it. */
+static enum err_kind mark(struct watch *w, const struct job *job, const char *why, struct err *err)
 {
-	/* What is not in a part of an answer was not seen since the whole one before. */
-	int64_t taken_ns = part ? job->taken_ns : w->ask.now_ns;
 	char scope[JOB_SCOPE_BYTES];
-	enum err_kind rc = w->o.ops->settle(w->o.arg, err);
 
-	if (rc)
-		return rc;
-	buf_reset(&w->content);
-	listing_write(&w->next, &w->content);
-	rc = buf_check(&w->content, err);
-	if (rc || (part && !job->unobserved &&
-		   span_equal(span_of(w->content.data, w->content.len),
-			      span_of(job->content.data, job->content.len))))
-		return rc;
+	job_scope(job, scope);
+	return w->o.ops->unobserve(w->o.arg, job->resource->name, scope, why, err);
+}
+
+static enum err_kind put_on_record(struct watch *w, struct job *job, const char *why,
+				   struct err *err)
+{
+	enum err_kind rc = teller_sight(&w->teller, job->resource, &w->ask, why, err);
+
+	if (!rc)
+		rc = w->o.ops->settle(w->o.arg, err);
+	if (!rc)
+		rc = mark(w, job, why, err);
+	job->unobserved = rc == ERR_NONE;
+	return rc;
+}
+
+static enum err_kind save(struct watch *w, struct job *job, int64_t taken_ns, struct err *err)
+{
+	char scope[JOB_SCOPE_BYTES];
+	enum err_kind rc;
+
 	job_scope(job, scope);
 	rc = w->o.ops->save(w->o.arg, job->resource->name, scope,
 			    span_of(w->content.data, w->content.len), taken_ns, err);
@@ -237,25 +247,59 @@ static bool was_away(const struct watch *w, const struct job *job)
 	       w->ask.now_ns - job->taken_ns > patience_ns;
 }
 
+static const char in_part[] = "the answer has something that cannot be told from the rest";
+
+/* The snapshot that follows, when the facts are accepted. */
+static enum err_kind keep(struct watch *w, struct job *job, bool part, struct err *err)
+{
+	enum err_kind rc = w->o.ops->settle(w->o.arg, err);
+
+	if (rc)
+		return rc;
+	buf_reset(&w->content);
+	listing_write(&w->next, &w->content);
+	rc = buf_check(&w->content, err);
+	if (rc || !part)
+		return rc ? rc : save(w, job, w->ask.now_ns, err);
+	/* What is not in a part of an answer was not seen since the whole one before. */
+	if (!span_equal(span_of(w->content.data, w->content.len),
+			span_of(job->content.data, job->content.len)))
+		rc = save(w, job, job->taken_ns, err);
+	return rc || !job->unobserved ? rc : mark(w, job, in_part, err);
+}
+
+/* What goes cannot be seen as long as some of a list cannot be read. */
+static enum err_kind note_part(struct watch *w, struct job *job, bool part, struct err *err)
+{
+	if (!part) {
+		job->unobserved = false;
+		job->parts = 0;
+		return ERR_NONE;
+	}
+	if (w->ask.part || job->unobserved || ++job->parts < WATCH_REFUSALS_MAX)
+		return ERR_NONE;
+	return put_on_record(w, job, in_part, err);
+}
+
 /* The events of what differs, and what goes with them. */
 static enum err_kind move_on(struct watch *w, struct job *job, const struct listing *now,
 			     struct err *err)
 {
+	bool part = is_part(w, now);
 	enum err_kind rc = job->found ? compare(w, now, err) : begin(w, now, err);
 
-	if (!rc && job->unobserved)
+	if (!rc && job->unobserved && !part)
 		rc = teller_sight(&w->teller, job->resource, &w->ask, NULL, err);
 	if (!rc && was_away(w, job))
 		rc = teller_absence(&w->teller, job->resource, &w->ask, job->taken_ns, err);
 	if (!rc)
-		rc = keep(w, job, is_part(w, now), err);
+		rc = keep(w, job, part, err);
 	if (rc)
 		return rc;
-	job->unobserved = false;
 	job->refusals = job->failures = 0;
 	if (job->resource->is_moving && job->resource->is_moving(&w->next) && job->stirs < 2)
 		job->stirs = 2; /* this look, and one more */
-	return ERR_NONE;
+	return note_part(w, job, part, err);
 }
 
 /*
@@ -265,9 +309,6 @@ static enum err_kind move_on(struct watch *w, struct job *job, const struct list
 static enum err_kind take_failure(struct watch *w, struct job *job, const struct err *why,
 				  struct err *err)
 {
-	char scope[JOB_SCOPE_BYTES];
-	enum err_kind rc;
-
 	if (watch_api_refused(w->o.api) && why->kind == ERR_REJECT)
 		jobs_doubt(&w->jobs, job);
 	if (job->unobserved)
@@ -275,14 +316,7 @@ static enum err_kind take_failure(struct watch *w, struct job *job, const struct
 	if (watch_api_answered(w->o.api) ? ++job->refusals < WATCH_REFUSALS_MAX
 					 : job->found || ++job->failures < WATCH_FAILURES_MAX)
 		return ERR_NONE;
-	rc = teller_sight(&w->teller, job->resource, &w->ask, why->text, err);
-	if (!rc)
-		rc = w->o.ops->settle(w->o.arg, err);
-	job_scope(job, scope);
-	if (!rc)
-		rc = w->o.ops->unobserve(w->o.arg, job->resource->name, scope, why->text, err);
-	job->unobserved = rc == ERR_NONE;
-	return rc;
+	return put_on_record(w, job, why->text, err);
 }
 
 /* *ret_shown false: Fly could not show it, for the reason why. */
@@ -368,8 +402,9 @@ enum err_kind watch_step(struct watch *w, struct watch_step *ret, struct err *er
 	listing_init(&w->next, &job->resource->shape);
 	rc = look(w, job, &shown, &why, err);
 	set_due(w, job, shown && !rc);
-	if (idx == 0)
-		w->blind = !shown && job->unobserved;
+	/* Who does not answer takes nothing back. */
+	if (idx == 0 && !rc && (shown || watch_api_answered(w->o.api)))
+		w->blind = !shown && job->unobserved && watch_api_refused(w->o.api);
 	/* A whole list says it again: what belongs to an item may have been dropped meanwhile. */
 	if (!rc && (w->items_moved || (shown && !w->ask.part)))
 		rc = jobs_follow(&w->jobs, idx, shown ? &w->next : &w->before, err);

@@ -56,16 +56,18 @@ static void serve(struct tiny_http *h, int fd)
 {
 	char byte;
 
-	while (atomic_load(&h->count) < TINY_HTTP_REQUESTS_MAX) {
+	while (h->choose || atomic_load(&h->count) < TINY_HTTP_REQUESTS_MAX) {
 		size_t idx = atomic_load(&h->count);
+		char *request = h->requests[idx % TINY_HTTP_REQUESTS_MAX];
 		const char *answer;
 
-		if (!read_request(fd, h->requests[idx]))
+		if (!read_request(fd, request))
 			return;
 		atomic_store(&h->count, idx + 1);
-		if (*h->answers == NULL)
+		answer = h->choose ? h->choose(request) : *h->answers;
+		if (!answer)
 			return; /* the list has ended */
-		answer = *h->answers++;
+		h->answers += !h->choose;
 		if (answer[0] == '\0') {
 			(void)recv(fd, &byte, 1, 0); /* until the client gives up */
 			return;
@@ -94,13 +96,28 @@ static void *tiny_http_main(void *arg)
 	}
 }
 
+static void start(struct tiny_http *h)
+{
+	atomic_store(&h->connection, -1);
+	listen_on_loopback(h);
+	MUST0(pthread_create(&h->thread, NULL, tiny_http_main, h));
+}
+
 void tiny_http_start(struct tiny_http *h, const char *const *answers)
 {
 	memset(h, 0, sizeof(*h));
 	h->answers = answers;
-	atomic_store(&h->connection, -1);
-	listen_on_loopback(h);
-	MUST0(pthread_create(&h->thread, NULL, tiny_http_main, h));
+	start(h);
+}
+
+void tiny_http_start_choosing(struct tiny_http *h, const char *(*choose)(const char *request))
+{
+	static const char *const none = NULL;
+
+	memset(h, 0, sizeof(*h));
+	h->answers = &none;
+	h->choose = choose;
+	start(h);
 }
 
 void tiny_http_stop(struct tiny_http *h)

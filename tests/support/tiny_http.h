@@ -3,7 +3,8 @@
 
 /*
  * tiny_http: an HTTP server on loopback that gives the answers of a list, one
- * for each request, whatever is asked, and keeps what was asked.
+ * for each request, whatever is asked, or those that it is told to choose by the
+ * request; and keeps what was asked.
  *
  * Ownership: answers are lent until tiny_http_stop().
  * Threads:   one of its own, which serves one connection after the other.
@@ -22,7 +23,8 @@ struct tiny_http {
 	char url[TINY_HTTP_URL_BYTES];
 	pthread_t thread;
 	const char *const *answers; /* NULL ends the list; beyond it the connection is closed */
-	_Atomic int connection;     /* -1: none */
+	const char *(*choose)(const char *request); /* NULL: the list */
+	_Atomic int connection;                     /* -1: none */
 	_Atomic size_t connections;
 	_Atomic size_t count; /* of requests */
 	char requests[TINY_HTTP_REQUESTS_MAX][TINY_HTTP_REQUEST_BYTES];
@@ -31,6 +33,9 @@ struct tiny_http {
 #define TINY_HTTP_HANG "" /* no answer at all, and the connection stays */
 
 void tiny_http_start(struct tiny_http *h, const char *const *answers);
+/* choose() is called by the server's thread; NULL closes the connection. The newest requests stay.
+ */
+void tiny_http_start_choosing(struct tiny_http *h, const char *(*choose)(const char *request));
 void tiny_http_stop(struct tiny_http *h);
 
 /* Writes a whole answer into text; headers is "" or lines with their ends. Returns text. */

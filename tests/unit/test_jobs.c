@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+enum { NAME_BYTES = 24 };
+
 static struct jobs jobs;
 static struct err err;
 
@@ -118,6 +120,47 @@ static void a_name_that_is_too_long_is_counted_and_breaks_nothing(void **state)
 	assert_int_equal(jobs_unobserved(&jobs), children());
 }
 
+/* So many, named by their numbers; of the application shop, where they have one. */
+static void follow_many(size_t parent, size_t count)
+{
+	const struct listing_shape *shape = &jobs.list[parent].resource->shape;
+	struct listing list;
+	char name[NAME_BYTES];
+	struct item *item;
+
+	listing_init(&list, shape);
+	for (size_t i = 0; i < count; i++) {
+		(void)snprintf(name, sizeof(name), "%zu", i);
+		assert_int_equal(listing_add(&list, span_text(name), &item, &err), ERR_NONE);
+		for (size_t f = 0; f < shape->field_count; f++)
+			if (strcmp(shape->fields[f], "app") == 0)
+				item->values[f] = SPAN("shop");
+	}
+	assert_int_equal(listing_end(&list, &err), ERR_NONE);
+	assert_int_equal(jobs_follow(&jobs, parent, &list, &err), ERR_NONE);
+	listing_release(&list);
+}
+
+static void what_there_was_no_room_for_is_counted_and_has_all_when_there_is(void **state)
+{
+	size_t own = jobs.count, of_machines = 1, fit;
+
+	(void)state;
+	while (watch_child(&watch_machines, of_machines))
+		of_machines++;
+	follow_many(0, LISTING_ITEMS_MAX);
+	/* So that the last one has room for a part of its jobs. */
+	jobs.count -= (JOBS_MAX - jobs.count) % of_machines == 0;
+	fit = (JOBS_MAX - jobs.count) / of_machines;
+	assert_true(fit < LISTING_ITEMS_MAX);
+	follow_many((size_t)(find(&watch_machines, "") - jobs.list), LISTING_ITEMS_MAX);
+	assert_int_equal(jobs_unobserved(&jobs), (LISTING_ITEMS_MAX - fit) * of_machines);
+	follow("shop");
+	follow_many((size_t)(find(&watch_machines, "") - jobs.list), LISTING_ITEMS_MAX);
+	assert_int_equal(jobs_unobserved(&jobs), 0);
+	assert_int_equal(jobs.count, own + children() + LISTING_ITEMS_MAX * of_machines);
+}
+
 static void what_is_due_first_comes_first(void **state)
 {
 	(void)state;
@@ -211,6 +254,7 @@ int main(void)
 		TEST(the_list_of_applications_is_the_first),
 		TEST(an_application_has_a_job_for_each_resource_and_loses_them),
 		TEST(a_name_that_is_too_long_is_counted_and_breaks_nothing),
+		TEST(what_there_was_no_room_for_is_counted_and_has_all_when_there_is),
 		TEST(what_is_due_first_comes_first),
 		TEST(what_is_stirred_goes_before_what_has_waited_longer_but_not_each_time),
 		TEST(what_each_interval_has_goes_before_the_details_of_items_but_not_each_time),

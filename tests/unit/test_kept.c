@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -247,6 +248,40 @@ static void files_of_other_names_are_nobodys_and_half_written_ones_go(void **sta
 	assert_int_equal(files(), 1);
 }
 
+static void what_had_no_room_though_nothing_was_kept_is_forgotten_likewise(void **state)
+{
+	char *huge = calloc(1, KEPT_BYTES_MAX + 2);
+
+	(void)state;
+	assert_non_null(huge);
+	memset(huge, ' ', KEPT_BYTES_MAX + 1);
+	assert_int_equal(put("apps", "", huge), ERR_RETRY);
+	assert_false(kept_has_room(kept));
+	assert_int_equal(hand_over(), ERR_NONE);
+	assert_true(kept_has_room(kept));
+	free(huge);
+}
+
+/* Whoever clears the folder must not end watching for it. */
+static void a_file_that_is_gone_is_none_and_holds_up_no_other(void **state)
+{
+	struct kept_snapshot s;
+	char path[PATH_BYTES];
+
+	(void)state;
+	assert_int_equal(put("apps", "", "{}"), ERR_NONE);
+	only_file(path);
+	assert_int_equal(put("secrets", "web-1", "{}"), ERR_NONE);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(kept_get(kept, "apps", "", &s, &err), ERR_NONE);
+	assert_false(s.found);
+	assert_int_equal(hand_over(), ERR_NONE);
+	assert_int_equal(taken.count, 1);
+	assert_true(took("secrets|web-1|1|7|{}|"));
+	assert_int_equal(kept_count(kept), 0);
+	assert_int_equal(kept_damaged(kept), 1);
+}
+
 static void past_the_bound_nothing_is_kept_until_it_was_handed_over(void **state)
 {
 	char *big = calloc(1, BIG_BYTES + 1);
@@ -276,7 +311,9 @@ int main(void)
 		TEST(what_is_torn_or_damaged_is_none),
 		TEST(one_under_anothers_name_is_none),
 		TEST(files_of_other_names_are_nobodys_and_half_written_ones_go),
+		TEST(a_file_that_is_gone_is_none_and_holds_up_no_other),
 		TEST(past_the_bound_nothing_is_kept_until_it_was_handed_over),
+		TEST(what_had_no_room_though_nothing_was_kept_is_forgotten_likewise),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,6 +52,73 @@ static void items_come_in_the_order_of_their_keys(void **state)
 	listing_release(&l);
 }
 
+static void of_one_name_the_first_stays_and_the_list_is_a_part(void **state)
+{
+	struct listing l;
+	char key[KEY_BYTES], role[KEY_BYTES];
+
+	(void)state;
+	listing_init(&l, &shape);
+	for (int i = 0; i < LISTING_ITEMS_MAX; i++) {
+		(void)snprintf(key, sizeof(key), "%d", i % 7);
+		(void)snprintf(role, sizeof(role), "%d", i);
+		(void)add(&l, key, role);
+	}
+	assert_false(l.part);
+	assert_int_equal(listing_end(&l, &err), ERR_REJECT);
+	assert_true(l.part);
+	assert_int_equal(l.count, 7);
+	for (size_t i = 0; i < l.count; i++) {
+		assert_true(span_equal(l.items[i].values[0], l.items[i].key));
+		assert_int_equal(l.items[i].order, i);
+	}
+	assert_int_equal(listing_end(&l, &err), ERR_NONE);
+	assert_true(l.part);
+	listing_release(&l);
+}
+
+static void what_is_left_out_is_not_there_and_makes_a_part(void **state)
+{
+	struct listing l;
+
+	(void)state;
+	listing_init(&l, &shape);
+	(void)add(&l, "b", "1");
+	(void)add(&l, "a", "2");
+	listing_skip(&l, 1);
+	assert_true(l.part);
+	assert_non_null(listing_added(&l, SPAN("b")));
+	assert_null(listing_added(&l, SPAN("a")));
+	(void)add(&l, "a", "3");
+	assert_int_equal(listing_end(&l, &err), ERR_NONE);
+	assert_int_equal(l.count, 2);
+	assert_true(span_is(listing_find(&l, SPAN("a"))->values[0], "3"));
+	assert_null(listing_find(&l, SPAN("aa")));
+	listing_reset(&l);
+	assert_false(l.part || l.full || l.count > 0);
+	(void)add(&l, "c", "1");
+	listing_release(&l);
+}
+
+static void what_is_kept_is_there(void **state)
+{
+	struct listing l, kept;
+	struct item *item;
+
+	(void)state;
+	listing_init(&l, &shape);
+	listing_init(&kept, &shape);
+	item = add(&l, "a", "1");
+	item->seen_ns = 1;
+	item->missing_ns = 2;
+	assert_int_equal(listing_keep(&kept, item, &err), ERR_NONE);
+	assert_int_equal(kept.items[0].seen_ns, LISTING_NO_TIME);
+	assert_int_equal(kept.items[0].missing_ns, LISTING_NO_TIME);
+	assert_true(item_is_like(&kept.items[0], item, ARRAY_LEN(fields)));
+	listing_release(&kept);
+	listing_release(&l);
+}
+
 static void what_is_no_name_and_no_text_is_refused(void **state)
 {
 	static char key[LISTING_KEY_BYTES_MAX + 1];
@@ -209,6 +276,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(items_come_in_the_order_of_their_keys),
+		cmocka_unit_test(of_one_name_the_first_stays_and_the_list_is_a_part),
+		cmocka_unit_test(what_is_left_out_is_not_there_and_makes_a_part),
+		cmocka_unit_test(what_is_kept_is_there),
 		cmocka_unit_test(what_is_no_name_and_no_text_is_refused),
 		cmocka_unit_test(a_list_has_its_bounds),
 		cmocka_unit_test(a_snapshot_gives_back_what_was_written),

@@ -412,6 +412,20 @@ static void who_owns_a_peer_is_found_out_once(void **state)
 	assert_field(0, 4, "b@example.com");
 }
 
+/* So that it is one fact, whoever is a member when it is told again after a crash. */
+static void who_owns_a_peer_is_no_part_of_what_it_is_known_by(void **state)
+{
+	static const char *const members[] = {"[" B "]", "[]", "null"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+		ask_peer("interactive-x-b-example-com-" ULID, members[i]);
+		assert_true(fact.field_count > 0);
+		for (size_t f = 0; f < fact.field_count; f++)
+			assert_null(strstr(watch_peers.shape.fields[f], "owner"));
+	}
+}
+
 /* --- certificates --- */
 
 /* For alice@example.com, serial 4711, from 10:00 to 11:00 on 2026-11-20. */
@@ -606,6 +620,7 @@ int main(void)
 		TEST(a_peers_owner_is_read_from_its_name),
 		TEST(a_peers_time_is_believed_where_it_fits),
 		TEST(who_owns_a_peer_is_found_out_once),
+		TEST(who_owns_a_peer_is_no_part_of_what_it_is_known_by),
 		TEST(a_certificate_says_for_whom_and_until_when),
 		TEST(a_certificate_that_cannot_be_read_was_issued_all_the_same),
 		TEST(a_certificate_that_expired_long_ago_is_not_kept),

@@ -484,6 +484,57 @@ static void an_update_says_which_release_it_claims(void **state)
 	assert_non_null(strstr(fact.summary, " was changed without a release: image, metadata ("));
 }
 
+/* What people can make long would leave no room for the rest, or be cut within a character. */
+static void a_long_claim_and_a_long_image_are_cut_and_hide_nothing(void **state)
+{
+	static char claim[4096], image[1024], body[ANSWER_BYTES];
+	struct span kept;
+
+	(void)state;
+	memset(claim, '7', sizeof(claim) - 1);
+	image[0] = 'i';
+	for (size_t i = 1; i + 2 < sizeof(image); i += 2) {
+		image[i] = '\xc3';
+		image[i + 1] = '\xa9';
+	}
+	(void)snprintf(body, sizeof(body),
+		       SHOWN("\"instance_id\":\"v1\",",
+			     "\"image\":\"%s\",\"metadata\":{\"fly_release_version\":\"%s\"}"),
+		       image, claim);
+	assert_int_equal(look_once(&watch_machine_config, body), ERR_NONE);
+	assert_true(field(&watch_machine_config, 0, "release").len <= 64);
+	kept = field(&watch_machine_config, 0, "image");
+	assert_true(kept.len < 1024 && span_starts(kept, SPAN("i\xc3\xa9")));
+	assert_true(span_is(span_after(kept, kept.len - 10), "@sha256:ab"));
+}
+
+/* An answer without it says nothing of the image; one with another does. */
+static void a_digest_that_is_not_said_is_no_other_image(void **state)
+{
+#define IMAGE(digest)                                                          \
+	"{\"id\":\"" MACHINE "\",\"instance_id\":\"v1\",\"image_ref\":" digest \
+	",\"config\":{\"image\":\"i:1\"}}"
+	static const char one[] = IMAGE("{\"digest\":\"sha256:ab\"}");
+
+	(void)state;
+	assert_false(is_update(one, IMAGE("null")));
+	assert_false(is_update(IMAGE("null"), one));
+	assert_true(is_update(one, IMAGE("{\"digest\":\"sha256:abc\"}")));
+	assert_true(is_update(one, SHOWN("\"instance_id\":\"v1\",", "\"image\":\"i:12\"")));
+}
+
+/* A start or a stop between two tellings of it, the second after a crash, makes no other. */
+static void when_a_machine_moved_is_no_part_of_what_an_update_is_known_by(void **state)
+{
+	(void)state;
+	assert_true(is_update(SHOWN("\"instance_id\":\"v1\",", ""),
+			      SHOWN("\"instance_id\":\"v2\",", "")));
+	assert_true(fact.field_count > 0);
+	for (size_t i = 0; i < fact.field_count; i++)
+		assert_string_not_equal(watch_machine_config.shape.fields[i], "updated_at");
+	assert_int_equal(fact.field_count + 1, watch_machine_config.shape.field_count);
+}
+
 static void another_order_and_another_key_are_no_update(void **state)
 {
 	static const char one[] =
@@ -606,6 +657,9 @@ int main(void)
 		MACHINES_TEST(values_are_hidden_and_names_are_not),
 		MACHINES_TEST(an_update_names_its_parts),
 		MACHINES_TEST(an_update_says_which_release_it_claims),
+		MACHINES_TEST(a_long_claim_and_a_long_image_are_cut_and_hide_nothing),
+		MACHINES_TEST(a_digest_that_is_not_said_is_no_other_image),
+		MACHINES_TEST(when_a_machine_moved_is_no_part_of_what_an_update_is_known_by),
 		MACHINES_TEST(another_order_and_another_key_are_no_update),
 		MACHINES_TEST(what_is_not_known_of_a_machine_is_no_answer),
 		MACHINES_TEST(what_there_is_no_room_for_is_compared_all_the_same),

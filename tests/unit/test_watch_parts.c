@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -77,10 +78,33 @@ static void more_that_went_than_there_is_room_for_hide_nothing(void **state)
 	assert_int_equal(look(broken), ERR_RETRY);
 }
 
+static void what_people_may_write_long_leaves_room_for_other_machines(void **state)
+{
+	static const char *const names[] = {"name", "image", "group", "release"};
+	static char word[8192], page[ANSWER_BYTES];
+	const char *const bodies[] = {page, PAGE("", ""), NULL};
+
+	(void)state;
+	memset(word, 'x', sizeof(word) - 1);
+	(void)snprintf(page, sizeof(page),
+		       PAGE("{\"id\":\"m1\",\"app_name\":\"web-1\",\"name\":\"%s\","
+			    "\"config\":{\"image\":\"%s\",\"metadata\":{"
+			    "\"fly_process_group\":\"%s\",\"fly_release_version\":\"%s\"}}}",
+			    ""),
+		       word, word, word, word);
+	assert_int_equal(look(bodies), ERR_NONE);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct span field = watch_kit_field(&watch_machines, &kit.list.items[0], names[i]);
+
+		assert_int_equal(field.len, 512);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WATCH_TEST(a_machine_that_cannot_be_read_or_is_there_twice_makes_a_part),
+		WATCH_TEST(what_people_may_write_long_leaves_room_for_other_machines),
 		WATCH_TEST(more_that_went_than_there_is_room_for_hide_nothing),
 	};
 

@@ -322,6 +322,31 @@ static void a_secret_is_carried_by_the_first_release_after_it(void **state)
 	assert_false(watch_kit_fact(&watch_secrets, "C", 1));
 }
 
+/* Otherwise that it did is known as late as all is looked at again. */
+static void a_secret_whose_release_is_under_way_is_looked_at_again_but_not_for_ever(void **state)
+{
+	static const char secrets[] = SECRETS(SECRET("A", "00:10"));
+	static const char running[] = RELEASES(RELEASE(1, "running", "a", MARA));
+	static const char complete[] = RELEASES(RELEASE(1, "complete", "a", MARA));
+	int64_t made_ns = watch_field_time(SPAN("2026-11-20T10:01:00.25Z"));
+
+	(void)state;
+	kit.ask.now_ns = made_ns + 60 * NS_PER_S;
+	assert_int_equal(fetch_secrets(secrets, 200, running), ERR_NONE);
+	assert_true(watch_secrets.is_moving(&kit.list));
+	watch_kit_remember(&watch_secrets);
+	assert_int_equal(fetch_secrets(secrets, 200, complete), ERR_NONE);
+	assert_false(watch_secrets.is_moving(&kit.list));
+	/* Which says nothing but that. */
+	assert_true(watch_kit_fact(&watch_secrets, "A", 0));
+	assert_int_equal(kit.fact.action, ACTION_secret_change_deployed);
+	assert_string_equal(watch_secrets.shape.fields[kit.fact.field_count], "moving");
+	assert_false(watch_kit_fact(&watch_secrets, "A", 1));
+	kit.ask.now_ns = made_ns + 3601 * NS_PER_S;
+	assert_int_equal(fetch_secrets(secrets, 200, running), ERR_NONE);
+	assert_false(watch_secrets.is_moving(&kit.list));
+}
+
 static void a_release_that_fails_carries_nothing(void **state)
 {
 	static const struct {
@@ -453,6 +478,7 @@ int main(void)
 		WATCH_TEST(a_page_that_leaves_some_out_is_asked_for_again_in_full),
 		WATCH_TEST(where_there_were_none_a_full_page_is_asked_for_again_too),
 		WATCH_TEST(a_secret_is_carried_by_the_first_release_after_it),
+		WATCH_TEST(a_secret_whose_release_is_under_way_is_looked_at_again_but_not_for_ever),
 		WATCH_TEST(a_release_that_fails_carries_nothing),
 		WATCH_TEST(releases_are_asked_for_only_while_one_is_staged),
 		WATCH_TEST(releases_that_cannot_be_had_hide_no_secret),
