@@ -33,6 +33,9 @@ LINK_KEEPALIVE = (((socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1),
                   ((socket.IPPROTO_TCP, socket.TCP_KEEPINTVL), 5),
                   ((socket.IPPROTO_TCP, socket.TCP_KEEPCNT), 3))
 PSQL_SECONDS = 120
+PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.02, 0.2
+# Of the time that a condition takes, which is mostly psql's: many tests wait at the same time.
+PAUSE_SHARE = 4
 SERVER_USER = "postgres"
 # Texts that stand between what psql prints, because rows may hold anything else.
 COLUMN_END, ROW_END, NULL_TEXT = "\x1f", "\x1e\n", "\x1dnull"
@@ -42,12 +45,14 @@ def wait_for(condition, timeout=30.0, what="condition"):
     """Calls condition until it returns something true, and returns that."""
     deadline = time.monotonic() + timeout
     while True:
+        began = time.monotonic()
         got = condition()
         if got:
             return got
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now > deadline:
             raise AssertionError(f"waited {timeout} s in vain for: {what}")
-        time.sleep(0.02)
+        time.sleep(min(max(PAUSE_SECONDS, PAUSE_SHARE * (now - began)), PAUSE_SECONDS_MAX))
 
 
 def free_port():
@@ -251,10 +256,13 @@ class Link:
 
 
 class Postgres(Server):
-    """A throw-away cluster; the superuser is `postgres`; nobody needs a password."""
+    """A throw-away cluster; the superuser is `postgres`; nobody needs a password.
 
-    def __init__(self, folder=None, fsync=False, settings=()):
+    template: the data of another, which was stopped in order, to begin with a copy of."""
+
+    def __init__(self, folder=None, fsync=False, settings=(), template=None):
         super().__init__("flytrail-pg-", folder)
+        self.template = template
         self.data = os.path.join(self.folder, "data")
         self.settings = [
             "listen_addresses = '127.0.0.1'",
@@ -307,8 +315,11 @@ class Postgres(Server):
     def start(self):
         if not os.path.exists(self.data):
             self.own_folder()
-            self.run(f"{PG_BIN}/initdb", "-D", self.data, "-U", "postgres", "-A", "trust",
-                     "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+            if self.template is not None:
+                self.run("cp", "-a", self.template, self.data)
+            else:
+                self.run(f"{PG_BIN}/initdb", "-D", self.data, "-U", "postgres", "-A", "trust",
+                         "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
             with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as conf:
                 conf.write("\n".join(["", *self.settings, ""]))
         self.launch(self.command(f"{PG_BIN}/postgres", "-D", self.data, "-p", str(self.port)))
