@@ -11,7 +11,6 @@ import contextlib
 import datetime
 import functools
 import json
-import multiprocessing.util
 import os
 import pathlib
 import shutil
@@ -226,11 +225,9 @@ def migrate(pg):
 
 @functools.cache
 def migrated_data():
-    """The data of a server with flytrail's schema: a copy of it is a world's eight times as quickly
-    as a new one. Made once in this process, and gone with it, which a child of multiprocessing's
-    does not say to atexit."""
+    """The data of a server with flytrail's schema, made once in this process."""
     pg = lab.Postgres()
-    multiprocessing.util.Finalize(None, pg.close, exitpriority=0)
+    lab.remove_at_exit(pg.folder)
     pg.start()
     migrate(pg)
     pg.stop()
