@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import lab  # noqa: E402
 from backfill import Backfill  # noqa: E402
 
+AT_ONCE = 4  # they wait more than they work
 KEY = "an-example-of-a-key-of-ones-own"
 
 

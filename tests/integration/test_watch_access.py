@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import lab  # noqa: E402
 from backfill import Backfill  # noqa: E402
 
+AT_ONCE = 4  # they wait more than they work
 ALICE, BOB, CAROL = "alice@example.com", "bob@example.com", "carol@example.com"
 TOKEN = "0b5c0000-0000-4000-8000-000000000001@tokens.fly.io"
 RESOURCES = ("members", "invitations", "tokens", "delegated_tokens", "peers", "ssh_certificates",

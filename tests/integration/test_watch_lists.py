@@ -8,6 +8,7 @@ import test_watch
 from fly_lists import DAY
 from test_watch import lab
 
+AT_ONCE = 4  # they wait more than they work
 HOUR = 3600
 # What an application has besides, and what is looked at for each item.
 RESOURCES = ("secrets", "certificates", "addresses")
@@ -143,6 +144,78 @@ class Volumes(Lists):
     def unobserved(self):
         return self.world.pg.psql("SELECT kind, state, why LIKE '%403%' FROM flytrail.inventory "
                                   "WHERE state = 'unobserved'")
+
+
+class Doubts(Lists):
+    """Fly's answer is not all that there is: nothing is gone until two whole ones agree."""
+
+    LOOK = "/volumes.limit=[0-9]+&cursor=$"
+
+    def begin(self, **env):
+        """One volume will go and the other stays."""
+        self.goes, self.stays = self.api.volume_create("web-1"), self.api.volume_create("web-1")
+        super().begin(**env)
+
+    def look_in_doubt(self, *doubts):
+        """Each look is what is said here, and the last as often as more are waited for."""
+        with self.api.lock:
+            self.api.volume_doubts = list(doubts)
+        lab.wait_for(lambda: len(self.api.volume_doubts) == 1, 60, f"the looks {doubts}")
+
+    def await_states(self, **states):
+        """Of the volumes, by id; unobserved=True: and that Fly does not show them any more."""
+        unobserved = [[None, "unobserved"]] if states.pop("unobserved", False) else []
+        expected = sorted([volume, state] for volume, state in states.items()) + unobserved
+
+        def seen():
+            return self.world.pg.psql("SELECT id, state FROM flytrail.inventory WHERE kind = 'volumes' ORDER BY id",
+                                      "flytrail_reader")
+
+        lab.wait_for(lambda: seen() == expected, 30, f"the volumes {expected}")
+
+    def check_removal(self, purged, *before):
+        """It comes with the second whole answer, and was between the whole ones about it."""
+        between = time.time()
+        with self.api.lock:
+            self.api.volume_doubts = []
+        self.settle(self.LOOK, *before, ("volume.deleted", self.goes))
+        basis, since, until = self.times()[-1]
+        self.assertEqual(basis, "interval")
+        self.assertTrue(float(since) < purged < float(until) < between, (since, purged, until, between))
+
+    def test_of_a_part_what_is_new_is_told_and_what_it_lacks_is_as_it_was(self):
+        self.begin()
+        self.look_in_doubt("unread")
+        self.await_looks(self.LOOK, 1)
+        purged = time.time()
+        self.api.volume_purge(self.goes)
+        new = self.api.volume_create("web-1")
+        self.settle(self.LOOK, ("volume.created", new))
+        self.await_states(**dict.fromkeys((self.goes, self.stays, new), "created"))
+        self.look_in_doubt("", "unread")
+        newer = self.api.volume_create("web-1")
+        told = [("volume.created", new), ("volume.created", newer)]
+        self.settle(self.LOOK, *told)
+        there = dict.fromkeys((self.stays, new, newer), "created")
+        self.await_states(**there, **{self.goes: "missing"})
+        self.check_removal(purged, *told)
+        self.await_states(**there)
+
+    def test_what_is_no_answer_tells_nothing_and_the_next_whole_one_tells_it(self):
+        """A region does not answer, or a page; an empty page that has a next one is none of that."""
+        self.begin()
+        self.look_in_doubt("half", "half", "region")
+        purged = time.time()
+        self.api.volume_purge(self.goes)
+        new = self.api.volume_create("web-1")
+        self.settle(self.LOOK)
+        self.await_states(**dict.fromkeys((self.goes, self.stays), "created"), unobserved=True)
+        self.look_in_doubt("empty", "half", "half", "region")
+        self.settle(self.LOOK, ("volume.created", new))
+        there = dict.fromkeys((self.stays, new), "created")
+        self.await_states(**there, **{self.goes: "missing"}, unobserved=True)
+        self.check_removal(purged, ("volume.created", new))
+        self.await_states(**there)
 
 
 class Snapshots(Lists):

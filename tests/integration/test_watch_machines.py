@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import lab  # noqa: E402
 from test_watch import KEY, Watching  # noqa: E402
 
+AT_ONCE = 4  # they wait more than they work
 USER = ["unknown", "unknown", "Fly says that it was a user, and not which"]
 FLYD = ["flyd", "flyd", None]
 NOBODY = "Fly's API does not say who makes a machine"

@@ -2,6 +2,11 @@
 
 See fly_secrets.py for what a family is. Times that a test needs in the past or ahead are given as
 seconds from now; list_page is how many volumes or certificates a page has at most.
+
+    api.volume_doubts = ["region", "", "unread"]   # the next looks at all volumes; the last is for the rest, too
+
+A look is "" (whole), "empty" (whole, after an empty page with a cursor), "half" (that page, and the next
+is an error), "region" (a region did not answer) or "unread" (a volume stands there without its id).
 """
 
 import ipaddress
@@ -36,6 +41,8 @@ class Lists:
         self.certificates = {}  # by application: by host name: the detail
         self.addresses = {}     # by application: by address
         self.error_regions = []
+        self.volume_doubts = []
+        self.volume_doubt = ""  # of the look that is under way
         self.list_page = 1000
         self.list_number = 0
 
@@ -59,12 +66,31 @@ class Lists:
             page = self.page_of_list("volumes", query, sorted(self.volumes.values(), key=lambda v: v["id"]))
             if page is None:
                 return 400, {"error": "no"}
+            begins = not query.get("cursor")
+            if begins:
+                self.volume_doubt = self.next_doubt()
+            if begins and self.volume_doubt in ("empty", "half"):
+                return 200, {"volumes": [], "next_cursor": "after-0"}
+            if self.volume_doubt == "half":
+                return 500, {"error": "no"}
             answer = {"volumes": page[0], "last_updated_at": moment(),
                       **({"next_cursor": page[1]} if page[1] else {})}
+            if self.volume_doubt == "unread":
+                answer["volumes"] = [*page[0], {"name": "data", "app_name": "web-1", "host_status": "unknown"}]
+            if self.volume_doubt == "region":
+                answer["error_regions"] = ["gru"]
             if self.error_regions:
                 answer["error_regions"] = list(self.error_regions)
                 answer["volumes"] = [v for v in page[0] if v["region"] not in self.error_regions]
             return 200, answer
+
+    def next_doubt(self):
+        if not self.volume_doubts:
+            return ""
+        first, *rest = self.volume_doubts
+        if rest:
+            self.volume_doubts = rest
+        return first
 
     def answer_volume(self, _query, _request, app, volume):
         with self.lock:

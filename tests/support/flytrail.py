@@ -9,6 +9,7 @@
 
 import contextlib
 import datetime
+import functools
 import json
 import os
 import pathlib
@@ -217,13 +218,28 @@ class Shipper:
         self.ships = True
 
 
+def migrate(pg):
+    subprocess.run([BINARY, "migrate"], check=True, capture_output=True,
+                   env={"FLYTRAIL_ADMIN_DATABASE_URL": pg.url()})
+
+
+@functools.cache
+def migrated_data():
+    """The data of a server with flytrail's schema, made once in this process."""
+    pg = lab.Postgres()
+    lab.remove_at_exit(pg.folder)
+    pg.start()
+    migrate(pg)
+    pg.stop()
+    return pg.data
+
+
 class World:
     """A Postgres with flytrail's schema, a nats-server, and folders for flytrails."""
 
     def __init__(self, nats_options=None, pg_options=None, migrated=True):
-        self.pg = lab.Postgres(**(pg_options or {}))
+        self.pg = lab.Postgres(template=migrated_data() if migrated else None, **(pg_options or {}))
         self.nats = lab.Nats(**(nats_options or {}))
-        self.migrated = migrated
         self.folder = tempfile.mkdtemp(prefix="flytrail-world-")
         self.flytrails = []
         self.published_from = {}  # by tag: no line is older
@@ -232,8 +248,6 @@ class World:
     def __enter__(self):
         self.pg.start()
         self.nats.start()
-        if self.migrated:
-            self.migrate()
         return self
 
     def __exit__(self, *_):
@@ -244,8 +258,7 @@ class World:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def migrate(self):
-        subprocess.run([BINARY, "migrate"], check=True, capture_output=True,
-                       env={"FLYTRAIL_ADMIN_DATABASE_URL": self.pg.url()})
+        migrate(self.pg)
 
     def env(self):
         return {

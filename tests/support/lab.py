@@ -11,6 +11,7 @@ that made it. Called by root, Postgres runs as the user postgres.
 
 import contextlib
 import json
+import multiprocessing.util
 import os
 import pty
 import pwd
@@ -33,6 +34,9 @@ LINK_KEEPALIVE = (((socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1),
                   ((socket.IPPROTO_TCP, socket.TCP_KEEPINTVL), 5),
                   ((socket.IPPROTO_TCP, socket.TCP_KEEPCNT), 3))
 PSQL_SECONDS = 120
+PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.02, 0.2
+# Of the time that a condition takes, which is mostly psql's: many tests wait at the same time.
+PAUSE_SHARE = 4
 SERVER_USER = "postgres"
 # Texts that stand between what psql prints, because rows may hold anything else.
 COLUMN_END, ROW_END, NULL_TEXT = "\x1f", "\x1e\n", "\x1dnull"
@@ -42,12 +46,14 @@ def wait_for(condition, timeout=30.0, what="condition"):
     """Calls condition until it returns something true, and returns that."""
     deadline = time.monotonic() + timeout
     while True:
+        began = time.monotonic()
         got = condition()
         if got:
             return got
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now > deadline:
             raise AssertionError(f"waited {timeout} s in vain for: {what}")
-        time.sleep(0.02)
+        time.sleep(min(max(PAUSE_SECONDS, PAUSE_SHARE * (now - began)), PAUSE_SECONDS_MAX))
 
 
 def free_port():
@@ -114,6 +120,46 @@ def send_signal(pids, number):
             os.kill(pid, number)
         except ProcessLookupError:
             pass
+
+
+def remove_at_exit(folder):
+    """Also at that of a child of multiprocessing's, which does not ask atexit."""
+    multiprocessing.util.Finalize(None, shutil.rmtree, (folder, True), exitpriority=0)
+
+
+def make_same(copy, of):
+    """copy, which was one once, is one again; a file of the same size and time was not written since."""
+    for folder, _, names in os.walk(copy, topdown=False):
+        twin = os.path.join(of, os.path.relpath(folder, copy))
+        for name in names:
+            if not os.path.exists(os.path.join(twin, name)):
+                os.unlink(os.path.join(folder, name))
+        if not os.path.isdir(twin):
+            os.rmdir(folder)
+    for folder, _, names in os.walk(of):
+        twin = os.path.join(copy, os.path.relpath(folder, of))
+        if not os.path.isdir(twin):
+            os.mkdir(twin)
+            copy_attributes(folder, twin)
+        for name in names:
+            source, sink = os.path.join(folder, name), os.path.join(twin, name)
+            if size_and_time(source) != size_and_time(sink):
+                shutil.copyfile(source, sink)
+                copy_attributes(source, sink)
+
+
+def size_and_time(path):
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def copy_attributes(source, sink):
+    found = os.stat(source)
+    os.chown(sink, found.st_uid, found.st_gid)
+    shutil.copystat(source, sink)
 
 
 class LabError(Exception):
@@ -251,10 +297,17 @@ class Link:
 
 
 class Postgres(Server):
-    """A throw-away cluster; the superuser is `postgres`; nobody needs a password."""
+    """A throw-away cluster; the superuser is `postgres`; nobody needs a password.
 
-    def __init__(self, folder=None, fsync=False, settings=()):
+    template: the data of another, which was stopped in order, to begin with a copy of. There is one
+    of them in a process: what a closed one leaves is what the next begins with, since a thousand files
+    made anew cost the kernel more, the more were removed in the last seconds."""
+
+    spares = []  # folders of closed ones that began with the template
+
+    def __init__(self, folder=None, fsync=False, settings=(), template=None):
         super().__init__("flytrail-pg-", folder)
+        self.template = template
         self.data = os.path.join(self.folder, "data")
         self.settings = [
             "listen_addresses = '127.0.0.1'",
@@ -272,7 +325,20 @@ class Postgres(Server):
     def close(self):
         self.crash()
         self.free_memory()
+        if self.template is not None and self.owns_folder and os.path.exists(self.data):
+            self.spares.append(self.folder)
+            remove_at_exit(self.folder)
+            return
         super().close()
+
+    def copy_template(self):
+        if not self.spares:
+            self.run("cp", "-a", self.template, self.data)
+            return
+        folder = self.spares.pop()
+        os.rename(os.path.join(folder, "data"), self.data)
+        shutil.rmtree(folder, ignore_errors=True)
+        make_same(self.data, of=self.template)
 
     def free_memory(self):
         """The System V segment of a killed server, which is gone with its next start alone: the
@@ -307,8 +373,11 @@ class Postgres(Server):
     def start(self):
         if not os.path.exists(self.data):
             self.own_folder()
-            self.run(f"{PG_BIN}/initdb", "-D", self.data, "-U", "postgres", "-A", "trust",
-                     "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+            if self.template is not None:
+                self.copy_template()
+            else:
+                self.run(f"{PG_BIN}/initdb", "-D", self.data, "-U", "postgres", "-A", "trust",
+                         "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
             with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as conf:
                 conf.write("\n".join(["", *self.settings, ""]))
         self.launch(self.command(f"{PG_BIN}/postgres", "-D", self.data, "-p", str(self.port)))
