@@ -103,7 +103,7 @@ struct watch_list {
 	const char *member; /* the list; NULL: the answer is it. null, as Go writes an empty one, is
 			       empty */
 	const char *next;   /* the member with the next page's cursor; NULL: there is one page */
-	const char *doubt;  /* a list that must be empty, or the answer is a part; NULL: none */
+	const char *doubt;  /* a list that must be empty, or it is no answer; NULL: none */
 	const char *since;  /* what stands for {since} */
 	enum err_kind (*take)(const struct watch_ask *ask, const struct json *element,
 			      struct listing *ret, struct err *err);
