@@ -41,7 +41,7 @@ struct sigv4_key {
 
 struct sigv4_request {
 	const char *method;
-	struct span path; /* as it stands in the URL, by sigv4_encode() */
+	struct span path;                         /* as it stands in the URL, by sigv4_encode() */
 	const struct sigv4_pair *query, *headers; /* in any order; as they are, not encoded */
 	size_t query_count, header_count;
 	const char *time;           /* as in x-amz-date */
@@ -60,8 +60,7 @@ void sigv4_query(const struct sigv4_pair *query, size_t count, struct buf *out);
 const char *sigv4_time(int64_t now_ns, char text[SIGV4_TIME_BYTES]);
 
 /* Appends the value of the header Authorization. */
-NODISCARD enum err_kind sigv4_sign(const struct sigv4_key *key,
-				   const struct sigv4_request *request, struct buf *out,
-				   struct err *err);
+NODISCARD enum err_kind sigv4_sign(const struct sigv4_key *key, const struct sigv4_request *request,
+				   struct buf *out, struct err *err);
 
 #endif

@@ -11,11 +11,20 @@
 #include <cmocka.h>
 
 #define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-#define HOST {"host", SPAN("examplebucket.s3.amazonaws.com")}
-#define DATE {"x-amz-date", SPAN("20130524T000000Z")}
-#define EMPTY {"x-amz-content-sha256", SPAN(EMPTY_SHA256)}
-#define CREDENTIAL                                                                                 \
-	"AWS4-HMAC-SHA256 "                                                                        \
+#define HOST                                                   \
+	{                                                      \
+		"host", SPAN("examplebucket.s3.amazonaws.com") \
+	}
+#define DATE                                           \
+	{                                              \
+		"x-amz-date", SPAN("20130524T000000Z") \
+	}
+#define EMPTY                                              \
+	{                                                  \
+		"x-amz-content-sha256", SPAN(EMPTY_SHA256) \
+	}
+#define CREDENTIAL          \
+	"AWS4-HMAC-SHA256 " \
 	"Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,SignedHeaders="
 
 static struct buf out;
@@ -66,8 +75,7 @@ static void an_object_is_got(void **state)
 	};
 
 	(void)state;
-	assert_signed(&request,
-		      CREDENTIAL
+	assert_signed(&request, CREDENTIAL
 		      "host;range;x-amz-content-sha256;x-amz-date,"
 		      "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41");
 }
@@ -97,8 +105,7 @@ static void an_object_is_put(void **state)
 	buf_init(&path, 64);
 	sigv4_encode(SPAN("/test$file.text"), SIGV4_SLASH_STAYS, &path);
 	request.path = span_of(path.data, path.len);
-	assert_signed(&request,
-		      CREDENTIAL
+	assert_signed(&request, CREDENTIAL
 		      "date;host;x-amz-content-sha256;x-amz-date;x-amz-storage-class,"
 		      "Signature=98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd");
 	buf_release(&path);
@@ -120,8 +127,7 @@ static void a_query_without_a_value_is_signed(void **state)
 	};
 
 	(void)state;
-	assert_signed(&request,
-		      CREDENTIAL
+	assert_signed(&request, CREDENTIAL
 		      "host;x-amz-content-sha256;x-amz-date,"
 		      "Signature=fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543");
 }
@@ -142,8 +148,7 @@ static void a_query_is_signed_in_the_order_of_its_names(void **state)
 	};
 
 	(void)state;
-	assert_signed(&request,
-		      CREDENTIAL
+	assert_signed(&request, CREDENTIAL
 		      "host;x-amz-content-sha256;x-amz-date,"
 		      "Signature=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7");
 }
