@@ -58,6 +58,7 @@ struct http_answer {
 	unsigned status;
 	struct span body;
 	unsigned retry_after_seconds; /* of the header Retry-After, bounded; 0: none */
+	int64_t date_ns;              /* of the header Date; 0: none */
 };
 
 NODISCARD enum err_kind http_client_send(struct http_client *c, const struct http_request *request,

@@ -167,8 +167,9 @@ static bool add_header(const char *header, struct curl_slist **ret)
 
 static bool make_headers(const struct http_request *request, struct curl_slist **ret)
 {
-	/* Without this libcurl waits a second for leave to send a large body. */
-	bool added = !request->body.data || add_header("Expect:", ret);
+	/* libcurl would wait a second for leave to send a large body, and call it a form's. */
+	bool added = !request->body.data ||
+		     (add_header("Expect:", ret) && add_header("Content-Type:", ret));
 
 	for (size_t i = 0; added && request->headers && request->headers[i]; i++) {
 		REQUIRE(i < HTTP_CLIENT_HEADERS_MAX);
@@ -214,6 +215,26 @@ static unsigned retry_after(CURL *h)
 	return (unsigned)seconds;
 }
 
+bool http_client_header(const struct http_client *c, const char *name, struct span *ret)
+{
+	struct curl_header *header = NULL;
+
+	if (curl_easy_header(c->curl, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+		return false;
+	*ret = span_text(header->value);
+	return true;
+}
+
+static int64_t date_of(const struct http_client *c)
+{
+	struct span text;
+	time_t seconds = -1;
+
+	if (http_client_header(c, "Date", &text)) /* with a NUL: it is libcurl's */
+		seconds = curl_getdate(text.data, NULL);
+	return seconds > 0 && seconds < INT64_MAX / NS_PER_S ? (int64_t)seconds * NS_PER_S : 0;
+}
+
 enum err_kind http_client_send(struct http_client *c, const struct http_request *request,
 			       struct http_answer *ret, struct err *err)
 {
@@ -243,18 +264,9 @@ enum err_kind http_client_send(struct http_client *c, const struct http_request 
 		.status = (unsigned)status,
 		.body = c->body.len > 0 ? span_of(c->body.data, c->body.len) : SPAN(""),
 		.retry_after_seconds = retry_after(c->curl),
+		.date_ns = date_of(c),
 	};
 	return ERR_NONE;
-}
-
-bool http_client_header(const struct http_client *c, const char *name, struct span *ret)
-{
-	struct curl_header *header = NULL;
-
-	if (curl_easy_header(c->curl, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
-		return false;
-	*ret = span_text(header->value);
-	return true;
 }
 
 const char *http_client_library_version(void)

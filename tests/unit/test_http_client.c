@@ -97,7 +97,9 @@ static void a_header_of_the_newest_answer_is_found(void **state)
 {
 	char one[ANSWER_BYTES], two[ANSWER_BYTES];
 	const char *const answers[] = {
-		tiny_http_answer(one, sizeof(one), 200, "ETag: \"x\"\r\netag: y\r\n", ""),
+		tiny_http_answer(
+			one, sizeof(one), 200,
+			"ETag: \"x\"\r\netag: y\r\nDate: Fri, 24 May 2013 00:00:00 GMT\r\n", ""),
 		tiny_http_answer(two, sizeof(two), 200, "", ""), NULL};
 	struct http_client *c = new_client(&(struct http_client_options){.ca_file = NULL});
 	struct http_answer answer;
@@ -110,8 +112,10 @@ static void a_header_of_the_newest_answer_is_found(void **state)
 	assert_int_equal(get(c, server.url, "/", &answer, &err), ERR_NONE);
 	assert_true(http_client_header(c, "etag", &etag));
 	assert_true(span_is(etag, "\"x\""));
+	assert_true(answer.date_ns == INT64_C(1369353600) * NS_PER_S);
 	assert_int_equal(get(c, server.url, "/", &answer, &err), ERR_NONE);
 	assert_false(http_client_header(c, "etag", &etag));
+	assert_true(answer.date_ns == 0);
 	http_client_free(c);
 	tiny_http_stop(&server);
 }
@@ -165,6 +169,7 @@ static void a_large_body_is_sent_at_once(void **state)
 	tiny_http_stop(&server);
 	assert_non_null(strstr(server.requests[0], "\r\nContent-Length: 2097152\r\n"));
 	assert_null(strstr(server.requests[0], "Expect"));
+	assert_null(strstr(server.requests[0], "Content-Type")); /* none was given */
 }
 
 /* A proxy is asked for the whole address; see the next test for one that is not asked. */
