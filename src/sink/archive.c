@@ -226,8 +226,7 @@ enum err_kind archive_add(struct archive *a, struct span payload, struct err *er
 
 /* --- the end --- */
 
-static enum err_kind end_part(struct archive *a, struct part *p, uint64_t last_seq,
-			      struct err *err)
+static enum err_kind end_part(struct archive *a, struct part *p, uint64_t last_seq, struct err *err)
 {
 	const struct spool_stream *stream = &a->options.stream;
 	struct archive_object *o = &p->object;
