@@ -60,8 +60,9 @@ static bool read_all(struct cursor *c, const struct json *root)
 		return false;
 	buf_reset(&c->cut);
 	buf_span(&c->cut, json_text(cut));
-	return (c->cut_seq == 0) == (json_text(cut).len == 0) &&
-	       (c->cut_seq == 0 || c->cut_seq > c->delivered_seq);
+	if (c->cut_seq == 0)
+		return json_text(cut).len == 0;
+	return c->cut_seq > c->delivered_seq;
 }
 
 enum err_kind cursor_load(struct cursor *c, const char *folder, const char *sink, bool *ret_found,
