@@ -229,13 +229,14 @@ class Server:
 
     def start(self):
         fsid = str(uuid.uuid4())
-        ports = {"mon_port": self.port + 1, "osd_port": self.port + 2, "last_port": self.port + PORTS}
+        mon_port = lab.free_port()
+        ports = {"mon_port": mon_port, "osd_port": self.port + 1, "last_port": self.port + PORTS}
         with open(self.config, "w", encoding="ascii") as out:
             out.write(CONFIG.format(fsid=fsid, folder=self.folder, port=self.port, **ports))
         for name in ("mon", "osd"):
             os.mkdir(os.path.join(self.folder, name))
         self.run("monmaptool", "--create", "--clobber", "--fsid", fsid, "--addv", "a",
-                 f"[v2:127.0.0.1:{self.port + 1}]", f"{self.folder}/monmap")
+                 f"[v2:127.0.0.1:{mon_port}]", f"{self.folder}/monmap")
         self.run("ceph-mon", "-c", self.config, "--mkfs", "-i", "a", "--monmap", f"{self.folder}/monmap")
         self.launch("mon", "ceph-mon", "-i", "a")
         node = str(uuid.uuid4())
