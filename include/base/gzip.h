@@ -1,13 +1,38 @@
 #ifndef BASE_GZIP_H
 #define BASE_GZIP_H
 
-/* gzip: what zlib does for us; zlib is met here alone. Today: gzip's CRC-32. */
+/*
+ * gzip: what zlib does for us; zlib is met here alone.
+ *
+ * A writer makes one member, whose bytes are a function of what is added and of
+ * zlib's version: it names neither a time nor a file. Reading takes one member, as
+ * a writer makes it, and never more bytes out of it than the caller has room for.
+ *
+ * Ownership: a writer is its maker's; it is reused, because its tables take 260 kB.
+ * Threads:   a writer belongs to one thread; the functions without one are pure.
+ * Limits:    the ceiling of the buffer that is written to.
+ * Errors:    ERR_FULL: that ceiling. ERR_REJECT: no such member. ERR_FATAL: no memory.
+ */
 
-#include <stddef.h>
+#include "base/buf.h"
+
 #include <stdint.h>
 
 /* The CRC-32 of bytes, going on from crc (0 to begin). Pure. */
 uint32_t gzip_crc32(uint32_t crc, const void *bytes, size_t len);
+
+struct gzip_writer;
+
+NODISCARD enum err_kind gzip_writer_new(struct gzip_writer **ret, struct err *err);
+void gzip_writer_free(struct gzip_writer *w); /* NULL is fine */
+
+/* Begins a member, at the end of what is in out, whose owner lends it until the end. */
+void gzip_writer_begin(struct gzip_writer *w, struct buf *out);
+void gzip_writer_add(struct gzip_writer *w, struct span bytes); /* sticky: the end tells */
+NODISCARD enum err_kind gzip_writer_end(struct gzip_writer *w, struct err *err);
+
+/* Appends to out what the one member holds that is all of bytes. On failure out holds a part. */
+NODISCARD enum err_kind gzip_read(struct span bytes, struct buf *out, struct err *err);
 
 const char *gzip_library_version(void); /* of zlib */
 

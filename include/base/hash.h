@@ -34,6 +34,10 @@ NODISCARD enum err_kind hasher_end(struct hasher *h, uint8_t ret[HASH_BYTES], st
 NODISCARD enum err_kind hash_hmac(struct span key, struct span bytes, uint8_t ret[HASH_BYTES],
 				  struct err *err);
 
+/* For the header Content-MD5, and nothing that anybody should trust. False: libcrypto has none. */
+enum { HASH_MD5_BYTES = 16 };
+NODISCARD bool hash_md5(struct span bytes, uint8_t ret[HASH_MD5_BYTES]);
+
 /* Lower-case hexadecimal and a NUL. Returns text. */
 const char *hash_hex(const uint8_t digest[HASH_BYTES], char text[HASH_HEX_BYTES]);
 

@@ -6,14 +6,14 @@
  *
  * It goes to the host of the URL and nowhere else, because a token goes with
  * it: no redirect is followed (a 3xx is an answer like any other), no proxy is
- * taken from the environment, and a certificate that does not verify ends the
- * request before anything is sent.
+ * taken from the environment unless the options say so, and a certificate that
+ * does not verify ends the request before anything is sent.
  *
  * Connections are kept for the next request. An answer of any status is
  * ERR_NONE: what it means is the caller's.
  *
- * Ownership: http_client_new() copies the options. The answer's body is lent
- *            until the next request.
+ * Ownership: http_client_new() copies the options. The answer's body and headers
+ *            are lent until the next request.
  * Threads:   a client belongs to one thread; *cut may be set by any.
  * Limits:    HTTP_CLIENT_CONNECT_SECONDS to connect, HTTP_CLIENT_SILENT_SECONDS
  *            without a byte, and the request's own seconds and body_max.
@@ -29,7 +29,7 @@
 enum {
 	HTTP_CLIENT_CONNECT_SECONDS = 5,
 	HTTP_CLIENT_SILENT_SECONDS = 8,
-	HTTP_CLIENT_HEADERS_MAX = 16,
+	HTTP_CLIENT_HEADERS_MAX = 32,
 	HTTP_CLIENT_RETRY_AFTER_SECONDS_MAX = 3600,
 };
 
@@ -38,6 +38,7 @@ struct http_client;
 struct http_client_options {
 	const char *ca_file; /* for tests: trusts what is in there; NULL: what the system does */
 	const _Atomic bool *cut; /* set: the request under way ends within a second; or NULL */
+	bool proxies;            /* of https_proxy, no_proxy and the like: they are used */
 };
 
 NODISCARD enum err_kind http_client_new(struct http_client **ret,
@@ -45,7 +46,7 @@ NODISCARD enum err_kind http_client_new(struct http_client **ret,
 void http_client_free(struct http_client *c); /* NULL is fine */
 
 struct http_request {
-	const char *method;         /* NULL: GET */
+	const char *method;         /* NULL: GET; to HEAD no body is waited for */
 	const char *url;            /* http:// or https:// */
 	const char *const *headers; /* "Name: value", ended by NULL; or NULL */
 	struct span body;           /* data NULL: none */
@@ -57,10 +58,14 @@ struct http_answer {
 	unsigned status;
 	struct span body;
 	unsigned retry_after_seconds; /* of the header Retry-After, bounded; 0: none */
+	int64_t date_ns;              /* of the header Date; 0: none */
 };
 
 NODISCARD enum err_kind http_client_send(struct http_client *c, const struct http_request *request,
 					 struct http_answer *ret, struct err *err);
+
+/* Of the newest answer, the first header of that name, in any case; false: there is none. */
+bool http_client_header(const struct http_client *c, const char *name, struct span *ret);
 
 const char *http_client_library_version(void); /* of libcurl */
 

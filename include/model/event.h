@@ -49,8 +49,15 @@ const char *time_basis_name(enum time_basis b);
 /* The event that a classified line is; r->class may not be app_log. */
 void event_from_record(const struct record *r, struct event *ret);
 
+/* Why the actor is not known, or from what it is inferred; of an unknown one it is always said. */
+struct span event_actor_reason(const struct event *e);
+
 /* Appends the payload to out, whose buf_check() tells. */
 void event_encode(const struct event *e, struct buf *out);
 NODISCARD enum err_kind event_decode(struct span payload, struct event *ret, struct err *err);
+
+/* The event that a payload of the spool is, also where it is a line's, which scratch is for. */
+NODISCARD enum err_kind event_of_payload(struct span payload, struct record *scratch,
+					 struct event *ret, struct err *err);
 
 #endif

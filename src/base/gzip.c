@@ -1,5 +1,8 @@
 #include "base/gzip.h"
 
+#include <limits.h>
+#include <stdlib.h>
+#define ZLIB_CONST
 #include <zlib.h>
 
 static uint32_t crc_by_zlib(uint32_t crc, const void *bytes, size_t len)
@@ -116,6 +119,121 @@ uint32_t gzip_crc32(uint32_t crc, const void *bytes, size_t len)
 }
 
 #endif
+
+enum {
+	LEVEL = 1,
+	MEMORY = 8,               /* as zlib's own default */
+	WINDOW_OF_GZIP = 15 + 16, /* 32 kB, and gzip's header and end */
+	STEP_BYTES = 32 * 1024,   /* out grows by so much */
+};
+
+struct gzip_writer {
+	z_stream stream;
+	struct buf *out;
+};
+
+enum err_kind gzip_writer_new(struct gzip_writer **ret, struct err *err)
+{
+	struct gzip_writer *w = calloc(1, sizeof(*w));
+
+	if (!w || deflateInit2(&w->stream, LEVEL, Z_DEFLATED, WINDOW_OF_GZIP, MEMORY,
+			       Z_DEFAULT_STRATEGY) != Z_OK) {
+		free(w);
+		return err_set(err, ERR_FATAL, "out of memory for compressing");
+	}
+	*ret = w;
+	return ERR_NONE;
+}
+
+void gzip_writer_free(struct gzip_writer *w)
+{
+	if (!w)
+		return;
+	(void)deflateEnd(&w->stream);
+	free(w);
+}
+
+void gzip_writer_begin(struct gzip_writer *w, struct buf *out)
+{
+	REQUIRE(deflateReset(&w->stream) == Z_OK);
+	w->out = out;
+}
+
+/* Room at the end of out for what zlib writes next; NULL: out failed. */
+static uint8_t *make_room(struct buf *out, z_stream *z)
+{
+	size_t left = out->max - out->len, room = left < STEP_BYTES ? left : STEP_BYTES;
+	uint8_t *at = buf_extend(out, room > 0 ? room : 1);
+
+	z->next_out = at;
+	z->avail_out = (uInt)room;
+	return at;
+}
+
+/* zlib fails only where it is called wrongly; what can fail is out. */
+static void run(struct gzip_writer *w, struct span bytes, int flush)
+{
+	z_stream *z = &w->stream;
+	int rc;
+
+	REQUIRE(bytes.len <= UINT_MAX);
+	z->next_in = (const Bytef *)bytes.data;
+	z->avail_in = (uInt)bytes.len;
+	do {
+		if (!make_room(w->out, z))
+			return;
+		rc = deflate(z, flush);
+		REQUIRE(rc == Z_OK || rc == Z_STREAM_END || rc == Z_BUF_ERROR);
+		buf_cut(w->out, w->out->len - z->avail_out);
+	} while (z->avail_out == 0);
+}
+
+void gzip_writer_add(struct gzip_writer *w, struct span bytes)
+{
+	if (bytes.len > 0)
+		run(w, bytes, Z_NO_FLUSH);
+}
+
+enum err_kind gzip_writer_end(struct gzip_writer *w, struct err *err)
+{
+	run(w, SPAN(""), Z_FINISH);
+	return buf_check(w->out, err);
+}
+
+/* ERR_NONE: the member has ended. */
+static enum err_kind inflate_all(z_stream *z, struct buf *out, struct err *err)
+{
+	int rc = Z_OK;
+
+	while (rc == Z_OK) {
+		if (!make_room(out, z))
+			return buf_check(out, err);
+		rc = inflate(z, Z_NO_FLUSH);
+		buf_cut(out, out->len - z->avail_out);
+	}
+	if (rc == Z_MEM_ERROR)
+		return err_set(err, ERR_FATAL, "out of memory for what is compressed");
+	if (rc == Z_BUF_ERROR)
+		return err_set(err, ERR_REJECT, "what is compressed by gzip is cut short");
+	if (rc != Z_STREAM_END)
+		return err_set(err, ERR_REJECT, "it is not what gzip makes, or is damaged");
+	if (z->avail_in > 0)
+		return err_set(err, ERR_REJECT, "something follows what is compressed by gzip");
+	return ERR_NONE;
+}
+
+enum err_kind gzip_read(struct span bytes, struct buf *out, struct err *err)
+{
+	z_stream z = {.next_in = (const Bytef *)bytes.data, .avail_in = (uInt)bytes.len};
+	enum err_kind rc;
+
+	REQUIRE(bytes.len <= UINT_MAX);
+	if (inflateInit2(&z, WINDOW_OF_GZIP) != Z_OK)
+		return err_set(err, ERR_FATAL, "out of memory for what is compressed");
+	rc = inflate_all(&z, out, err);
+	(void)inflateEnd(&z);
+	return rc;
+}
 
 const char *gzip_library_version(void)
 {

@@ -87,6 +87,14 @@ enum err_kind hash_hmac(struct span key, struct span bytes, uint8_t ret[HASH_BYT
 	return err_set(err, ERR_FATAL, "libcrypto cannot make an HMAC");
 }
 
+bool hash_md5(struct span bytes, uint8_t ret[HASH_MD5_BYTES])
+{
+	size_t len = 0;
+
+	return EVP_Q_digest(NULL, "MD5", NULL, bytes.data, bytes.len, ret, &len) == 1 &&
+	       len == HASH_MD5_BYTES;
+}
+
 const char *hash_hex(const uint8_t digest[HASH_BYTES], char text[HASH_HEX_BYTES])
 {
 	static const char digits[] = "0123456789abcdef";

@@ -16,6 +16,7 @@ struct http_client {
 	CURL *curl;
 	char *ca_file;
 	const _Atomic bool *cut;
+	bool proxies;
 	struct buf body;
 	bool too_long; /* the answer of the present request */
 };
@@ -64,6 +65,7 @@ enum err_kind http_client_new(struct http_client **ret, const struct http_client
 	if (!c)
 		return err_set(err, ERR_FATAL, "out of memory for an HTTP client");
 	c->cut = options->cut;
+	c->proxies = options->proxies;
 	buf_init(&c->body, 1);
 	if (options->ca_file)
 		c->ca_file = span_copy(span_text(options->ca_file));
@@ -109,7 +111,8 @@ static CURLcode set_always(struct http_client *c)
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
-	SET(CURLOPT_PROXY, "");
+	if (!c->proxies)
+		SET(CURLOPT_PROXY, "");
 	SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_HTTP09_ALLOWED, 0L);
@@ -147,22 +150,32 @@ static CURLcode set_request(struct http_client *c, const struct http_request *re
 	}
 	if (request->method)
 		SET(CURLOPT_CUSTOMREQUEST, request->method);
+	if (request->method && strcmp(request->method, "HEAD") == 0)
+		SET(CURLOPT_NOBODY, 1L);
 #undef SET
 	return rc;
 }
 
+static bool add_header(const char *header, struct curl_slist **ret)
+{
+	struct curl_slist *longer = curl_slist_append(*ret, header);
+
+	if (longer)
+		*ret = longer;
+	return longer != NULL;
+}
+
 static bool make_headers(const struct http_request *request, struct curl_slist **ret)
 {
-	struct curl_slist *longer;
+	/* libcurl would wait a second for leave to send a large body, and call it a form's. */
+	bool added = !request->body.data ||
+		     (add_header("Expect:", ret) && add_header("Content-Type:", ret));
 
-	for (size_t i = 0; request->headers && request->headers[i]; i++) {
+	for (size_t i = 0; added && request->headers && request->headers[i]; i++) {
 		REQUIRE(i < HTTP_CLIENT_HEADERS_MAX);
-		longer = curl_slist_append(*ret, request->headers[i]);
-		if (!longer)
-			return false;
-		*ret = longer;
+		added = add_header(request->headers[i], ret);
 	}
-	return true;
+	return added;
 }
 
 static enum err_kind explain(const struct http_client *c, CURLcode code,
@@ -202,6 +215,26 @@ static unsigned retry_after(CURL *h)
 	return (unsigned)seconds;
 }
 
+bool http_client_header(const struct http_client *c, const char *name, struct span *ret)
+{
+	struct curl_header *header = NULL;
+
+	if (curl_easy_header(c->curl, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+		return false;
+	*ret = span_text(header->value);
+	return true;
+}
+
+static int64_t date_of(const struct http_client *c)
+{
+	struct span text;
+	time_t seconds = -1;
+
+	if (http_client_header(c, "Date", &text)) /* with a NUL: it is libcurl's */
+		seconds = curl_getdate(text.data, NULL);
+	return seconds > 0 && seconds < INT64_MAX / NS_PER_S ? (int64_t)seconds * NS_PER_S : 0;
+}
+
 enum err_kind http_client_send(struct http_client *c, const struct http_request *request,
 			       struct http_answer *ret, struct err *err)
 {
@@ -231,6 +264,7 @@ enum err_kind http_client_send(struct http_client *c, const struct http_request 
 		.status = (unsigned)status,
 		.body = c->body.len > 0 ? span_of(c->body.data, c->body.len) : SPAN(""),
 		.retry_after_seconds = retry_after(c->curl),
+		.date_ns = date_of(c),
 	};
 	return ERR_NONE;
 }

@@ -164,3 +164,22 @@ enum err_kind event_decode(struct span payload, struct event *ret, struct err *e
 	*ret = event;
 	return ERR_NONE;
 }
+
+struct span event_actor_reason(const struct event *e)
+{
+	return e->actor.len == 0 && e->actor_reason.len == 0 ? SPAN("nothing names who did it")
+							     : e->actor_reason;
+}
+
+enum err_kind event_of_payload(struct span payload, struct record *scratch, struct event *ret,
+			       struct err *err)
+{
+	enum err_kind rc;
+
+	if (payload_kind(payload) == PAYLOAD_EVENT)
+		return event_decode(payload, ret, err);
+	rc = record_decode(payload, scratch, err);
+	if (!rc)
+		event_from_record(scratch, ret);
+	return rc;
+}

@@ -70,3 +70,46 @@ void ndjson_write(const struct record *r, enum ndjson_finding finding, struct bu
 	}
 	buf_str(out, "}\n");
 }
+
+static void write_known(struct buf *out, const char *key, struct span text)
+{
+	write_text(out, key, text.len > 0 ? text : SPAN("unknown"));
+}
+
+void ndjson_write_event(const struct event *e, struct buf *out)
+{
+	char id[ID_TEXT_BYTES];
+
+	buf_u8(out, '{');
+	write_text(out, "event_id", span_text(id_format(&e->id, id)));
+	write_text(out, "retention_class", span_text(class_retention(e->class)));
+	write_text(out, "class", span_text(class_name(e->class)));
+	write_text(out, "action", span_text(action_name(e->action)));
+	write_time(out, "occurred_at", e->occurred_ns);
+	write_time(out, "not_after",
+		   e->not_after_ns == EVENT_NO_TIME ? RECORD_NO_TIME : e->not_after_ns);
+	write_text(out, "time_basis", span_text(time_basis_name(e->time_basis)));
+	write_time(out, "observed_at", e->observed_ns);
+	write_text(out, "org", e->org);
+	write_text(out, "app", e->app);
+	write_text(out, "region", e->region);
+	write_text(out, "machine_id", e->machine_id);
+	write_text(out, "correlation_id", e->correlation_id);
+	write_known(out, "actor", e->actor);
+	write_text(out, "actor_type", span_text(actor_type_name(e->actor_type)));
+	write_text(out, "actor_reason", event_actor_reason(e));
+	write_text(out, "target_type", e->target_type);
+	write_text(out, "target", e->target);
+	write_text(out, "origin", e->origin);
+	write_known(out, "outcome", e->outcome);
+	json_write_key(out, "severity");
+	buf_fmt(out, "%d", (int)e->severity);
+	write_text(out, "trust", span_text(trust_name(e->trust)));
+	write_text(out, "source", span_text(source_name(e->source)));
+	write_text(out, "rule", e->rule);
+	write_text(out, "summary", e->summary);
+	write_text(out, "message", e->message);
+	json_write_key(out, "attributes");
+	buf_span(out, e->attributes.len > 0 ? e->attributes : SPAN("null"));
+	buf_str(out, "}\n");
+}

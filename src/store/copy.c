@@ -308,31 +308,11 @@ enum err_kind copy_put_line(const struct copy_context *c, const struct copy_key 
 	return ERR_NONE;
 }
 
-static enum err_kind event_of(struct span payload, struct record *scratch, struct event *ret,
-			      struct err *err)
-{
-	enum err_kind rc;
-
-	if (payload_kind(payload) == PAYLOAD_EVENT)
-		return event_decode(payload, ret, err);
-	rc = record_decode(payload, scratch, err);
-	if (!rc)
-		event_from_record(scratch, ret);
-	return rc;
-}
-
-/* Why an actor is unknown is always said. */
-static struct span reason_of(const struct event *e)
-{
-	return e->actor.len == 0 && e->actor_reason.len == 0 ? SPAN("nothing names who did it")
-							     : e->actor_reason;
-}
-
 static size_t event_bound(const struct event *e)
 {
 	const struct span texts[] = {
 		e->org,          e->app,          e->region, e->machine_id, e->correlation_id,
-		e->target_type,  e->target,       e->origin, e->rule,       reason_of(e),
+		e->target_type,  e->target,       e->origin, e->rule,       event_actor_reason(e),
 		e->summary,      e->message,      e->actor,  e->outcome,    e->attributes,
 		SPAN("unknown"), SPAN("unknown"),
 	};
@@ -355,7 +335,8 @@ enum err_kind copy_put_event(const struct copy_context *c, const struct copy_key
 	uint8_t *room, *at;
 	size_t start;
 
-	if (event_of(spool_batch_payload(c->batch, key->frame_idx), &c->plan->scratch, &e, err))
+	if (event_of_payload(spool_batch_payload(c->batch, key->frame_idx), &c->plan->scratch, &e,
+			     err))
 		return refuse(err);
 	room = begin_row(out, event_bound(&e), &start, err, &rc);
 	if (rc)
@@ -376,7 +357,7 @@ enum err_kind copy_put_event(const struct copy_context *c, const struct copy_key
 	at = put_text(at, e.correlation_id);
 	at = put_known(at, e.actor);
 	at = put_name(at, actor_type_name(e.actor_type));
-	at = put_text(at, reason_of(&e));
+	at = put_text(at, event_actor_reason(&e));
 	at = put_text(at, e.target_type);
 	at = put_text(at, e.target);
 	at = put_text(at, e.origin);

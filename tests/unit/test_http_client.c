@@ -93,6 +93,105 @@ static void a_body_and_a_method_are_sent(void **state)
 	tiny_http_stop(&server);
 }
 
+static void a_header_of_the_newest_answer_is_found(void **state)
+{
+	char one[ANSWER_BYTES], two[ANSWER_BYTES];
+	const char *const answers[] = {
+		tiny_http_answer(
+			one, sizeof(one), 200,
+			"ETag: \"x\"\r\netag: y\r\nDate: Fri, 24 May 2013 00:00:00 GMT\r\n", ""),
+		tiny_http_answer(two, sizeof(two), 200, "", ""), NULL};
+	struct http_client *c = new_client(&(struct http_client_options){.ca_file = NULL});
+	struct http_answer answer;
+	struct span etag;
+	struct err err;
+
+	(void)state;
+	tiny_http_start(&server, answers);
+	assert_false(http_client_header(c, "etag", &etag));
+	assert_int_equal(get(c, server.url, "/", &answer, &err), ERR_NONE);
+	assert_true(http_client_header(c, "etag", &etag));
+	assert_true(span_is(etag, "\"x\""));
+	assert_true(answer.date_ns == INT64_C(1369353600) * NS_PER_S);
+	assert_int_equal(get(c, server.url, "/", &answer, &err), ERR_NONE);
+	assert_false(http_client_header(c, "etag", &etag));
+	assert_true(answer.date_ns == 0);
+	http_client_free(c);
+	tiny_http_stop(&server);
+}
+
+/* A server tells how long the object is, and sends nothing of it. */
+static void to_head_no_body_is_waited_for(void **state)
+{
+	static const char *const answers[] = {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+					      "HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\n",
+					      NULL};
+	struct http_client *c = new_client(&(struct http_client_options){.ca_file = NULL});
+	struct http_request request = {
+		.method = "HEAD", .url = server.url, .body_max = 10, .seconds = 3};
+	struct http_answer answer;
+	struct span length;
+	struct err err;
+
+	(void)state;
+	tiny_http_start(&server, answers);
+	assert_int_equal(http_client_send(c, &request, &answer, &err), ERR_NONE);
+	assert_int_equal(answer.status, 200);
+	assert_int_equal(answer.body.len, 0);
+	assert_true(http_client_header(c, "content-length", &length));
+	assert_true(span_is(length, "5"));
+	assert_int_equal(http_client_send(c, &request, &answer, &err), ERR_NONE);
+	assert_int_equal(answer.status, 404);
+	assert_int_equal(atomic_load(&server.connections), 1);
+	http_client_free(c);
+	tiny_http_stop(&server);
+}
+
+static void a_large_body_is_sent_at_once(void **state)
+{
+	static char large[2 * 1024 * 1024];
+	char text[ANSWER_BYTES];
+	const char *const answers[] = {tiny_http_answer(text, sizeof(text), 200, "", ""), NULL};
+	struct http_client *c = new_client(&(struct http_client_options){.ca_file = NULL});
+	struct http_request request = {.method = "PUT",
+				       .url = server.url,
+				       .body = span_of(large, sizeof(large)),
+				       .body_max = 10,
+				       .seconds = 10};
+	struct http_answer answer;
+	struct err err;
+
+	(void)state;
+	tiny_http_start(&server, answers);
+	/* It has no room for all of it and hangs up. */
+	assert_int_equal(http_client_send(c, &request, &answer, &err), ERR_RETRY);
+	http_client_free(c);
+	tiny_http_stop(&server);
+	assert_non_null(strstr(server.requests[0], "\r\nContent-Length: 2097152\r\n"));
+	assert_null(strstr(server.requests[0], "Expect"));
+	assert_null(strstr(server.requests[0], "Content-Type")); /* none was given */
+}
+
+/* A proxy is asked for the whole address; see the next test for one that is not asked. */
+static void a_proxy_is_asked_where_that_is_wanted(void **state)
+{
+	char text[ANSWER_BYTES];
+	const char *const answers[] = {tiny_http_answer(text, sizeof(text), 200, "", ""), NULL};
+	struct http_client *c = new_client(&(struct http_client_options){.proxies = true});
+	struct http_answer answer;
+	struct err err;
+
+	(void)state;
+	tiny_http_start(&server, answers);
+	assert_int_equal(setenv("http_proxy", server.url, 1), 0);
+	assert_int_equal(get(c, "http://s3.example.com", "/a", &answer, &err), ERR_NONE);
+	assert_int_equal(unsetenv("http_proxy"), 0);
+	assert_ptr_equal(strstr(server.requests[0], "GET http://s3.example.com/a HTTP/1.1\r\n"),
+			 server.requests[0]);
+	http_client_free(c);
+	tiny_http_stop(&server);
+}
+
 static void a_redirect_is_an_answer_and_nobody_else_is_asked(void **state)
 {
 	static const unsigned statuses[] = {301, 302, 303, 307, 308};
@@ -386,6 +485,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_answer_is_given_back_and_the_connection_is_kept),
 		cmocka_unit_test(a_body_and_a_method_are_sent),
+		cmocka_unit_test(a_header_of_the_newest_answer_is_found),
+		cmocka_unit_test(to_head_no_body_is_waited_for),
+		cmocka_unit_test(a_large_body_is_sent_at_once),
+		cmocka_unit_test(a_proxy_is_asked_where_that_is_wanted),
 		cmocka_unit_test(a_redirect_is_an_answer_and_nobody_else_is_asked),
 		cmocka_unit_test(no_proxy_of_the_environment_is_asked),
 		cmocka_unit_test(retry_after_is_read_in_both_forms_and_bounded),

@@ -38,20 +38,36 @@ static void fill(struct record *r)
 	record_attr_json(r, SPAN("seconds"), SPAN("1.5"));
 }
 
-static struct json *written(const struct record *r, enum ndjson_finding finding)
+/* One line of text, and one object in it. */
+static struct json *read_back(struct buf *out)
 {
 	struct json *root;
-	struct buf out;
 	struct err err;
+
+	assert_int_equal(buf_check(out, &err), ERR_NONE);
+	assert_int_equal(out->data[out->len - 1], '\n');
+	assert_ptr_equal(memchr(out->data, '\n', out->len), out->data + out->len - 1);
+	assert_int_equal(json_parse(&root, span_of(out->data, out->len - 1), &err), ERR_NONE);
+	buf_release(out);
+	return root;
+}
+
+static struct json *written(const struct record *r, enum ndjson_finding finding)
+{
+	struct buf out;
 
 	buf_init(&out, OUT_BYTES_MAX);
 	ndjson_write(r, finding, &out);
-	assert_int_equal(buf_check(&out, &err), ERR_NONE);
-	assert_int_equal(out.data[out.len - 1], '\n');
-	assert_ptr_equal(memchr(out.data, '\n', out.len), out.data + out.len - 1);
-	assert_int_equal(json_parse(&root, span_of(out.data, out.len - 1), &err), ERR_NONE);
-	buf_release(&out);
-	return root;
+	return read_back(&out);
+}
+
+static struct json *written_event(const struct event *e)
+{
+	struct buf out;
+
+	buf_init(&out, OUT_BYTES_MAX);
+	ndjson_write_event(e, &out);
+	return read_back(&out);
 }
 
 static void assert_member(const struct json *root, const char *key, const char *text)
@@ -157,6 +173,69 @@ static void a_record_read_back_from_the_spool_is_written_the_same(void **state)
 	free(r);
 }
 
+static void an_events_keys_are_its_columns_in_order(void **state)
+{
+	static const char *const keys[] = {
+		"event_id",     "retention_class", "class",          "action", "occurred_at",
+		"not_after",    "time_basis",      "observed_at",    "org",    "app",
+		"region",       "machine_id",      "correlation_id", "actor",  "actor_type",
+		"actor_reason", "target_type",     "target",         "origin", "outcome",
+		"severity",     "trust",           "source",         "rule",   "summary",
+		"message",      "attributes",
+	};
+	const struct event e = {
+		.class = CLASS_secret_change,
+		.action = ACTION_secret_change_set,
+		.occurred_ns = INT64_C(1664310879660159411),
+		.not_after_ns = INT64_C(1664310880000000000),
+		.time_basis = TIME_INTERVAL,
+		.app = SPAN("web-1"),
+		.target = SPAN("DATABASE_URL"),
+		.severity = SEVERITY_MEDIUM,
+		.trust = TRUST_API,
+		.source = SOURCE_WATCH,
+		.summary = SPAN("a \"secret\"\nwas set"),
+		.attributes = SPAN("{\"interval_seconds\":300}"),
+	};
+	struct json *root = written_event(&e);
+	const struct json *v;
+	size_t i = 0;
+
+	(void)state;
+	for (v = json_first(root); v; v = json_next(v))
+		assert_true(i < ARRAY_LEN(keys) && span_is(json_key(v), keys[i++]));
+	assert_int_equal(i, ARRAY_LEN(keys));
+	assert_member(root, "retention_class", "security");
+	assert_member(root, "action", "secret_change.set");
+	assert_member(root, "occurred_at", "2022-09-27T20:34:39.660159411Z");
+	assert_member(root, "not_after", "2022-09-27T20:34:40.000000000Z");
+	assert_member(root, "time_basis", "interval");
+	assert_member(root, "summary", "a \"secret\"\nwas set");
+	assert_member(root, "target", "DATABASE_URL");
+	assert_member(root, "org", NULL);
+	assert_true(json_number(json_member(root, "severity")) > 2);
+	assert_true(json_number(json_member(json_member(root, "attributes"), "interval_seconds")) >
+		    299);
+	json_free(root);
+}
+
+/* As its row has it: unknown, and why. */
+static void what_an_event_does_not_know_is_said(void **state)
+{
+	const struct event e = {
+		.class = CLASS_exit, .action = ACTION_exit_crashed, .not_after_ns = EVENT_NO_TIME};
+	struct json *root = written_event(&e);
+
+	(void)state;
+	assert_member(root, "retention_class", "operations");
+	assert_member(root, "actor", "unknown");
+	assert_member(root, "actor_reason", "nothing names who did it");
+	assert_member(root, "outcome", "unknown");
+	assert_member(root, "not_after", NULL);
+	assert_member(root, "attributes", NULL);
+	json_free(root);
+}
+
 static void raw_bytes_are_in_base64(void **state)
 {
 	static const struct {
@@ -189,6 +268,8 @@ int main(void)
 		cmocka_unit_test(what_a_record_has_is_there_and_the_rest_is_null),
 		cmocka_unit_test(an_applications_line_has_neither_action_nor_rule),
 		cmocka_unit_test(a_record_read_back_from_the_spool_is_written_the_same),
+		cmocka_unit_test(an_events_keys_are_its_columns_in_order),
+		cmocka_unit_test(what_an_event_does_not_know_is_said),
 		cmocka_unit_test(raw_bytes_are_in_base64),
 	};
 

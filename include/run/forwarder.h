@@ -1,0 +1,70 @@
+#ifndef RUN_FORWARDER_H
+#define RUN_FORWARDER_H
+
+/*
+ * forwarder: carries records from the spool to one sink, and owns the back-off.
+ *
+ *	what was cut and not delivered -> again, the same
+ *	gather -> cut, on record -> deliver until it is there -> move the cursor -> gather ...
+ *
+ * The cut is on record (sink/cursor.h) before the first byte of it is sent, so that a
+ * crash in the middle leads to the same delivery again and to no other. What is gathered
+ * is in memory as a copy alone: the spool keeps it until it is delivered.
+ *
+ * What an error of the sink leads to:
+ *	ERR_RETRY   wait as base/backoff.h says, or longer where the sink says so; for ever
+ *	ERR_CONFIG  parked: said once a minute, tried again every FORWARDER_PARKED_MS
+ *	ERR_REJECT  of a record: to the dead letters
+ *	ERR_FATAL   the end of the process
+ *
+ * A sink that is new begins with the oldest record that the spool still has. So does one
+ * whose cursor is another stream's: the volume was adopted, and ids make them one.
+ *
+ * Ownership: forwarder_new() takes the sink, also where it fails; the rest is the caller's.
+ * Threads:   forwarder_run() is one thread's; forwarder_free() when it has ended.
+ * Limits:    a batch of FORWARDER_FRAMES_MAX frames, and what the sink gathers.
+ */
+
+#include "run/life.h"
+#include "sink/sink.h"
+#include "spool/spool.h"
+
+enum {
+	FORWARDER_PARKED_MS = 60 * 1000,
+	FORWARDER_FRAMES_MAX = 4096,
+	FORWARDER_BYTES_MAX = 1024 * 1024,
+};
+
+enum forwarder_state {
+	FORWARDER_STARTING, /* nothing was delivered yet                             */
+	FORWARDER_WORKING,  /* the last delivery went well                           */
+	FORWARDER_RETRYING, /* the sink is away: retried with back-off               */
+	FORWARDER_PARKED,   /* an operator must act; `why` says what to do           */
+};
+
+/* What a forwarder says of itself. Threads: atomics for any; why under the lock `status`. */
+struct forwarder_status {
+	_Atomic enum forwarder_state state;
+	_Atomic uint64_t delivered_seq, records, deliveries, retries, dead_letters;
+	_Atomic int64_t delivered_ns; /* when it delivered last; 0: never */
+	struct lock lock;
+	struct err why; /* guarded by lock */
+};
+
+struct forwarder;
+
+struct forwarder_options {
+	struct spool *spool;
+	struct life *life;
+	struct forwarder_status *status;
+	const char *folder; /* of the cursor and the dead letters */
+};
+
+NODISCARD enum err_kind forwarder_new(struct forwarder **ret, struct sink sink,
+				      const struct forwarder_options *options, struct err *err);
+void forwarder_free(struct forwarder *f); /* NULL is fine */
+
+/* Until life.intake_done and all is delivered, or life.cut. */
+void forwarder_run(struct forwarder *f);
+
+#endif

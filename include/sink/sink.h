@@ -1,0 +1,50 @@
+#ifndef SINK_SINK_H
+#define SINK_SINK_H
+
+/*
+ * sink: a place that records go to from the spool, beside Postgres. sink/s3.c
+ * implements it; run/forwarder.h calls it from one thread of its own for each sink.
+ *
+ *	begin, add, add, ... seal            a range of the spool becomes a delivery
+ *	deliver, deliver, ...                until it is done; then the next begin
+ *
+ * A delivery is a function of its range: begun and filled again, after a crash or in
+ * the same process, it is the same. So deliver may be called again at any time, and
+ * what is there already is not doubled, as far as the place lets that be known.
+ *
+ * Ownership: ctx is the implementation's own; what add is given is lent for the call.
+ * Threads:   one thread calls all of it.
+ */
+
+#include "base/buf.h"
+
+#include <stdint.h>
+
+struct sink {
+	const struct sink_ops *ops;
+	void *ctx;
+};
+
+struct sink_ops {
+	const char *name;        /* in metrics, logs and the names of files */
+	unsigned gather_seconds; /* a delivery waits so long for more, from its first record on */
+
+	/* again: this delivery may have been made before, in part or whole. */
+	void (*begin)(void *ctx, uint64_t first_seq, bool again);
+	/*
+	 * ERR_FULL: the delivery ends before this record, which begins the next.
+	 * ERR_REJECT: it can never be delivered; the delivery is without it.
+	 */
+	enum err_kind (*add)(void *ctx, struct span payload, struct err *err);
+	/* No more is added. Appends to cut a text that is equal where the delivery is. */
+	enum err_kind (*seal)(void *ctx, uint64_t last_seq, struct buf *cut, struct err *err);
+	/*
+	 * ERR_NONE: all of it is there. ERR_RETRY: later, *ret_wait_seconds at the earliest where
+	 * the place says so, and is not 0. ERR_CONFIG: an operator must act.
+	 */
+	enum err_kind (*deliver)(void *ctx, unsigned *ret_wait_seconds, struct err *err);
+	/* Ends it; frees ctx. */
+	void (*close)(void *ctx);
+};
+
+#endif

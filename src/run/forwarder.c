@@ -1,0 +1,346 @@
+#include "run/forwarder.h"
+
+#include "base/backoff.h"
+#include "base/log.h"
+#include "base/time.h"
+#include "sink/cursor.h"
+#include "sink/dead_letter.h"
+
+#include <stdlib.h>
+
+enum { IDLE_MS = 500, CUT_BYTES_MAX = 128 * 1024 };
+
+struct forwarder {
+	struct forwarder_options o; /* const after forwarder_new() */
+	struct sink sink;
+	struct spool_reader *reader;
+	struct spool_batch batch;
+	size_t at; /* of the batch: what is before it is in the delivery, or in one before */
+	struct dead_letters *dead;
+	struct cursor cursor;
+	struct buf cut;    /* of the present delivery */
+	uint64_t last_seq; /* of what is gathered; delivered_seq where nothing is */
+	uint64_t records;  /* of these, in the delivery */
+	int64_t first_ns;  /* when the first of it was read, on the monotonic clock */
+	unsigned failures; /* in a row */
+};
+
+/* --- start --- */
+
+/* From where it goes on, and what it may have begun. */
+static enum err_kind find_cursor(struct forwarder *f, struct err *err)
+{
+	struct spool_stream stream = spool_stream(f->o.spool);
+	struct cursor *c = &f->cursor;
+	struct spool_stats stats;
+	bool found;
+	enum err_kind rc = cursor_load(c, f->o.folder, f->sink.ops->name, &found, err);
+
+	if (rc)
+		return rc;
+	spool_stats(f->o.spool, &stats);
+	if (found && id_compare(&c->stream.uuid, &stream.uuid) == 0 &&
+	    c->stream.epoch == stream.epoch) {
+		if (c->delivered_seq > stats.accepted_seq || c->cut_seq > stats.accepted_seq)
+			return err_set(err, ERR_CONFIG,
+				       "%s.cursor is ahead of the spool: the volume is an older "
+				       "copy; run `flytrail spool adopt` on it",
+				       f->sink.ops->name);
+		return ERR_NONE;
+	}
+	c->stream = stream;
+	c->delivered_seq = stats.oldest_seq - 1;
+	c->cut_seq = 0;
+	buf_reset(&c->cut);
+	return ERR_NONE;
+}
+
+enum err_kind forwarder_new(struct forwarder **ret, struct sink sink,
+			    const struct forwarder_options *options, struct err *err)
+{
+	struct spool_stream stream = spool_stream(options->spool);
+	struct forwarder *f = calloc(1, sizeof(*f));
+	enum err_kind rc;
+
+	if (!f) {
+		sink.ops->close(sink.ctx);
+		return err_set(err, ERR_FATAL, "out of memory for %s", sink.ops->name);
+	}
+	f->o = *options;
+	f->sink = sink;
+	cursor_init(&f->cursor, &stream);
+	buf_init(&f->cut, CUT_BYTES_MAX);
+	rc = spool_batch_init(&f->batch, FORWARDER_FRAMES_MAX, FORWARDER_BYTES_MAX, err);
+	if (!rc)
+		rc = find_cursor(f, err);
+	if (!rc)
+		rc = dead_letters_open(&f->dead, options->folder, sink.ops->name, stream, err);
+	if (!rc)
+		rc = spool_reader_new(&f->reader, options->spool, sink.ops->name,
+				      f->cursor.delivered_seq, err);
+	if (rc) {
+		forwarder_free(f);
+		return rc;
+	}
+	f->last_seq = f->cursor.delivered_seq;
+	atomic_store(&f->o.status->delivered_seq, f->cursor.delivered_seq);
+	*ret = f;
+	return ERR_NONE;
+}
+
+void forwarder_free(struct forwarder *f)
+{
+	if (!f)
+		return;
+	spool_reader_free(f->reader);
+	spool_batch_release(&f->batch);
+	dead_letters_close(f->dead);
+	cursor_release(&f->cursor);
+	buf_release(&f->cut);
+	f->sink.ops->close(f->sink.ctx);
+	free(f);
+}
+
+/* --- what it says --- */
+
+static void tell(struct forwarder *f, enum forwarder_state state, const struct err *why)
+{
+	struct forwarder_status *s = f->o.status;
+
+	lock_take(&s->lock);
+	if (why)
+		s->why = *why;
+	else
+		s->why.text[0] = '\0';
+	lock_drop(&s->lock);
+	atomic_store(&s->state, state);
+}
+
+/* --- gathering --- */
+
+static enum err_kind add_frame(struct forwarder *f, const struct spool_frame *frame,
+			       struct err *err)
+{
+	struct span payload = spool_batch_payload(&f->batch, f->at);
+	enum err_kind rc = f->sink.ops->add(f->sink.ctx, payload, err);
+
+	if (rc == ERR_REJECT) {
+		log_error(dead_letter, LOG_NUMBER("seq", frame->seq), LOG_TEXT("error", err->text));
+		rc = dead_letters_add(f->dead, frame->seq, payload, err->text, err);
+		if (!rc)
+			atomic_fetch_add(&f->o.status->dead_letters, 1);
+	} else if (!rc) {
+		f->records++;
+	}
+	if (rc)
+		return rc;
+	if (f->last_seq == f->cursor.delivered_seq)
+		f->first_ns = time_monotonic_ns();
+	f->last_seq = frame->seq;
+	f->at++;
+	return ERR_NONE;
+}
+
+/* What is read already. *ret_whole: the delivery takes nothing more. */
+static enum err_kind take_batch(struct forwarder *f, uint64_t until_seq, bool *ret_whole,
+				struct err *err)
+{
+	*ret_whole = false;
+	while (f->at < f->batch.count) {
+		const struct spool_frame *frame = &f->batch.frames[f->at];
+		enum err_kind rc;
+
+		*ret_whole = until_seq != 0 && frame->seq > until_seq;
+		if (*ret_whole)
+			return ERR_NONE;
+		rc = add_frame(f, frame, err);
+		*ret_whole = rc == ERR_FULL;
+		if (rc == ERR_FULL) {
+			REQUIRE(f->last_seq > f->cursor.delivered_seq);
+			return ERR_NONE;
+		}
+		if (rc)
+			return rc;
+	}
+	*ret_whole = until_seq != 0 && f->last_seq >= until_seq;
+	return ERR_NONE;
+}
+
+static bool is_due(const struct forwarder *f, bool intake_was_done)
+{
+	int64_t age_ns = time_monotonic_ns() - f->first_ns;
+
+	if (f->last_seq == f->cursor.delivered_seq)
+		return false;
+	return intake_was_done || age_ns >= f->sink.ops->gather_seconds * NS_PER_S;
+}
+
+/*
+ * Fills a delivery: up to until_seq, or, where that is 0, as far as it takes more, or has waited
+ * for it. *ret_end: nothing came, and nothing will.
+ */
+static enum err_kind gather(struct forwarder *f, uint64_t until_seq, bool *ret_end, struct err *err)
+{
+	bool whole = false;
+
+	*ret_end = false;
+	f->records = 0;
+	while (!atomic_load(&f->o.life->cut)) {
+		bool intake_was_done = atomic_load(&f->o.life->intake_done);
+		enum err_kind rc = take_batch(f, until_seq, &whole, err);
+
+		if (rc || whole)
+			return rc;
+		spool_batch_reset(&f->batch);
+		f->at = 0;
+		rc = spool_reader_read(f->reader, &f->batch, IDLE_MS * NS_PER_MS, 0, err);
+		if (rc)
+			return rc;
+		if (f->batch.count > 0)
+			continue;
+		/* What was cut and cannot be read any more is as whole as it will ever be. */
+		if (is_due(f, intake_was_done) || until_seq != 0)
+			return ERR_NONE;
+		*ret_end = intake_was_done;
+		if (*ret_end)
+			return ERR_NONE;
+	}
+	return ERR_NONE;
+}
+
+/* --- delivering --- */
+
+static void wait_after(struct forwarder *f, enum err_kind rc, unsigned wait_seconds,
+		       const struct err *why)
+{
+	int64_t wait_ms = rc == ERR_CONFIG ? FORWARDER_PARKED_MS : backoff_random_ms(++f->failures);
+
+	if (wait_ms < (int64_t)wait_seconds * 1000)
+		wait_ms = (int64_t)wait_seconds * 1000;
+	atomic_fetch_add(&f->o.status->retries, 1);
+	if (rc == ERR_CONFIG) {
+		tell(f, FORWARDER_PARKED, why);
+		log_error(sink_parked, LOG_TEXT("sink", f->sink.ops->name),
+			  LOG_TEXT("error", why->text));
+	} else {
+		tell(f, FORWARDER_RETRYING, why);
+		log_warn(sink_retry, LOG_TEXT("sink", f->sink.ops->name),
+			 LOG_TEXT("error", why->text), LOG_NUMBER("wait_ms", wait_ms));
+	}
+	life_wait(f->o.life, wait_ms * NS_PER_MS);
+}
+
+/* Until it is there, or life.cut: then as ERR_RETRY. */
+static enum err_kind deliver(struct forwarder *f, struct err *err)
+{
+	for (;;) {
+		unsigned wait_seconds = 0;
+		enum err_kind rc = f->sink.ops->deliver(f->sink.ctx, &wait_seconds, err);
+
+		if (rc == ERR_NONE || rc == ERR_FATAL || atomic_load(&f->o.life->cut))
+			return rc;
+		wait_after(f, rc, wait_seconds, err);
+	}
+}
+
+static enum err_kind save(struct forwarder *f, struct err *err)
+{
+	return cursor_save(&f->cursor, f->o.folder, f->sink.ops->name, err);
+}
+
+static enum err_kind note_delivered(struct forwarder *f, struct err *err)
+{
+	struct forwarder_status *s = f->o.status;
+
+	f->failures = 0;
+	f->cursor.delivered_seq = f->last_seq;
+	f->cursor.cut_seq = 0;
+	buf_reset(&f->cursor.cut);
+	if (save(f, err))
+		return err->kind;
+	spool_reader_pass(f->reader, f->last_seq);
+	atomic_fetch_add(&s->deliveries, 1);
+	atomic_fetch_add(&s->records, f->records);
+	atomic_store(&s->delivered_seq, f->last_seq);
+	atomic_store(&s->delivered_ns, time_now_ns());
+	tell(f, FORWARDER_WORKING, NULL);
+	return ERR_NONE;
+}
+
+/*
+ * Puts on record what is gathered, before any of it is sent. What was on record already is another
+ * delivery only where the options have changed since, or the spool was damaged: then some records
+ * may be there twice, under their one id.
+ */
+static enum err_kind cut(struct forwarder *f, struct err *err)
+{
+	struct cursor *c = &f->cursor;
+	enum err_kind rc;
+
+	buf_reset(&f->cut);
+	rc = f->sink.ops->seal(f->sink.ctx, f->last_seq, &f->cut, err);
+	if (rc)
+		return rc;
+	if (c->cut_seq == f->last_seq &&
+	    span_equal(span_of(c->cut.data, c->cut.len), span_of(f->cut.data, f->cut.len)))
+		return ERR_NONE;
+	if (c->cut_seq != 0)
+		log_warn(sink_cut_changed, LOG_TEXT("sink", f->sink.ops->name),
+			 LOG_NUMBER("first_seq", c->delivered_seq + 1),
+			 LOG_NUMBER("last_seq", f->last_seq));
+	buf_reset(&c->cut);
+	buf_span(&c->cut, span_of(f->cut.data, f->cut.len));
+	c->cut_seq = f->last_seq;
+	rc = buf_check(&c->cut, err);
+	return rc ? rc : save(f, err);
+}
+
+/* One delivery, from the gathering to its end. *ret_end: there is none, and will be none. */
+static enum err_kind forward(struct forwarder *f, bool *ret_end, struct err *err)
+{
+	uint64_t until_seq = f->cursor.cut_seq;
+	enum err_kind rc;
+
+	f->sink.ops->begin(f->sink.ctx, f->cursor.delivered_seq + 1, until_seq != 0);
+	rc = gather(f, until_seq, ret_end, err);
+	if (rc || *ret_end || atomic_load(&f->o.life->cut))
+		return rc;
+	if (until_seq != 0 && f->last_seq < until_seq) /* the last of it are damaged */
+		f->last_seq = until_seq;
+	rc = cut(f, err);
+	if (!rc)
+		rc = deliver(f, err);
+	if (!rc)
+		rc = note_delivered(f, err);
+	return rc;
+}
+
+/* After a failure: what was gathered is read again. */
+static enum err_kind go_back(struct forwarder *f, struct err *err)
+{
+	struct spool_damage lost;
+
+	spool_batch_reset(&f->batch);
+	f->at = 0;
+	f->last_seq = f->cursor.delivered_seq;
+	return spool_reader_seek(f->reader, f->last_seq, &lost, err);
+}
+
+void forwarder_run(struct forwarder *f)
+{
+	bool end = false;
+
+	while (!end && !atomic_load(&f->o.life->cut)) {
+		struct err err;
+		enum err_kind rc = forward(f, &end, &err);
+
+		if (rc && rc != ERR_FATAL && !atomic_load(&f->o.life->cut)) {
+			wait_after(f, rc, 0, &err);
+			rc = go_back(f, &err);
+		}
+		if (rc == ERR_FATAL) {
+			life_fail(f->o.life, &err);
+			return;
+		}
+	}
+}

@@ -1,0 +1,268 @@
+#include "sink/archive.h"
+
+#include "base/gzip.h"
+#include "base/time.h"
+#include "model/ndjson.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	OBJECT_BYTES_MAX = ARCHIVE_BYTES_MAX + 2 * RECORD_PAYLOAD_BYTES_MAX,
+	TEXT_BYTES_MAX = 8 * RECORD_PAYLOAD_BYTES_MAX, /* of a record: escapes are six bytes */
+	TEXT_KEEP_BYTES = 1024 * 1024,
+	PLACE_BYTES = 64, /* "lines/date=2026-11-26/hour=07" */
+};
+
+/* An object that is made, and what is made it with. */
+struct part {
+	struct archive_object object;
+	char place[PLACE_BYTES];
+	struct gzip_writer *writer; /* NULL: none yet; kept */
+	struct hasher *hasher;
+	struct buf bytes;
+};
+
+struct archive {
+	struct archive_options options;
+	char *prefix;
+	uint64_t first_seq;
+	struct part parts[ARCHIVE_OBJECTS_MAX];
+	size_t count;
+	struct record scratch;
+	struct buf line, event; /* the present record's texts */
+};
+
+enum err_kind archive_new(struct archive **ret, const struct archive_options *options,
+			  struct err *err)
+{
+	struct archive *a = calloc(1, sizeof(*a));
+
+	REQUIRE(strlen(options->prefix) <= ARCHIVE_PREFIX_BYTES_MAX);
+	if (a)
+		a->prefix = span_copy(span_text(options->prefix));
+	if (!a || !a->prefix) {
+		free(a);
+		return err_set(err, ERR_FATAL, "out of memory for an archive");
+	}
+	a->options = *options;
+	a->options.prefix = a->prefix;
+	buf_init(&a->line, TEXT_BYTES_MAX);
+	buf_init(&a->event, TEXT_BYTES_MAX);
+	for (size_t i = 0; i < ARRAY_LEN(a->parts); i++)
+		buf_init(&a->parts[i].bytes, OBJECT_BYTES_MAX);
+	*ret = a;
+	return ERR_NONE;
+}
+
+void archive_free(struct archive *a)
+{
+	if (!a)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(a->parts); i++) {
+		gzip_writer_free(a->parts[i].writer);
+		hasher_free(a->parts[i].hasher);
+		buf_release(&a->parts[i].bytes);
+	}
+	buf_release(&a->line);
+	buf_release(&a->event);
+	free(a->prefix);
+	free(a);
+}
+
+void archive_begin(struct archive *a, uint64_t first_seq)
+{
+	for (size_t i = 0; i < a->count; i++)
+		buf_release(&a->parts[i].bytes);
+	a->count = 0;
+	a->first_seq = first_seq;
+}
+
+/* --- where a record stands --- */
+
+static const char *place_of_line(const struct record *r, char place[PLACE_BYTES])
+{
+	char at[TIME_TEXT_BYTES];
+
+	(void)time_format(r->occurred_ns, at);
+	(void)snprintf(place, PLACE_BYTES, "lines/date=%.10s/hour=%.2s", at, at + 11);
+	return place;
+}
+
+static const char *place_of_event(const struct event *e, char place[PLACE_BYTES])
+{
+	char at[TIME_TEXT_BYTES];
+
+	(void)time_format(e->occurred_ns, at);
+	(void)snprintf(place, PLACE_BYTES, "events/class=%s/date=%.10s", class_retention(e->class),
+		       at);
+	return place;
+}
+
+/* NULL: there is none. */
+static struct part *find(struct archive *a, const char *place)
+{
+	for (size_t i = 0; i < a->count; i++)
+		if (strcmp(a->parts[i].place, place) == 0)
+			return &a->parts[i];
+	return NULL;
+}
+
+static enum err_kind make_part(struct archive *a, const char *place, struct part **ret,
+			       struct err *err)
+{
+	struct part *p = &a->parts[a->count];
+	enum err_kind rc = ERR_NONE;
+
+	REQUIRE(a->count < ARCHIVE_OBJECTS_MAX);
+	if (!p->writer)
+		rc = gzip_writer_new(&p->writer, err);
+	if (!rc && !p->hasher)
+		rc = hasher_new(&p->hasher, err);
+	if (!rc)
+		rc = hasher_begin(p->hasher, err);
+	if (rc)
+		return rc;
+	memcpy(p->place, place, PLACE_BYTES);
+	p->object = (struct archive_object){.records = 0};
+	gzip_writer_begin(p->writer, &p->bytes);
+	a->count++;
+	*ret = p;
+	return ERR_NONE;
+}
+
+/* --- a record --- */
+
+struct texts {
+	char line_place[PLACE_BYTES], event_place[PLACE_BYTES];
+	bool has_line, has_event;
+};
+
+static enum err_kind write_texts(struct archive *a, struct span payload, struct texts *ret,
+				 struct err *err)
+{
+	bool is_line = payload_kind(payload) == PAYLOAD_LINE;
+	struct event event;
+	enum err_kind rc = ERR_NONE;
+
+	buf_reset(&a->line);
+	buf_reset(&a->event);
+	if (is_line)
+		rc = record_decode(payload, &a->scratch, err);
+	ret->has_line = is_line && a->options.send == ARCHIVE_ALL;
+	ret->has_event = !is_line || a->scratch.class != CLASS_app_log;
+	if (!rc && ret->has_line) {
+		(void)place_of_line(&a->scratch, ret->line_place);
+		ndjson_write(&a->scratch, NDJSON_LINE, &a->line);
+		rc = buf_check(&a->line, err);
+	}
+	if (rc || !ret->has_event)
+		return rc;
+	if (is_line)
+		event_from_record(&a->scratch, &event);
+	else
+		rc = event_decode(payload, &event, err);
+	if (rc)
+		return rc;
+	(void)place_of_event(&event, ret->event_place);
+	ndjson_write_event(&event, &a->event);
+	return buf_check(&a->event, err);
+}
+
+static bool has_room(struct archive *a, const struct texts *t)
+{
+	size_t bytes = 0, made = 0;
+
+	if (t->has_line && !find(a, t->line_place))
+		made++;
+	if (t->has_event && !find(a, t->event_place))
+		made++;
+	for (size_t i = 0; i < a->count; i++)
+		bytes += a->parts[i].bytes.len;
+	return bytes < ARCHIVE_BYTES_MAX && a->count + made <= ARCHIVE_OBJECTS_MAX;
+}
+
+static enum err_kind add_text(struct archive *a, const char *place, const struct buf *text,
+			      struct err *err)
+{
+	struct part *p = find(a, place);
+	enum err_kind rc = p ? ERR_NONE : make_part(a, place, &p, err);
+
+	if (rc)
+		return rc;
+	gzip_writer_add(p->writer, span_of(text->data, text->len));
+	hasher_add(p->hasher, text->data, text->len);
+	p->object.records++;
+	p->object.content_bytes += text->len;
+	rc = buf_check(&p->bytes, err);
+	REQUIRE(rc != ERR_FULL); /* OBJECT_BYTES_MAX has room for any record more */
+	return rc;
+}
+
+enum err_kind archive_add(struct archive *a, struct span payload, struct err *err)
+{
+	struct texts t = {.has_line = false};
+	enum err_kind rc = write_texts(a, payload, &t, err);
+
+	if (rc == ERR_FATAL)
+		return rc;
+	if (rc) {
+		err->kind = ERR_REJECT;
+		return ERR_REJECT;
+	}
+	if (!has_room(a, &t))
+		return err_set(err, ERR_FULL, "there is room for no more in one range");
+	if (t.has_line)
+		rc = add_text(a, t.line_place, &a->line, err);
+	if (!rc && t.has_event)
+		rc = add_text(a, t.event_place, &a->event, err);
+	if (a->line.cap + a->event.cap > TEXT_KEEP_BYTES) {
+		buf_release(&a->line);
+		buf_release(&a->event);
+	}
+	return rc;
+}
+
+/* --- the end --- */
+
+static enum err_kind end_part(struct archive *a, struct part *p, uint64_t last_seq, struct err *err)
+{
+	const struct spool_stream *stream = &a->options.stream;
+	struct archive_object *o = &p->object;
+	uint8_t digest[HASH_BYTES];
+	char uuid[ID_TEXT_BYTES];
+	enum err_kind rc = gzip_writer_end(p->writer, err);
+
+	if (!rc)
+		rc = hasher_end(p->hasher, digest, err);
+	if (rc)
+		return rc;
+	(void)hash_hex(digest, o->content_sha256);
+	(void)snprintf(o->key, sizeof(o->key),
+		       "%s%s%s/%s.%" PRIu64 "-%020" PRIu64 "-%020" PRIu64 ".ndjson.gz", a->prefix,
+		       a->prefix[0] != '\0' ? "/" : "", p->place, id_format(&stream->uuid, uuid),
+		       stream->epoch, a->first_seq, last_seq);
+	o->bytes = span_of(p->bytes.data, p->bytes.len);
+	return ERR_NONE;
+}
+
+enum err_kind archive_end(struct archive *a, uint64_t last_seq, struct err *err)
+{
+	enum err_kind rc = ERR_NONE;
+
+	for (size_t i = 0; i < a->count && !rc; i++)
+		rc = end_part(a, &a->parts[i], last_seq, err);
+	return rc;
+}
+
+size_t archive_count(const struct archive *a)
+{
+	return a->count;
+}
+
+const struct archive_object *archive_object(const struct archive *a, size_t idx)
+{
+	REQUIRE(idx < a->count);
+	return &a->parts[idx].object;
+}

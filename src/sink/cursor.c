@@ -1,0 +1,118 @@
+#include "sink/cursor.h"
+
+#include "base/file.h"
+#include "base/json.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { NAME_BYTES = 64, NUMBER_BYTES = 21 };
+
+void cursor_init(struct cursor *c, const struct spool_stream *stream)
+{
+	*c = (struct cursor){.stream = *stream};
+	buf_init(&c->cut, CURSOR_BYTES_MAX);
+}
+
+void cursor_release(struct cursor *c)
+{
+	buf_release(&c->cut);
+}
+
+/* Numbers are texts: JSON's are doubles. */
+static void write_number(struct buf *out, const char *key, uint64_t number)
+{
+	json_write_key(out, key);
+	buf_fmt(out, "\"%" PRIu64 "\"", number);
+}
+
+static bool read_number(const struct json *root, const char *key, uint64_t *ret)
+{
+	const struct json *v = json_member(root, key);
+	char text[NUMBER_BYTES], *end;
+	struct span s;
+
+	if (!v || json_type(v) != JSON_TEXT)
+		return false;
+	s = json_text(v);
+	if (s.len == 0 || s.len >= sizeof(text) || s.data[0] < '0' || s.data[0] > '9')
+		return false;
+	memcpy(text, s.data, s.len);
+	text[s.len] = '\0';
+	errno = 0;
+	*ret = strtoull(text, &end, 10);
+	return errno == 0 && *end == '\0';
+}
+
+/* The cut is kept as text: what it means is the sink's. */
+static bool read_all(struct cursor *c, const struct json *root)
+{
+	const struct json *stream = json_member(root, "stream"), *cut = json_member(root, "cut");
+
+	if (!stream || json_type(stream) != JSON_TEXT || !cut || json_type(cut) != JSON_TEXT ||
+	    !id_parse(json_text(stream), &c->stream.uuid) ||
+	    !read_number(root, "epoch", &c->stream.epoch) ||
+	    !read_number(root, "delivered_seq", &c->delivered_seq) ||
+	    !read_number(root, "cut_seq", &c->cut_seq))
+		return false;
+	buf_reset(&c->cut);
+	buf_span(&c->cut, json_text(cut));
+	if (c->cut_seq == 0)
+		return json_text(cut).len == 0;
+	return c->cut_seq > c->delivered_seq;
+}
+
+enum err_kind cursor_load(struct cursor *c, const char *folder, const char *sink, bool *ret_found,
+			  struct err *err)
+{
+	char path[PATH_MAX];
+	struct json *root = NULL;
+	struct buf text;
+	enum err_kind rc;
+	int len = snprintf(path, sizeof(path), "%s/%s.cursor", folder, sink);
+
+	REQUIRE(len > 0 && (size_t)len < sizeof(path));
+	*ret_found = access(path, F_OK) == 0 || errno != ENOENT;
+	if (!*ret_found)
+		return ERR_NONE;
+	buf_init(&text, CURSOR_BYTES_MAX);
+	rc = file_read_all(path, &text, err);
+	if (!rc && json_parse(&root, span_of(text.data, text.len), err) == ERR_FATAL)
+		rc = ERR_FATAL;
+	if (!rc && (!root || !read_all(c, root)))
+		rc = err_set(err, ERR_CORRUPT, "%s/%s.cursor is damaged", folder, sink);
+	if (!rc)
+		rc = buf_check(&c->cut, err);
+	json_free(root);
+	buf_release(&text);
+	return rc;
+}
+
+enum err_kind cursor_save(const struct cursor *c, const char *folder, const char *sink,
+			  struct err *err)
+{
+	char name[NAME_BYTES], uuid[ID_TEXT_BYTES];
+	int len = snprintf(name, sizeof(name), "%s.cursor", sink);
+	struct buf text;
+	enum err_kind rc;
+
+	REQUIRE(len > 0 && (size_t)len < sizeof(name));
+	buf_init(&text, CURSOR_BYTES_MAX);
+	buf_u8(&text, '{');
+	json_write_key(&text, "stream");
+	json_write_text(&text, span_text(id_format(&c->stream.uuid, uuid)));
+	write_number(&text, "epoch", c->stream.epoch);
+	write_number(&text, "delivered_seq", c->delivered_seq);
+	write_number(&text, "cut_seq", c->cut_seq);
+	json_write_key(&text, "cut");
+	json_write_text(&text, c->cut.len > 0 ? span_of(c->cut.data, c->cut.len) : SPAN(""));
+	buf_str(&text, "}\n");
+	rc = buf_check(&text, err);
+	if (!rc)
+		rc = file_replace(folder, name, text.data, text.len, err);
+	buf_release(&text);
+	return rc;
+}

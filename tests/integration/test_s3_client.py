@@ -1,0 +1,77 @@
+"""What sink/s3_client signs, before a judge that is as strict as AWS's rules."""
+
+import os
+import subprocess
+import sys
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import s3  # noqa: E402
+
+DRIVER = os.path.join(ROOT, "build", "tests", "support", "s3_driver")
+# Each broke a signer that is in use.
+KEYS = ("a", "lines/date=2026-11-26/hour=07/x.ndjson.gz", "a b", "a+b", "a:b", "a=b", "a@b,c(d)!'*&$",
+        "é/ü", "a//b", "a~b_c-d.e", "%3D", "ends/")
+HEADERS = (
+    {"content-type": "application/gzip"},
+    {"x-amz-meta-a": "1", "x-amz-meta-a-b": "2"},
+    {"x-amz-server-side-encryption": "aws:kms",
+     "x-amz-server-side-encryption-aws-kms-key-id": "arn:aws:kms:us-east-1:000000000000:key/example"},
+    {"x-amz-object-lock-mode": "COMPLIANCE",
+     "x-amz-object-lock-retain-until-date": "2027-01-01T00:00:00Z"},
+    {"x-amz-storage-class": "STANDARD_IA", "if-none-match": "*"},
+    {"x-amz-meta-spaces": "  two  spaces   within "},
+)
+QUERIES = ({"list-type": "2", "prefix": "a/b=c"}, {"versioning": ""}, {"object-lock": ""},
+           {"versionId": "a+b/c", "retention": ""}, {"z": "1", "a": "2", "a-b": "3"})
+
+
+def ask(environment, method, key="", headers=None, query=None, body=b""):
+    """(status, code, body), or what went wrong."""
+    done = subprocess.run(
+        [DRIVER, method, key, *(f"{name}:{value}" for name, value in (headers or {}).items()),
+         *(f"{name}={value}" for name, value in (query or {}).items())],
+        input=body, capture_output=True, timeout=60, check=False, env={**os.environ, **environment})
+    if done.returncode != 0:
+        return done.stderr.decode().strip()
+    first, _, rest = done.stdout.partition(b"\n")
+    status, _, code = first.decode().partition(" ")
+    return int(status), code, rest
+
+
+class Signatures(unittest.TestCase):
+    def setUp(self):
+        self.judge = self.enterContext(s3.Judge())
+        self.environment = {"S3_ENDPOINT": self.judge.url, "AWS_BUCKET": "trail",
+                            "AWS_ACCESS_KEY_ID": s3.ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": s3.SECRET_KEY,
+                            "AWS_REGION": s3.REGION}
+
+    def test_what_others_sign_wrongly_is_signed(self):
+        for method in ("PUT", "GET", "HEAD", "DELETE"):
+            for key in KEYS:
+                with self.subTest(method=method, key=key):
+                    self.assertEqual(ask(self.environment, method, key, body=b"hello"), (200, "", b""))
+        for headers in HEADERS:
+            with self.subTest(headers=headers):
+                self.assertEqual(ask(self.environment, "PUT", "a", headers=headers, body=b"x"),
+                                 (200, "", b""))
+        for query in QUERIES:
+            with self.subTest(query=query):
+                self.assertEqual(ask(self.environment, "GET", query=query), (200, "", b""))
+
+    def test_a_session_token_is_sent_and_signed(self):
+        self.judge.token = "an/example+of=a-token"
+        given = {**self.environment, "AWS_SESSION_TOKEN": self.judge.token}
+        self.assertEqual(ask(given, "PUT", "a", body=b"x"), (200, "", b""))
+        self.assertIn("InvalidToken", ask(self.environment, "PUT", "a", body=b"x"))
+
+    def test_the_judge_refuses_what_is_wrong(self):
+        wrong = {**self.environment, "AWS_SECRET_ACCESS_KEY": "another"}
+        self.assertIn("SignatureDoesNotMatch: AWS_SECRET_ACCESS_KEY", ask(wrong, "GET", "a"))
+        self.judge.keys = (s3.ACCESS_KEY, s3.SECRET_KEY, "eu-west-1")
+        self.assertIn("SignatureDoesNotMatch", ask(self.environment, "GET", "a"))
+
+
+if __name__ == "__main__":
+    unittest.main()
