@@ -126,7 +126,7 @@ static int set_up(void **state)
 	place = (struct place){.cut_was_known = true, .folder = dir.path};
 	status = (struct forwarder_status){.state = FORWARDER_STARTING};
 	lock_init(&status.lock, LOCK_RANK_status);
-	return life_init(&life, &err);
+	return life_init(&life, &err) != ERR_NONE;
 }
 
 static int tear_down(void **state)
