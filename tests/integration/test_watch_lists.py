@@ -184,6 +184,7 @@ class Doubts(Lists):
         self.assertTrue(float(since) < purged < float(until) < between, (since, purged, until, between))
 
     def test_of_a_part_what_is_new_is_told_and_what_it_lacks_is_as_it_was(self):
+        """And where it is one look after look, that is said."""
         self.begin()
         self.look_in_doubt("unread")
         self.await_looks(self.LOOK, 1)
@@ -191,13 +192,13 @@ class Doubts(Lists):
         self.api.volume_purge(self.goes)
         new = self.api.volume_create("web-1")
         self.settle(self.LOOK, ("volume.created", new))
-        self.await_states(**dict.fromkeys((self.goes, self.stays, new), "created"))
+        self.await_states(**dict.fromkeys((self.goes, self.stays, new), "created"), unobserved=True)
         self.look_in_doubt("", "unread")
         newer = self.api.volume_create("web-1")
         told = [("volume.created", new), ("volume.created", newer)]
         self.settle(self.LOOK, *told)
         there = dict.fromkeys((self.stays, new, newer), "created")
-        self.await_states(**there, **{self.goes: "missing"})
+        self.await_states(**there, **{self.goes: "missing"}, unobserved=True)
         self.check_removal(purged, *told)
         self.await_states(**there)
 
