@@ -168,22 +168,32 @@ class Gaps(Backfill):
 
 
 class Replicas(Backfill):
-    def one_is_dead_for_a_while(self, **others):
+    def each_vouches_for_when_the_other_began(self):
+        """The gap of one that is killed begins where it vouched last: the other must have begun by then."""
+        since, until = {}, {}
+        for stream, start, end in self.facts("trail.listening", "stream, attributes->>'listening_start', "
+                                                                "attributes->>'listening_end'"):
+            since[stream] = min(start, since.get(stream, start))
+            until[stream] = max(end, until.get(stream, end))
+        return len(since) == 2 and max(since.values()) < min(until.values())
+
+    def one_is_dead_for_a_while(self, delay="1", **others):
         """Two replicas, of which one is killed and comes back; returns the other."""
-        one, other = self.flytrail().start(), self.flytrail(**others).start()
+        both = {"FLYTRAIL_BACKFILL_DELAY_SECONDS": delay}
+        one, other = self.flytrail(**both).start(), self.flytrail(**both, **others).start()
         self.publish(self.lines(20, "both"))
-        lab.wait_for(lambda: len({row[0] for row in self.facts("trail.listening", "stream")}) == 2, 60,
-                     "both to vouch for their time")
+        lab.wait_for(self.each_vouches_for_when_the_other_began, 60, "both to vouch for their time")
         one.kill()
         self.publish(self.lines(20, "one is dead"))
         one.start()
         self.publish(self.lines(20, "again both"))
-        self.await_closed()
+        self.await_closed(timeout=120)
         self.assert_all_once()
         return other
 
     def test_what_another_replica_took_is_covered_and_fly_is_not_asked(self):
-        other = self.one_is_dead_for_a_while()
+        # The other says each ten seconds that it is alive, and is waited for no longer than the delay.
+        other = self.one_is_dead_for_a_while(delay="15")
         self.assertEqual(self.gaps("state, why"),
                          [["covered", f"replica {os.path.basename(other.folder)} took the lines of that time"]])
         self.assertEqual(self.messages("source = 'http'"), [])
