@@ -36,6 +36,9 @@ bool file_write_at_once(int fd, const void *bytes, size_t len);
 NODISCARD enum err_kind file_read_at(int fd, void *bytes, size_t len, uint64_t offset,
 				     size_t *ret_len, struct err *err);
 
+/* There is none of that name. Whatever else may be wrong with it, the call that needs it says. */
+bool file_is_missing(const char *path);
+
 NODISCARD enum err_kind file_size(int fd, uint64_t *ret, struct err *err);
 
 /* What tells a regular file from others, and as it was from how it is now. */

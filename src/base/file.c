@@ -123,6 +123,11 @@ enum err_kind file_read_at(int fd, void *bytes, size_t len, uint64_t offset, siz
 	return ERR_NONE;
 }
 
+bool file_is_missing(const char *path)
+{
+	return access(path, F_OK) != 0 && errno == ENOENT;
+}
+
 enum err_kind file_size(int fd, uint64_t *ret, struct err *err)
 {
 	struct stat st;

@@ -2,10 +2,8 @@
 
 #include "base/file.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
-#include <unistd.h>
 
 enum { TEXT_BYTES = 256 };
 
@@ -30,7 +28,7 @@ bool foreign_is_marked(const char *folder, const struct spool_stream *stream)
 	int fd = -1;
 	enum err_kind rc;
 
-	if (!path_of(folder, path) || (access(path, F_OK) != 0 && errno == ENOENT))
+	if (!path_of(folder, path) || file_is_missing(path))
 		return false;
 	rc = file_open(&fd, path, FILE_READ, &err);
 	if (!rc)
@@ -58,7 +56,7 @@ enum err_kind foreign_clear(const char *folder, struct err *err)
 	char path[PATH_MAX];
 	enum err_kind rc;
 
-	if (!path_of(folder, path) || (access(path, F_OK) != 0 && errno == ENOENT))
+	if (!path_of(folder, path) || file_is_missing(path))
 		return ERR_NONE;
 	rc = file_remove(path, err);
 	return rc ? rc : file_sync_folder(folder, err);

@@ -170,23 +170,23 @@ static enum err_kind write_texts(struct archive *a, struct span payload, struct 
 	return buf_check(&a->event, err);
 }
 
-static bool has_room(struct archive *a, const struct texts *t)
+/* Where the record's texts go; NULL: a part that is to be made. False: there is no room. */
+static bool find_room(struct archive *a, const struct texts *t, struct part **ret_line,
+		      struct part **ret_event)
 {
-	size_t bytes = 0, made = 0;
+	size_t bytes = 0, made;
 
-	if (t->has_line && !find(a, t->line_place))
-		made++;
-	if (t->has_event && !find(a, t->event_place))
-		made++;
+	*ret_line = t->has_line ? find(a, t->line_place) : NULL;
+	*ret_event = t->has_event ? find(a, t->event_place) : NULL;
+	made = (size_t)(t->has_line && !*ret_line) + (size_t)(t->has_event && !*ret_event);
 	for (size_t i = 0; i < a->count; i++)
 		bytes += a->parts[i].bytes.len;
 	return bytes < ARCHIVE_BYTES_MAX && a->count + made <= ARCHIVE_OBJECTS_MAX;
 }
 
-static enum err_kind add_text(struct archive *a, const char *place, const struct buf *text,
-			      struct err *err)
+static enum err_kind add_text(struct archive *a, struct part *p, const char *place,
+			      const struct buf *text, struct err *err)
 {
-	struct part *p = find(a, place);
 	enum err_kind rc = p ? ERR_NONE : make_part(a, place, &p, err);
 
 	if (rc)
@@ -203,6 +203,7 @@ static enum err_kind add_text(struct archive *a, const char *place, const struct
 enum err_kind archive_add(struct archive *a, struct span payload, struct err *err)
 {
 	struct texts t = {.has_line = false};
+	struct part *line, *event;
 	enum err_kind rc = write_texts(a, payload, &t, err);
 
 	if (rc == ERR_FATAL)
@@ -211,12 +212,12 @@ enum err_kind archive_add(struct archive *a, struct span payload, struct err *er
 		err->kind = ERR_REJECT;
 		return ERR_REJECT;
 	}
-	if (!has_room(a, &t))
+	if (!find_room(a, &t, &line, &event))
 		return err_set(err, ERR_FULL, "there is room for no more in one range");
 	if (t.has_line)
-		rc = add_text(a, t.line_place, &a->line, err);
+		rc = add_text(a, line, t.line_place, &a->line, err);
 	if (!rc && t.has_event)
-		rc = add_text(a, t.event_place, &a->event, err);
+		rc = add_text(a, event, t.event_place, &a->event, err);
 	if (a->line.cap + a->event.cap > TEXT_KEEP_BYTES) {
 		buf_release(&a->line);
 		buf_release(&a->event);

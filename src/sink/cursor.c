@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
-#include <unistd.h>
 
 enum { NAME_BYTES = 64, NUMBER_BYTES = 21 };
 
@@ -75,7 +74,7 @@ enum err_kind cursor_load(struct cursor *c, const char *folder, const char *sink
 	int len = snprintf(path, sizeof(path), "%s/%s.cursor", folder, sink);
 
 	REQUIRE(len > 0 && (size_t)len < sizeof(path));
-	*ret_found = access(path, F_OK) == 0 || errno != ENOENT;
+	*ret_found = !file_is_missing(path);
 	if (!*ret_found)
 		return ERR_NONE;
 	buf_init(&text, CURSOR_BYTES_MAX);

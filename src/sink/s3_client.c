@@ -11,13 +11,13 @@ enum {
 	TEXT_BYTES_MAX = 64 * 1024, /* of an address, of a header, of all headers */
 	HEADERS_OWN = 4,
 	KEY_SHOWN_BYTES = 120,
+	ADVICE_BYTES = 96,
 };
 
 struct s3_client {
 	struct http_client *client;
 	struct hasher *hasher;
-	struct span region, access_key, secret_key, session_token;
-	char *texts[4];          /* what these are in */
+	char *region, *access_key, *secret_key, *session_token;
 	char *scheme, *host;     /* "https://"; with the bucket before it, where it stands there */
 	char *bucket;            /* where it stands in the path; else "" */
 	struct buf url, headers; /* of the present request */
@@ -25,12 +25,13 @@ struct s3_client {
 
 /* --- the client --- */
 
-static bool copy(const char *text, char **ret, struct span *ret_span)
+static bool copy_keys(struct s3_client *c, const struct s3_options *o)
 {
-	*ret = span_copy(span_text(text));
-	if (*ret)
-		*ret_span = span_text(*ret);
-	return *ret != NULL;
+	c->region = span_copy(span_text(o->region));
+	c->access_key = span_copy(span_text(o->access_key));
+	c->secret_key = span_copy(span_text(o->secret_key));
+	c->session_token = span_copy(span_text(o->session_token));
+	return c->region && c->access_key && c->secret_key && c->session_token;
 }
 
 /* Where the bucket's name stands. */
@@ -63,10 +64,7 @@ enum err_kind s3_client_new(struct s3_client **ret, const struct s3_options *o, 
 		return err_set(err, ERR_FATAL, "out of memory for S3");
 	buf_init(&c->url, TEXT_BYTES_MAX);
 	buf_init(&c->headers, TEXT_BYTES_MAX);
-	if (!copy(o->region, &c->texts[0], &c->region) ||
-	    !copy(o->access_key, &c->texts[1], &c->access_key) ||
-	    !copy(o->secret_key, &c->texts[2], &c->secret_key) ||
-	    !copy(o->session_token, &c->texts[3], &c->session_token) || !place(c, o))
+	if (!copy_keys(c, o) || !place(c, o))
 		rc = err_set(err, ERR_FATAL, "out of memory for S3");
 	if (!rc)
 		rc = hasher_new(&c->hasher, err);
@@ -92,8 +90,10 @@ void s3_client_free(struct s3_client *c)
 		return;
 	http_client_free(c->client);
 	hasher_free(c->hasher);
-	for (size_t i = 0; i < ARRAY_LEN(c->texts); i++)
-		forget(c->texts[i]);
+	free(c->region);
+	forget(c->access_key);
+	forget(c->secret_key);
+	forget(c->session_token);
 	free(c->scheme);
 	free(c->host);
 	free(c->bucket);
@@ -126,9 +126,9 @@ static enum err_kind collect(struct s3_client *c, const struct s3_request *r, st
 	s->headers[s->count++] = (struct sigv4_pair){"host", span_text(c->host)};
 	s->headers[s->count++] = (struct sigv4_pair){"x-amz-date", span_text(s->time)};
 	s->headers[s->count++] = (struct sigv4_pair){"x-amz-content-sha256", span_text(s->sha256)};
-	if (c->session_token.len > 0)
+	if (c->session_token[0] != '\0')
 		s->headers[s->count++] =
-			(struct sigv4_pair){"x-amz-security-token", c->session_token};
+			(struct sigv4_pair){"x-amz-security-token", span_text(c->session_token)};
 	for (size_t i = 0; i < r->header_count; i++)
 		s->headers[s->count++] = r->headers[i];
 	buf_str(&s->path, "/");
@@ -143,9 +143,9 @@ static enum err_kind sign(struct s3_client *c, const struct s3_request *r, struc
 			  struct err *err)
 {
 	const struct sigv4_key key = {
-		.access_key = c->access_key,
-		.secret_key = c->secret_key,
-		.region = c->region,
+		.access_key = span_text(c->access_key),
+		.secret_key = span_text(c->secret_key),
+		.region = span_text(c->region),
 		.service = SPAN("s3"),
 	};
 	const struct sigv4_request request = {
@@ -267,12 +267,17 @@ static enum err_kind kind_of(unsigned status, const struct meaning *meaning)
 	return ERR_REJECT;
 }
 
-/* A clock that is wrong is why, whatever S3 calls it. */
-static int64_t skew_seconds(const struct http_answer *answer)
+/* A clock that is wrong is why, whatever S3 calls it. False: it is not. */
+static bool advise_of_clock(const struct http_answer *answer, char ret[ADVICE_BYTES])
 {
-	int64_t skew_ns = answer->date_ns == 0 ? 0 : time_now_ns() - answer->date_ns;
+	int64_t skew = answer->date_ns == 0 ? 0 : (time_now_ns() - answer->date_ns) / NS_PER_S;
 
-	return skew_ns / NS_PER_S;
+	if (skew <= S3_SKEW_SECONDS && skew >= -S3_SKEW_SECONDS)
+		return false;
+	(void)snprintf(ret, ADVICE_BYTES,
+		       "this machine's clock is %" PRId64 " seconds %s S3's: set it",
+		       skew < 0 ? -skew : skew, skew < 0 ? "behind" : "before");
+	return true;
 }
 
 static enum err_kind explain(const struct s3_request *r, const struct http_answer *answer,
@@ -282,21 +287,15 @@ static enum err_kind explain(const struct s3_request *r, const struct http_answe
 	enum err_kind kind = kind_of(answer->status, meaning);
 	const char *advice = meaning ? meaning->advice : NULL;
 	struct span key = r->key.len > 0 ? r->key : SPAN("the bucket");
-	int64_t skew = skew_seconds(answer);
+	char of_clock[ADVICE_BYTES];
 
 	if (key.len > KEY_SHOWN_BYTES)
 		key.len = KEY_SHOWN_BYTES;
-	(void)err_set(err, kind, "%s %.*s: S3 answers %u%s%s%s%s", r->method, (int)key.len,
-		      key.data, answer->status, code[0] != '\0' ? " " : "", code,
-		      advice ? ": " : "", advice ? advice : "");
-	if (kind == ERR_CONFIG && (skew > S3_SKEW_SECONDS || skew < -S3_SKEW_SECONDS))
-		(void)err_set(err, kind,
-			      "%s %.*s: S3 answers %u%s%s: this machine's clock is %" PRId64
-			      " seconds %s S3's: set it",
-			      r->method, (int)key.len, key.data, answer->status,
-			      code[0] != '\0' ? " " : "", code, skew < 0 ? -skew : skew,
-			      skew < 0 ? "behind" : "before");
-	return kind;
+	if (kind == ERR_CONFIG && advise_of_clock(answer, of_clock))
+		advice = of_clock;
+	return err_set(err, kind, "%s %.*s: S3 answers %u%s%s%s%s", r->method, (int)key.len,
+		       key.data, answer->status, code[0] != '\0' ? " " : "", code,
+		       advice ? ": " : "", advice ? advice : "");
 }
 
 /* The caller asked for it: there is no such key, or there is one already. */

@@ -1,10 +1,8 @@
 #include "source/positions.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum {
 	FILE_BYTES_MAX = (LOGS_API_APPS_MAX + 3) * 160, /* more than its lines take */
@@ -98,7 +96,7 @@ enum err_kind positions_read(const char *folder, struct positions *ret, struct e
 			       LOGS_API_APPS_MAX);
 	(void)snprintf(path, sizeof(path), "%s/" POSITIONS_NAME, folder);
 	buf_init(&text, FILE_BYTES_MAX);
-	if (access(path, F_OK) == 0 || errno != ENOENT)
+	if (!file_is_missing(path))
 		rc = file_read_all(path, &text, err);
 	if (rc == ERR_FULL)
 		rc = ERR_NONE; /* longer than ours can be */

@@ -22,9 +22,7 @@
 #include "base/bytes.h"
 #include "base/gzip.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #define STREAM_NAME "stream"
 
@@ -77,7 +75,7 @@ enum err_kind identity_read(struct spool *s, bool *ret_found, struct err *err)
 
 	REQUIRE(len > 0 && len < PATH_MAX);
 	*ret_found = false;
-	if (access(path, F_OK) != 0 && errno == ENOENT)
+	if (file_is_missing(path))
 		return ERR_NONE;
 	rc = file_open(&fd, path, FILE_READ, err);
 	if (rc)

@@ -445,7 +445,7 @@ enum err_kind recover_find(struct spool *s, bool *ret, struct err *err)
 	enum err_kind rc;
 	struct err aside;
 
-	if (access(s->folder, F_OK) != 0 && errno == ENOENT) {
+	if (file_is_missing(s->folder)) {
 		*ret = false;
 		return ERR_NONE;
 	}

@@ -102,12 +102,6 @@ static void path_of(const struct kept *k, const char *name, char ret[PATH_MAX])
 	(void)snprintf(ret, PATH_MAX, "%s/%s", k->folder, name);
 }
 
-/* Somebody may have cleared the folder. */
-static bool is_gone(const char *path)
-{
-	return access(path, F_OK) != 0 && errno == ENOENT;
-}
-
 /* The last takes its place. */
 static enum err_kind drop(struct kept *k, size_t idx, struct err *err)
 {
@@ -115,7 +109,8 @@ static enum err_kind drop(struct kept *k, size_t idx, struct err *err)
 	enum err_kind rc;
 
 	path_of(k, k->entries[idx].name, path);
-	rc = is_gone(path) ? ERR_NONE : tried_again(file_remove(path, err), err);
+	/* Somebody may have cleared the folder. */
+	rc = file_is_missing(path) ? ERR_NONE : tried_again(file_remove(path, err), err);
 	if (rc)
 		return rc;
 	k->bytes -= k->entries[idx].bytes;
@@ -302,7 +297,7 @@ static enum err_kind read_one(struct kept *k, const char *name, struct kept_snap
 	path_of(k, name, path);
 	buf_reset(&k->file);
 	*ret_good = false;
-	if (is_gone(path))
+	if (file_is_missing(path))
 		return ERR_NONE;
 	rc = file_read_all(path, &k->file, err);
 	if (rc == ERR_FULL)

@@ -298,6 +298,21 @@ static void what_is_written_at_once_never_waits_for_a_reader(void **state)
 	assert_false(file_write_at_once(-1, line, sizeof(line)));
 }
 
+static void what_is_there_in_whatever_way_is_not_missing(void **state)
+{
+	struct scratch dir;
+	struct err err;
+
+	(void)state;
+	scratch_make(&dir);
+	assert_true(file_is_missing(scratch_file(&dir, "a")));
+	assert_int_equal(file_replace(dir.path, "a", "", 0, &err), ERR_NONE);
+	assert_false(file_is_missing(scratch_file(&dir, "a")));
+	assert_false(file_is_missing(scratch_file(&dir, "a/b"))); /* of a file that is no folder */
+	assert_false(file_is_missing(dir.path));
+	scratch_remove(&dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -313,6 +328,7 @@ int main(void)
 		cmocka_unit_test(no_fault_elsewhere_leaks_or_crashes),
 		cmocka_unit_test(a_failed_sync_is_fatal),
 		cmocka_unit_test(what_is_written_at_once_never_waits_for_a_reader),
+		cmocka_unit_test(what_is_there_in_whatever_way_is_not_missing),
 	};
 
 	return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
