@@ -1,0 +1,196 @@
+/* An object is put once, looked at where it may be there already, and never overwritten. */
+#include "sink/s3.h"
+
+#include "model/event.h"
+
+#include "tiny_http.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { ANSWER_BYTES = 1024, ANSWERS_MAX = 8, PAYLOAD_BYTES = 4096, CUT_BYTES = 4096 };
+
+#define SHA256_HEADER "x-amz-meta-content-sha256: "
+
+static struct tiny_http server;
+static char texts[ANSWERS_MAX][ANSWER_BYTES];
+static const char *answers[ANSWERS_MAX + 1];
+static size_t answer_count;
+static struct sink sink;
+static struct buf payload, cut;
+static struct err err;
+
+static void answer(unsigned status, const char *headers)
+{
+	char *text = texts[answer_count];
+
+	answers[answer_count++] = tiny_http_answer(text, ANSWER_BYTES, status, headers, "");
+	answers[answer_count] = NULL;
+}
+
+static int set_up(void **state)
+{
+	const struct event event = {.class = CLASS_exit,
+				    .action = ACTION_exit_crashed,
+				    .not_after_ns = EVENT_NO_TIME};
+
+	(void)state;
+	answer_count = 0;
+	buf_init(&payload, PAYLOAD_BYTES);
+	buf_init(&cut, CUT_BYTES);
+	event_encode(&event, &payload);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	sink.ops->close(sink.ctx);
+	tiny_http_stop(&server);
+	buf_release(&payload);
+	buf_release(&cut);
+	return 0;
+}
+
+/* A delivery of one object. */
+static void seal(bool again)
+{
+	struct s3_sink_options options = {
+		.client = {.bucket = "trail",
+			   .region = "us-east-1",
+			   .access_key = "AKIAEXAMPLEEXAMPLE00",
+			   .secret_key = "an-example-of-a-secret-key",
+			   .session_token = ""},
+		.archive = {.prefix = "audit", .stream = {.epoch = 1}},
+		.sse = "aws:kms",
+		.kms_key_id = "an-example",
+		.storage_class = "",
+	};
+
+	tiny_http_start(&server, answers);
+	options.client.endpoint = server.url;
+	assert_int_equal(s3_open(&sink, &options, &err), ERR_NONE);
+	sink.ops->begin(sink.ctx, 1, again);
+	assert_int_equal(sink.ops->add(sink.ctx, span_of(payload.data, payload.len), &err),
+			 ERR_NONE);
+	assert_int_equal(sink.ops->seal(sink.ctx, 1, &cut, &err), ERR_NONE);
+}
+
+static enum err_kind deliver(void)
+{
+	unsigned wait_seconds = 99;
+	enum err_kind rc = sink.ops->deliver(sink.ctx, &wait_seconds, &err);
+
+	assert_int_equal(wait_seconds, rc == ERR_RETRY ? 7 : 0);
+	return rc;
+}
+
+static void assert_asked(size_t idx, const char *method)
+{
+	char start[ANSWER_BYTES];
+
+	(void)snprintf(start, sizeof(start), "%s /trail/audit/events/class%%3Doperations/", method);
+	assert_true(idx < atomic_load(&server.count));
+	assert_ptr_equal(strstr(server.requests[idx], start), server.requests[idx]);
+}
+
+/* The hash of what is in the object, as the cut names it. */
+static const char *there(char text[ANSWER_BYTES], struct span sha256)
+{
+	(void)snprintf(text, ANSWER_BYTES, SHA256_HEADER "%.*s\r\n", (int)sha256.len, sha256.data);
+	return text;
+}
+
+static struct span our_sha256(void)
+{
+	return span_of(cut.data, HASH_HEX_BYTES - 1);
+}
+
+static void a_new_object_is_put_at_once_and_with_its_proofs(void **state)
+{
+	static const char *const headers[] = {
+		"\r\ncontent-type: application/gzip\r\n", "\r\ncontent-md5: ",
+		"\r\nif-none-match: *\r\n",               "\r\nx-amz-checksum-sha256: ",
+		"\r\nx-amz-meta-records: 1\r\n",          "x-amz-server-side-encryption: aws:kms",
+		"\r\nx-amz-server-side-encryption-aws-kms-key-id: an-example\r\n"};
+	char expected[ANSWER_BYTES];
+
+	(void)state;
+	answer(200, "");
+	seal(false);
+	assert_int_equal(deliver(), ERR_NONE);
+	assert_asked(0, "PUT");
+	for (size_t i = 0; i < ARRAY_LEN(headers); i++)
+		assert_non_null(strstr(server.requests[0], headers[i]));
+	assert_non_null(strstr(server.requests[0], there(expected, our_sha256())));
+	assert_null(strstr(server.requests[0], "x-amz-storage-class"));
+	assert_int_equal(deliver(), ERR_NONE); /* it is known to be there */
+	assert_int_equal(atomic_load(&server.count), 1);
+}
+
+static void after_a_crash_it_is_looked_at_first(void **state)
+{
+	(void)state;
+	answer(404, "");
+	answer(200, "");
+	seal(true);
+	assert_int_equal(deliver(), ERR_NONE);
+	assert_asked(0, "HEAD");
+	assert_asked(1, "PUT");
+}
+
+static void what_may_have_arrived_is_looked_at_and_not_put_again(void **state)
+{
+	char headers[ANSWER_BYTES];
+
+	(void)state;
+	answer(503, "Retry-After: 7\r\n");
+	answer(200, "");
+	seal(false);
+	assert_int_equal(deliver(), ERR_RETRY);
+	(void)tiny_http_answer(texts[1], ANSWER_BYTES, 200, there(headers, our_sha256()), "");
+	assert_int_equal(deliver(), ERR_NONE);
+	assert_asked(0, "PUT");
+	assert_asked(1, "HEAD");
+	assert_int_equal(atomic_load(&server.count), 2);
+}
+
+static void what_is_another_is_not_overwritten(void **state)
+{
+	(void)state;
+	answer(412, "");
+	answer(200, SHA256_HEADER "0000\r\n");
+	seal(false);
+	assert_int_equal(deliver(), ERR_CONFIG);
+	assert_non_null(strstr(err.text, "nothing is overwritten"));
+	assert_asked(0, "PUT");
+	assert_asked(1, "HEAD");
+	assert_int_equal(atomic_load(&server.count), 2);
+}
+
+static void a_refusal_of_a_request_is_an_operators(void **state)
+{
+	(void)state;
+	answer(400, "");
+	seal(false);
+	assert_int_equal(deliver(), ERR_CONFIG);
+	assert_int_equal(err.kind, ERR_CONFIG);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+		TEST(a_new_object_is_put_at_once_and_with_its_proofs),
+		TEST(after_a_crash_it_is_looked_at_first),
+		TEST(what_may_have_arrived_is_looked_at_and_not_put_again),
+		TEST(what_is_another_is_not_overwritten),
+		TEST(a_refusal_of_a_request_is_an_operators),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
