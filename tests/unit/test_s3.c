@@ -34,9 +34,8 @@ static void answer(unsigned status, const char *headers)
 
 static int set_up(void **state)
 {
-	const struct event event = {.class = CLASS_exit,
-				    .action = ACTION_exit_crashed,
-				    .not_after_ns = EVENT_NO_TIME};
+	const struct event event = {
+		.class = CLASS_exit, .action = ACTION_exit_crashed, .not_after_ns = EVENT_NO_TIME};
 
 	(void)state;
 	answer_count = 0;
@@ -113,9 +112,12 @@ static struct span our_sha256(void)
 static void a_new_object_is_put_at_once_and_with_its_proofs(void **state)
 {
 	static const char *const headers[] = {
-		"\r\ncontent-type: application/gzip\r\n", "\r\ncontent-md5: ",
-		"\r\nif-none-match: *\r\n",               "\r\nx-amz-checksum-sha256: ",
-		"\r\nx-amz-meta-records: 1\r\n",          "x-amz-server-side-encryption: aws:kms",
+		"\r\ncontent-type: application/gzip\r\n",
+		"\r\ncontent-md5: ",
+		"\r\nif-none-match: *\r\n",
+		"\r\nx-amz-checksum-sha256: ",
+		"\r\nx-amz-meta-records: 1\r\n",
+		"x-amz-server-side-encryption: aws:kms",
 		"\r\nx-amz-server-side-encryption-aws-kms-key-id: an-example\r\n"};
 	char expected[ANSWER_BYTES];
 
