@@ -69,6 +69,7 @@ struct segment_info {
 
 struct consumer {
 	bool used;
+	bool yields; /* what is more than half of max_bytes behind is not kept for it */
 	char name[SPOOL_CONSUMER_NAME_BYTES];
 	uint64_t passed;
 };
@@ -156,6 +157,9 @@ NODISCARD enum err_kind commit_upkeep(struct spool *s, struct err *err);
 
 /* spool.c: closes a block that holds frames; what is appended next begins another. */
 void spool_hand_over(struct spool *s, struct block *b, enum block_state state);
+
+/* Up to where a consumer needs nothing more; under `lock`. */
+uint64_t spool_passed(const struct spool *s, const struct consumer *c);
 
 /* recover.c: bytes of a segment failed their check: counted, and copied into quarantine, once. */
 void spool_note_damage(struct spool *s, uint64_t segment);

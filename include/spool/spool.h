@@ -20,7 +20,8 @@
  *
  * On disk (spool/frame.h draws the bytes, spool/segment.h names the files):
  * segments of SPOOL_SEGMENT_BYTES. One that all consumers have passed stays for
- * keep_ns, so that a consumer can go back to it, or until its space is needed.
+ * keep_ns, so that a consumer can go back to it, or until its space is needed. A
+ * consumer that yields is waited for over half of max_bytes and no longer.
  * The newest is never dropped: it knows how far the numbers have come.
  *
  * Ownership: the spool owns its folder: one process at a time (a lock file).
@@ -203,6 +204,12 @@ NODISCARD enum err_kind spool_reader_read(struct spool_reader *r, struct spool_b
  */
 NODISCARD enum err_kind spool_reader_find_mark(struct spool_reader *r, struct spool_batch *b,
 					       uint64_t seq, uint64_t *ret_mark, struct err *err);
+
+/*
+ * From now on this consumer keeps nobody from going on: what lies more than half of max_bytes
+ * behind the newest may be dropped before it has passed that, and comes as damage then.
+ */
+void spool_reader_yield(struct spool_reader *r);
 
 /* All up to seq is delivered, for good as far as this consumer knows. */
 void spool_reader_pass(struct spool_reader *r, uint64_t seq);

@@ -8,14 +8,14 @@
 /* How long a disk that was full is left alone, unless something was dropped. */
 static const int64_t prepare_again_ns = NS_PER_S;
 
-/* Has every consumer delivered all of the segment at idx, for good? */
+/* Has every consumer delivered all of the segment at idx, for good, or does not wait for it? */
 static bool is_passed(const struct spool *s, size_t idx)
 {
 	uint64_t end_seq = s->segments[idx + 1].first_seq - 1;
 	bool any = false;
 
 	for (size_t i = 0; i < SPOOL_CONSUMERS_MAX; i++) {
-		if (s->consumers[i].used && s->consumers[i].passed < end_seq)
+		if (s->consumers[i].used && spool_passed(s, &s->consumers[i]) < end_seq)
 			return false;
 		any |= s->consumers[i].used;
 	}

@@ -146,6 +146,13 @@ void spool_reader_free(struct spool_reader *r)
 	free(r);
 }
 
+void spool_reader_yield(struct spool_reader *r)
+{
+	lock_take(&r->spool->lock);
+	r->spool->consumers[r->consumer].yields = true;
+	lock_drop(&r->spool->lock);
+}
+
 enum err_kind spool_reader_seek(struct spool_reader *r, uint64_t after_seq,
 				struct spool_damage *ret_lost, struct err *err)
 {

@@ -163,14 +163,24 @@ struct spool_stream spool_stream(const struct spool *s)
 	return s->stream;
 }
 
+uint64_t spool_passed(const struct spool *s, const struct consumer *c)
+{
+	size_t half = (size_t)(s->max_bytes / SPOOL_SEGMENT_BYTES / 2);
+	uint64_t let_go = 0;
+
+	if (c->yields && s->segment_count > half)
+		let_go = s->segments[s->segment_count - half].first_seq - 1;
+	return c->passed > let_go ? c->passed : let_go;
+}
+
 /* The newest frame that all consumers have passed; before the oldest where there is none. */
 static uint64_t passed_by_all(const struct spool *s)
 {
 	uint64_t passed = UINT64_MAX;
 
 	for (size_t i = 0; i < SPOOL_CONSUMERS_MAX; i++)
-		if (s->consumers[i].used && s->consumers[i].passed < passed)
-			passed = s->consumers[i].passed;
+		if (s->consumers[i].used && spool_passed(s, &s->consumers[i]) < passed)
+			passed = spool_passed(s, &s->consumers[i]);
 	return passed != UINT64_MAX ? passed : s->segments[0].first_seq - 1;
 }
 

@@ -1,5 +1,7 @@
-"""What sink/s3_client signs, before a judge that is as strict as AWS's rules."""
+"""sink/s3_client against a real S3 server, and against a judge of signatures that is as strict as AWS."""
 
+import base64
+import hashlib
 import os
 import subprocess
 import sys
@@ -71,6 +73,73 @@ class Signatures(unittest.TestCase):
         self.assertIn("SignatureDoesNotMatch: AWS_SECRET_ACCESS_KEY", ask(wrong, "GET", "a"))
         self.judge.keys = (s3.ACCESS_KEY, s3.SECRET_KEY, "eu-west-1")
         self.assertIn("SignatureDoesNotMatch", ask(self.environment, "GET", "a"))
+
+
+class Real(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = cls.enterClassContext(s3.Server())
+
+    def test_what_is_put_is_there_and_comes_back(self):
+        bucket = self.server.bucket()
+        environment = self.server.environment(bucket)
+        for n, key in enumerate(KEYS):
+            body = os.urandom(n * 1000)
+            with self.subTest(key=key):
+                md5 = base64.b64encode(hashlib.md5(body).digest()).decode()
+                sent = {"content-type": "application/gzip", "content-md5": md5, "x-amz-meta-range": f"{n}"}
+                self.assertEqual(ask(environment, "PUT", key, headers=sent, body=body)[0], 200)
+                self.assertEqual(bucket.get(key), body)
+                self.assertEqual(bucket.head(key)["x-amz-meta-range"], str(n))
+                self.assertEqual(bucket.head(key)["content-type"], "application/gzip")
+                self.assertEqual(ask(environment, "GET", key), (200, "", body))
+                self.assertEqual(ask(environment, "HEAD", key), (200, "", b""))
+        self.assertEqual(sorted(bucket.keys()), sorted(KEYS))
+
+    def test_what_is_not_there_or_there_already(self):
+        environment = self.server.environment(self.server.bucket())
+        self.assertEqual(ask(environment, "GET", "a")[:2], (404, "NoSuchKey"))
+        self.assertEqual(ask(environment, "HEAD", "a")[:2], (404, ""))
+        once = {"if-none-match": "*"}
+        self.assertEqual(ask(environment, "PUT", "a", headers=once, body=b"1")[0], 200)
+        self.assertEqual(ask(environment, "PUT", "a", headers=once, body=b"2")[:2],
+                         (412, "PreconditionFailed"))
+
+    def test_what_is_refused_says_what_to_do(self):
+        bucket = self.server.bucket()
+        right = self.server.environment(bucket)
+        for wrong, says in (({"AWS_SECRET_ACCESS_KEY": "another"}, "403 SignatureDoesNotMatch: AWS_SECRET"),
+                            ({"AWS_ACCESS_KEY_ID": "AKIANOBODY"}, "403 InvalidAccessKeyId: AWS_ACCESS_KEY_ID"),
+                            ({"AWS_BUCKET": "nobodys"}, "404 NoSuchBucket: check AWS_BUCKET")):
+            with self.subTest(wrong=wrong):
+                told = ask({**right, **wrong}, "PUT", "a", body=b"x")
+                self.assertIn(says, told)
+                self.assertNotIn(s3.SECRET_KEY, told)
+        self.assertEqual(bucket.keys(), [])
+
+    def test_a_body_that_changed_on_the_way_is_sent_again(self):
+        environment = self.server.environment(self.server.bucket())
+        self.assertIn("400 BadDigest", ask(
+            environment, "PUT", "a", headers={"content-md5": "1B2M2Y8AsgTpgAmY7PhCfg=="}, body=b"x"))
+
+    def test_a_lock_holds(self):
+        bucket = self.server.bucket(lock=True)
+        environment = self.server.environment(bucket)
+        lock = {"x-amz-object-lock-mode": "COMPLIANCE", "content-md5": "nXnxr3EGhGXxaHZbzpHzmA==",
+                "x-amz-object-lock-retain-until-date": "2099-01-01T00:00:00Z"}
+        lock["content-md5"] = base64.b64encode(hashlib.md5(b"x").digest()).decode()
+        self.assertEqual(ask(environment, "PUT", "a", headers=lock, body=b"x")[0], 200)
+        version = bucket.versions()[0][1]
+        self.assertIn("403 AccessDenied", ask(environment, "DELETE", "a", query={"versionId": version}))
+        self.assertEqual(bucket.get("a", version), b"x")
+
+    def test_a_server_that_is_away_is_tried_again(self):
+        bucket = self.server.bucket()
+        environment = self.server.environment(bucket)
+        self.server.crash_gateway()
+        self.assertIn("PUT /", ask(environment, "PUT", "a", body=b"x"))
+        self.server.start_gateway()
+        self.assertEqual(ask(environment, "PUT", "a", body=b"x")[0], 200)
 
 
 if __name__ == "__main__":

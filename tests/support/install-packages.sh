@@ -18,12 +18,13 @@ purpose=${1:-check}
 build="build-essential pkg-config python3 libnats-dev libpq-dev libcjson-dev libpcre2-dev
 libmicrohttpd-dev libcurl4-openssl-dev libssl-dev zlib1g-dev openssl ca-certificates"
 servers="postgresql nats-server"
+s3="ceph-mon ceph-osd radosgw ceph-common"
 tools="clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev cppcheck shellcheck
 libcmocka-dev iproute2 util-linux procps git"
 
 case $purpose in
 demo) wanted="$build $servers" ;;
-check) wanted="$build $servers $tools" ;;
+check) wanted="$build $servers $s3 $tools" ;;
 *)
     echo "usage: $0 [--check] check|demo" >&2
     exit 2
