@@ -31,6 +31,14 @@
  *        source   nats or http
  *        api      https://HOST[:PORT]; http:// only to _api.internal and to this machine itself,
  *                 because a token goes there
+ *        endpoint as api, with a slash at its end or without; http:// also to *.internal and
+ *                 *.flycast, which are of Fly's private network
+ *        prefix   of keys: plain, parts between slashes, none of them empty, . or ..
+ *        host     the name of a host
+ *        style    auto, path or host
+ *        send     all or events
+ *        lock     off, governance or compliance
+ *        late     skip or send
  *
  * Ownership: texts point into the struct's own pool, so it is never copied.
  * Threads:   filled by one; constant from then on.
@@ -70,8 +78,15 @@ enum config_flag {
 #define CONFIG_C_TYPE_count uint64_t
 #define CONFIG_C_TYPE_source const char *
 #define CONFIG_C_TYPE_api const char *
+#define CONFIG_C_TYPE_endpoint const char *
+#define CONFIG_C_TYPE_prefix const char *
+#define CONFIG_C_TYPE_host const char *
+#define CONFIG_C_TYPE_style const char *
+#define CONFIG_C_TYPE_send const char *
+#define CONFIG_C_TYPE_lock const char *
+#define CONFIG_C_TYPE_late const char *
 
-enum { CONFIG_POOL_BYTES = 64 * 1024 }; /* config.c checks that all texts fit */
+enum { CONFIG_POOL_BYTES = 96 * 1024 }; /* config.c checks that all texts fit */
 
 struct config {
 #define OPTION(field, name, type, def, min, max, flags, doc) CONFIG_C_TYPE_##type field;
@@ -115,8 +130,9 @@ void config_read(struct config *ret, struct config_report *ret_report, char *con
  */
 void config_require(const struct config *c, unsigned for_flags, struct config_report *report);
 
-/* Adds a CONFIG_BAD about an option's value, that somebody else had to look at: "NAME: wrong". */
+/* Adds a finding about an option's value, that somebody else had to look at: "NAME: wrong". */
 void config_add_bad(struct config_report *report, const char *name, const char *wrong);
+void config_add_warning(struct config_report *report, const char *name, const char *wrong);
 
 /* Whether the option of this name has a value that cannot be used, or needs one. */
 bool config_is_bad(const struct config_report *report, const char *name);

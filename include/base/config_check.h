@@ -23,6 +23,13 @@ const char *must_be_nats(const char *value);
 const char *must_be_subject(const char *value);
 const char *must_be_source(const char *value);
 const char *must_be_api(const char *value);
+const char *must_be_endpoint(const char *value);
+const char *must_be_prefix(const char *value);
+const char *must_be_host(const char *value);
+const char *must_be_style(const char *value);
+const char *must_be_send(const char *value);
+const char *must_be_lock(const char *value);
+const char *must_be_late(const char *value);
 
 /* Whether a good subject can match one of Fly's. */
 bool subject_is_flys(const char *value);

@@ -14,7 +14,7 @@
  * What an error of the sink leads to:
  *	ERR_RETRY   wait as base/backoff.h says, or longer where the sink says so; for ever
  *	ERR_CONFIG  parked: said once a minute, tried again every FORWARDER_PARKED_MS
- *	ERR_REJECT  of a record: to the dead letters
+ *	ERR_REJECT  of a record: to the dead letters, and on without it
  *	ERR_FATAL   the end of the process
  *
  * A sink that is new begins with the oldest record that the spool still has. So does one

@@ -21,12 +21,11 @@
 #include "sink/s3_client.h"
 #include "sink/sink.h"
 
-enum { S3_GATHER_SECONDS = 300 };
-
 struct s3_sink_options {
 	struct s3_options client;
 	struct archive_options archive;
 	const char *sse, *kms_key_id, *storage_class; /* as S3's headers have them; "": not sent */
+	unsigned gather_seconds;                      /* see sink/sink.h */
 };
 
 NODISCARD enum err_kind s3_open(struct sink *ret, const struct s3_sink_options *options,

@@ -11,6 +11,7 @@
  * A delivery is a function of its range: begun and filled again, after a crash or in
  * the same process, it is the same. So deliver may be called again at any time, and
  * what is there already is not doubled, as far as the place lets that be known.
+ * It goes on where it stopped.
  *
  * Ownership: ctx is the implementation's own; what add is given is lent for the call.
  * Threads:   one thread calls all of it.
@@ -23,11 +24,17 @@
 struct sink {
 	const struct sink_ops *ops;
 	void *ctx;
+	unsigned gather_seconds; /* a delivery waits so long for more, from its first record on */
+};
+
+/* What a place says beside yes and no. */
+struct sink_answer {
+	unsigned wait_seconds; /* it wants to be left alone so long; 0: it says nothing of that */
+	uint64_t refused_seq;  /* of ERR_REJECT */
 };
 
 struct sink_ops {
-	const char *name;        /* in metrics, logs and the names of files */
-	unsigned gather_seconds; /* a delivery waits so long for more, from its first record on */
+	const char *name; /* in metrics, logs and the names of files */
 
 	/* again: this delivery may have been made before, in part or whole. */
 	void (*begin)(void *ctx, uint64_t first_seq, bool again);
@@ -35,14 +42,15 @@ struct sink_ops {
 	 * ERR_FULL: the delivery ends before this record, which begins the next.
 	 * ERR_REJECT: it can never be delivered; the delivery is without it.
 	 */
-	enum err_kind (*add)(void *ctx, struct span payload, struct err *err);
+	enum err_kind (*add)(void *ctx, uint64_t seq, struct span payload, struct err *err);
 	/* No more is added. Appends to cut a text that is equal where the delivery is. */
 	enum err_kind (*seal)(void *ctx, uint64_t last_seq, struct buf *cut, struct err *err);
 	/*
-	 * ERR_NONE: all of it is there. ERR_RETRY: later, *ret_wait_seconds at the earliest where
-	 * the place says so, and is not 0. ERR_CONFIG: an operator must act.
+	 * ERR_NONE: all of it is there. ERR_RETRY: later. ERR_CONFIG: an operator must act.
+	 * ERR_REJECT: the record refused_seq can never be delivered, and the delivery is without
+	 * it from now on. *ret is to be zeros.
 	 */
-	enum err_kind (*deliver)(void *ctx, unsigned *ret_wait_seconds, struct err *err);
+	enum err_kind (*deliver)(void *ctx, struct sink_answer *ret, struct err *err);
 	/* Ends it; frees ctx. */
 	void (*close)(void *ctx);
 };

@@ -24,6 +24,13 @@
 #define ROOM_count(max) 1
 #define ROOM_source ROOM_text
 #define ROOM_api ROOM_text
+#define ROOM_endpoint ROOM_text
+#define ROOM_prefix ROOM_text
+#define ROOM_host ROOM_text
+#define ROOM_style ROOM_text
+#define ROOM_send ROOM_text
+#define ROOM_lock ROOM_text
+#define ROOM_late ROOM_text
 
 struct longest_texts {
 #define OPTION(field, name, type, def, min, max, flags, doc) char field[ROOM_##type(max)];
@@ -235,6 +242,13 @@ static void read_number(const struct reading *r, const char *value, uint64_t *re
 #define READ_count(r, value, ret) read_number(r, value, ret, parse_count)
 #define READ_source(r, value, ret) read_text(r, value, ret, must_be_source)
 #define READ_api(r, value, ret) read_text(r, value, ret, must_be_api)
+#define READ_endpoint(r, value, ret) read_text(r, value, ret, must_be_endpoint)
+#define READ_prefix(r, value, ret) read_text(r, value, ret, must_be_prefix)
+#define READ_host(r, value, ret) read_text(r, value, ret, must_be_host)
+#define READ_style(r, value, ret) read_text(r, value, ret, must_be_style)
+#define READ_send(r, value, ret) read_text(r, value, ret, must_be_send)
+#define READ_lock(r, value, ret) read_text(r, value, ret, must_be_lock)
+#define READ_late(r, value, ret) read_text(r, value, ret, must_be_late)
 
 /* ---- what is not an option ---- */
 
@@ -333,6 +347,11 @@ static bool is_set(const struct config *c, size_t idx)
 void config_add_bad(struct config_report *report, const char *name, const char *wrong)
 {
 	find(report, CONFIG_BAD, "%s: %s", name, wrong);
+}
+
+void config_add_warning(struct config_report *report, const char *name, const char *wrong)
+{
+	find(report, CONFIG_WARNING, "%s: %s", name, wrong);
 }
 
 bool config_is_bad(const struct config_report *report, const char *name)
@@ -453,6 +472,13 @@ static void show_number(const uint64_t *value, unsigned flags, char *text)
 #define SHOW_count show_number
 #define SHOW_source show_text
 #define SHOW_api show_text
+#define SHOW_endpoint show_text
+#define SHOW_prefix show_text
+#define SHOW_host show_text
+#define SHOW_style show_text
+#define SHOW_send show_text
+#define SHOW_lock show_text
+#define SHOW_late show_text
 
 const char *config_value(const struct config *c, size_t idx, char text[CONFIG_VALUE_BYTES])
 {

@@ -144,14 +144,75 @@ const char *must_be_source(const char *value)
 									: "must be nats or http";
 }
 
+const char *must_be_style(const char *value)
+{
+	return strcmp(value, "auto") == 0 || strcmp(value, "path") == 0 ||
+			       strcmp(value, "host") == 0
+		       ? NULL
+		       : "must be auto, path or host";
+}
+
+const char *must_be_send(const char *value)
+{
+	return strcmp(value, "all") == 0 || strcmp(value, "events") == 0 ? NULL
+									 : "must be all or events";
+}
+
+const char *must_be_lock(const char *value)
+{
+	return strcmp(value, "off") == 0 || strcmp(value, "governance") == 0 ||
+			       strcmp(value, "compliance") == 0
+		       ? NULL
+		       : "must be off, governance or compliance";
+}
+
+const char *must_be_late(const char *value)
+{
+	return strcmp(value, "skip") == 0 || strcmp(value, "send") == 0 ? NULL
+									: "must be skip or send";
+}
+
+const char *must_be_host(const char *value)
+{
+	return is_host_name(value) ? NULL : "must be the name of a host and nothing else";
+}
+
+/* No part of a key may be one that tools on the way take for a folder of another name. */
+const char *must_be_prefix(const char *value)
+{
+	for (const char *part = value;; part++) {
+		size_t len = strcspn(part, "/");
+
+		if (len == 0 || (len <= 2 && strspn(part, ".") >= len))
+			return "must be parts between slashes, none of them empty, . or ..";
+		part += len;
+		if (*part == '\0')
+			return must_be_plain(value);
+	}
+}
+
 /* This machine itself, or Fly's private network, where there is no TLS and no way to listen in. */
-static bool may_be_plain(const char *host)
+static bool is_near(const char *host)
 {
 	return strcmp(host, "_api.internal") == 0 || strcmp(host, "localhost") == 0 ||
 	       strcmp(host, "127.0.0.1") == 0 || strcmp(host, "::1") == 0;
 }
 
-const char *must_be_api(const char *value)
+static bool ends_with(const char *text, const char *end)
+{
+	size_t len = strlen(text), end_len = strlen(end);
+
+	return len > end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+static bool is_private(const char *host)
+{
+	return is_near(host) || ends_with(host, ".internal") || ends_with(host, ".flycast");
+}
+
+/* What is plain_wrong about a URL with http:// to a host of which may_be_plain is not true. */
+static const char *check_url(const char *value, bool (*may_be_plain)(const char *host),
+			     const char *plain_wrong)
 {
 	static const char safe[] = "https://", plain[] = "http://";
 	bool is_safe = strncmp(value, safe, sizeof(safe) - 1) == 0;
@@ -161,7 +222,7 @@ const char *must_be_api(const char *value)
 	if (!is_safe && strncmp(value, plain, sizeof(plain) - 1) != 0)
 		return "must be https://HOST or https://HOST:PORT";
 	if (strchr(host, '@') != NULL)
-		return "must not hold credentials; ACCESS_TOKEN is sent there";
+		return "must not hold credentials; these have options of their own";
 	if (strpbrk(host, "/?#,") != NULL || !split_host_port(host, &at))
 		return "must be https://HOST or https://HOST:PORT, and nothing behind it";
 	if (at.port != NULL && !port_is_good(at.port))
@@ -169,10 +230,29 @@ const char *must_be_api(const char *value)
 		       "brackets before it";
 	if (at.bracketed ? !is_address(AF_INET6, at.host) : !is_host_name(at.host))
 		return "must have a host name, an IPv4 address, or an IPv6 address in brackets";
-	if (!is_safe && !may_be_plain(at.host))
-		return "must begin with https://, because ACCESS_TOKEN is sent there; http:// is "
-		       "for _api.internal and this machine itself";
-	return NULL;
+	return is_safe || may_be_plain(at.host) ? NULL : plain_wrong;
+}
+
+const char *must_be_api(const char *value)
+{
+	return check_url(value, is_near,
+			 "must begin with https://, because a token is sent there; http:// is for "
+			 "_api.internal and this machine itself");
+}
+
+const char *must_be_endpoint(const char *value)
+{
+	char text[HOST_BYTES + sizeof("https://")];
+	size_t len = strlen(value);
+
+	if (len >= sizeof(text))
+		return "is too long";
+	memcpy(text, value, len + 1);
+	if (len > 0 && text[len - 1] == '/')
+		text[len - 1] = '\0';
+	return check_url(text, is_private,
+			 "must begin with https://; http:// is for this machine itself and for "
+			 "*.internal and *.flycast");
 }
 
 /* What nats-server takes for a subject to subscribe to, and would not silently match nothing. */

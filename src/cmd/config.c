@@ -1,5 +1,6 @@
 #include "cmd/cmd.h"
 
+#include "run/sinks.h"
 #include "store/url.h"
 
 #include <string.h>
@@ -36,6 +37,7 @@ void cmd_read_config(struct config *ret, unsigned for_flags, struct config_repor
 	config_require(ret, for_flags, ret_report);
 	check_url(ret_report, "FLYTRAIL_DATABASE_URL", ret->database_url);
 	check_url(ret_report, "FLYTRAIL_ADMIN_DATABASE_URL", ret->admin_database_url);
+	sinks_check(ret, ret_report);
 	config_wipe(environ);
 }
 

@@ -118,17 +118,29 @@ static void tell(struct forwarder *f, enum forwarder_state state, const struct e
 
 /* --- gathering --- */
 
+static enum err_kind dead_letter(struct forwarder *f, uint64_t seq, struct span payload,
+				 const char *why, struct err *err)
+{
+	enum err_kind rc = dead_letters_add(f->dead, seq, payload, why, err);
+
+	if (rc)
+		return rc;
+	log_error(dead_letter, LOG_TEXT("sink", f->sink.ops->name), LOG_NUMBER("seq", seq),
+		  LOG_TEXT("error", why));
+	atomic_fetch_add(&f->o.status->dead_letters, 1);
+	return ERR_NONE;
+}
+
 static enum err_kind add_frame(struct forwarder *f, const struct spool_frame *frame,
 			       struct err *err)
 {
 	struct span payload = spool_batch_payload(&f->batch, f->at);
-	enum err_kind rc = f->sink.ops->add(f->sink.ctx, payload, err);
+	enum err_kind rc = f->sink.ops->add(f->sink.ctx, frame->seq, payload, err);
 
 	if (rc == ERR_REJECT) {
-		log_error(dead_letter, LOG_NUMBER("seq", frame->seq), LOG_TEXT("error", err->text));
-		rc = dead_letters_add(f->dead, frame->seq, payload, err->text, err);
-		if (!rc)
-			atomic_fetch_add(&f->o.status->dead_letters, 1);
+		struct err why = *err;
+
+		rc = dead_letter(f, frame->seq, payload, why.text, err);
 	} else if (!rc) {
 		f->records++;
 	}
@@ -172,7 +184,7 @@ static bool is_due(const struct forwarder *f, bool intake_was_done)
 
 	if (f->last_seq == f->cursor.delivered_seq)
 		return false;
-	return intake_was_done || age_ns >= f->sink.ops->gather_seconds * NS_PER_S;
+	return intake_was_done || age_ns >= f->sink.gather_seconds * NS_PER_S;
 }
 
 /*
@@ -230,16 +242,49 @@ static void wait_after(struct forwarder *f, enum err_kind rc, unsigned wait_seco
 	life_wait(f->o.life, wait_ms * NS_PER_MS);
 }
 
+/* What was read beyond the delivery is read again. */
+static enum err_kind seek(struct forwarder *f, uint64_t after_seq, struct err *err)
+{
+	struct spool_damage lost;
+
+	spool_batch_reset(&f->batch);
+	f->at = 0;
+	return spool_reader_seek(f->reader, after_seq, &lost, err);
+}
+
+/* A record of the delivery, which was refused: the spool is asked for it once more. */
+static enum err_kind bury(struct forwarder *f, uint64_t seq, const char *why, struct err *err)
+{
+	enum err_kind rc = seek(f, seq - 1, err);
+
+	if (!rc)
+		rc = spool_reader_read(f->reader, &f->batch, 0, 0, err);
+	if (!rc && f->batch.count > 0 && f->batch.frames[0].seq == seq)
+		rc = dead_letter(f, seq, spool_batch_payload(&f->batch, 0), why, err);
+	if (!rc)
+		rc = seek(f, f->last_seq, err);
+	if (!rc && f->records > 0)
+		f->records--;
+	return rc;
+}
+
 /* Until it is there, or life.cut: then as ERR_RETRY. */
 static enum err_kind deliver(struct forwarder *f, struct err *err)
 {
 	for (;;) {
-		unsigned wait_seconds = 0;
-		enum err_kind rc = f->sink.ops->deliver(f->sink.ctx, &wait_seconds, err);
+		struct sink_answer answer = {.wait_seconds = 0};
+		enum err_kind rc = f->sink.ops->deliver(f->sink.ctx, &answer, err);
 
+		if (rc == ERR_REJECT) {
+			struct err why = *err;
+
+			rc = bury(f, answer.refused_seq, why.text, err);
+			if (!rc)
+				continue;
+		}
 		if (rc == ERR_NONE || rc == ERR_FATAL || atomic_load(&f->o.life->cut))
 			return rc;
-		wait_after(f, rc, wait_seconds, err);
+		wait_after(f, rc, answer.wait_seconds, err);
 	}
 }
 
@@ -318,12 +363,8 @@ static enum err_kind forward(struct forwarder *f, bool *ret_end, struct err *err
 /* After a failure: what was gathered is read again. */
 static enum err_kind go_back(struct forwarder *f, struct err *err)
 {
-	struct spool_damage lost;
-
-	spool_batch_reset(&f->batch);
-	f->at = 0;
 	f->last_seq = f->cursor.delivered_seq;
-	return spool_reader_seek(f->reader, f->last_seq, &lost, err);
+	return seek(f, f->last_seq, err);
 }
 
 void forwarder_run(struct forwarder *f)

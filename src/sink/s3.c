@@ -76,10 +76,11 @@ static void s3_begin(void *ctx, uint64_t first_seq, bool again)
 	s->tried = false;
 }
 
-static enum err_kind s3_add(void *ctx, struct span payload, struct err *err)
+static enum err_kind s3_add(void *ctx, uint64_t seq, struct span payload, struct err *err)
 {
 	struct s3 *s = ctx;
 
+	(void)seq; /* the range's ends name the objects */
 	return archive_add(s->archive, payload, err);
 }
 
@@ -214,17 +215,16 @@ static enum err_kind deliver_object(struct s3 *s, const struct archive_object *o
 	return rc;
 }
 
-static enum err_kind s3_deliver(void *ctx, unsigned *ret_wait_seconds, struct err *err)
+static enum err_kind s3_deliver(void *ctx, struct sink_answer *ret, struct err *err)
 {
 	struct s3 *s = ctx;
 
-	*ret_wait_seconds = 0;
 	for (; s->next < archive_count(s->archive); s->next++) {
 		struct s3_answer answer = {.status = 0};
 		enum err_kind rc =
 			deliver_object(s, archive_object(s->archive, s->next), &answer, err);
 
-		*ret_wait_seconds = answer.retry_after_seconds;
+		ret->wait_seconds = answer.retry_after_seconds;
 		if (rc == ERR_REJECT)
 			err->kind = rc = ERR_CONFIG;
 		if (rc)
@@ -236,7 +236,6 @@ static enum err_kind s3_deliver(void *ctx, unsigned *ret_wait_seconds, struct er
 
 static const struct sink_ops ops = {
 	.name = "s3",
-	.gather_seconds = S3_GATHER_SECONDS,
 	.begin = s3_begin,
 	.add = s3_add,
 	.seal = s3_seal,
@@ -255,6 +254,6 @@ enum err_kind s3_open(struct sink *ret, const struct s3_sink_options *options, s
 	if (rc)
 		s3_close(s);
 	else
-		*ret = (struct sink){&ops, s};
+		*ret = (struct sink){&ops, s, options->gather_seconds};
 	return rc;
 }

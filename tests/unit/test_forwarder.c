@@ -55,10 +55,11 @@ static void place_begin(void *ctx, uint64_t first_seq, bool again)
 	p->expected = first_seq;
 }
 
-static enum err_kind place_add(void *ctx, struct span payload, struct err *ret_err)
+static enum err_kind place_add(void *ctx, uint64_t seq, struct span payload, struct err *ret_err)
 {
 	struct place *p = ctx;
 
+	assert_int_equal(seq, p->expected);
 	assert_true(span_equal(payload, kit_payload(p->expected, RECORD_BYTES)));
 	if (p->now.count == RECORDS_EACH)
 		return err_set(ret_err, ERR_FULL, "no more");
@@ -78,7 +79,7 @@ static enum err_kind place_seal(void *ctx, uint64_t last_seq, struct buf *cut, s
 	return buf_check(cut, ret_err);
 }
 
-static enum err_kind place_deliver(void *ctx, unsigned *ret_wait_seconds, struct err *ret_err)
+static enum err_kind place_deliver(void *ctx, struct sink_answer *ret, struct err *ret_err)
 {
 	struct place *p = ctx;
 	struct cursor cursor;
@@ -90,7 +91,6 @@ static enum err_kind place_deliver(void *ctx, unsigned *ret_wait_seconds, struct
 	p->cut_was_known &=
 		found && cursor.cut_seq == p->now.last && cursor.delivered_seq == p->now.first - 1;
 	cursor_release(&cursor);
-	*ret_wait_seconds = 0;
 	atomic_fetch_add(&p->tries, 1);
 	if (p->failures > 0) {
 		p->failures--;
@@ -110,7 +110,6 @@ static void place_close(void *ctx)
 
 static const struct sink_ops place_ops = {
 	.name = "place",
-	.gather_seconds = 3600,
 	.begin = place_begin,
 	.add = place_add,
 	.seal = place_seal,
@@ -145,7 +144,7 @@ static struct forwarder *open_forwarder(void)
 		.spool = spool, .life = &life, .status = &status, .folder = dir.path};
 	struct forwarder *f = NULL;
 
-	assert_int_equal(forwarder_new(&f, (struct sink){&place_ops, &place}, &options, &err),
+	assert_int_equal(forwarder_new(&f, (struct sink){&place_ops, &place, 3600}, &options, &err),
 			 ERR_NONE);
 	return f;
 }
@@ -317,7 +316,7 @@ static void a_cursor_that_is_ahead_of_the_spool_is_said_so(void **state)
 	append(5);
 	assert_int_equal(cursor_save(&cursor, dir.path, "place", &err), ERR_NONE);
 	cursor_release(&cursor);
-	assert_int_equal(forwarder_new(&f, (struct sink){&place_ops, &place}, &options, &err),
+	assert_int_equal(forwarder_new(&f, (struct sink){&place_ops, &place, 3600}, &options, &err),
 			 ERR_CONFIG);
 	assert_true(place.closed);
 	assert_non_null(strstr(err.text, "spool adopt"));

@@ -74,17 +74,17 @@ static void seal(bool again)
 	options.client.endpoint = server.url;
 	assert_int_equal(s3_open(&sink, &options, &err), ERR_NONE);
 	sink.ops->begin(sink.ctx, 1, again);
-	assert_int_equal(sink.ops->add(sink.ctx, span_of(payload.data, payload.len), &err),
+	assert_int_equal(sink.ops->add(sink.ctx, 1, span_of(payload.data, payload.len), &err),
 			 ERR_NONE);
 	assert_int_equal(sink.ops->seal(sink.ctx, 1, &cut, &err), ERR_NONE);
 }
 
 static enum err_kind deliver(void)
 {
-	unsigned wait_seconds = 99;
-	enum err_kind rc = sink.ops->deliver(sink.ctx, &wait_seconds, &err);
+	struct sink_answer answer = {.wait_seconds = 0};
+	enum err_kind rc = sink.ops->deliver(sink.ctx, &answer, &err);
 
-	assert_int_equal(wait_seconds, rc == ERR_RETRY ? 7 : 0);
+	assert_int_equal(answer.wait_seconds, rc == ERR_RETRY ? 7 : 0);
 	return rc;
 }
 

@@ -1,0 +1,132 @@
+#include "run/sinks.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool is_set(const char *value)
+{
+	return value[0] != '\0';
+}
+
+static const char *first_set(const char *one, const char *other)
+{
+	return is_set(one) ? one : other;
+}
+
+/* --- S3 --- */
+
+static const char *bucket(const struct config *c)
+{
+	return first_set(c->aws_bucket, c->bucket_name);
+}
+
+static const char *given_endpoint(const struct config *c)
+{
+	return first_set(c->s3_endpoint, c->aws_endpoint_url_s3);
+}
+
+/* Amazon has no region of this name: without an endpoint there is no way to a bucket. */
+static bool is_anywhere(const struct config *c)
+{
+	return strcmp(c->aws_region, "auto") == 0;
+}
+
+bool sinks_has_s3(const struct config *c)
+{
+	return is_set(c->aws_access_key_id) && is_set(c->aws_secret_access_key) &&
+	       is_set(bucket(c)) && (is_set(given_endpoint(c)) || !is_anywhere(c));
+}
+
+/* Who takes the bucket's name before the host, with a certificate for it, and asks for that. */
+static bool is_host_style(const struct config *c, const char *endpoint)
+{
+	static const char *const hosts[] = {".amazonaws.com", ".tigris.dev",
+					    ".r2.cloudflarestorage.com"};
+	size_t len = strlen(endpoint);
+
+	if (strcmp(c->s3_style, "auto") != 0)
+		return strcmp(c->s3_style, "host") == 0;
+	if (strchr(bucket(c), '.') != NULL) /* a certificate's * is one part of a name */
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(hosts); i++)
+		if (len > strlen(hosts[i]) &&
+		    strcmp(endpoint + len - strlen(hosts[i]), hosts[i]) == 0)
+			return true;
+	return false;
+}
+
+void sinks_s3(const struct config *c, struct sinks_s3 *ret)
+{
+	const char *given = given_endpoint(c);
+	size_t len = strlen(given);
+
+	if (is_set(given))
+		(void)snprintf(ret->endpoint, sizeof(ret->endpoint), "%.*s",
+			       (int)(given[len - 1] == '/' ? len - 1 : len), given);
+	else
+		(void)snprintf(ret->endpoint, sizeof(ret->endpoint), "https://s3.%s.amazonaws.com",
+			       c->aws_region);
+	ret->options = (struct s3_sink_options){
+		.client =
+			{
+				.endpoint = ret->endpoint,
+				.bucket = bucket(c),
+				.region = c->aws_region,
+				.access_key = c->aws_access_key_id,
+				.secret_key = c->aws_secret_access_key,
+				.session_token = c->aws_session_token,
+				.host_style = is_host_style(c, ret->endpoint),
+			},
+		.archive =
+			{
+				.prefix = c->s3_prefix,
+				.send = strcmp(c->s3_send, "events") == 0 ? ARCHIVE_EVENTS
+									  : ARCHIVE_ALL,
+			},
+		.sse = c->s3_sse,
+		.kms_key_id = c->s3_sse_kms_key_id,
+		.storage_class = c->s3_storage_class,
+		.gather_seconds = (unsigned)c->s3_gather_seconds,
+	};
+}
+
+static void check_s3(const struct config *c, struct config_report *report)
+{
+	bool has_keys = is_set(c->aws_access_key_id) && is_set(c->aws_secret_access_key);
+
+	if (is_set(c->aws_access_key_id) != is_set(c->aws_secret_access_key))
+		config_add_bad(report,
+			       is_set(c->aws_access_key_id) ? "AWS_SECRET_ACCESS_KEY"
+							    : "AWS_ACCESS_KEY_ID",
+			       "is not set, and the other half of the key is: S3 takes both");
+	else if (has_keys && !is_set(bucket(c)))
+		config_add_warning(report, "AWS_BUCKET",
+				   "is not set, so nothing is kept in S3, although there are keys");
+	else if (is_set(bucket(c)) && !has_keys)
+		config_add_warning(report, "AWS_ACCESS_KEY_ID",
+				   "is not set, so nothing is kept in S3, although there is a "
+				   "bucket");
+	else if (has_keys && !sinks_has_s3(c))
+		config_add_bad(report, "AWS_REGION",
+			       "must be the bucket's region, for Amazon; for others set "
+			       "S3_ENDPOINT");
+	if (is_set(c->s3_sse_kms_key_id) && strncmp(c->s3_sse, "aws:kms", 7) != 0)
+		config_add_bad(report, "S3_SSE",
+			       "must be aws:kms where S3_SSE_KMS_KEY_ID names a key");
+	if (c->s3_lock_lines_days > 0 && strcmp(c->s3_lock, "off") == 0)
+		config_add_bad(report, "FLYTRAIL_S3_LOCK_LINES_DAYS",
+			       "is set, and FLYTRAIL_S3_LOCK is off: set that to governance or "
+			       "compliance");
+}
+
+/* --- Datadog --- */
+
+bool sinks_has_datadog(const struct config *c)
+{
+	return is_set(first_set(c->datadog_api_key, c->dd_api_key));
+}
+
+void sinks_check(const struct config *c, struct config_report *report)
+{
+	check_s3(c, report);
+}
