@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 enum {
-	OBJECT_BYTES_MAX = ARCHIVE_BYTES_MAX + 2 * RECORD_PAYLOAD_BYTES_MAX,
 	TEXT_BYTES_MAX = 8 * RECORD_PAYLOAD_BYTES_MAX, /* of a record: escapes are six bytes */
 	TEXT_KEEP_BYTES = 1024 * 1024,
 	PLACE_BYTES = 64, /* "lines/date=2026-11-26/hour=07" */
@@ -51,7 +50,7 @@ enum err_kind archive_new(struct archive **ret, const struct archive_options *op
 	buf_init(&a->line, TEXT_BYTES_MAX);
 	buf_init(&a->event, TEXT_BYTES_MAX);
 	for (size_t i = 0; i < ARRAY_LEN(a->parts); i++)
-		buf_init(&a->parts[i].bytes, OBJECT_BYTES_MAX);
+		buf_init(&a->parts[i].bytes, ARCHIVE_OBJECT_BYTES_MAX);
 	*ret = a;
 	return ERR_NONE;
 }
@@ -175,13 +174,17 @@ static bool find_room(struct archive *a, const struct texts *t, struct part **re
 		      struct part **ret_event)
 {
 	size_t bytes = 0, made;
+	uint64_t content_bytes = 0;
 
 	*ret_line = t->has_line ? find(a, t->line_place) : NULL;
 	*ret_event = t->has_event ? find(a, t->event_place) : NULL;
 	made = (size_t)(t->has_line && !*ret_line) + (size_t)(t->has_event && !*ret_event);
-	for (size_t i = 0; i < a->count; i++)
+	for (size_t i = 0; i < a->count; i++) {
 		bytes += a->parts[i].bytes.len;
-	return bytes < ARCHIVE_BYTES_MAX && a->count + made <= ARCHIVE_OBJECTS_MAX;
+		content_bytes += a->parts[i].object.content_bytes;
+	}
+	return bytes < ARCHIVE_BYTES_MAX && content_bytes < ARCHIVE_CONTENT_BYTES_MAX &&
+	       a->count + made <= ARCHIVE_OBJECTS_MAX;
 }
 
 static enum err_kind add_text(struct archive *a, struct part *p, const char *place,
@@ -196,7 +199,7 @@ static enum err_kind add_text(struct archive *a, struct part *p, const char *pla
 	p->object.records++;
 	p->object.content_bytes += text->len;
 	rc = buf_check(&p->bytes, err);
-	REQUIRE(rc != ERR_FULL); /* OBJECT_BYTES_MAX has room for any record more */
+	REQUIRE(rc != ERR_FULL); /* ARCHIVE_OBJECT_BYTES_MAX has room for any record more */
 	return rc;
 }
 
