@@ -25,6 +25,7 @@ int cmd_classify(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_coverage(int argc, char **argv);
+int cmd_replay(int argc, char **argv);
 int cmd_spool(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_version(int argc, char **argv);

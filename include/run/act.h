@@ -29,15 +29,21 @@ struct act_number {
 	uint64_t value;
 };
 
+struct act_text {
+	const char *name, *value; /* "": it is left out */
+};
+
 struct act {
 	enum action action;               /* of class trail */
 	const char *command;              /* as it was called, without its options: "dead drop" */
 	const char *target_type, *target; /* what it was done to: "sink", "s3" */
 	struct id stream;                 /* of the records that it is about */
-	uint64_t epoch, first_seq, last_seq;
+	uint64_t epoch, first_seq, last_seq; /* epoch 0: they are of no one stream */
 	const char *why;                  /* in the words of who did it; "": none were asked for */
 	const struct act_number *numbers; /* further attributes; those of 0, too */
 	size_t number_count;
+	const struct act_text *texts; /* likewise */
+	size_t text_count;
 };
 
 /* Adds the fact to what a's next commit stores. */

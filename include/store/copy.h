@@ -29,6 +29,7 @@
 
 enum {
 	COPY_CHUNK_BYTES = 128 * 1024, /* rows are handed to libpq in pieces of about this size */
+	COPY_TRAILER_BYTES = 2,
 	/* Texts and attributes are in the payload once, and the rest of a row is small. */
 	COPY_ROW_BYTES_MAX = RECORD_PAYLOAD_BYTES_MAX + 4096,
 };

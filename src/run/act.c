@@ -53,18 +53,27 @@ static void write_number(struct buf *out, const char *key, uint64_t n)
 	buf_fmt(out, "%" PRIu64, n);
 }
 
-static void write_attributes(const struct act *act, const char *user, struct buf *out)
+static void write_range(const struct act *act, struct buf *out)
 {
 	char stream[ID_TEXT_BYTES];
 
-	buf_u8(out, '{');
-	write_text(out, "command", act->command);
-	write_text(out, "ran_as", user);
-	write_text(out, act->target_type, act->target);
 	write_text(out, "stream", id_format(&act->stream, stream));
 	write_number(out, "epoch", act->epoch);
 	write_number(out, "first_seq", act->first_seq);
 	write_number(out, "last_seq", act->last_seq);
+}
+
+static void write_attributes(const struct act *act, const char *user, struct buf *out)
+{
+	buf_u8(out, '{');
+	write_text(out, "command", act->command);
+	write_text(out, "ran_as", user);
+	write_text(out, act->target_type, act->target);
+	if (act->epoch > 0)
+		write_range(act, out);
+	for (size_t i = 0; i < act->text_count; i++)
+		if (act->texts[i].value[0] != '\0')
+			write_text(out, act->texts[i].name, act->texts[i].value);
 	for (size_t i = 0; i < act->number_count; i++)
 		write_number(out, act->numbers[i].name, act->numbers[i].value);
 	if (act->why[0] != '\0')

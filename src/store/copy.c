@@ -248,7 +248,7 @@ void copy_put_header(struct buf *out)
 
 void copy_put_trailer(struct buf *out)
 {
-	buf_add(out, "\xff\xff", 2);
+	buf_add(out, "\xff\xff", COPY_TRAILER_BYTES);
 }
 
 /* A row's bytes are counted before they are written, so that they are put without looking. */

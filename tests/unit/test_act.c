@@ -127,6 +127,29 @@ static void its_attributes_are_json_with_all_that_was_said(void **state)
 	buf_release(&t.bytes);
 }
 
+static void what_is_of_no_one_stream_names_none(void **state)
+{
+	static const struct act_text texts[] = {{"app", "web-1"}, {"since", ""}};
+	struct config c = on_fly();
+	struct act act = drop;
+	struct json *attributes;
+	struct told t;
+	struct err err;
+
+	(void)state;
+	act.epoch = 0;
+	act.texts = texts;
+	act.text_count = ARRAY_LEN(texts);
+	assert_int_equal(encode(&t, &c, &act, &err), ERR_NONE);
+	assert_int_equal(json_parse(&attributes, t.event.attributes, &err), ERR_NONE);
+	assert_null(json_member(attributes, "stream"));
+	assert_null(json_member(attributes, "first_seq"));
+	assert_true(span_is(json_text(json_member(attributes, "app")), "web-1"));
+	assert_null(json_member(attributes, "since"));
+	json_free(attributes);
+	buf_release(&t.bytes);
+}
+
 static void what_is_done_twice_is_two_facts(void **state)
 {
 	struct config c = on_fly();
@@ -162,6 +185,7 @@ int main(void)
 		cmocka_unit_test(it_says_where_and_as_whom_and_claims_no_person),
 		cmocka_unit_test(off_fly_the_place_is_the_hosts_name),
 		cmocka_unit_test(its_attributes_are_json_with_all_that_was_said),
+		cmocka_unit_test(what_is_of_no_one_stream_names_none),
 		cmocka_unit_test(what_is_done_twice_is_two_facts),
 		cmocka_unit_test(a_reason_without_end_is_refused),
 	};
