@@ -46,10 +46,9 @@ static enum err_kind open_s3(struct forwarders *f, struct sink *ret, struct err 
 	return s3_open(ret, &s3.options, err);
 }
 
-static enum err_kind open_one(struct forwarders *f, enum sink_id id,
-			      enum err_kind (*open)(struct forwarders *, struct sink *,
-						    struct err *),
-			      struct err *err)
+static enum err_kind
+open_one(struct forwarders *f, enum sink_id id,
+	 enum err_kind (*open)(struct forwarders *, struct sink *, struct err *), struct err *err)
 {
 	const struct forwarder_options options = {
 		.spool = f->o.spool,
