@@ -134,9 +134,10 @@ static int print_result(const struct restore_counts *c)
 	return c->refused > 0 ? CMD_FAILED : CMD_OK;
 }
 
-static int replay(const struct config *c, struct restore_options *o)
+static int replay(const struct config *c, const struct restore_options *filters)
 {
 	struct told told = {.progress = isatty(STDERR_FILENO), .told_ns = time_monotonic_ns()};
+	struct restore_options o = *filters;
 	struct restore_counts counts;
 	struct sinks_s3 s3;
 	char from[FROM_BYTES];
@@ -145,14 +146,14 @@ static int replay(const struct config *c, struct restore_options *o)
 
 	sinks_s3(c, &s3);
 	(void)snprintf(from, sizeof(from), "s3://%s/%s", s3.options.client.bucket, c->s3_prefix);
-	o->config = c;
-	o->s3 = &s3.options.client;
-	o->prefix = c->s3_prefix;
-	o->from = from;
-	o->refused = tell_refused;
-	o->progress = tell_progress;
-	o->arg = &told;
-	rc = restore_run(o, &counts, &err);
+	o.config = c;
+	o.s3 = &s3.options.client;
+	o.prefix = c->s3_prefix;
+	o.from = from;
+	o.refused = tell_refused;
+	o.progress = tell_progress;
+	o.arg = &told;
+	rc = restore_run(&o, &counts, &err);
 	log_progress("");
 	if (!rc)
 		return print_result(&counts);
