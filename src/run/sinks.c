@@ -89,7 +89,6 @@ void sinks_s3(const struct config *c, struct sinks_s3 *ret)
 				.kms_key_id = c->s3_sse_kms_key_id,
 				.storage_class = c->s3_storage_class,
 			},
-		.folder = c->spool_dir,
 		.gather_seconds = (unsigned)c->s3_gather_seconds,
 	};
 }
