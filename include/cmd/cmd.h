@@ -15,7 +15,8 @@
 enum cmd_exit {
 	CMD_OK = 0,
 	CMD_FAILED = 1, /* something is wrong, or did not work */
-	/* bad arguments or bad configuration: nothing was tried; `coverage` and `archive` have another 2 */
+	/* bad arguments or bad configuration: nothing was tried; `coverage` and `archive` have
+	   another 2 */
 	CMD_USAGE = 2,
 };
 

@@ -11,7 +11,7 @@
 /* As `coverage`: 2 has to mean one thing, so that bad arguments are CMD_FAILED, too. */
 enum { ARCHIVE_DIFFERS = 2, DATE_BYTES = 10 };
 
-#define DAY_NS (24 * 3600 * NS_PER_S)
+#define DAY_NS (INT64_C(24) * 3600 * NS_PER_S)
 
 static const char USAGE[] =
 	"flytrail: archive: the one thing it does is `flytrail archive verify [--since DATE] "

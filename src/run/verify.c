@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DAY_NS (24 * 3600 * NS_PER_S)
+enum { TEXT_BYTES = ARCHIVE_KEY_BYTES + ERR_TEXT_BYTES + 2 }; /* KEY: ERROR */
+
+#define DAY_NS (INT64_C(24) * 3600 * NS_PER_S)
 
 struct verify {
 	const struct verify_calls *calls;
@@ -108,11 +110,8 @@ static enum err_kind ask_all(struct verify *v, const struct archive_entry *entry
 	return rc ? rc : ask_batch(v, class_of(entry->name.kind), err);
 }
 
-static void tell_rows(struct verify *v, const struct archive_entry *entry, const char *what)
+static void tell_rows(struct verify *v, const char *text)
 {
-	char text[ERR_TEXT_BYTES];
-
-	(void)snprintf(text, sizeof(text), "%s: %s", entry->key, what);
 	v->rows_findings++;
 	finding(v, "ROWS", text);
 }
@@ -122,7 +121,7 @@ static enum err_kind judge(struct verify *v, const struct archive_entry *entry, 
 {
 	int64_t hour_ns = entry->name.from_ns;
 	int64_t into_day_ns = (hour_ns % DAY_NS + DAY_NS) % DAY_NS;
-	char what[ERR_TEXT_BYTES];
+	char text[TEXT_BYTES];
 	bool has_day;
 	enum err_kind rc = archived_has_day(v->archived, class_of(entry->name.kind),
 					    hour_ns - into_day_ns, &has_day, err);
@@ -134,9 +133,10 @@ static enum err_kind judge(struct verify *v, const struct archive_entry *entry, 
 		return ERR_NONE;
 	}
 	v->total->compared++;
-	(void)snprintf(what, sizeof(what), "Postgres has not %" PRIu64 " of its %" PRIu64 " records",
+	(void)snprintf(text, sizeof(text),
+		       "%s: Postgres has not %" PRIu64 " of its %" PRIu64 " records", entry->key,
 		       v->missing, entry->records);
-	tell_rows(v, entry, what);
+	tell_rows(v, text);
 	return ERR_NONE;
 }
 
@@ -144,8 +144,8 @@ static enum err_kind compare(struct verify *v, const struct archive_entry *entry
 			     struct span content, struct err *err)
 {
 	uint64_t reach;
-	enum err_kind rc = archived_reach(v->archived, &entry->name.stream, entry->name.epoch,
-					  &reach, err);
+	enum err_kind rc =
+		archived_reach(v->archived, &entry->name.stream, entry->name.epoch, &reach, err);
 
 	if (rc)
 		return rc;
@@ -155,7 +155,10 @@ static enum err_kind compare(struct verify *v, const struct archive_entry *entry
 	}
 	rc = ask_all(v, entry, content, err);
 	if (rc == ERR_REJECT) {
-		tell_rows(v, entry, err->text);
+		char text[TEXT_BYTES];
+
+		(void)snprintf(text, sizeof(text), "%s: %s", entry->key, err->text);
+		tell_rows(v, text);
 		return ERR_NONE;
 	}
 	if (rc || v->missing > 0)

@@ -1,5 +1,6 @@
 #include "store/archived.h"
 
+#include "base/buf.h"
 #include "base/time.h"
 #include "store/session.h"
 
@@ -17,7 +18,7 @@ enum {
 /* Postgres keeps microseconds; and another replica may have seen a line first. */
 #define OCCURRED_SLACK_NS 1000
 #define OBSERVED_SLACK_NS (60 * NS_PER_S)
-#define DAY_NS (24 * 3600 * NS_PER_S)
+#define DAY_NS (INT64_C(24) * 3600 * NS_PER_S)
 
 struct archived {
 	struct session *session;
@@ -113,15 +114,14 @@ static enum err_kind write_ids(struct archived *a, const struct archived_id *ids
 	return buf_check(&a->ids, err);
 }
 
-#define MISSING_FROM(table, id)                                                                 \
-	"SELECT count(*) FROM unnest($1::uuid[]) AS wanted(id) WHERE NOT EXISTS (SELECT FROM "  \
-	"" table " t WHERE t." id " = wanted.id"                                                \
-	" AND (t.occurred_at BETWEEN $2::timestamptz AND $3::timestamptz"                       \
+#define MISSING_FROM(table, id)                                                                \
+	"SELECT count(*) FROM unnest($1::uuid[]) AS wanted(id) WHERE NOT EXISTS (SELECT FROM " \
+	"" table " t WHERE t." id " = wanted.id"                                               \
+	" AND (t.occurred_at BETWEEN $2::timestamptz AND $3::timestamptz"                      \
 	" OR t.occurred_at BETWEEN $4::timestamptz AND $5::timestamptz)"
 
-enum err_kind archived_missing(struct archived *a, const char *class,
-			       const struct archived_id *ids, size_t count, uint64_t *ret_missing,
-			       struct err *err)
+enum err_kind archived_missing(struct archived *a, const char *class, const struct archived_id *ids,
+			       size_t count, uint64_t *ret_missing, struct err *err)
 {
 	static const char lines_sql[] = MISSING_FROM("flytrail.log_lines", "id") ")";
 	static const char events_sql[] =
@@ -135,8 +135,12 @@ enum err_kind archived_missing(struct archived *a, const char *class,
 		return ERR_NONE;
 	rc = write_ids(a, ids, count, &occurred, &observed, err);
 	if (!rc) {
-		const char *const values[] = {(const char *)a->ids.data, occurred.from, occurred.to,
-					      observed.from, observed.to, class};
+		const char *const values[] = {(const char *)a->ids.data,
+					      occurred.from,
+					      occurred.to,
+					      observed.from,
+					      observed.to,
+					      class};
 		bool events = class[0] != '\0';
 
 		rc = ask(a, events ? events_sql : lines_sql, values,
@@ -148,9 +152,9 @@ enum err_kind archived_missing(struct archived *a, const char *class,
 enum err_kind archived_has_day(struct archived *a, const char *class, int64_t day_ns, bool *ret,
 			       struct err *err)
 {
-	static const char lines_sql[] =
-		"SELECT count(*) FROM (SELECT FROM flytrail.log_lines"
-		" WHERE occurred_at >= $1::timestamptz AND occurred_at < $2::timestamptz LIMIT 1) x";
+	static const char lines_sql[] = "SELECT count(*) FROM (SELECT FROM flytrail.log_lines"
+					" WHERE occurred_at >= $1::timestamptz AND occurred_at < "
+					"$2::timestamptz LIMIT 1) x";
 	static const char events_sql[] =
 		"SELECT count(*) FROM (SELECT FROM flytrail.events"
 		" WHERE occurred_at >= $1::timestamptz AND occurred_at < $2::timestamptz"
