@@ -88,17 +88,18 @@ static void print_total(const struct verify_total *t, bool asked_postgres)
 			     a->findings == 1 ? "" : "s");
 }
 
-static int verify(struct verify_options *options, const struct config *c)
+static int verify(const struct verify_options *asked, const struct config *c)
 {
+	struct verify_options options = *asked;
 	const struct verify_calls calls = {.finding = print_finding, .stream = print_stream};
 	struct verify_total total;
 	struct sinks_s3 s3;
 	struct err err = {0};
 
 	sinks_s3(c, &s3);
-	options->s3 = &s3;
-	options->database_url = c->database_url;
-	if (verify_archive(options, &calls, &total, &err)) {
+	options.s3 = &s3;
+	options.database_url = c->database_url;
+	if (verify_archive(&options, &calls, &total, &err)) {
 		(void)fprintf(stderr, "flytrail: archive verify: %s\n", err.text);
 		return CMD_FAILED;
 	}

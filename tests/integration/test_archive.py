@@ -1,10 +1,12 @@
 """The archive in a real S3 server: its indexes, and `flytrail archive verify`."""
 
+import contextlib
 import datetime
 import gzip
 import hashlib
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -63,12 +65,15 @@ class Archives(unittest.TestCase):
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
         return done.returncode, done.stdout, done.stderr
 
-    def keep(self, *lines):
-        """What `flytrail run FILE` makes of them, with the facts about itself."""
+    def write_input(self, lines):
         path = os.path.join(self.world.folder, "input")
         with open(path, "w", encoding="utf-8") as out:
             out.writelines(text + "\n" for text in lines)
-        status, _, log = self.flytrail("run", path)
+        return path
+
+    def keep(self, *lines):
+        """What `flytrail run FILE` makes of them, with the facts about itself."""
+        status, _, log = self.flytrail("run", self.write_input(lines))
         self.assertEqual(status, 0, log)
 
     def end_day(self):
@@ -146,6 +151,24 @@ class Indexes(Archives):
                     for text in gzip.decompress(self.bucket.get(key)).splitlines()]
             rows = self.world.pg.psql(f"SELECT {column} FROM flytrail.{table}")
             self.assertEqual(sorted(kept), sorted(value for value, in rows))
+
+    def test_who_is_killed_forgets_no_object_and_names_none_twice(self):
+        path = self.write_input(line(f"line {n} " + "z" * (n % 97), OLDER, n) for n in range(40000))
+        chance = random.Random(20261126)
+        for _ in range(8):
+            with subprocess.Popen([flytrail.BINARY, "run", path], env=self.env, stdin=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL) as run:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    run.wait(chance.uniform(0.2, 2.5))
+                run.kill()
+        self.assertEqual(self.flytrail("run", path)[0], 0)
+        self.end_day()
+        self.keep(line("the next day", NEWER, 1))
+        entries = [entry["key"] for key in self.keys("index/") for entry in self.index(key)]
+        self.assertEqual(len(entries), len(set(entries)))
+        found, out = self.verify()
+        self.assertEqual(found, [])
+        self.assertRegex(out, rf"(?m)^{len(entries)} objects were compared with Postgres; of 0 .* of 0 not all yet$")
 
     def test_another_stream_closes_what_the_one_before_left(self):
         self.keep(line("one", OLDER, 1))
