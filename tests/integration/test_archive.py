@@ -274,6 +274,35 @@ class Verify(Archives):
         self.assertRegex(out, r"\n0 objects were compared with Postgres; of 0 ")
         self.assertIn("\nPostgres was not asked", self.verify(FLYTRAIL_DATABASE_URL="")[1])
 
+    def test_a_copied_volume_and_its_original_name_the_same_objects(self):
+        self.keep(line("before the copy", OLDER, 1))
+        copy = self.spool + "-copy"
+        self.addCleanup(shutil.rmtree, copy)
+        shutil.copytree(self.spool, copy)
+        self.assertEqual(self.flytrail("spool", "adopt", FLYTRAIL_SPOOL_DIR=copy)[0], 0)
+        path = self.write_input([line("on the copy", OLDER, 2)])
+        self.assertEqual(self.flytrail("run", path, FLYTRAIL_SPOOL_DIR=copy)[0], 0)
+        self.keep(line("on the original", OLDER, 3))
+        self.end_day()
+        self.keep(line("the next day", OLDER, 4))
+        self.assertEqual(len(self.keys("index/")), 2)
+        short, long = sorted(self.keys("index/"), key=lambda key: re.findall("[0-9]{20}", key))
+        self.assertEqual(self.index(long)[:len(self.index(short))], self.index(short))
+        self.assertEqual(self.verify()[0], [])
+        other = [{**entry, "records": entry["records"] + 1} for entry in self.index(short)]
+        self.bucket.put(short, gzip.compress(b"".join(
+            json.dumps(entry, separators=(",", ":")).encode() + b"\n" for entry in other)))
+        self.assertIn("two indexes do not say the same", dict(self.verify()[0])["INDEX"])
+
+    def test_a_server_that_is_away_for_a_moment_is_asked_again(self):
+        self.keep_days(1)
+        self.server.crash_gateway()
+        with subprocess.Popen([flytrail.BINARY, "archive", "verify"], env=self.env, text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as verify:
+            self.server.start_gateway()
+            out, _ = verify.communicate(timeout=60)
+        self.assertEqual(verify.returncode, 0, out)
+
     def test_what_cannot_be_checked_is_1(self):
         self.keep(line("one", OLDER, 1))
         for what, arguments, env in (
