@@ -10,7 +10,6 @@ enum {
 	KEYS_BYTES_MAX = S3_LIST_PAGE_MAX * 3 * KEY_BYTES_MAX, /* %XX for each byte */
 	QUERY_MAX = 5,
 	HEX = 16,
-	DECIMAL = 10,
 };
 
 struct s3_list {
@@ -63,19 +62,6 @@ void s3_list_free(struct s3_list *l)
 
 /* --- a page --- */
 
-static bool read_size(struct span digits, uint64_t *ret)
-{
-	*ret = 0;
-	for (size_t i = 0; i < digits.len; i++) {
-		unsigned digit = (unsigned)(digits.data[i] - '0');
-
-		if (digit >= DECIMAL || __builtin_mul_overflow(*ret, DECIMAL, ret) ||
-		    __builtin_add_overflow(*ret, digit, ret))
-			return false;
-	}
-	return digits.len > 0;
-}
-
 /* The key and the size of an object come before the end of it. */
 static void read_element(void *arg, struct span path, struct span text)
 {
@@ -94,7 +80,7 @@ static void read_element(void *arg, struct span path, struct span text)
 	} else if (span_is(path, "ListBucketResult/Contents/Key")) {
 		buf_span(&l->keys, text);
 	} else if (span_is(path, "ListBucketResult/Contents/Size")) {
-		if (!read_size(text, &l->objects[l->count].bytes))
+		if (!span_digits(text, &l->objects[l->count].bytes))
 			l->is_wrong = true;
 	} else if (span_is(path, "ListBucketResult/Contents")) {
 		l->ends[l->count++] = l->keys.len;
@@ -106,8 +92,8 @@ static int hex_digit(char c)
 	if (c >= '0' && c <= '9')
 		return c - '0';
 	if (c >= 'a' && c <= 'f')
-		return c - 'a' + DECIMAL;
-	return c >= 'A' && c <= 'F' ? c - 'A' + DECIMAL : -1;
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 /* In place: a key becomes no longer by that. */

@@ -14,6 +14,7 @@ enum {
 };
 
 static const char CONTENT_SHA256[] = "x-amz-meta-content-sha256";
+static const char STORED_SHA256[] = "x-amz-meta-sha256";
 
 struct s3_put {
 	struct s3_client *client;
@@ -64,6 +65,7 @@ enum err_kind s3_put_new(struct s3_put **ret, const struct s3_options *client,
 struct values {
 	char md5[BASE64_BYTES(HASH_MD5_BYTES) + 1], sha256[HASH_TEXT_BYTES];
 	char records[NUMBER_BYTES], bytes[NUMBER_BYTES];
+	struct s3_stored stored;
 };
 
 static enum err_kind base64_text(const void *bytes, size_t len, char *ret, size_t room,
@@ -91,6 +93,9 @@ static enum err_kind make_values(struct s3_put *p, const struct archive_object *
 	(void)snprintf(ret->records, sizeof(ret->records), "%" PRIu64, o->records);
 	(void)snprintf(ret->bytes, sizeof(ret->bytes), "%" PRIu64, o->content_bytes);
 	ret->md5[0] = '\0';
+	ret->stored.bytes = o->bytes.len;
+	if (!rc)
+		(void)hash_hex(sha256, ret->stored.sha256);
 	if (!rc)
 		rc = base64_text(sha256, sizeof(sha256), ret->sha256, sizeof(ret->sha256), err);
 	if (!rc && hash_md5(o->bytes, md5))
@@ -107,24 +112,22 @@ static void add_header(struct sigv4_pair *headers, size_t *count, const char *na
 }
 
 /* *ret_there: there is an object of that name already. */
-static enum err_kind put(struct s3_put *p, const struct archive_object *o, bool *ret_there,
-			 struct s3_answer *answer, struct err *err)
+static enum err_kind put(struct s3_put *p, const struct archive_object *o, const struct values *v,
+			 bool *ret_there, struct s3_answer *answer, struct err *err)
 {
 	struct sigv4_pair headers[HEADERS_MAX + 1];
 	struct s3_request request = {
 		.method = "PUT", .key = span_text(o->key), .headers = headers, .body = o->bytes};
-	struct values v;
-	enum err_kind rc = make_values(p, o, &v, err);
+	enum err_kind rc;
 
-	if (rc)
-		return rc;
 	add_header(headers, &request.header_count, "content-type", "application/gzip");
-	add_header(headers, &request.header_count, "content-md5", v.md5);
+	add_header(headers, &request.header_count, "content-md5", v->md5);
 	add_header(headers, &request.header_count, "if-none-match", "*");
-	add_header(headers, &request.header_count, "x-amz-checksum-sha256", v.sha256);
+	add_header(headers, &request.header_count, "x-amz-checksum-sha256", v->sha256);
 	add_header(headers, &request.header_count, CONTENT_SHA256, o->content_sha256);
-	add_header(headers, &request.header_count, "x-amz-meta-content-bytes", v.bytes);
-	add_header(headers, &request.header_count, "x-amz-meta-records", v.records);
+	add_header(headers, &request.header_count, STORED_SHA256, v->stored.sha256);
+	add_header(headers, &request.header_count, "x-amz-meta-content-bytes", v->bytes);
+	add_header(headers, &request.header_count, "x-amz-meta-records", v->records);
 	add_header(headers, &request.header_count, "x-amz-server-side-encryption", p->sse);
 	add_header(headers, &request.header_count, "x-amz-server-side-encryption-aws-kms-key-id",
 		   p->kms_key_id);
@@ -136,9 +139,24 @@ static enum err_kind put(struct s3_put *p, const struct archive_object *o, bool 
 	return rc;
 }
 
+/* What S3 says of the object that was looked at; of one that does not say it, *ret stays. */
+static void read_stored(const struct s3_put *p, struct s3_stored *ret)
+{
+	struct span sha256, length;
+	uint64_t bytes;
+
+	if (!s3_client_header(p->client, STORED_SHA256, &sha256) ||
+	    sha256.len != sizeof(ret->sha256) - 1 ||
+	    !s3_client_header(p->client, "content-length", &length) || !span_digits(length, &bytes))
+		return;
+	ret->bytes = bytes;
+	memcpy(ret->sha256, sha256.data, sha256.len);
+	ret->sha256[sha256.len] = '\0';
+}
+
 /* *ret_there: the object is there, as it would be put. */
 static enum err_kind look(struct s3_put *p, const struct archive_object *o, bool *ret_there,
-			  struct s3_answer *answer, struct err *err)
+			  struct s3_stored *ret, struct s3_answer *answer, struct err *err)
 {
 	const struct s3_request request = {.method = "HEAD", .key = span_text(o->key)};
 	struct span sha256;
@@ -149,8 +167,10 @@ static enum err_kind look(struct s3_put *p, const struct archive_object *o, bool
 		return rc;
 	*ret_there = s3_client_header(p->client, CONTENT_SHA256, &sha256) &&
 		     span_is(sha256, o->content_sha256);
-	if (*ret_there)
+	if (*ret_there) {
+		read_stored(p, ret);
 		return ERR_NONE;
+	}
 	return err_set(err, ERR_CONFIG,
 		       "%s is in the bucket already, and is not what flytrail has for it: nothing "
 		       "is overwritten; find out who wrote it, move it away, and it is put",
@@ -158,22 +178,27 @@ static enum err_kind look(struct s3_put *p, const struct archive_object *o, bool
 }
 
 enum err_kind s3_put_once(struct s3_put *p, const struct archive_object *o, bool *in_doubt,
-			  struct s3_answer *ret_answer, struct err *err)
+			  struct s3_stored *ret, struct s3_answer *ret_answer, struct err *err)
 {
+	struct values v;
 	bool there = false;
-	enum err_kind rc = *in_doubt ? look(p, o, &there, ret_answer, err) : ERR_NONE;
+	enum err_kind rc = make_values(p, o, &v, err);
 
+	if (!rc && *in_doubt)
+		rc = look(p, o, &there, &v.stored, ret_answer, err);
 	if (!rc && !there) {
 		*in_doubt = true;
-		rc = put(p, o, &there, ret_answer, err);
+		rc = put(p, o, &v, &there, ret_answer, err);
 		if (!rc && there)
-			rc = look(p, o, &there, ret_answer, err);
+			rc = look(p, o, &there, &v.stored, ret_answer, err);
 		else
 			there = !rc;
 	}
 	if (!rc && !there) /* it was there a moment ago */
 		rc = err_set(err, ERR_RETRY, "%s is in the bucket and cannot be looked at", o->key);
-	if (!rc)
-		*in_doubt = false;
-	return rc;
+	if (rc)
+		return rc;
+	*in_doubt = false;
+	*ret = v.stored;
+	return ERR_NONE;
 }
