@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -457,6 +458,19 @@ class Drill(ReplayCase):
     # What an archive cannot keep of a row, or a replay must not.
     APART = "'{stored_at,observed_at,source,stream,seq}'::text[]"
 
+    def setUp(self):
+        super().setUp()
+        self.folder = self.enterContext(tempfile.TemporaryDirectory())
+
+    def end_day(self):
+        """As if what was delivered so far had been delivered yesterday: the next run puts its index."""
+        path = os.path.join(self.folder, "spool", "s3.index")
+        with open(path, encoding="ascii") as file:
+            journal = file.read()
+        today, = re.findall(r'^{[^\n]*"date":"([0-9-]{10})"', journal)
+        with open(path, "w", encoding="ascii") as file:
+            file.write(journal.replace(today, (datetime.date.fromisoformat(today) - DAY).isoformat(), 1))
+
     def lines(self):
         """Every labelled line, as Fly's log stream has it, and what is hard to keep."""
         with open(os.path.join(ROOT, "tests", "data", "log-lines.jsonl"), encoding="utf-8") as file:
@@ -479,13 +493,12 @@ class Drill(ReplayCase):
 
     def run_once(self):
         """`flytrail run` of a file, to its end: all of it is in Postgres and in S3."""
-        folder = self.enterContext(tempfile.TemporaryDirectory())
-        path = os.path.join(folder, "lines")
+        path = os.path.join(self.folder, "lines")
         with open(path, "wb") as out:
             out.write(b"\n".join(self.lines()) + b"\n")
         done = subprocess.run(
             [FLYTRAIL, "run", path], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
-            env={**self.environment(), "FLYTRAIL_SPOOL_DIR": os.path.join(folder, "spool"), "FLY_APP_NAME": "flytrail",
+            env={**self.environment(), "FLYTRAIL_SPOOL_DIR": os.path.join(self.folder, "spool"), "FLY_APP_NAME": "flytrail",
                  "FLYTRAIL_SPOOL_MAX_BYTES": "1GiB", "FLYTRAIL_S3_GATHER_SECONDS": "1", "ORG": "example-org",
                  "FLYTRAIL_LISTEN": f"127.0.0.1:{lab.free_port()}"})
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -498,12 +511,15 @@ class Drill(ReplayCase):
 
     def test_an_empty_database_becomes_what_the_trail_was(self):
         self.run_once()
+        self.end_day()
+        self.run_once()
         self.pg.psql("CREATE DATABASE restored")
         self.addCleanup(self.pg.psql, "DROP DATABASE restored")
         url = self.pg.url(database="restored")
         subprocess.run([FLYTRAIL, "migrate"], env={"FLYTRAIL_ADMIN_DATABASE_URL": url}, check=True, capture_output=True)
         status, out, error = self.replay(FLYTRAIL_DATABASE_URL=self.pg.url("flytrail_writer", "restored"))
         self.assertEqual((status, error), (0, ""), out)
+        self.assertRegex(out, r"[1-9]\d* as 1 indexes have them, [1-9]\d* that no index has yet")
         for table, least in (("log_lines", 350), ("events", 100)):
             before, after = self.rows(table, "postgres"), self.rows(table, "restored")
             self.assertGreater(len(before), least)
