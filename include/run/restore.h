@@ -4,40 +4,34 @@
 /*
  * restore: an archive's objects, brought back into Postgres; for `flytrail replay`.
  *
- * First each index, in the order of days, and what it names: an object that differs from
- * its index, or is not there, is refused. Then all that the bucket lists: an object of a
- * range that an index covers, and that it does not name, is refused, for somebody has put it
- * there since; one of a range that no index covers, as those of today, is held against its
- * own metadata, and counted apart. What is refused is told and counted, and the others go on.
+ * The archive is held against its indexes (sink/archive_verify.h), and each object that is as
+ * it should be is written (store/replay.h). What no index has yet, as that of today, is held
+ * against its own metadata, and counted apart. What is not as it should be is refused: told,
+ * counted, and nothing of it is in the trail; the others go on.
  *
- * An object is a transaction of its own (store/replay.h), and ids make it so that all may be
- * done again, after whatever ended it. What was done is on record as a fact, trail.replayed,
- * also where it ended early and something had been done.
+ * An object is a transaction of its own, and ids make it so that all may be done again, after
+ * whatever ended it. What was done is on record as a fact, trail.replayed, also where it ended
+ * early and something had been done.
  *
  * Rows have as their number the first of their object's range, for an archive keeps no more.
  *
  * Ownership: what the options point at is lent for the call.
  * Threads:   one; it waits for S3 and Postgres.
- * Limits:    RESTORE_ATTEMPTS_MAX of each thing that may work later, with base/backoff.h's
- *            waits; RESTORE_INDEXES_MAX indexes, RESTORE_OBJECTS_MAX objects that they name,
- *            of 8 bytes each here; of an object, what it holds is in memory.
+ * Limits:    those of sink/archive_verify.h; RESTORE_ATTEMPTS_MAX of each object's transaction,
+ *            with base/backoff.h's waits.
  * Errors:    ERR_RETRY: S3 or Postgres stays away. ERR_CONFIG: an operator must act.
  *            ERR_FULL: the limits. ERR_FATAL: no memory. Not that something was refused.
  */
 
 #include "base/config.h"
-#include "sink/archive_read.h"
+#include "sink/archive_verify.h"
 
-enum {
-	RESTORE_ATTEMPTS_MAX = 5,
-	RESTORE_INDEXES_MAX = 100 * 1000,
-	RESTORE_OBJECTS_MAX = 16 * 1000 * 1000,
-};
+enum { RESTORE_ATTEMPTS_MAX = 5 };
 
 struct restore_counts {
 	uint64_t indexes;
 	uint64_t indexed, unindexed; /* objects that were taken; by what they were held against */
-	uint64_t refused;            /* objects and indexes */
+	uint64_t refused;            /* what is not as it should be, also of indexes */
 	uint64_t rows, added;        /* rows that were wanted, and those that were not there yet */
 };
 
@@ -49,8 +43,9 @@ struct restore_options {
 	const char *class;          /* lines, security or operations; "": all */
 	const char *app;            /* "": of all */
 	int64_t since_ns, until_ns; /* INT64_MIN and INT64_MAX: of all time */
-	/* Told of each thing that is refused, in words; and of how far it is, after each object. */
-	void (*refused)(void *arg, const char *why);
+	/* Of each thing that is refused: a word of sink/archive_verify.h, or REFUSED. */
+	void (*refused)(void *arg, const char *word, const char *why);
+	/* After each object. */
 	void (*progress)(void *arg, const struct restore_counts *so_far);
 	void *arg;
 };

@@ -14,7 +14,9 @@
  *	DIFFERS		the object is not what its index says
  *
  * An object behind the last index of its stream is counted as not indexed yet: its day may
- * not be over. stream() says where that is, for whoever reads it.
+ * not be over. stream() says where that is, for whoever reads it. With unindexed_too, each
+ * object of a range that no index has is held against its own metadata instead
+ * (sink/archive_read.h), and counted as not indexed.
  *
  * What the caller finds out about an object's records is told and counted in the same way.
  *
@@ -33,7 +35,11 @@ enum { VERIFY_INDEXES_MAX = 200 * 1000, VERIFY_OBJECTS_MAX = 500 * 1000, VERIFY_
 struct archive_verify_options {
 	struct s3_options client;
 	const char *prefix;
-	int64_t since_ns, until_ns; /* of the objects' own hours and days; until is not in it */
+	/* Of the objects' own hours and days, all that are in part of this time; until is not in
+	 * it. */
+	int64_t since_ns, until_ns;
+	unsigned kinds; /* 1 << each enum archive_kind that is asked for; 0: all */
+	bool unindexed_too;
 };
 
 /* The end of what the indexes have of a stream. */
@@ -52,7 +58,7 @@ struct archive_verify_total {
 struct archive_verify_calls {
 	void (*finding)(void *arg, const char *word, const char *text);
 	void (*stream)(void *arg, const struct archive_verify_stream *s);
-	/* Of an object that is as it should be. */
+	/* Of an object that is as it should be; entry->sha256 is "" where no index says it. */
 	enum err_kind (*object)(void *arg, const struct archive_entry *entry, struct span content,
 				struct err *err);
 	void *arg;

@@ -21,11 +21,11 @@ struct told {
 	int64_t told_ns;
 };
 
-static void tell_refused(void *arg, const char *why)
+static void tell_refused(void *arg, const char *word, const char *why)
 {
 	(void)arg;
 	log_progress("");
-	(void)fprintf(stderr, "refused: %s\n", why);
+	(void)fprintf(stderr, "%-8s %s\n", word, why);
 }
 
 static void tell_progress(void *arg, const struct restore_counts *c)
@@ -84,6 +84,8 @@ static int read_filters(const struct arguments *a, struct restore_options *ret)
 	ret->app = a->app;
 	if (a->class[0] != '\0' && !restore_is_class(a->class))
 		return usage("is no class", a->class);
+	if (strlen(a->app) > RECORD_APP_BYTES_MAX || (a->app[0] != '\0' && must_be_plain(a->app)))
+		return usage("is no application's name", a->app);
 	if (a->since[0] != '\0' && !cmd_parse_time(a->since, &ret->since_ns))
 		return usage("is no time", a->since);
 	if (a->until[0] != '\0' && !cmd_parse_time(a->until, &ret->until_ns))

@@ -232,7 +232,10 @@ static void check_streams(struct verify *v)
 
 static bool is_asked_for(const struct verify *v, const struct archive_name *n)
 {
-	return n->from_ns >= v->options->since_ns && n->from_ns < v->options->until_ns;
+	const struct archive_verify_options *o = v->options;
+
+	return n->until_ns > o->since_ns && n->from_ns < o->until_ns &&
+	       (o->kinds == 0 || (o->kinds & 1u << n->kind) != 0);
 }
 
 static enum err_kind add_item(struct verify *v, struct span line, struct err *err)
@@ -379,13 +382,49 @@ static bool is_behind(const struct verify *v, const struct archive_name *n)
 	return true;
 }
 
+static bool is_covered(const struct verify *v, const struct archive_name *n)
+{
+	for (size_t i = 0; i < v->index_count; i++)
+		if (is_within(n, &v->indexes[i].name))
+			return true;
+	return false;
+}
+
+/* v->entry and v->content are an object, if reading it went well. */
+static enum err_kind judge_object(struct verify *v, enum err_kind read, uint64_t *count,
+				  struct err *err)
+{
+	if (read == ERR_REJECT)
+		tell(v, "MISSING", "%s", err->text);
+	else if (read == ERR_CORRUPT)
+		tell(v, "DIFFERS", "%s", err->text);
+	if (read)
+		return read == ERR_REJECT || read == ERR_CORRUPT ? ERR_NONE : read;
+	(*count)++;
+	v->total->records += v->entry.records;
+	v->total->bytes += v->entry.bytes;
+	return v->calls->object(v->calls->arg, &v->entry, span_of(v->content.data, v->content.len),
+				err);
+}
+
+static enum err_kind read_unindexed(struct verify *v, struct span key, struct err *err)
+{
+	unsigned tries = 0;
+	enum err_kind rc;
+
+	do
+		rc = archive_read_unindexed(v->client, v->options->prefix, key, &v->entry,
+					    &v->content, err);
+	while (may_try_again(rc, ++tries));
+	return judge_object(v, rc, &v->total->unindexed, err);
+}
+
 static enum err_kind take_object(struct verify *v, struct span key, struct err *err)
 {
 	char text[KEY_SHOWN_BYTES];
 	struct archive_name name;
 	struct item *item;
 
-	(void)err;
 	if (!archive_name_parse(v->options->prefix, key, &name)) {
 		tell(v, "STRANGE", "%s is no name of the archive's", shown(key, text));
 		return ERR_NONE;
@@ -395,6 +434,8 @@ static enum err_kind take_object(struct verify *v, struct span key, struct err *
 	item = find_item(v, key);
 	if (item)
 		item->found = true;
+	else if (v->options->unindexed_too && !is_covered(v, &name))
+		return read_unindexed(v, key, err);
 	else if (is_behind(v, &name))
 		v->total->unindexed++;
 	else
@@ -412,17 +453,7 @@ static enum err_kind read_object(struct verify *v, const struct item *item, stru
 	do
 		rc = archive_read_object(v->client, &v->entry, &v->content, err);
 	while (may_try_again(rc, ++tries));
-	if (rc == ERR_REJECT)
-		tell(v, "MISSING", "%s", err->text);
-	else if (rc == ERR_CORRUPT)
-		tell(v, "DIFFERS", "%s", err->text);
-	if (rc)
-		return rc == ERR_REJECT || rc == ERR_CORRUPT ? ERR_NONE : rc;
-	v->total->objects++;
-	v->total->records += v->entry.records;
-	v->total->bytes += v->entry.bytes;
-	return v->calls->object(v->calls->arg, &v->entry, span_of(v->content.data, v->content.len),
-				err);
+	return judge_object(v, rc, &v->total->objects, err);
 }
 
 static enum err_kind read_objects(struct verify *v, struct err *err)
