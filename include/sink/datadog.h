@@ -24,6 +24,10 @@
  *	408, 429, 5xx, none ERR_RETRY
  *	any other           ERR_CONFIG: of 401 and 403 the key is at fault, else the address
  *
+ * Where DATADOG_REFUSALS_MAX records are refused and none is accepted between them, it is
+ * the address that is at fault: ERR_CONFIG, and nothing is refused by that call. So what
+ * answers 400 to everything makes no dead letters of everything.
+ *
  * Datadog takes what is older than DATADOG_LATE_SECONDS for now's, or drops it.
  *
  * Sources: Datadog's API reference, "Send logs": limits, codes and age.
@@ -48,6 +52,7 @@ enum {
 	DATADOG_REQUEST_LOGS_MAX = 1000,
 	DATADOG_REQUESTS_MAX = 8,
 	DATADOG_BYTES_MAX = 8 * 1024 * 1024,
+	DATADOG_REFUSALS_MAX = 16,
 	DATADOG_LATE_SECONDS = 18 * 3600,
 	DATADOG_SECONDS = 60,
 	DATADOG_GATHER_SECONDS = 5, /* see sink/sink.h: people look at Datadog live */

@@ -48,7 +48,8 @@ struct datadog {
 	size_t next;
 	size_t ends[ENDS_MAX]; /* of what is sent at once, the last being the next */
 	size_t end_count;
-	int64_t now_ns; /* when the present request was made */
+	int64_t now_ns;    /* when the present request was made */
+	unsigned refusals; /* of records, since a request was accepted */
 };
 
 /* --- open and close --- */
@@ -286,6 +287,17 @@ static enum err_kind explain(unsigned status, struct err *err)
 	return err_set(err, kind, "Datadog answers %u%s", status, advice);
 }
 
+/* Of so many one after the other, none is at fault, but who takes none. */
+static enum err_kind suspect(struct datadog *d, unsigned status, struct err *err)
+{
+	d->refusals = 0;
+	return err_set(
+		err, ERR_CONFIG,
+		"Datadog answers %u to %d records one after the other: check DATADOG_SITE and "
+		"FLYTRAIL_DATADOG_URL",
+		status, DATADOG_REFUSALS_MAX);
+}
+
 /* What is sent at once is dealt with. */
 static void pass_part(struct datadog *d)
 {
@@ -341,12 +353,18 @@ static enum err_kind datadog_deliver(void *ctx, struct sink_answer *ret, struct 
 			halve_part(d);
 			continue;
 		}
+		if (kind == ERR_REJECT && d->refusals == DATADOG_REFUSALS_MAX)
+			return suspect(d, status, err);
 		if (kind == ERR_NONE || kind == ERR_REJECT)
 			pass_part(d);
-		if (kind == ERR_REJECT)
+		if (kind == ERR_REJECT) {
 			ret->refused_seq = d->logs[first].seq;
+			d->refusals++;
+		}
 		if (kind)
 			return explain(status, err);
+		if (status != 0)
+			d->refusals = 0;
 	}
 	return ERR_NONE;
 }

@@ -537,6 +537,30 @@ static void so_are_two(void **state)
 	assert_true(requests() < 50);
 }
 
+static void who_refuses_everything_is_suspected_and_not_the_records(void **state)
+{
+	struct sink_answer ret;
+
+	(void)state;
+	for (uint64_t seq = 1; seq <= 2 * DATADOG_REFUSALS_MAX; seq++)
+		add_line(seq, "bad");
+	add_line(2 * DATADOG_REFUSALS_MAX + 1, "line");
+	add_line(2 * DATADOG_REFUSALS_MAX + 2, "bad");
+	seal(2 * DATADOG_REFUSALS_MAX + 2);
+	for (uint64_t seq = 1; seq <= 2 * DATADOG_REFUSALS_MAX; seq++) {
+		if (seq == DATADOG_REFUSALS_MAX + 1) {
+			assert_delivers(ERR_CONFIG);
+			assert_non_null(strstr(err.text, "FLYTRAIL_DATADOG_URL"));
+		}
+		assert_int_equal(deliver(&ret), ERR_REJECT);
+		assert_int_equal(ret.refused_seq, seq);
+	}
+	assert_int_equal(deliver(&ret), ERR_REJECT); /* one was accepted between */
+	assert_int_equal(ret.refused_seq, 2 * DATADOG_REFUSALS_MAX + 2);
+	assert_delivers(ERR_NONE);
+	assert_int_equal(intake.accepted_count, 1);
+}
+
 static void trouble_in_the_middle_of_a_search_does_not_begin_it_anew(void **state)
 {
 	struct sink_answer ret;
@@ -692,6 +716,7 @@ int main(void)
 		TEST(another_answer_is_an_operators_and_says_what_to_do),
 		TEST(the_record_at_fault_is_found_and_the_others_are_sent_once),
 		TEST(so_are_two),
+		TEST(who_refuses_everything_is_suspected_and_not_the_records),
 		TEST(trouble_in_the_middle_of_a_search_does_not_begin_it_anew),
 		TEST(a_request_that_is_too_large_is_halved),
 		TEST(a_record_that_is_too_large_alone_is_refused),

@@ -58,6 +58,7 @@ static const char *write_log(void)
 	assert_int_equal(occurred_ns, AT);
 	assert_true(out.len <= DATADOG_LOG_BYTES_MAX);
 	json_free(json);
+	json = NULL;
 	assert_int_equal(json_parse(&json, span_of(out.data, out.len), &err), ERR_NONE);
 	return (const char *)out.data;
 }
