@@ -8,7 +8,7 @@
         intake.bytes_max = 100_000                  # 413 beyond
         intake.key = "another"                      # 403 to whoever has the old one
         intake.misbehave("status", 3, code=429, headers=["Retry-After: 1"])
-        intake.answers                              # (status, logs, why) of each request
+        intake.answers                              # (status, logs, why, at) of each request
 
 It refuses what the published API refuses, and more: another path 404, another method 405, no key
 401, another key 403, more than 5 MB of JSON 413, more than 1000 logs 413; and 400 for whatever is
@@ -24,8 +24,10 @@ Source: Datadog's API reference, "Send logs"; "Log collection": attributes and t
 
 import collections
 import contextlib
+import gzip
 import http.server
 import json
+import re
 import socket
 import struct
 import threading
@@ -40,11 +42,12 @@ TAGS_MAX, TAG_CHARS_MAX = 100, 200
 ATTRIBUTES_MAX, KEY_CHARS_MAX, LEVELS_MAX = 256, 50, 10
 STATUSES = ("emerg", "alert", "critical", "error", "warning", "notice", "info", "debug", "ok")
 TEXTS = ("message", "ddsource", "ddtags", "hostname", "service", "status")
+BLANKS = re.compile(r"[ \t\r\n]*")
 KINDS = ("status", "hang", "half", "reset", "early")
 HANG_SECONDS = 120
 
 Fault = collections.namedtuple("Fault", "kind options")
-Answer = collections.namedtuple("Answer", "status logs why")
+Answer = collections.namedtuple("Answer", "status logs why at")
 
 
 class Bad(Exception):
@@ -53,6 +56,11 @@ class Bad(Exception):
     def __init__(self, status, why):
         super().__init__(why)
         self.status = status
+
+
+def pack(text):
+    """As a client would: in one gzip member."""
+    return gzip.compress(text.encode())
 
 
 def inflate(body):
@@ -80,6 +88,11 @@ def no_constant(name):
     raise ValueError(name)
 
 
+def skip(text, at):
+    """Blanks."""
+    return BLANKS.match(text, at).end()
+
+
 def items_of(text):
     """(log, its bytes) of an array."""
     decoder = json.JSONDecoder(object_pairs_hook=object_of, parse_constant=no_constant)
@@ -87,11 +100,13 @@ def items_of(text):
         text = text.decode("utf-8")
         if not isinstance(decoder.decode(text), list):
             raise ValueError("no array")
-        at, found = text.index("[") + 1, []
-        while text[at:].lstrip() != "]":
+        at, found = skip(text, text.index("[") + 1), []
+        while text[at] != "]":
             item, end = decoder.raw_decode(text, at)
             found.append((item, len(text[at:end].encode())))
-            at = end + 1 if text[end] == "," else end
+            at = skip(text, end)
+            if text[at] == ",":
+                at = skip(text, at + 1)
         return found
     except (ValueError, RecursionError) as error:
         raise Bad(400, f"no array: {error}") from None
@@ -205,7 +220,7 @@ class Intake(http.server.ThreadingHTTPServer):
 
     def note(self, status, logs, why):
         with self.lock:
-            self.answers.append(Answer(status, logs, why))
+            self.answers.append(Answer(status, logs, why, time.monotonic()))
 
     # ---- what tests ask ----
 
@@ -244,15 +259,15 @@ class Request(http.server.BaseHTTPRequestHandler):
         """(status, logs, why) of a request by what it is."""
         headers = {name.lower(): value for name, value in self.headers.items()}
         if self.path != PATH:
-            return Answer(404, [], "another path")
+            return 404, [], "another path"
         if self.command != "POST":
-            return Answer(405, [], "another method")
+            return 405, [], "another method"
         if len(headers) != len(self.headers):
-            return Answer(400, [], "a header twice")
+            return 400, [], "a header twice"
         try:
-            return Answer(202, self.server.judge(headers, body), None)
+            return 202, self.server.judge(headers, body), None
         except Bad as bad:
-            return Answer(bad.status, [], str(bad))
+            return bad.status, [], str(bad)
 
     def break_off(self, fault):
         """An answer that does not arrive, or not all of it."""
