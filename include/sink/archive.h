@@ -39,6 +39,9 @@ struct archive;
 
 enum archive_send { ARCHIVE_ALL, ARCHIVE_EVENTS };
 
+/* For how long an object is worth keeping is asked by these. */
+enum archive_class { ARCHIVE_LINES, ARCHIVE_SECURITY, ARCHIVE_OPERATIONS, ARCHIVE_CLASSES };
+
 struct archive_options {
 	const char *prefix; /* "": none; else without a slash at its ends */
 	struct spool_stream stream;
@@ -50,6 +53,13 @@ struct archive_object {
 	struct span bytes;                   /* compressed */
 	char content_sha256[HASH_HEX_BYTES]; /* of what is compressed */
 	uint64_t records, content_bytes;
+	enum archive_class class;
+	/*
+	 * The end of the UTC day that the key names: from here terms of retention count. Where that
+	 * day is not over a day after the first record was observed, that one's: what a record
+	 * claims of its time does not keep it for ever.
+	 */
+	int64_t day_end_ns;
 };
 
 NODISCARD enum err_kind archive_new(struct archive **ret, const struct archive_options *options,
