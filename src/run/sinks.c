@@ -83,9 +83,12 @@ void sinks_s3(const struct config *c, struct sinks_s3 *ret)
 				.send = strcmp(c->s3_send, "events") == 0 ? ARCHIVE_EVENTS
 									  : ARCHIVE_ALL,
 			},
-		.sse = c->s3_sse,
-		.kms_key_id = c->s3_sse_kms_key_id,
-		.storage_class = c->s3_storage_class,
+		.put =
+			{
+				.sse = c->s3_sse,
+				.kms_key_id = c->s3_sse_kms_key_id,
+				.storage_class = c->s3_storage_class,
+			},
 		.gather_seconds = (unsigned)c->s3_gather_seconds,
 	};
 }

@@ -65,9 +65,7 @@ static void seal(bool again)
 			   .secret_key = "an-example-of-a-secret-key",
 			   .session_token = ""},
 		.archive = {.prefix = "audit", .stream = {.epoch = 1}},
-		.sse = "aws:kms",
-		.kms_key_id = "an-example",
-		.storage_class = "",
+		.put = {.sse = "aws:kms", .kms_key_id = "an-example", .storage_class = ""},
 	};
 
 	tiny_http_start(&server, answers);
