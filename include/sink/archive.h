@@ -35,6 +35,8 @@ enum {
 	ARCHIVE_KEY_BYTES = 1024,
 };
 
+#define ARCHIVE_DAY_NS INT64_C(86400000000000)
+
 struct archive;
 
 enum archive_send { ARCHIVE_ALL, ARCHIVE_EVENTS };

@@ -55,6 +55,21 @@ static bool is_host_style(const struct config *c, const char *endpoint)
 	return false;
 }
 
+static struct s3_lock_terms lock_terms(const struct config *c)
+{
+	return (struct s3_lock_terms){
+		.mode = strcmp(c->s3_lock, "governance") == 0   ? S3_LOCK_GOVERNANCE
+			: strcmp(c->s3_lock, "compliance") == 0 ? S3_LOCK_COMPLIANCE
+								: S3_LOCK_OFF,
+		.days =
+			{
+				[ARCHIVE_LINES] = (unsigned)c->s3_lock_lines_days,
+				[ARCHIVE_SECURITY] = (unsigned)c->s3_lock_security_days,
+				[ARCHIVE_OPERATIONS] = (unsigned)c->s3_lock_operations_days,
+			},
+	};
+}
+
 void sinks_s3(const struct config *c, struct sinks_s3 *ret)
 {
 	const char *given = given_endpoint(c);
@@ -88,6 +103,7 @@ void sinks_s3(const struct config *c, struct sinks_s3 *ret)
 				.sse = c->s3_sse,
 				.kms_key_id = c->s3_sse_kms_key_id,
 				.storage_class = c->s3_storage_class,
+				.lock = lock_terms(c),
 			},
 		.gather_seconds = (unsigned)c->s3_gather_seconds,
 	};

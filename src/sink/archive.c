@@ -15,8 +15,6 @@ enum {
 	PLACE_BYTES = 64, /* "lines/date=2026-11-26/hour=07" */
 };
 
-static const int64_t DAY_NS = 24 * 60 * 60 * NS_PER_S;
-
 /* An object that is made, and what is made it with. */
 struct part {
 	struct archive_object object;
@@ -92,12 +90,14 @@ struct place {
 /* A time before 1970, or of the last days that there are, is no day's to be counted from. */
 static int64_t end_of_day(int64_t ns)
 {
-	return (time_later(time_earlier(ns, INT64_MAX - 2 * DAY_NS), 0) / DAY_NS + 1) * DAY_NS;
+	return (time_later(time_earlier(ns, INT64_MAX - 2 * ARCHIVE_DAY_NS), 0) / ARCHIVE_DAY_NS +
+		1) *
+	       ARCHIVE_DAY_NS;
 }
 
 static int64_t count_from(int64_t occurred_ns, int64_t observed_ns)
 {
-	return time_earlier(end_of_day(occurred_ns), end_of_day(observed_ns) + DAY_NS);
+	return time_earlier(end_of_day(occurred_ns), end_of_day(observed_ns) + ARCHIVE_DAY_NS);
 }
 
 static void place_line(const struct record *r, struct place *ret)
