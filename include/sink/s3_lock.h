@@ -6,7 +6,7 @@
  *
  * Whoever may do so can lift a lock in governance mode; one in compliance mode nobody
  * can, not even the account's owner, before its term is over. Either takes a bucket that
- * was made for it, which is versioned. A server that knows no locks may pass over the
+ * has Object Lock, which is versioned, too. A server that knows no locks may pass over the
  * headers in silence; so what counts is what it says afterwards.
  *
  * A term is a function of the object's own day and of the class's days, so that an object

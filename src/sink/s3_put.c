@@ -94,9 +94,9 @@ static enum err_kind explain_refusal(enum err_kind rc, const struct s3_answer *a
 {
 	if (rc == ERR_REJECT && strcmp(answer->code, "InvalidRequest") == 0)
 		return err_set(err, ERR_CONFIG,
-			       "S3 answers %u InvalidRequest to a lock: a bucket has Object Lock "
-			       "where it was made with it, as by `aws s3api create-bucket "
-			       "--object-lock-enabled-for-bucket`; name such a bucket, or set "
+			       "S3 answers %u InvalidRequest to a lock: this bucket has no Object "
+			       "Lock; make one that has, as by `aws s3api create-bucket "
+			       "--object-lock-enabled-for-bucket`, and name it, or set "
 			       "FLYTRAIL_S3_LOCK=off",
 			       answer->status);
 	if (rc == ERR_CONFIG && strcmp(answer->code, "AccessDenied") == 0)
@@ -149,6 +149,14 @@ static enum err_kind look(struct s3_put *p, const struct archive_object *o, bool
 	enum err_kind rc = s3_client_send(p->client, &request, answer, err);
 
 	*ret_there = false;
+	if (rc == ERR_CONFIG && answer->status == 403) {
+		struct err why = *err; /* an answer to HEAD has no code */
+
+		return err_set(err, rc,
+			       "%s; to look at what is put the credentials need s3:GetObject, and "
+			       "s3:ListBucket, or what is not there is forbidden as well",
+			       why.text);
+	}
 	if (rc || answer->status == 404)
 		return rc;
 	*ret_there = s3_client_header(p->client, CONTENT_SHA256, &sha256) &&
