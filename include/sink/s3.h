@@ -4,6 +4,9 @@
 /*
  * s3: the sink that keeps the archive (sink/archive.h) in a bucket.
  *
+ * Before the first delivery of a day, the index of the one before is put, too
+ * (sink/archive_index.h).
+ *
  * Each object is put once (sink/s3_put.h). One that is there already and is another:
  * an operator must act; whoever can write into the bucket has written under a name of
  * this trail's.
@@ -11,8 +14,8 @@
  * Ownership: s3_open() copies the options. close() of the sink ends it.
  * Threads:   see sink/sink.h.
  * Limits:    those of sink/archive.h.
- * Errors:    those of sink/s3_client.h; ERR_REJECT of a request is ERR_CONFIG here, for
- *            it is about no record.
+ * Errors:    those of sink/s3_client.h and of the journal; ERR_REJECT of a request is ERR_CONFIG
+ * here, for it is about no record.
  */
 
 #include "sink/archive.h"
@@ -23,6 +26,7 @@ struct s3_sink_options {
 	struct s3_options client;
 	struct archive_options archive;
 	struct s3_put_options put;
+	const char *folder;      /* the spool's, where the index's journal is; "": no index */
 	unsigned gather_seconds; /* see sink/sink.h */
 };
 

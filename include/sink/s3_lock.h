@@ -27,7 +27,7 @@ enum s3_lock_mode { S3_LOCK_OFF, S3_LOCK_GOVERNANCE, S3_LOCK_COMPLIANCE };
 /* What is locked, and for how many days; 0: it is not. */
 struct s3_lock_terms {
 	enum s3_lock_mode mode;
-	unsigned days[ARCHIVE_CLASSES];
+	unsigned days[ARCHIVE_KINDS];
 };
 
 struct s3_lock {

@@ -36,11 +36,18 @@ NODISCARD enum err_kind s3_put_new(struct s3_put **ret, const struct s3_options 
 				   const struct s3_put_options *options, struct err *err);
 void s3_put_free(struct s3_put *p); /* NULL is fine */
 
+/* What is in the bucket: with equal content, other bytes may be there, of another zlib's. */
+struct s3_stored {
+	uint64_t bytes;
+	char sha256[HASH_HEX_BYTES];
+};
+
 /*
  * *in_doubt: it may be there already. It is set before the first byte is sent, and reset when the
  * object is there, which is ERR_NONE.
  */
 NODISCARD enum err_kind s3_put_once(struct s3_put *p, const struct archive_object *o,
-				    bool *in_doubt, struct s3_answer *ret_answer, struct err *err);
+				    bool *in_doubt, struct s3_stored *ret,
+				    struct s3_answer *ret_answer, struct err *err);
 
 #endif

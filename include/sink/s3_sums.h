@@ -17,6 +17,7 @@
 struct s3_sums {
 	char md5[BASE64_BYTES(HASH_MD5_BYTES) + 1]; /* content-md5; "": there is none */
 	char sha256[BASE64_BYTES(HASH_BYTES) + 1];  /* x-amz-checksum-sha256 */
+	char sha256_hex[HASH_HEX_BYTES];            /* for our own words */
 };
 
 NODISCARD enum err_kind s3_sums(struct hasher *h, struct span body, struct s3_sums *ret,

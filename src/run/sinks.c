@@ -55,6 +55,16 @@ static bool is_host_style(const struct config *c, const char *endpoint)
 	return false;
 }
 
+static uint64_t longest_days(const struct config *c)
+{
+	uint64_t events = c->s3_lock_security_days > c->s3_lock_operations_days
+				  ? c->s3_lock_security_days
+				  : c->s3_lock_operations_days;
+
+	return c->s3_lock_lines_days > events ? c->s3_lock_lines_days : events;
+}
+
+/* An index is locked as long as the longest of what it names. */
 static struct s3_lock_terms lock_terms(const struct config *c)
 {
 	return (struct s3_lock_terms){
@@ -66,6 +76,7 @@ static struct s3_lock_terms lock_terms(const struct config *c)
 				[ARCHIVE_LINES] = (unsigned)c->s3_lock_lines_days,
 				[ARCHIVE_SECURITY] = (unsigned)c->s3_lock_security_days,
 				[ARCHIVE_OPERATIONS] = (unsigned)c->s3_lock_operations_days,
+				[ARCHIVE_INDEX] = (unsigned)longest_days(c),
 			},
 	};
 }
@@ -105,6 +116,7 @@ void sinks_s3(const struct config *c, struct sinks_s3 *ret)
 				.storage_class = c->s3_storage_class,
 				.lock = lock_terms(c),
 			},
+		.folder = c->spool_dir,
 		.gather_seconds = (unsigned)c->s3_gather_seconds,
 	};
 }

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 enum {
-	OBJECT_BYTES_MAX = ARCHIVE_BYTES_MAX + 2 * RECORD_PAYLOAD_BYTES_MAX,
 	TEXT_BYTES_MAX = 8 * RECORD_PAYLOAD_BYTES_MAX, /* of a record: escapes are six bytes */
 	TEXT_KEEP_BYTES = 1024 * 1024,
 	PLACE_BYTES = 64, /* "lines/date=2026-11-26/hour=07" */
@@ -51,7 +50,7 @@ enum err_kind archive_new(struct archive **ret, const struct archive_options *op
 	buf_init(&a->line, TEXT_BYTES_MAX);
 	buf_init(&a->event, TEXT_BYTES_MAX);
 	for (size_t i = 0; i < ARRAY_LEN(a->parts); i++)
-		buf_init(&a->parts[i].bytes, OBJECT_BYTES_MAX);
+		buf_init(&a->parts[i].bytes, ARCHIVE_OBJECT_BYTES_MAX);
 	*ret = a;
 	return ERR_NONE;
 }
@@ -83,7 +82,7 @@ void archive_begin(struct archive *a, uint64_t first_seq)
 
 struct place {
 	char text[PLACE_BYTES];
-	enum archive_class class;
+	enum archive_kind kind;
 	int64_t day_end_ns;
 };
 
@@ -106,7 +105,7 @@ static void place_line(const struct record *r, struct place *ret)
 
 	(void)time_format(r->occurred_ns, at);
 	(void)snprintf(ret->text, PLACE_BYTES, "lines/date=%.10s/hour=%.2s", at, at + 11);
-	ret->class = ARCHIVE_LINES;
+	ret->kind = ARCHIVE_LINES;
 	ret->day_end_ns = count_from(r->occurred_ns, r->observed_ns);
 }
 
@@ -117,7 +116,7 @@ static void place_event(const struct event *e, struct place *ret)
 
 	(void)time_format(e->occurred_ns, at);
 	(void)snprintf(ret->text, PLACE_BYTES, "events/class=%s/date=%.10s", retention, at);
-	ret->class = strcmp(retention, "security") == 0 ? ARCHIVE_SECURITY : ARCHIVE_OPERATIONS;
+	ret->kind = strcmp(retention, "security") == 0 ? ARCHIVE_SECURITY : ARCHIVE_OPERATIONS;
 	ret->day_end_ns = count_from(e->occurred_ns, e->observed_ns);
 }
 
@@ -146,7 +145,7 @@ static enum err_kind make_part(struct archive *a, const struct place *place, str
 	if (rc)
 		return rc;
 	memcpy(p->place, place->text, PLACE_BYTES);
-	p->object = (struct archive_object){.class = place->class, .day_end_ns = place->day_end_ns};
+	p->object = (struct archive_object){.kind = place->kind, .day_end_ns = place->day_end_ns};
 	gzip_writer_begin(p->writer, &p->bytes);
 	a->count++;
 	*ret = p;
@@ -196,13 +195,17 @@ static bool find_room(struct archive *a, const struct texts *t, struct part **re
 		      struct part **ret_event)
 {
 	size_t bytes = 0, made;
+	uint64_t content_bytes = 0;
 
 	*ret_line = t->has_line ? find(a, t->line.text) : NULL;
 	*ret_event = t->has_event ? find(a, t->event.text) : NULL;
 	made = (size_t)(t->has_line && !*ret_line) + (size_t)(t->has_event && !*ret_event);
-	for (size_t i = 0; i < a->count; i++)
+	for (size_t i = 0; i < a->count; i++) {
 		bytes += a->parts[i].bytes.len;
-	return bytes < ARCHIVE_BYTES_MAX && a->count + made <= ARCHIVE_OBJECTS_MAX;
+		content_bytes += a->parts[i].object.content_bytes;
+	}
+	return bytes < ARCHIVE_BYTES_MAX && content_bytes < ARCHIVE_CONTENT_BYTES_MAX &&
+	       a->count + made <= ARCHIVE_OBJECTS_MAX;
 }
 
 static enum err_kind add_text(struct archive *a, struct part *p, const struct place *place,
@@ -217,7 +220,7 @@ static enum err_kind add_text(struct archive *a, struct part *p, const struct pl
 	p->object.records++;
 	p->object.content_bytes += text->len;
 	rc = buf_check(&p->bytes, err);
-	REQUIRE(rc != ERR_FULL); /* OBJECT_BYTES_MAX has room for any record more */
+	REQUIRE(rc != ERR_FULL); /* ARCHIVE_OBJECT_BYTES_MAX has room for any record more */
 	return rc;
 }
 

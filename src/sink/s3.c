@@ -1,13 +1,20 @@
 #include "sink/s3.h"
 
+#include "base/time.h"
+#include "sink/archive_index.h"
+
 #include <stdlib.h>
 
 struct s3 {
 	struct s3_put *put;
 	struct archive *archive;
-	bool again;    /* a process before may have put any of the delivery */
+	struct archive_index *index; /* NULL: none is kept */
+	/* of a delivery */
+	struct archive_range range;
+	bool again;    /* a process before may have put any of it */
 	size_t next;   /* the object that is put next; those before it are there */
 	bool in_doubt; /* whether it is there is not known */
+	struct s3_stored stored[ARCHIVE_OBJECTS_MAX];
 };
 
 /* --- open and close --- */
@@ -20,6 +27,7 @@ static void s3_close(void *ctx)
 		return;
 	s3_put_free(s->put);
 	archive_free(s->archive);
+	archive_index_free(s->index);
 	free(s);
 }
 
@@ -29,6 +37,8 @@ static enum err_kind open_parts(struct s3 *s, const struct s3_sink_options *o, s
 
 	if (!rc)
 		rc = s3_put_new(&s->put, &o->client, &o->put, err);
+	if (!rc && o->folder[0] != '\0')
+		rc = archive_index_open(&s->index, o->folder, &o->archive, err);
 	return rc;
 }
 
@@ -39,6 +49,7 @@ static void s3_begin(void *ctx, uint64_t first_seq, bool again)
 	struct s3 *s = ctx;
 
 	archive_begin(s->archive, first_seq);
+	s->range.first_seq = first_seq;
 	s->again = again;
 	s->next = 0;
 	s->in_doubt = again;
@@ -60,6 +71,7 @@ static enum err_kind s3_seal(void *ctx, uint64_t last_seq, struct buf *cut, stru
 
 	if (rc)
 		return rc;
+	s->range.last_seq = last_seq;
 	for (size_t i = 0; i < archive_count(s->archive); i++) {
 		const struct archive_object *o = archive_object(s->archive, i);
 
@@ -68,23 +80,61 @@ static enum err_kind s3_seal(void *ctx, uint64_t last_seq, struct buf *cut, stru
 	return buf_check(cut, err);
 }
 
-static enum err_kind s3_deliver(void *ctx, struct sink_answer *ret, struct err *err)
+/* The index that ends before this delivery. It may have been put by a process before. */
+static enum err_kind put_index(struct s3 *s, struct s3_answer *answer, struct err *err)
 {
-	struct s3 *s = ctx;
+	const struct archive_object *o = NULL;
+	struct s3_stored stored;
+	bool in_doubt = true;
+	enum err_kind rc = archive_index_due(s->index, time_now_ns(), s->range, &o, err);
 
+	if (rc || !o)
+		return rc;
+	rc = s3_put_once(s->put, o, &in_doubt, &stored, answer, err);
+	return rc ? rc : archive_index_closed(s->index, err);
+}
+
+static enum err_kind put_objects(struct s3 *s, struct s3_answer *answer, struct err *err)
+{
 	for (; s->next < archive_count(s->archive); s->next++) {
-		struct s3_answer answer = {.status = 0};
 		enum err_kind rc = s3_put_once(s->put, archive_object(s->archive, s->next),
-					       &s->in_doubt, &answer, err);
+					       &s->in_doubt, &s->stored[s->next], answer, err);
 
-		ret->wait_seconds = answer.retry_after_seconds;
-		if (rc == ERR_REJECT)
-			err->kind = rc = ERR_CONFIG;
 		if (rc)
 			return rc;
 		s->in_doubt = s->again;
 	}
 	return ERR_NONE;
+}
+
+static enum err_kind note_objects(struct s3 *s, struct err *err)
+{
+	struct archive_index_entry entries[ARCHIVE_OBJECTS_MAX];
+	size_t count = archive_count(s->archive);
+
+	for (size_t i = 0; i < count; i++)
+		entries[i] = (struct archive_index_entry){
+			.object = archive_object(s->archive, i),
+			.bytes = s->stored[i].bytes,
+			.sha256 = s->stored[i].sha256,
+		};
+	return archive_index_add(s->index, time_now_ns(), s->range, entries, count, err);
+}
+
+static enum err_kind s3_deliver(void *ctx, struct sink_answer *ret, struct err *err)
+{
+	struct s3 *s = ctx;
+	struct s3_answer answer = {.status = 0};
+	enum err_kind rc = s->index ? put_index(s, &answer, err) : ERR_NONE;
+
+	if (!rc)
+		rc = put_objects(s, &answer, err);
+	ret->wait_seconds = answer.retry_after_seconds;
+	if (!rc && s->index)
+		rc = note_objects(s, err);
+	if (rc == ERR_REJECT)
+		err->kind = rc = ERR_CONFIG;
+	return rc;
 }
 
 static const struct sink_ops ops = {

@@ -13,7 +13,7 @@ struct s3_lock s3_lock_of(const struct s3_lock_terms *terms, const struct archiv
 			  int64_t now_ns)
 {
 	struct s3_lock lock = {.mode = S3_LOCK_OFF};
-	int64_t term_ns = terms->days[o->class] * ARCHIVE_DAY_NS;
+	int64_t term_ns = terms->days[o->kind] * ARCHIVE_DAY_NS;
 
 	if (terms->mode == S3_LOCK_OFF || term_ns == 0 ||
 	    __builtin_add_overflow(o->day_end_ns, term_ns, &lock.until_ns) ||

@@ -74,14 +74,15 @@ static enum err_kind put(struct probing *p, struct err *err)
 {
 	struct s3_put_options options = p->options->put;
 	struct s3_put *put = NULL;
+	struct s3_stored stored;
 	bool in_doubt = false;
 	enum err_kind rc;
 
-	p->object.class = ARCHIVE_LINES;
+	p->object.kind = ARCHIVE_LINES;
 	options.lock.days[ARCHIVE_LINES] = LOCK_DAYS;
 	rc = s3_put_new(&put, &p->options->client, &options, err);
 	if (!rc)
-		rc = s3_put_once(put, &p->object, &in_doubt, &p->answer, err);
+		rc = s3_put_once(put, &p->object, &in_doubt, &stored, &p->answer, err);
 	s3_put_free(put);
 	if (rc == ERR_REJECT)
 		err->kind = rc = ERR_CONFIG;

@@ -25,6 +25,8 @@ enum err_kind s3_sums(struct hasher *h, struct span body, struct s3_sums *ret, s
 
 	ret->md5[0] = '\0';
 	if (!rc)
+		(void)hash_hex(sha256, ret->sha256_hex);
+	if (!rc)
 		rc = base64_text(sha256, sizeof(sha256), ret->sha256, sizeof(ret->sha256), err);
 	if (!rc && hash_md5(body, md5))
 		rc = base64_text(md5, sizeof(md5), ret->md5, sizeof(ret->md5), err);

@@ -180,13 +180,13 @@ static void an_object_says_from_when_it_is_kept(void **state)
 	add_event(AT, CLASS_secret_change, ACTION_secret_change_set);
 	end(19);
 	o = object("audit/fly/lines/date=2026-11-26/hour=12" RANGE);
-	assert_int_equal(o->class, ARCHIVE_LINES);
+	assert_int_equal(o->kind, ARCHIVE_LINES);
 	assert_int_equal(o->day_end_ns, (AT / DAY + 1) * DAY);
 	o = object("audit/fly/events/class=operations/date=2026-11-27" RANGE);
-	assert_int_equal(o->class, ARCHIVE_OPERATIONS);
+	assert_int_equal(o->kind, ARCHIVE_OPERATIONS);
 	assert_int_equal(o->day_end_ns, (AT / DAY + 2) * DAY);
 	o = object("audit/fly/events/class=security/date=2026-11-26" RANGE);
-	assert_int_equal(o->class, ARCHIVE_SECURITY);
+	assert_int_equal(o->kind, ARCHIVE_SECURITY);
 	assert_int_equal(o->day_end_ns, (AT / DAY + 1) * DAY);
 
 	archive_begin(archive, 11); /* what a record claims of its time is not for ever */
@@ -277,6 +277,27 @@ static void a_range_ends_before_one_object_too_many(void **state)
 	}
 }
 
+/* Who reads it has to have room for it, however well it is compressed. */
+static void a_range_ends_when_its_content_is_large_enough(void **state)
+{
+	char *same = calloc(1, NOISE_BYTES + 1);
+	uint64_t bytes;
+	struct err err;
+
+	(void)state;
+	assert_non_null(same);
+	memset(same, 'a', NOISE_BYTES);
+	archive_begin(archive, 11);
+	for (unsigned added = 0; add_line(AT, same, CLASS_app_log, &err) == ERR_NONE; added++)
+		assert_true(added < 100);
+	assert_int_equal(err.kind, ERR_FULL);
+	end(19);
+	bytes = archive_object(archive, 0)->content_bytes;
+	assert_true(bytes >= ARCHIVE_CONTENT_BYTES_MAX &&
+		    bytes < ARCHIVE_CONTENT_BYTES_MAX + 2 * NOISE_BYTES);
+	free(same);
+}
+
 static void a_range_ends_when_it_is_large_enough(void **state)
 {
 	char *noise = malloc(NOISE_BYTES + 1);
@@ -362,6 +383,7 @@ int main(void)
 		TEST(the_same_range_makes_the_same_objects),
 		TEST(a_range_ends_before_one_object_too_many),
 		TEST(a_range_ends_when_it_is_large_enough),
+		TEST(a_range_ends_when_its_content_is_large_enough),
 		TEST(what_is_no_payload_is_refused_and_leaves_nothing),
 		TEST(no_allocation_is_taken_for_granted),
 	};

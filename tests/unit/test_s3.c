@@ -1,9 +1,13 @@
 /* An object is put once, looked at where it may be there already, and never overwritten. */
 #include "sink/s3.h"
 
+#include "base/file.h"
 #include "base/time.h"
 #include "model/event.h"
+#include "sink/archive_index.h"
 
+#include "fault.h"
+#include "scratch.h"
 #include "tiny_http.h"
 
 #include <setjmp.h>
@@ -13,13 +17,9 @@
 
 #include <cmocka.h>
 
-enum {
-	ANSWER_BYTES = 1024,
-	ANSWERS_MAX = 8,
-	PAYLOAD_BYTES = 4096,
-	CUT_BYTES = 4096,
-	VALUE_BYTES = 128
-};
+#define DAY_NS (24 * 3600 * NS_PER_S)
+
+enum { ANSWER_BYTES = 1024, ANSWERS_MAX = 8, PAYLOAD_BYTES = 4096, CUT_BYTES = 4096 };
 
 #define SHA256_HEADER "x-amz-meta-content-sha256: "
 
@@ -29,8 +29,8 @@ static const char *answers[ANSWERS_MAX + 1];
 static size_t answer_count;
 static struct sink sink;
 static struct buf payload, cut;
-static struct s3_lock_terms lock;
 static struct err err;
+static const char *folder; /* of the index's journal */
 
 static void answer(unsigned status, const char *headers)
 {
@@ -40,26 +40,17 @@ static void answer(unsigned status, const char *headers)
 	answers[answer_count] = NULL;
 }
 
-static void have_event(int64_t ns)
-{
-	const struct event event = {.class = CLASS_exit,
-				    .action = ACTION_exit_crashed,
-				    .occurred_ns = ns,
-				    .not_after_ns = EVENT_NO_TIME,
-				    .observed_ns = ns};
-
-	buf_reset(&payload);
-	event_encode(&event, &payload);
-}
-
 static int set_up(void **state)
 {
+	const struct event event = {
+		.class = CLASS_exit, .action = ACTION_exit_crashed, .not_after_ns = EVENT_NO_TIME};
+
 	(void)state;
 	answer_count = 0;
-	lock = (struct s3_lock_terms){.mode = S3_LOCK_OFF};
+	folder = "";
 	buf_init(&payload, PAYLOAD_BYTES);
 	buf_init(&cut, CUT_BYTES);
-	have_event(0);
+	event_encode(&event, &payload);
 	return 0;
 }
 
@@ -73,8 +64,16 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* A delivery of one object, to a server that has been started. */
-static void seal_for_server(bool again)
+static void seal_next(uint64_t seq, bool again)
+{
+	sink.ops->begin(sink.ctx, seq, again);
+	assert_int_equal(sink.ops->add(sink.ctx, seq, span_of(payload.data, payload.len), &err),
+			 ERR_NONE);
+	assert_int_equal(sink.ops->seal(sink.ctx, seq, &cut, &err), ERR_NONE);
+}
+
+/* A delivery of one object. */
+static void seal(bool again)
 {
 	struct s3_sink_options options = {
 		.client = {.bucket = "trail",
@@ -83,24 +82,14 @@ static void seal_for_server(bool again)
 			   .secret_key = "an-example-of-a-secret-key",
 			   .session_token = ""},
 		.archive = {.prefix = "audit", .stream = {.epoch = 1}},
-		.put = {.sse = "aws:kms",
-			.kms_key_id = "an-example",
-			.storage_class = "",
-			.lock = lock},
+		.folder = folder,
+		.put = {.sse = "aws:kms", .kms_key_id = "an-example", .storage_class = ""},
 	};
 
+	tiny_http_start(&server, answers);
 	options.client.endpoint = server.url;
 	assert_int_equal(s3_open(&sink, &options, &err), ERR_NONE);
-	sink.ops->begin(sink.ctx, 1, again);
-	assert_int_equal(sink.ops->add(sink.ctx, 1, span_of(payload.data, payload.len), &err),
-			 ERR_NONE);
-	assert_int_equal(sink.ops->seal(sink.ctx, 1, &cut, &err), ERR_NONE);
-}
-
-static void seal(bool again)
-{
-	tiny_http_start(&server, answers);
-	seal_for_server(again);
+	seal_next(1, again);
 }
 
 static enum err_kind deliver(void)
@@ -112,13 +101,18 @@ static enum err_kind deliver(void)
 	return rc;
 }
 
-static void assert_asked(size_t idx, const char *method)
+static void assert_asked_in(size_t idx, const char *method, const char *place)
 {
 	char start[ANSWER_BYTES];
 
-	(void)snprintf(start, sizeof(start), "%s /trail/audit/events/class%%3Doperations/", method);
+	(void)snprintf(start, sizeof(start), "%s /trail/audit/%s", method, place);
 	assert_true(idx < atomic_load(&server.count));
 	assert_ptr_equal(strstr(server.requests[idx], start), server.requests[idx]);
+}
+
+static void assert_asked(size_t idx, const char *method)
+{
+	assert_asked_in(idx, method, "events/class%3Doperations/");
 }
 
 /* The hash of what is in the object, as the cut names it. */
@@ -141,6 +135,7 @@ static void a_new_object_is_put_at_once_and_with_its_proofs(void **state)
 		"\r\nif-none-match: *\r\n",
 		"\r\nx-amz-checksum-sha256: ",
 		"\r\nx-amz-meta-records: 1\r\n",
+		"\r\nx-amz-meta-sha256: ",
 		"x-amz-server-side-encryption: aws:kms",
 		"\r\nx-amz-server-side-encryption-aws-kms-key-id: an-example\r\n"};
 	char expected[ANSWER_BYTES];
@@ -207,204 +202,64 @@ static void a_refusal_of_a_request_is_an_operators(void **state)
 	assert_int_equal(err.kind, ERR_CONFIG);
 }
 
-/* --- Object Lock --- */
-
-/* A bucket of one object, which says what it has to say of its lock. */
-static struct bucket {
-	const char *refusal; /* of a lock; NULL: none is refused */
-	bool is_put, is_short;
-	const char *mode, *date;               /* that it says; NULL: none */
-	const char *mode_raised, *date_raised; /* and after PutObjectRetention */
-	char sha256[VALUE_BYTES], len[VALUE_BYTES];
-	char answer[ANSWER_BYTES];
-} bucket;
-
-/* Of a request, a header's line after its name, copied. */
-static void copy_header(const char *request, const char *name, char ret[VALUE_BYTES])
+/* The first delivery of a day waits for the index of the day before, which is put like all else. */
+static void an_index_is_put_before_the_next_days_first_object(void **state)
 {
-	const char *at = strcasestr(request, name);
-
-	assert_non_null(at);
-	at += strlen(name);
-	(void)snprintf(ret, VALUE_BYTES, "%.*s", (int)strcspn(at, "\r"), at);
-}
-
-static const char *answer_of_bucket(const char *request)
-{
-	struct bucket *b = &bucket;
-	char headers[2 * VALUE_BYTES];
-	int len;
-
-	if (strstr(request, "?retention= HTTP")) {
-		b->mode = b->mode_raised;
-		b->date = b->date_raised;
-		return tiny_http_answer(b->answer, sizeof(b->answer), 200, "", "");
-	}
-	if (strncmp(request, "PUT", 3) == 0 && b->refusal)
-		return tiny_http_answer(b->answer, sizeof(b->answer), 400, "", b->refusal);
-	if (strncmp(request, "PUT", 3) == 0) {
-		copy_header(request, SHA256_HEADER, b->sha256);
-		copy_header(request, "\r\ncontent-length: ", b->len);
-		b->is_put = true;
-		return tiny_http_answer(b->answer, sizeof(b->answer), 200, "", "");
-	}
-	if (!b->is_put)
-		return tiny_http_answer(b->answer, sizeof(b->answer), 404, "", "");
-	(void)snprintf(headers, sizeof(headers),
-		       b->mode ? "x-amz-object-lock-mode: %s\r\n"
-				 "x-amz-object-lock-retain-until-date: %s\r\n"
-			       : "",
-		       b->mode, b->date);
-	len = snprintf(b->answer, sizeof(b->answer),
-		       "HTTP/1.1 200 Any\r\nContent-Length: %s\r\n%s" SHA256_HEADER "%s\r\n\r\n",
-		       b->is_short ? "1" : b->len, headers, b->sha256);
-	REQUIRE(len > 0 && (size_t)len < sizeof(b->answer));
-	return b->answer;
-}
-
-enum { DAYS = 92 };
-
-/* A delivery of one object of today, that is to be locked. Its date goes into date. */
-static void seal_locked(bool again, char date[S3_LOCK_DATE_BYTES])
-{
-	int64_t now_ns = time_now_ns();
-
-	have_event(now_ns);
-	lock = (struct s3_lock_terms){.mode = S3_LOCK_GOVERNANCE,
-				      .days = {[ARCHIVE_OPERATIONS] = DAYS}};
-	(void)s3_lock_date((now_ns / ARCHIVE_DAY_NS + 1 + DAYS) * ARCHIVE_DAY_NS, date);
-	tiny_http_start_choosing(&server, answer_of_bucket);
-	seal_for_server(again);
-}
-
-static void a_locked_object_is_there_when_s3_says_that_it_is_locked(void **state)
-{
-	char date[S3_LOCK_DATE_BYTES], header[ANSWER_BYTES];
+	struct scratch scratch;
 
 	(void)state;
-	bucket = (struct bucket){.mode = "GOVERNANCE", .date = date};
-	seal_locked(false, date);
-	assert_int_equal(deliver(), ERR_NONE);
-	assert_int_equal(atomic_load(&server.count), 2);
-	assert_asked(0, "PUT");
-	assert_asked(1, "HEAD");
-	assert_non_null(strstr(server.requests[0], "\r\nx-amz-object-lock-mode: GOVERNANCE\r\n"));
-	(void)snprintf(header, sizeof(header), "\r\nx-amz-object-lock-retain-until-date: %s\r\n",
-		       date);
-	assert_non_null(strstr(server.requests[0], header));
-}
-
-static void a_stronger_lock_than_was_asked_for_is_one(void **state)
-{
-	char date[S3_LOCK_DATE_BYTES];
-
-	(void)state;
-	bucket = (struct bucket){.mode = "COMPLIANCE", .date = "2200-01-01T00:00:00.000Z"};
-	seal_locked(false, date);
-	assert_int_equal(deliver(), ERR_NONE);
-	assert_int_equal(atomic_load(&server.count), 2);
-}
-
-/* Put by a process before, when no lock was asked for, or another. */
-static void what_is_there_with_less_of_a_lock_is_given_it(void **state)
-{
-	static const char *const short_dates[] = {NULL, "2026-01-01T00:00:00Z", "soon"};
-	char date[S3_LOCK_DATE_BYTES];
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(short_dates); i++) {
-		bucket = (struct bucket){.mode = short_dates[i] ? "GOVERNANCE" : NULL,
-					 .date = short_dates[i],
-					 .mode_raised = "GOVERNANCE",
-					 .date_raised = date};
-		seal_locked(false, date);
-		assert_int_equal(deliver(), ERR_NONE);
-		assert_int_equal(atomic_load(&server.count), 4);
-		assert_asked(2, "PUT");
-		assert_non_null(strstr(server.requests[2], "?retention= HTTP"));
-		assert_asked(3, "HEAD");
-		if (i + 1 == ARRAY_LEN(short_dates))
-			return;
-		(void)tear_down(state);
-		(void)set_up(state);
-	}
-}
-
-static void a_server_that_passes_over_a_lock_is_found_out(void **state)
-{
-	char date[S3_LOCK_DATE_BYTES];
-
-	(void)state;
-	bucket = (struct bucket){.mode = NULL};
-	seal_locked(false, date);
-	assert_int_equal(deliver(), ERR_CONFIG);
-	assert_non_null(strstr(err.text, "does not say that it has it (GOVERNANCE until "));
-	assert_non_null(strstr(err.text, "s3:GetObjectRetention"));
-	bucket.mode = "GOVERNANCE"; /* and is tried again, and looked at, not put */
-	bucket.date = date;
-	assert_int_equal(deliver(), ERR_NONE);
-	assert_null(strstr(server.requests[atomic_load(&server.count) - 1], "PUT"));
-}
-
-static void a_bucket_that_takes_no_lock_says_how_to_make_one(void **state)
-{
-	char date[S3_LOCK_DATE_BYTES];
-
-	(void)state;
-	bucket = (struct bucket){.refusal = "<Error><Code>InvalidRequest</Code></Error>"};
-	seal_locked(false, date);
-	assert_int_equal(deliver(), ERR_CONFIG);
-	assert_non_null(strstr(err.text, "--object-lock-enabled-for-bucket"));
-	assert_non_null(strstr(err.text, "FLYTRAIL_S3_LOCK=off"));
-}
-
-static void fewer_bytes_than_were_sent_are_no_object(void **state)
-{
-	char date[S3_LOCK_DATE_BYTES];
-
-	(void)state;
-	bucket = (struct bucket){.mode = "GOVERNANCE", .date = date, .is_short = true};
-	seal_locked(false, date);
-	assert_int_equal(deliver(), ERR_CONFIG);
-	assert_non_null(strstr(err.text, "says that it has others"));
-}
-
-/* The event of set_up() is of 1970. */
-static void a_term_that_is_over_asks_for_no_lock(void **state)
-{
-	(void)state;
+	scratch_make(&scratch);
+	folder = scratch.path;
 	answer(200, "");
-	lock = (struct s3_lock_terms){.mode = S3_LOCK_COMPLIANCE, .days = {0, DAYS, DAYS}};
+	answer(404, "");
+	answer(503, "Retry-After: 7\r\n");
+	answer(404, "");
+	answer(200, "");
+	answer(200, "");
 	seal(false);
 	assert_int_equal(deliver(), ERR_NONE);
-	assert_null(strstr(server.requests[0], "object-lock"));
-	assert_int_equal(atomic_load(&server.count), 1);
+	fault_set_wall_clock(DAY_NS);
+	seal_next(2, false);
+	assert_int_equal(deliver(), ERR_RETRY);
+	assert_int_equal(deliver(), ERR_NONE);
+	fault_set_wall_clock(0);
+	assert_asked(0, "PUT");
+	assert_asked_in(1, "HEAD", "index/date%3D");
+	assert_asked_in(2, "PUT", "index/date%3D");
+	assert_asked_in(3, "HEAD", "index/date%3D");
+	assert_asked_in(4, "PUT", "index/date%3D");
+	assert_non_null(strstr(server.requests[4], "\r\nif-none-match: *\r\n"));
+	assert_non_null(strstr(server.requests[4], "\r\nx-amz-meta-records: 1\r\n"));
+	assert_asked(5, "PUT");
+	assert_int_equal(atomic_load(&server.count), 6);
+	scratch_remove(&scratch);
 }
 
-static void a_term_is_of_the_objects_own_day_and_class(void **state)
+/* What the index says is in the bucket is what S3 says, and not what would be put today. */
+static void what_is_there_is_noted_as_it_is_there(void **state)
 {
-	const struct s3_lock_terms terms = {
-		.mode = S3_LOCK_COMPLIANCE,
-		.days = {[ARCHIVE_SECURITY] = 395, [ARCHIVE_OPERATIONS] = 1}};
-	struct archive_object o = {.class = ARCHIVE_SECURITY, .day_end_ns = 20000 * ARCHIVE_DAY_NS};
-	char date[S3_LOCK_DATE_BYTES];
-	struct s3_lock of;
+	char headers[ANSWER_BYTES], sha256[HASH_HEX_BYTES];
+	struct scratch scratch;
+	struct buf journal;
 
 	(void)state;
-	of = s3_lock_of(&terms, &o, 0);
-	assert_int_equal(of.mode, S3_LOCK_COMPLIANCE);
-	assert_string_equal(s3_lock_date(of.until_ns, date), "2025-11-03T00:00:00Z");
-	o.class = ARCHIVE_OPERATIONS;
-	assert_int_equal(s3_lock_of(&terms, &o, 0).until_ns, 20001 * ARCHIVE_DAY_NS);
-	assert_int_equal(s3_lock_of(&terms, &o, 20001 * ARCHIVE_DAY_NS - 1).mode, S3_LOCK_OFF);
-	assert_int_equal(
-		s3_lock_of(&terms, &o, 20001 * ARCHIVE_DAY_NS - S3_SKEW_SECONDS * NS_PER_S - 1)
-			.mode,
-		S3_LOCK_COMPLIANCE);
-	o.class = ARCHIVE_LINES;
-	assert_int_equal(s3_lock_of(&terms, &o, 0).mode, S3_LOCK_OFF);
-	o = (struct archive_object){.class = ARCHIVE_SECURITY, .day_end_ns = INT64_MAX};
-	assert_int_equal(s3_lock_of(&terms, &o, 0).mode, S3_LOCK_OFF);
+	memset(sha256, 'a', sizeof(sha256) - 1);
+	sha256[sizeof(sha256) - 1] = '\0';
+	scratch_make(&scratch);
+	folder = scratch.path;
+	answer(200, "");
+	seal(true);
+	(void)snprintf(headers, sizeof(headers), SHA256_HEADER "%.*s\r\nx-amz-meta-sha256: %s\r\n",
+		       (int)our_sha256().len, our_sha256().data, sha256);
+	(void)tiny_http_answer(texts[0], ANSWER_BYTES, 200, headers, "");
+	assert_int_equal(deliver(), ERR_NONE);
+	buf_init(&journal, PAYLOAD_BYTES);
+	assert_int_equal(file_read_all(scratch_file(&scratch, INDEX_JOURNAL_NAME), &journal, &err),
+			 ERR_NONE);
+	assert_non_null(strstr((const char *)journal.data, "\"bytes\":0,"));
+	assert_non_null(strstr((const char *)journal.data, sha256));
+	buf_release(&journal);
+	scratch_remove(&scratch);
 }
 
 int main(void)
@@ -416,14 +271,8 @@ int main(void)
 		TEST(what_may_have_arrived_is_looked_at_and_not_put_again),
 		TEST(what_is_another_is_not_overwritten),
 		TEST(a_refusal_of_a_request_is_an_operators),
-		TEST(a_locked_object_is_there_when_s3_says_that_it_is_locked),
-		TEST(a_stronger_lock_than_was_asked_for_is_one),
-		TEST(what_is_there_with_less_of_a_lock_is_given_it),
-		TEST(a_server_that_passes_over_a_lock_is_found_out),
-		TEST(a_bucket_that_takes_no_lock_says_how_to_make_one),
-		TEST(fewer_bytes_than_were_sent_are_no_object),
-		TEST(a_term_that_is_over_asks_for_no_lock),
-		cmocka_unit_test(a_term_is_of_the_objects_own_day_and_class),
+		TEST(an_index_is_put_before_the_next_days_first_object),
+		TEST(what_is_there_is_noted_as_it_is_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,6 +17,7 @@
 enum { ANSWER_BYTES = 4096, BODY_BYTES = 1024, VALUE_BYTES = 128, JSON_BYTES = 4096 };
 
 #define CONTENT_SHA256 "x-amz-meta-content-sha256: "
+#define STORED_SHA256 "x-amz-meta-sha256: "
 
 /* A bucket that behaves; what is set of it is how it does not. */
 static struct bucket {
@@ -24,7 +25,8 @@ static struct bucket {
 	unsigned missing_status, read_status, question_status;
 	const char *versioning, *object_lock; /* its answers to questions */
 	bool is_locked, is_versioned, changes_bytes, says_sse;
-	char body[BODY_BYTES], sha256[VALUE_BYTES], mode[VALUE_BYTES], date[VALUE_BYTES];
+	char body[BODY_BYTES], sha256[VALUE_BYTES], stored[VALUE_BYTES], mode[VALUE_BYTES],
+		date[VALUE_BYTES];
 	size_t len;
 	char answer[ANSWER_BYTES];
 } bucket;
@@ -76,6 +78,7 @@ static const char *take(const char *request)
 	REQUIRE(bucket.len < sizeof(bucket.body));
 	memcpy(bucket.body, body, bucket.len);
 	copy_header(request, CONTENT_SHA256, bucket.sha256);
+	copy_header(request, STORED_SHA256, bucket.stored);
 	copy_header(request, "x-amz-object-lock-mode: ", bucket.mode);
 	copy_header(request, "x-amz-object-lock-retain-until-date: ", bucket.date);
 	return answer(200, "", "");
@@ -84,9 +87,9 @@ static const char *take(const char *request)
 static const char *give(bool with_body)
 {
 	int len = snprintf(bucket.answer, sizeof(bucket.answer),
-			   "HTTP/1.1 200 Any\r\nContent-Length: %zu\r\n" CONTENT_SHA256 "%s\r\n"
-			   "%s%s%s%s%s%s%s\r\n",
-			   bucket.len, bucket.sha256,
+			   "HTTP/1.1 200 Any\r\nContent-Length: %zu\r\n" CONTENT_SHA256
+			   "%s\r\n" STORED_SHA256 "%s\r\n%s%s%s%s%s%s%s\r\n",
+			   bucket.len, bucket.sha256, bucket.stored,
 			   bucket.is_versioned ? "x-amz-version-id: the/first\r\n" : "",
 			   bucket.says_sse ? "x-amz-server-side-encryption: AES256\r\n" : "",
 			   bucket.is_locked ? "x-amz-object-lock-mode: " : "x-none: ", bucket.mode,
