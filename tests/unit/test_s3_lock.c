@@ -166,11 +166,12 @@ static const char *answer_of_bucket(const char *request)
 	}
 	if (!b->is_put)
 		return tiny_http_answer(b->answer, sizeof(b->answer), 404, "", "");
-	(void)snprintf(headers, sizeof(headers),
-		       b->mode ? "x-amz-object-lock-mode: %s\r\n"
-				 "x-amz-object-lock-retain-until-date: %s\r\n"
-			       : "",
-		       b->mode, b->date);
+	headers[0] = '\0';
+	if (b->mode)
+		(void)snprintf(headers, sizeof(headers),
+			       "x-amz-object-lock-mode: %s\r\n"
+			       "x-amz-object-lock-retain-until-date: %s\r\n",
+			       b->mode, b->date);
 	len = snprintf(b->answer, sizeof(b->answer),
 		       "HTTP/1.1 200 Any\r\nContent-Length: %s\r\n%s" SHA256_HEADER
 		       "%s\r\n" STORED_HEADER "%s\r\n\r\n",
@@ -298,6 +299,26 @@ static void a_term_that_is_over_asks_for_no_lock(void **state)
 	assert_int_equal(atomic_load(&server.count), 1);
 }
 
+static void a_lock_is_as_strong_as_another_in_mode_and_date(void **state)
+{
+	static const struct s3_lock wanted = {S3_LOCK_COMPLIANCE, 1000},
+				    none = {.mode = S3_LOCK_OFF};
+	static const struct {
+		struct s3_lock has;
+		bool holds;
+	} cases[] = {
+		{{S3_LOCK_COMPLIANCE, 1000}, true},  {{S3_LOCK_COMPLIANCE, 1001}, true},
+		{{S3_LOCK_COMPLIANCE, 999}, false},  {{S3_LOCK_GOVERNANCE, 1000}, false},
+		{{S3_LOCK_GOVERNANCE, 2000}, false}, {{S3_LOCK_OFF, 2000}, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(s3_lock_holds(&cases[i].has, &wanted), cases[i].holds);
+		assert_true(s3_lock_holds(&cases[i].has, &none));
+	}
+}
+
 static void a_term_is_of_the_objects_own_day_and_class(void **state)
 {
 	const struct s3_lock_terms terms = {
@@ -335,6 +356,7 @@ int main(void)
 		TEST(a_bucket_that_takes_no_lock_says_how_to_make_one),
 		TEST(fewer_bytes_than_were_sent_are_no_object),
 		TEST(a_term_that_is_over_asks_for_no_lock),
+		cmocka_unit_test(a_lock_is_as_strong_as_another_in_mode_and_date),
 		cmocka_unit_test(a_term_is_of_the_objects_own_day_and_class),
 	};
 
