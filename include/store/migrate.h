@@ -27,6 +27,10 @@ int migrate_newest(void);
  */
 NODISCARD enum err_kind migrate_check(int version, int oldest, struct err *err);
 
+/* Likewise of the database that a session is with. ERR_CONFIG also: it has no schema flytrail. */
+struct session;
+NODISCARD enum err_kind migrate_check_database(struct session *s, struct err *err);
+
 struct migrate_options {
 	const char *url; /* the admin's */
 	/* Roles: made where they do not exist and the server allows it. */

@@ -4,6 +4,7 @@
 #include "base/utf8.h"
 
 #include <cjson/cJSON.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -471,6 +472,19 @@ void json_write_time(struct buf *out, const char *key, int64_t ns)
 
 	json_write_key(out, key);
 	json_write_text(out, span_text(time_format(ns, text)));
+}
+
+void json_write_digits(struct buf *out, const char *key, uint64_t number)
+{
+	json_write_key(out, key);
+	buf_fmt(out, "\"%" PRIu64 "\"", number);
+}
+
+bool json_read_digits(const struct json *object, const char *key, uint64_t *ret)
+{
+	const struct json *v = json_member(object, key);
+
+	return v && json_type(v) == JSON_TEXT && span_digits(json_text(v), ret);
 }
 
 const char *json_library_version(void)

@@ -43,6 +43,29 @@ enum err_kind migrate_check(int version, int oldest, struct err *err)
 	return ERR_NONE;
 }
 
+enum err_kind migrate_check_database(struct session *s, struct err *err)
+{
+	PGresult *row;
+	int version, oldest;
+	enum err_kind rc;
+
+	rc = session_ask(s,
+			 "SELECT coalesce(max(version), 0), coalesce(max(oldest_binary), 0) "
+			 "FROM flytrail.schema_version",
+			 NULL, 0, &row, err);
+	if (rc == ERR_CONFIG &&
+	    (strcmp(session_state(s), "42P01") == 0 || strcmp(session_state(s), "3F000") == 0))
+		return err_set(
+			err, rc,
+			"this database has no schema flytrail: run `flytrail migrate` on it");
+	if (rc)
+		return err_wrap(err, "read the schema's version");
+	version = (int)strtol(PQgetvalue(row, 0, 0), NULL, 10);
+	oldest = (int)strtol(PQgetvalue(row, 0, 1), NULL, 10);
+	PQclear(row);
+	return migrate_check(version, oldest, err);
+}
+
 /* The newest migration in the database, and what it asks for; zeros where there is none. */
 static enum err_kind read_version(struct session *s, int *ret_version, int *ret_oldest,
 				  struct err *err)

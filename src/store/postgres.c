@@ -1,24 +1,17 @@
 #include "store/postgres.h"
 
 #include "base/time.h"
-#include "store/copy.h"
 #include "store/migrate.h"
+#include "store/rows.h"
 #include "store/session.h"
 #include "store/sqlstate.h"
 #include "store/stream.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum {
-	NUMBER_BYTES = 24,
-	SQL_BYTES = 1024,
 	ATTEMPTS_MAX = 4, /* plain, partitions made, staged, partitions made for the staged */
 };
-
-#define US_PER_S INT64_C(1000000)
-#define US_PER_DAY (86400 * US_PER_S)
 
 struct store {
 	char *url, *replica;
@@ -42,7 +35,7 @@ enum err_kind store_new(struct store **ret, const struct store_options *options,
 
 	if (!s)
 		return err_set(err, ERR_FATAL, "out of memory for the store");
-	buf_init(&s->chunk, COPY_CHUNK_BYTES + COPY_ROW_BYTES_MAX);
+	rows_init_chunk(&s->chunk);
 	s->url = span_copy(span_text(options->url));
 	s->replica = span_copy(span_text(options->replica));
 	s->copies = options->copies;
@@ -82,29 +75,6 @@ void store_free(struct store *s)
 	free(s);
 }
 
-static enum err_kind check_schema(struct store *s, struct err *err)
-{
-	PGresult *row;
-	int version, oldest;
-	enum err_kind rc;
-
-	rc = session_ask(s->session,
-			 "SELECT coalesce(max(version), 0), coalesce(max(oldest_binary), 0) "
-			 "FROM flytrail.schema_version",
-			 NULL, 0, &row, err);
-	if (rc == ERR_CONFIG && (strcmp(session_state(s->session), "42P01") == 0 ||
-				 strcmp(session_state(s->session), "3F000") == 0))
-		return err_set(
-			err, rc,
-			"this database has no schema flytrail: run `flytrail migrate` on it");
-	if (rc)
-		return err_wrap(err, "read the schema's version");
-	version = (int)strtol(PQgetvalue(row, 0, 0), NULL, 10);
-	oldest = (int)strtol(PQgetvalue(row, 0, 1), NULL, 10);
-	PQclear(row);
-	return migrate_check(version, oldest, err);
-}
-
 enum err_kind store_connect(struct store *s, uint64_t *ret_cursor_seq, struct err *err)
 {
 	const struct session_options options = {
@@ -119,7 +89,7 @@ enum err_kind store_connect(struct store *s, uint64_t *ret_cursor_seq, struct er
 	disconnect(s);
 	rc = session_open(&s->session, &options, err);
 	if (!rc)
-		rc = check_schema(s, err);
+		rc = migrate_check_database(s->session, err);
 	if (!rc)
 		rc = stream_open(s->session, &s->row, &cursor, err);
 	if (rc) {
@@ -161,67 +131,6 @@ enum err_kind store_find_newest_live(struct store *s, int64_t *ret_observed_ns, 
 	return ERR_NONE;
 }
 
-/* One table's share of a batch. */
-struct part {
-	const char *table; /* as the COPY names it */
-	const char *columns;
-	const struct copy_key *keys;
-	size_t count;
-	enum err_kind (*put)(const struct copy_context *c, const struct copy_key *key,
-			     struct buf *out, struct err *err);
-};
-
-static enum err_kind send_chunk(struct store *s, struct err *err)
-{
-	enum err_kind rc = buf_check(&s->chunk, err);
-
-	if (!rc)
-		rc = session_copy_put(s->session, s->chunk.data, s->chunk.len, err);
-	buf_reset(&s->chunk);
-	return rc;
-}
-
-/* After a row that cannot be written: the connection stays good for the halves of the batch. */
-static enum err_kind abort_rows(struct store *s, enum err_kind why, struct err *err)
-{
-	struct err aside;
-
-	if (session_copy_abort(s->session, &aside) == ERR_NONE)
-		return why;
-	*err = aside;
-	return aside.kind;
-}
-
-static enum err_kind send_rows(struct store *s, const struct copy_context *context,
-			       const struct part *part, struct err *err)
-{
-	enum err_kind rc = ERR_NONE;
-
-	buf_reset(&s->chunk);
-	copy_put_header(&s->chunk);
-	for (size_t i = 0; i < part->count && !rc; i++) {
-		rc = part->put(context, &part->keys[i], &s->chunk, err);
-		if (rc)
-			return abort_rows(s, rc, err);
-		if (s->chunk.len >= COPY_CHUNK_BYTES)
-			rc = send_chunk(s, err);
-	}
-	copy_put_trailer(&s->chunk);
-	if (!rc)
-		rc = send_chunk(s, err);
-	return rc ? rc : session_copy_done(s->session, err);
-}
-
-static enum err_kind begin_copy(struct store *s, const char *before, const struct part *part,
-				struct err *err)
-{
-	char sql[SQL_BYTES];
-
-	(void)snprintf(sql, sizeof(sql), "%sCOPY %s (%s) FROM STDIN (FORMAT binary)", before,
-		       part->table, part->columns);
-	return session_copy_begin(s->session, sql, err);
-}
-
 /* What is called while Postgres works: once, however many attempts a batch takes. */
 struct meanwhile {
 	void (*call)(void *);
@@ -238,50 +147,21 @@ static void call_once(struct meanwhile *m)
 }
 
 static enum err_kind copy_part(struct store *s, const char *before, const struct copy_context *c,
-			       const struct part *part, struct meanwhile *m, struct err *err)
+			       const struct rows_part *part, struct meanwhile *m, struct err *err)
 {
 	int64_t start_ns = time_monotonic_ns();
-	uint64_t rows = 0;
 	enum err_kind rc;
 
 	if (part->count == 0)
 		return before[0] != '\0' ? session_run(s->session, before, err) : ERR_NONE;
-	rc = begin_copy(s, before, part, err);
-	if (!rc)
-		rc = send_rows(s, c, part, err);
+	rc = rows_send(s->session, &s->chunk, before, c, part, err);
 	if (rc)
 		return rc;
 	call_once(m);
-	rc = session_copy_end(s->session, &rows, err);
-	if (!rc && rows != part->count)
-		rc = err_set(err, ERR_RETRY, "Postgres took %" PRIu64 " rows of %zu", rows,
-			     part->count);
+	rc = rows_end(s->session, part, err);
 	if (!rc && s->copies)
 		histogram_add(s->copies, time_monotonic_ns() - start_ns);
 	return rc;
-}
-
-/* From a staging table to the trail; *ret_rows: those that were not there yet. */
-static enum err_kind merge_part(struct store *s, const struct part *part, const char *target,
-				const char *key, uint64_t *ret_rows, struct err *err)
-{
-	char sql[2 * SQL_BYTES];
-	PGresult *result;
-	enum err_kind rc;
-
-	*ret_rows = 0;
-	if (part->count == 0)
-		return ERR_NONE;
-	(void)snprintf(sql, sizeof(sql),
-		       "INSERT INTO flytrail.%s (%s) SELECT %s FROM %s ORDER BY %s "
-		       "ON CONFLICT DO NOTHING",
-		       target, part->columns, part->columns, part->table, key);
-	rc = session_ask(s->session, sql, NULL, 0, &result, err);
-	if (rc)
-		return rc;
-	*ret_rows = strtoull(PQcmdTuples(result), NULL, 10);
-	PQclear(result);
-	return ERR_NONE;
 }
 
 static enum err_kind make_staging(struct store *s, struct err *err)
@@ -314,8 +194,8 @@ struct job {
 	struct store_result result;
 };
 
-static enum err_kind write_plain(struct store *s, struct job *job, const struct part *lines,
-				 const struct part *events, struct err *err)
+static enum err_kind write_plain(struct store *s, struct job *job, const struct rows_part *lines,
+				 const struct rows_part *events, struct err *err)
 {
 	enum err_kind rc = copy_part(s, "BEGIN; ", &job->context, lines, &job->meanwhile, err);
 
@@ -326,8 +206,8 @@ static enum err_kind write_plain(struct store *s, struct job *job, const struct 
 	return rc;
 }
 
-static enum err_kind write_staged(struct store *s, struct job *job, const struct part *lines,
-				  const struct part *events, struct err *err)
+static enum err_kind write_staged(struct store *s, struct job *job, const struct rows_part *lines,
+				  const struct rows_part *events, struct err *err)
 {
 	struct store_result *result = &job->result;
 	enum err_kind rc = make_staging(s, err);
@@ -337,10 +217,9 @@ static enum err_kind write_staged(struct store *s, struct job *job, const struct
 	if (!rc)
 		rc = copy_part(s, "", &job->context, events, &job->meanwhile, err);
 	if (!rc)
-		rc = merge_part(s, lines, "log_lines", "occurred_at, id", &result->lines, err);
+		rc = rows_merge(s->session, lines, &rows_target_lines, &result->lines, err);
 	if (!rc)
-		rc = merge_part(s, events, "events", "retention_class, occurred_at, event_id",
-				&result->events, err);
+		rc = rows_merge(s->session, events, &rows_target_events, &result->events, err);
 	return rc;
 }
 
@@ -348,11 +227,10 @@ static enum err_kind attempt(struct store *s, struct job *job, struct err *err)
 {
 	const struct copy_plan *plan = s->plan;
 	const bool staged = s->staged_left > 0;
-	const struct part lines = {staged ? "pg_temp.staged_lines" : "flytrail.log_lines",
-				   COPY_LINE_COLUMNS, plan->lines, plan->line_count, copy_put_line};
-	const struct part events = {staged ? "pg_temp.staged_events" : "flytrail.events",
-				    COPY_EVENT_COLUMNS, plan->events, plan->event_count,
-				    copy_put_event};
+	const struct rows_part lines =
+		rows_lines(staged ? "pg_temp.staged_lines" : "flytrail.log_lines", plan);
+	const struct rows_part events =
+		rows_events(staged ? "pg_temp.staged_events" : "flytrail.events", plan);
 	uint64_t planned = plan->line_count + plan->event_count;
 	enum err_kind rc;
 
@@ -368,53 +246,6 @@ static enum err_kind attempt(struct store *s, struct job *job, struct err *err)
 		return session_run(s->session, "SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK", err);
 	rc = stream_move_cursor(s->session, &s->row, job->after_seq, &job->last, err);
 	return rc ? rc : session_run(s->session, "COMMIT", err);
-}
-
-static enum err_kind ensure_partition(struct store *s, const char *kind, int64_t at_us,
-				      struct err *err)
-{
-	char seconds[NUMBER_BYTES];
-	const char *const values[] = {kind, seconds};
-	PGresult *result;
-	enum err_kind rc;
-
-	(void)snprintf(seconds, sizeof(seconds), "%" PRId64, at_us / US_PER_S);
-	rc = session_ask(s->session,
-			 "SELECT flytrail.ensure_partition($1, to_timestamp($2::bigint))", values,
-			 ARRAY_LEN(values), &result, err);
-	if (rc)
-		return err_wrap(err, "make a partition of %s", kind);
-	PQclear(result);
-	return ERR_NONE;
-}
-
-/* Of the days that the batch has rows for. A month's partition is asked for as often as its days.
- */
-static enum err_kind ensure_days(struct store *s, const char *kind, const struct copy_key *keys,
-				 size_t count, struct err *err)
-{
-	const char *name = kind;
-	int64_t day = 0;
-	enum err_kind rc = ERR_NONE;
-
-	for (size_t i = 0; i < count && !rc; i++) {
-		int64_t next = keys[i].occurred_us / US_PER_DAY;
-
-		if (i > 0 && next == day && keys[i].is_security == keys[i - 1].is_security)
-			continue;
-		day = next;
-		if (!kind)
-			name = keys[i].is_security ? "security" : "operations";
-		rc = ensure_partition(s, name, keys[i].occurred_us, err);
-	}
-	return rc;
-}
-
-static enum err_kind ensure_partitions(struct store *s, struct err *err)
-{
-	enum err_kind rc = ensure_days(s, "log_lines", s->plan->lines, s->plan->line_count, err);
-
-	return rc ? rc : ensure_days(s, NULL, s->plan->events, s->plan->event_count, err);
 }
 
 /* What to do about a failed attempt. */
@@ -457,7 +288,8 @@ static enum err_kind recover(struct store *s, struct job *job, enum err_kind fai
 	switch (way) {
 	case WAY_NONE: return failed;
 	case WAY_STAGING: s->staged_left = 1 + STORE_STAGED_BATCHES; return ERR_NONE;
-	case WAY_PARTITIONS: return judge(s, job, ensure_partitions(s, err), err);
+	case WAY_PARTITIONS:
+		return judge(s, job, rows_make_partitions(s->session, s->plan, err), err);
 	}
 	return failed;
 }

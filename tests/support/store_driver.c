@@ -14,6 +14,9 @@
  *	garbage                              adds a payload that is none
  *	cut NS                               adds a line's payload without its last byte
  *	write AFTER_SEQ [FIRST COUNT]        -> ok LINES EVENTS DUPLICATES MEANWHILE WALL_US CPU_US
+ *	apart SEQ                            adds the batch past the cursor, numbered from SEQ -> ok
+ *	settle                               commits what was added so -> ok LINES EVENTS DUPLICATES
+ *	forget                               drops it instead -> ok
  *	partitions                           -> ok
  *	lease NAME HOLDER SECONDS            -> ok yes|no HOLDER; on a connection of its own
  *	give NAME HOLDER                     -> ok
@@ -23,6 +26,7 @@
 
 #include "base/time.h"
 #include "model/event.h"
+#include "store/apart.h"
 #include "store/lease.h"
 #include "store/postgres.h"
 #include "names.h"
@@ -41,6 +45,8 @@ struct driver {
 	const char *url;
 	struct store *store;
 	struct session *session; /* of the leases; NULL: to be opened */
+	struct apart *apart;     /* NULL: to be opened */
+	struct id stream;
 	struct spool_batch batch;
 	struct hasher *hasher;
 	struct buf payload;
@@ -258,6 +264,44 @@ static enum err_kind ask_lease(struct driver *d, char *words, bool take, char te
 	return rc;
 }
 
+static enum err_kind add_apart(struct driver *d, uint64_t seq)
+{
+	enum err_kind rc = ERR_NONE;
+
+	if (!d->apart)
+		rc = apart_open(&d->apart, d->url, &d->err);
+	for (size_t i = 0; i < d->batch.count && !rc; i++) {
+		const struct apart_row row = {.stream = d->stream,
+					      .seq = seq + i,
+					      .payload = spool_batch_payload(&d->batch, i)};
+
+		rc = apart_add(d->apart, &row, &d->err);
+	}
+	return rc;
+}
+
+static void obey_apart(struct driver *d, const char *word, uint64_t seq)
+{
+	struct apart_result result = {.lines = 0};
+	char text[COMMAND_BYTES] = "";
+	enum err_kind rc;
+
+	if (strcmp(word, "apart") == 0) {
+		rc = add_apart(d, seq);
+	} else if (strcmp(word, "forget") == 0) {
+		rc = apart_drop(d->apart, &d->err);
+	} else {
+		rc = apart_commit(d->apart, &result, &d->err);
+		(void)snprintf(text, sizeof(text), " %" PRIu64 " %" PRIu64 " %" PRIu64,
+			       result.lines, result.events, result.duplicates);
+	}
+	answer(d, rc, text);
+	if (rc && rc != ERR_REJECT) {
+		apart_close(d->apart);
+		d->apart = NULL;
+	}
+}
+
 static void obey(struct driver *d, char *line)
 {
 	char text[COMMAND_BYTES];
@@ -301,6 +345,9 @@ static void obey(struct driver *d, char *line)
 		answer(d, rc, text);
 	} else if (strcmp(line, "give") == 0) {
 		answer(d, ask_lease(d, words, false, text), "");
+	} else if (strcmp(line, "apart") == 0 || strcmp(line, "settle") == 0 ||
+		   strcmp(line, "forget") == 0) {
+		obey_apart(d, line, (uint64_t)numbers[0]);
 	} else if (strcmp(line, "partitions") == 0) {
 		answer(d, store_make_partitions(d->store, &d->err), "");
 	} else {
@@ -320,6 +367,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	options.url = d.url = argv[1];
+	d.stream = options.stream.uuid;
 	options.stream.epoch = strtoull(argv[3], NULL, 10);
 	d.next_seq = 1;
 	buf_init(&d.payload, RECORD_PAYLOAD_BYTES_MAX);
@@ -332,6 +380,7 @@ int main(int argc, char **argv)
 	}
 	store_free(d.store);
 	session_close(d.session);
+	apart_close(d.apart);
 	spool_batch_release(&d.batch);
 	hasher_free(d.hasher);
 	buf_release(&d.payload);
