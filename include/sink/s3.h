@@ -26,7 +26,7 @@ struct s3_sink_options {
 	struct s3_options client;
 	struct archive_options archive;
 	struct s3_put_options put;
-	const char *folder;      /* the spool's, where the index's journal is; "": no index */
+	const char *folder;      /* the spool's, where the index's journal is; NULL: no index */
 	unsigned gather_seconds; /* see sink/sink.h */
 };
 

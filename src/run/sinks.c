@@ -116,7 +116,6 @@ void sinks_s3(const struct config *c, struct sinks_s3 *ret)
 				.storage_class = c->s3_storage_class,
 				.lock = lock_terms(c),
 			},
-		.folder = c->spool_dir,
 		.gather_seconds = (unsigned)c->s3_gather_seconds,
 	};
 }

@@ -281,6 +281,55 @@ static void what_is_no_journal_is_said_and_left(void **state)
 	buf_release(&text);
 }
 
+static int refuse_sync(int fd)
+{
+	(void)fd;
+	return -1;
+}
+
+static void what_is_not_synced_is_not_added(void **state)
+{
+	const struct fault_disk disk = {.fdatasync = refuse_sync, .fsync = refuse_sync};
+
+	(void)state;
+	add(AT, 1, 5, 1);
+	fault_set_disk(&disk);
+	assert_int_equal(try_add(AT, 6, 9, 1), ERR_FATAL);
+	fault_set_disk(NULL);
+	assert_non_null(due(AT, 10, 10)); /* it does not follow on 5 */
+	add(AT, 6, 9, 1);
+	assert_null(due(AT, 10, 10));
+}
+
+static enum err_kind due_under_fault(unsigned nth, unsigned *ret_calls)
+{
+	const struct archive_range next = {6, 6};
+	const struct archive_object *o;
+	enum err_kind rc;
+
+	fault_arm(nth, true);
+	rc = archive_index_due(archive_index, AT + DAY, next, &o, &err);
+	*ret_calls = fault_disarm();
+	assert_true(rc || o);
+	return rc;
+}
+
+/* Under each fault; the same process goes on without it. */
+static void what_could_not_be_read_is_not_forgotten(void **state)
+{
+	unsigned calls, ignored;
+
+	(void)state;
+	add(AT, 1, 5, 1);
+	assert_int_equal(due_under_fault(0, &calls), ERR_NONE);
+	assert_true(calls > 1);
+	for (unsigned nth = 1; nth <= calls; nth++) {
+		open_index("audit", 2); /* without the memory that it had */
+		(void)due_under_fault(nth, &ignored);
+		assert_index(due(AT + DAY, 6, 6), "2026-11-26", 1, 5, 1);
+	}
+}
+
 /* What was added is there, whatever failed. */
 static void deliver_under_faults(void *arg)
 {
@@ -326,6 +375,8 @@ int main(void)
 		TEST(a_full_one_is_closed_early),
 		TEST(a_torn_end_is_cut),
 		TEST(what_is_no_journal_is_said_and_left),
+		TEST(what_is_not_synced_is_not_added),
+		TEST(what_could_not_be_read_is_not_forgotten),
 		TEST(no_fault_loses_what_was_added),
 	};
 

@@ -47,7 +47,7 @@ static int set_up(void **state)
 
 	(void)state;
 	answer_count = 0;
-	folder = "";
+	folder = NULL;
 	buf_init(&payload, PAYLOAD_BYTES);
 	buf_init(&cut, CUT_BYTES);
 	event_encode(&event, &payload);
