@@ -41,9 +41,15 @@ enum {
 	ARCHIVE_KEY_BYTES = 1024,
 };
 
+#define ARCHIVE_DAY_NS INT64_C(86400000000000)
+
 struct archive;
 
 enum archive_send { ARCHIVE_ALL, ARCHIVE_EVENTS };
+
+/* What an object holds: lines, events of a retention class, or names of objects. */
+enum archive_kind { ARCHIVE_LINES, ARCHIVE_SECURITY, ARCHIVE_OPERATIONS, ARCHIVE_INDEX };
+enum { ARCHIVE_KINDS = ARCHIVE_INDEX + 1 };
 
 struct archive_options {
 	const char *prefix; /* "": none; else without a slash at its ends */
@@ -56,6 +62,13 @@ struct archive_object {
 	struct span bytes;                   /* compressed */
 	char content_sha256[HASH_HEX_BYTES]; /* of what is compressed */
 	uint64_t records, content_bytes;
+	enum archive_kind kind;
+	/*
+	 * The end of the UTC day that the key names: from here terms of retention count. Where that
+	 * day is not over a day after the first record was observed, that one's: what a record
+	 * claims of its time does not keep it for ever.
+	 */
+	int64_t day_end_ns;
 };
 
 NODISCARD enum err_kind archive_new(struct archive **ret, const struct archive_options *options,

@@ -30,8 +30,6 @@
 #include "sink/archive.h"
 #include "sink/s3_client.h"
 
-enum archive_kind { ARCHIVE_LINES, ARCHIVE_SECURITY, ARCHIVE_OPERATIONS, ARCHIVE_INDEX };
-
 /* What a key says. */
 struct archive_name {
 	enum archive_kind kind;

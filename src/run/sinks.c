@@ -55,6 +55,32 @@ static bool is_host_style(const struct config *c, const char *endpoint)
 	return false;
 }
 
+static uint64_t longest_days(const struct config *c)
+{
+	uint64_t events = c->s3_lock_security_days > c->s3_lock_operations_days
+				  ? c->s3_lock_security_days
+				  : c->s3_lock_operations_days;
+
+	return c->s3_lock_lines_days > events ? c->s3_lock_lines_days : events;
+}
+
+/* An index is locked as long as the longest of what it names. */
+static struct s3_lock_terms lock_terms(const struct config *c)
+{
+	return (struct s3_lock_terms){
+		.mode = strcmp(c->s3_lock, "governance") == 0   ? S3_LOCK_GOVERNANCE
+			: strcmp(c->s3_lock, "compliance") == 0 ? S3_LOCK_COMPLIANCE
+								: S3_LOCK_OFF,
+		.days =
+			{
+				[ARCHIVE_LINES] = (unsigned)c->s3_lock_lines_days,
+				[ARCHIVE_SECURITY] = (unsigned)c->s3_lock_security_days,
+				[ARCHIVE_OPERATIONS] = (unsigned)c->s3_lock_operations_days,
+				[ARCHIVE_INDEX] = (unsigned)longest_days(c),
+			},
+	};
+}
+
 void sinks_s3(const struct config *c, struct sinks_s3 *ret)
 {
 	const char *given = given_endpoint(c);
@@ -88,6 +114,7 @@ void sinks_s3(const struct config *c, struct sinks_s3 *ret)
 				.sse = c->s3_sse,
 				.kms_key_id = c->s3_sse_kms_key_id,
 				.storage_class = c->s3_storage_class,
+				.lock = lock_terms(c),
 			},
 		.gather_seconds = (unsigned)c->s3_gather_seconds,
 	};
@@ -124,9 +151,31 @@ static void check_s3(const struct config *c, struct config_report *report)
 
 /* --- Datadog --- */
 
+static const char *datadog_key(const struct config *c)
+{
+	return first_set(c->datadog_api_key, c->dd_api_key);
+}
+
 bool sinks_has_datadog(const struct config *c)
 {
-	return is_set(first_set(c->datadog_api_key, c->dd_api_key));
+	return is_set(datadog_key(c));
+}
+
+void sinks_datadog(const struct config *c, struct sinks_datadog *ret)
+{
+	const char *site = first_set(first_set(c->datadog_site, c->dd_site), "datadoghq.com");
+
+	if (is_set(c->datadog_url))
+		(void)snprintf(ret->url, sizeof(ret->url), "%s", c->datadog_url);
+	else
+		(void)snprintf(ret->url, sizeof(ret->url), "https://http-intake.logs.%s", site);
+	ret->options = (struct datadog_options){
+		.url = ret->url,
+		.api_key = datadog_key(c),
+		.send = strcmp(c->datadog_send, "events") == 0 ? DATADOG_EVENTS : DATADOG_ALL,
+		.late = strcmp(c->datadog_late, "send") == 0 ? DATADOG_LATE_SEND
+							     : DATADOG_LATE_SKIP,
+	};
 }
 
 void sinks_check(const struct config *c, struct config_report *report)

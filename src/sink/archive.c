@@ -80,23 +80,44 @@ void archive_begin(struct archive *a, uint64_t first_seq)
 
 /* --- where a record stands --- */
 
-static const char *place_of_line(const struct record *r, char place[PLACE_BYTES])
+struct place {
+	char text[PLACE_BYTES];
+	enum archive_kind kind;
+	int64_t day_end_ns;
+};
+
+/* A time before 1970, or of the last days that there are, is no day's to be counted from. */
+static int64_t end_of_day(int64_t ns)
+{
+	return (time_later(time_earlier(ns, INT64_MAX - 2 * ARCHIVE_DAY_NS), 0) / ARCHIVE_DAY_NS +
+		1) *
+	       ARCHIVE_DAY_NS;
+}
+
+static int64_t count_from(int64_t occurred_ns, int64_t observed_ns)
+{
+	return time_earlier(end_of_day(occurred_ns), end_of_day(observed_ns) + ARCHIVE_DAY_NS);
+}
+
+static void place_line(const struct record *r, struct place *ret)
 {
 	char at[TIME_TEXT_BYTES];
 
 	(void)time_format(r->occurred_ns, at);
-	(void)snprintf(place, PLACE_BYTES, "lines/date=%.10s/hour=%.2s", at, at + 11);
-	return place;
+	(void)snprintf(ret->text, PLACE_BYTES, "lines/date=%.10s/hour=%.2s", at, at + 11);
+	ret->kind = ARCHIVE_LINES;
+	ret->day_end_ns = count_from(r->occurred_ns, r->observed_ns);
 }
 
-static const char *place_of_event(const struct event *e, char place[PLACE_BYTES])
+static void place_event(const struct event *e, struct place *ret)
 {
+	const char *retention = class_retention(e->class);
 	char at[TIME_TEXT_BYTES];
 
 	(void)time_format(e->occurred_ns, at);
-	(void)snprintf(place, PLACE_BYTES, "events/class=%s/date=%.10s", class_retention(e->class),
-		       at);
-	return place;
+	(void)snprintf(ret->text, PLACE_BYTES, "events/class=%s/date=%.10s", retention, at);
+	ret->kind = strcmp(retention, "security") == 0 ? ARCHIVE_SECURITY : ARCHIVE_OPERATIONS;
+	ret->day_end_ns = count_from(e->occurred_ns, e->observed_ns);
 }
 
 /* NULL: there is none. */
@@ -108,7 +129,7 @@ static struct part *find(struct archive *a, const char *place)
 	return NULL;
 }
 
-static enum err_kind make_part(struct archive *a, const char *place, struct part **ret,
+static enum err_kind make_part(struct archive *a, const struct place *place, struct part **ret,
 			       struct err *err)
 {
 	struct part *p = &a->parts[a->count];
@@ -123,8 +144,8 @@ static enum err_kind make_part(struct archive *a, const char *place, struct part
 		rc = hasher_begin(p->hasher, err);
 	if (rc)
 		return rc;
-	memcpy(p->place, place, PLACE_BYTES);
-	p->object = (struct archive_object){.records = 0};
+	memcpy(p->place, place->text, PLACE_BYTES);
+	p->object = (struct archive_object){.kind = place->kind, .day_end_ns = place->day_end_ns};
 	gzip_writer_begin(p->writer, &p->bytes);
 	a->count++;
 	*ret = p;
@@ -134,7 +155,7 @@ static enum err_kind make_part(struct archive *a, const char *place, struct part
 /* --- a record --- */
 
 struct texts {
-	char line_place[PLACE_BYTES], event_place[PLACE_BYTES];
+	struct place line, event;
 	bool has_line, has_event;
 };
 
@@ -152,7 +173,7 @@ static enum err_kind write_texts(struct archive *a, struct span payload, struct 
 	ret->has_line = is_line && a->options.send == ARCHIVE_ALL;
 	ret->has_event = !is_line || a->scratch.class != CLASS_app_log;
 	if (!rc && ret->has_line) {
-		(void)place_of_line(&a->scratch, ret->line_place);
+		place_line(&a->scratch, &ret->line);
 		ndjson_write(&a->scratch, NDJSON_LINE, &a->line);
 		rc = buf_check(&a->line, err);
 	}
@@ -164,7 +185,7 @@ static enum err_kind write_texts(struct archive *a, struct span payload, struct 
 		rc = event_decode(payload, &event, err);
 	if (rc)
 		return rc;
-	(void)place_of_event(&event, ret->event_place);
+	place_event(&event, &ret->event);
 	ndjson_write_event(&event, &a->event);
 	return buf_check(&a->event, err);
 }
@@ -176,8 +197,8 @@ static bool find_room(struct archive *a, const struct texts *t, struct part **re
 	size_t bytes = 0, made;
 	uint64_t content_bytes = 0;
 
-	*ret_line = t->has_line ? find(a, t->line_place) : NULL;
-	*ret_event = t->has_event ? find(a, t->event_place) : NULL;
+	*ret_line = t->has_line ? find(a, t->line.text) : NULL;
+	*ret_event = t->has_event ? find(a, t->event.text) : NULL;
 	made = (size_t)(t->has_line && !*ret_line) + (size_t)(t->has_event && !*ret_event);
 	for (size_t i = 0; i < a->count; i++) {
 		bytes += a->parts[i].bytes.len;
@@ -187,7 +208,7 @@ static bool find_room(struct archive *a, const struct texts *t, struct part **re
 	       a->count + made <= ARCHIVE_OBJECTS_MAX;
 }
 
-static enum err_kind add_text(struct archive *a, struct part *p, const char *place,
+static enum err_kind add_text(struct archive *a, struct part *p, const struct place *place,
 			      const struct buf *text, struct err *err)
 {
 	enum err_kind rc = p ? ERR_NONE : make_part(a, place, &p, err);
@@ -218,9 +239,9 @@ enum err_kind archive_add(struct archive *a, struct span payload, struct err *er
 	if (!find_room(a, &t, &line, &event))
 		return err_set(err, ERR_FULL, "there is room for no more in one range");
 	if (t.has_line)
-		rc = add_text(a, line, t.line_place, &a->line, err);
+		rc = add_text(a, line, &t.line, &a->line, err);
 	if (!rc && t.has_event)
-		rc = add_text(a, event, t.event_place, &a->event, err);
+		rc = add_text(a, event, &t.event, &a->event, err);
 	if (a->line.cap + a->event.cap > TEXT_KEEP_BYTES) {
 		buf_release(&a->line);
 		buf_release(&a->event);

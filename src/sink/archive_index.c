@@ -238,8 +238,14 @@ static void name_index(struct archive_index *i)
 {
 	const struct journal *j = &i->journal;
 	struct archive_object *o = &i->object;
-	char uuid[ID_TEXT_BYTES];
+	char uuid[ID_TEXT_BYTES], midnight[TIME_TEXT_BYTES];
+	unsigned digits;
+	int64_t day_ns;
 
+	(void)snprintf(midnight, sizeof(midnight), "%sT00:00:00Z", j->date);
+	o->kind = ARCHIVE_INDEX;
+	if (time_parse(span_text(midnight), false, &day_ns, &digits))
+		o->day_end_ns = day_ns + ARCHIVE_DAY_NS;
 	(void)snprintf(o->key, sizeof(o->key),
 		       "%s%sindex/date=%s/%s.%" PRIu64 "-%020" PRIu64 "-%020" PRIu64 ".ndjson.gz",
 		       j->prefix, j->prefix[0] != '\0' ? "/" : "", j->date,

@@ -216,6 +216,7 @@ static const struct meaning {
 	{"AuthorizationHeaderMalformed", ERR_CONFIG, "AWS_REGION is not the bucket's"},
 	{"PermanentRedirect", ERR_CONFIG, "AWS_REGION or the endpoint is not the bucket's"},
 	{"RequestTimeTooSkewed", ERR_CONFIG, "this machine's clock is wrong"},
+	{"NotImplemented", ERR_CONFIG, "that server has no such thing: see what is set of S3's"},
 	{"RequestTimeout", ERR_RETRY, NULL},
 	{"RequestExpired", ERR_RETRY, NULL},
 	{"ThrottlingException", ERR_RETRY, NULL},
@@ -337,6 +338,7 @@ enum err_kind s3_client_send(struct s3_client *c, const struct s3_request *r, st
 			.body = r->body,
 			.body_max = r->body_max > 0 ? r->body_max : S3_ANSWER_BYTES_MAX,
 			.seconds = S3_SECONDS,
+			.once = strcmp(r->method, "PUT") == 0, /* the caller looks first */
 		},
 		&answer, err);
 	if (rc)

@@ -147,7 +147,7 @@ class Doctor(unittest.TestCase):
         status, out, err = flytrail("doctor", **env)
         self.assertEqual(err, "")
         for line in out.splitlines():
-            self.assertRegex(line, r"^(ok  |warn|FAIL) [a-z]+: ")
+            self.assertRegex(line, r"^(ok  |warn|FAIL) [a-z0-9]+: ")
         return status, out
 
     def assert_fails(self, pattern, **changes):

@@ -60,7 +60,9 @@ static void serve(struct tiny_http *h, int fd)
 		size_t idx = atomic_load(&h->count);
 		char *request = h->requests[idx % TINY_HTTP_REQUESTS_MAX];
 		const char *answer;
+		size_t len;
 
+		h->answer_bytes = 0;
 		if (!read_request(fd, request))
 			return;
 		atomic_store(&h->count, idx + 1);
@@ -72,7 +74,8 @@ static void serve(struct tiny_http *h, int fd)
 			(void)recv(fd, &byte, 1, 0); /* until the client gives up */
 			return;
 		}
-		if (send(fd, answer, strlen(answer), MSG_NOSIGNAL) < 0)
+		len = h->answer_bytes > 0 ? h->answer_bytes : strlen(answer);
+		if (send(fd, answer, len, MSG_NOSIGNAL) < 0)
 			return;
 		if (strstr(answer, "Connection: close"))
 			return;

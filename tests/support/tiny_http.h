@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TINY_HTTP_REQUESTS_MAX = 64, TINY_HTTP_REQUEST_BYTES = 8192, TINY_HTTP_URL_BYTES = 64 };
+enum { TINY_HTTP_REQUESTS_MAX = 64, TINY_HTTP_REQUEST_BYTES = 32768, TINY_HTTP_URL_BYTES = 64 };
 
 struct tiny_http {
 	int fd;
@@ -24,7 +24,8 @@ struct tiny_http {
 	pthread_t thread;
 	const char *const *answers; /* NULL ends the list; beyond it the connection is closed */
 	const char *(*choose)(const char *request); /* NULL: the list */
-	_Atomic int connection;                     /* -1: none */
+	size_t answer_bytes;    /* choose() sets it for an answer that may hold NULs; else 0 */
+	_Atomic int connection; /* -1: none */
 	_Atomic size_t connections;
 	_Atomic size_t count; /* of requests */
 	char requests[TINY_HTTP_REQUESTS_MAX][TINY_HTTP_REQUEST_BYTES];
