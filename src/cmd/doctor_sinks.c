@@ -103,17 +103,14 @@ void doctor_check_s3(struct doctor *d)
 
 void doctor_check_datadog(struct doctor *d)
 {
-	const struct config *c = &d->config;
+	struct sinks_datadog datadog;
 
-	if (!sinks_has_datadog(c))
+	if (!sinks_has_datadog(&d->config)) {
 		doctor_tell(d, OK, "datadog: off: it takes DATADOG_API_KEY");
-	else if (c->datadog_url[0] != '\0')
-		doctor_tell(d, OK, "datadog: on: at %s", c->datadog_url);
-	else
-		doctor_tell(d, OK, "datadog: on: site %s",
-			    c->datadog_site[0] != '\0' ? c->datadog_site
-			    : c->dd_site[0] != '\0'    ? c->dd_site
-						       : "datadoghq.com");
+		return;
+	}
+	sinks_datadog(&d->config, &datadog);
+	doctor_tell(d, OK, "datadog: on: at %s", datadog.options.url);
 }
 
 /* --- what fly-log-shipper has and flytrail has not --- */

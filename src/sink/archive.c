@@ -11,7 +11,8 @@
 enum {
 	TEXT_BYTES_MAX = 8 * RECORD_PAYLOAD_BYTES_MAX, /* of a record: escapes are six bytes */
 	TEXT_KEEP_BYTES = 1024 * 1024,
-	PLACE_BYTES = 64, /* "lines/date=2026-11-26/hour=07" */
+	PIECE_BYTES = 64 * 1024, /* what zlib and the hash are given at a time */
+	PLACE_BYTES = 64,        /* "lines/date=2026-11-26/hour=07" */
 };
 
 /* An object that is made, and what is made it with. */
@@ -20,6 +21,7 @@ struct part {
 	char place[PLACE_BYTES];
 	struct gzip_writer *writer; /* NULL: none yet; kept */
 	struct hasher *hasher;
+	struct buf piece; /* what they have not been given yet */
 	struct buf bytes;
 };
 
@@ -31,6 +33,8 @@ struct archive {
 	size_t count;
 	struct record scratch;
 	struct buf line, event; /* the present record's texts */
+	int64_t hour;           /* since 1970, of the last line */
+	char hour_place[PLACE_BYTES];
 };
 
 enum err_kind archive_new(struct archive **ret, const struct archive_options *options,
@@ -49,8 +53,10 @@ enum err_kind archive_new(struct archive **ret, const struct archive_options *op
 	a->options.prefix = a->prefix;
 	buf_init(&a->line, TEXT_BYTES_MAX);
 	buf_init(&a->event, TEXT_BYTES_MAX);
-	for (size_t i = 0; i < ARRAY_LEN(a->parts); i++)
+	for (size_t i = 0; i < ARRAY_LEN(a->parts); i++) {
 		buf_init(&a->parts[i].bytes, ARCHIVE_OBJECT_BYTES_MAX);
+		buf_init(&a->parts[i].piece, PIECE_BYTES);
+	}
 	*ret = a;
 	return ERR_NONE;
 }
@@ -63,6 +69,7 @@ void archive_free(struct archive *a)
 		gzip_writer_free(a->parts[i].writer);
 		hasher_free(a->parts[i].hasher);
 		buf_release(&a->parts[i].bytes);
+		buf_release(&a->parts[i].piece);
 	}
 	buf_release(&a->line);
 	buf_release(&a->event);
@@ -99,12 +106,19 @@ static int64_t count_from(int64_t occurred_ns, int64_t observed_ns)
 	return time_earlier(end_of_day(occurred_ns), end_of_day(observed_ns) + ARCHIVE_DAY_NS);
 }
 
-static void place_line(const struct record *r, struct place *ret)
+static void place_line(struct archive *a, const struct record *r, struct place *ret)
 {
+	static const int64_t hour_ns = 3600 * NS_PER_S;
+	int64_t hour = r->occurred_ns / hour_ns - (r->occurred_ns % hour_ns < 0);
 	char at[TIME_TEXT_BYTES];
 
-	(void)time_format(r->occurred_ns, at);
-	(void)snprintf(ret->text, PLACE_BYTES, "lines/date=%.10s/hour=%.2s", at, at + 11);
+	if (hour != a->hour || a->hour_place[0] == '\0') { /* most are of the hour of the last */
+		(void)time_format(r->occurred_ns, at);
+		(void)snprintf(a->hour_place, PLACE_BYTES, "lines/date=%.10s/hour=%.2s", at,
+			       at + 11);
+		a->hour = hour;
+	}
+	memcpy(ret->text, a->hour_place, PLACE_BYTES);
 	ret->kind = ARCHIVE_LINES;
 	ret->day_end_ns = count_from(r->occurred_ns, r->observed_ns);
 }
@@ -147,6 +161,7 @@ static enum err_kind make_part(struct archive *a, const struct place *place, str
 	memcpy(p->place, place->text, PLACE_BYTES);
 	p->object = (struct archive_object){.kind = place->kind, .day_end_ns = place->day_end_ns};
 	gzip_writer_begin(p->writer, &p->bytes);
+	buf_reset(&p->piece);
 	a->count++;
 	*ret = p;
 	return ERR_NONE;
@@ -173,7 +188,7 @@ static enum err_kind write_texts(struct archive *a, struct span payload, struct 
 	ret->has_line = is_line && a->options.send == ARCHIVE_ALL;
 	ret->has_event = !is_line || a->scratch.class != CLASS_app_log;
 	if (!rc && ret->has_line) {
-		place_line(&a->scratch, &ret->line);
+		place_line(a, &a->scratch, &ret->line);
 		ndjson_write(&a->scratch, NDJSON_LINE, &a->line);
 		rc = buf_check(&a->line, err);
 	}
@@ -208,6 +223,18 @@ static bool find_room(struct archive *a, const struct texts *t, struct part **re
 	       a->count + made <= ARCHIVE_OBJECTS_MAX;
 }
 
+static void compress(struct part *p, const struct buf *text)
+{
+	gzip_writer_add(p->writer, span_of(text->data, text->len));
+	hasher_add(p->hasher, text->data, text->len);
+}
+
+static void compress_piece(struct part *p)
+{
+	compress(p, &p->piece);
+	buf_reset(&p->piece);
+}
+
 static enum err_kind add_text(struct archive *a, struct part *p, const struct place *place,
 			      const struct buf *text, struct err *err)
 {
@@ -215,11 +242,17 @@ static enum err_kind add_text(struct archive *a, struct part *p, const struct pl
 
 	if (rc)
 		return rc;
-	gzip_writer_add(p->writer, span_of(text->data, text->len));
-	hasher_add(p->hasher, text->data, text->len);
+	if (p->piece.len + text->len > PIECE_BYTES)
+		compress_piece(p);
+	if (text->len > PIECE_BYTES)
+		compress(p, text);
+	else
+		buf_add(&p->piece, text->data, text->len);
 	p->object.records++;
 	p->object.content_bytes += text->len;
-	rc = buf_check(&p->bytes, err);
+	rc = buf_check(&p->piece, err);
+	if (!rc)
+		rc = buf_check(&p->bytes, err);
 	REQUIRE(rc != ERR_FULL); /* ARCHIVE_OBJECT_BYTES_MAX has room for any record more */
 	return rc;
 }
@@ -257,8 +290,10 @@ static enum err_kind end_part(struct archive *a, struct part *p, uint64_t last_s
 	struct archive_object *o = &p->object;
 	uint8_t digest[HASH_BYTES];
 	char uuid[ID_TEXT_BYTES];
-	enum err_kind rc = gzip_writer_end(p->writer, err);
+	enum err_kind rc;
 
+	compress_piece(p);
+	rc = gzip_writer_end(p->writer, err);
 	if (!rc)
 		rc = hasher_end(p->hasher, digest, err);
 	if (rc)

@@ -63,10 +63,9 @@ class Off(Sinks):
                          ("warn", "^not checked, because AWS_SECRET_ACCESS_KEY has to be set right"))
 
     def test_datadog_is_named_with_its_site_and_not_asked(self):
-        for env, says in (({"DATADOG_API_KEY": MARK}, "on: site datadoghq.com"),
-                          ({"DD_API_KEY": MARK, "DD_SITE": "datadoghq.eu"}, "on: site datadoghq.eu"),
-                          ({"DD_API_KEY": MARK, "DD_SITE": "datadoghq.eu", "DATADOG_SITE": "us5.datadoghq.com"},
-                           "on: site us5.datadoghq.com"),
+        intake = "on: at https://http-intake.logs."
+        for env, says in (({"DATADOG_API_KEY": MARK}, f"{intake}datadoghq.com"),
+                          ({"DD_API_KEY": MARK, "DD_SITE": "datadoghq.eu"}, f"{intake}datadoghq.eu"),
                           ({"DD_API_KEY": MARK, "FLYTRAIL_DATADOG_URL": "http://127.0.0.1:9"},
                            "on: at http://127.0.0.1:9")):
             with self.subTest(env=env):

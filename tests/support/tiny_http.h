@@ -7,7 +7,8 @@
  * request; and keeps what was asked.
  *
  * Ownership: answers are lent until tiny_http_stop().
- * Threads:   one of its own, which serves one connection after the other.
+ * Threads:   one of its own, which serves one connection after the other; one that is kept
+ *            and idle ends when the client comes by another.
  */
 
 #include <pthread.h>
