@@ -119,9 +119,9 @@ static void tell(struct forwarder *f, enum forwarder_state state, const struct e
 /* --- gathering --- */
 
 static enum err_kind dead_letter(struct forwarder *f, uint64_t seq, struct span payload,
-				 const char *why, struct err *err)
+				 const char *why, struct span said, struct err *err)
 {
-	enum err_kind rc = dead_letters_add(f->dead, seq, payload, why, err);
+	enum err_kind rc = dead_letters_add(f->dead, seq, payload, why, said, err);
 
 	if (rc)
 		return rc;
@@ -140,7 +140,7 @@ static enum err_kind add_frame(struct forwarder *f, const struct spool_frame *fr
 	if (rc == ERR_REJECT) {
 		struct err why = *err;
 
-		rc = dead_letter(f, frame->seq, payload, why.text, err);
+		rc = dead_letter(f, frame->seq, payload, why.text, SPAN(""), err);
 	} else if (!rc) {
 		f->records++;
 	}
@@ -253,14 +253,17 @@ static enum err_kind seek(struct forwarder *f, uint64_t after_seq, struct err *e
 }
 
 /* A record of the delivery, which was refused: the spool is asked for it once more. */
-static enum err_kind bury(struct forwarder *f, uint64_t seq, const char *why, struct err *err)
+static enum err_kind bury(struct forwarder *f, const struct sink_answer *answer, const char *why,
+			  struct err *err)
 {
+	struct span said = span_of(answer->said, answer->said_len);
+	uint64_t seq = answer->refused_seq;
 	enum err_kind rc = seek(f, seq - 1, err);
 
 	if (!rc)
 		rc = spool_reader_read(f->reader, &f->batch, 0, 0, err);
 	if (!rc && f->batch.count > 0 && f->batch.frames[0].seq == seq)
-		rc = dead_letter(f, seq, spool_batch_payload(&f->batch, 0), why, err);
+		rc = dead_letter(f, seq, spool_batch_payload(&f->batch, 0), why, said, err);
 	if (!rc)
 		rc = seek(f, f->last_seq, err);
 	if (!rc && f->records > 0)
@@ -278,7 +281,7 @@ static enum err_kind deliver(struct forwarder *f, struct err *err)
 		if (rc == ERR_REJECT) {
 			struct err why = *err;
 
-			rc = bury(f, answer.refused_seq, why.text, err);
+			rc = bury(f, &answer, why.text, err);
 			if (!rc)
 				continue;
 		}
