@@ -17,6 +17,11 @@
  *	ERR_REJECT  of a record: to the dead letters, and on without it
  *	ERR_FATAL   the end of the process
  *
+ * It yields (spool/spool.h): what left the spool before the sink had taken it is a fact,
+ * trail.sink_missed, which is in the spool before the cursor moves past that; and before it
+ * comes so far, at FORWARDER_BEHIND_PERCENT of what is kept for a sink, trail.sink_behind says
+ * when it will.
+ *
  * A sink that is new begins with the oldest record that the spool still has. So does one
  * whose cursor is another stream's: the volume was adopted, and ids make them one.
  *
@@ -26,29 +31,16 @@
  */
 
 #include "run/life.h"
+#include "run/status.h"
+#include "run/trail.h"
 #include "sink/sink.h"
 #include "spool/spool.h"
 
 enum {
 	FORWARDER_PARKED_MS = 60 * 1000,
+	FORWARDER_BEHIND_PERCENT = 10, /* at half of that it has caught up */
 	FORWARDER_FRAMES_MAX = 4096,
 	FORWARDER_BYTES_MAX = 1024 * 1024,
-};
-
-enum forwarder_state {
-	FORWARDER_STARTING, /* nothing was delivered yet                             */
-	FORWARDER_WORKING,  /* the last delivery went well                           */
-	FORWARDER_RETRYING, /* the sink is away: retried with back-off               */
-	FORWARDER_PARKED,   /* an operator must act; `why` says what to do           */
-};
-
-/* What a forwarder says of itself. Threads: atomics for any; why under the lock `status`. */
-struct forwarder_status {
-	_Atomic enum forwarder_state state;
-	_Atomic uint64_t delivered_seq, records, deliveries, retries, dead_letters;
-	_Atomic int64_t delivered_ns; /* when it delivered last; 0: never */
-	struct lock lock;
-	struct err why; /* guarded by lock */
 };
 
 struct forwarder;
@@ -56,8 +48,10 @@ struct forwarder;
 struct forwarder_options {
 	struct spool *spool;
 	struct life *life;
-	struct forwarder_status *status;
+	struct sink_status *status;
+	struct trail *trail;
 	const char *folder; /* of the cursor and the dead letters */
+	bool finite;        /* the input ends by itself: being parked ends the process */
 };
 
 NODISCARD enum err_kind forwarder_new(struct forwarder **ret, struct sink sink,

@@ -4,13 +4,14 @@
 /*
  * lifecycle: starts the threads of `flytrail run` in order and ends them in order.
  *
- *	start   spool, committer, pipeline, source, consumer, housekeeper, worker, watcher
- *	end     source closed, batches accepted, trail.stopped, the consumer's
- *	        drain time, spool closed
+ *	start   spool, committer, pipeline, source, consumer, forwarders, housekeeper, worker,
+ *	        watcher
+ *	end     source closed, batches accepted, trail.stopped, the drain time of the consumer and
+ *	        the forwarders, spool closed
  *
  * SIGTERM and SIGINT begin the end; the second one, and the end of the drain
  * time, end it at once: what is accepted is safe in the spool. Input that ends
- * by itself has no drain time: it ends when all is stored.
+ * by itself has no drain time: it ends when all is stored and forwarded.
  *
  * Threads: lifecycle_run() in the main thread, after process_harden().
  */

@@ -43,6 +43,34 @@ enum store_state {
 	STORE_PARKED,   /* an operator must act; store_error says what to do     */
 };
 
+enum sink_id { SINK_S3, SINK_DATADOG, SINK_COUNT };
+
+enum sink_state {
+	SINK_OFF,      /* not configured                                       */
+	SINK_STARTING, /* nothing was delivered yet                            */
+	SINK_WORKING,  /* the last delivery went well                          */
+	SINK_RETRYING, /* away: retried with back-off, nothing is lost         */
+	SINK_PARKED,   /* an operator must act; error says what to do          */
+};
+
+/* What run/forwarder.c says of one sink. */
+struct sink_status {
+	_Atomic enum sink_state state;
+	_Atomic uint64_t records, deliveries;
+	_Atomic uint64_t retries;
+	_Atomic uint64_t dead_letters;
+	_Atomic uint64_t missed; /* records that left the spool before it had taken them */
+	_Atomic uint64_t late;   /* records left out for their age, as it is configured */
+	_Atomic uint64_t delivered_seq;
+	_Atomic int64_t delivered_ns; /* the newest delivery */
+	_Atomic int64_t failing_ns;   /* since when none goes through; 0: the last one did */
+	/* Bytes of the spool before it; of more than behind_bytes_max the oldest may go. */
+	_Atomic uint64_t behind_bytes, behind_bytes_max;
+	_Atomic int64_t behind_ns; /* when the oldest of them was observed; 0: there is none */
+	struct lock lock;
+	char error[ERR_TEXT_BYTES]; /* of the last failure, guarded by lock; empty while WORKING */
+};
+
 struct status {
 	/* const after status_init() */
 	int64_t started_ns;
@@ -136,6 +164,8 @@ struct status {
 	_Atomic uint64_t watch_changes;    /* facts of changes, handed to the pipeline */
 	_Atomic uint64_t watch_unobserved; /* what cannot be looked at now; 0: another's to tell */
 
+	struct sink_status sinks[SINK_COUNT];
+
 	/* guarded by lock */
 	struct lock lock;
 	struct spool *spool;              /* NULL: not open */
@@ -151,6 +181,19 @@ void status_set_store(struct status *s, enum store_state state, const char *erro
 enum store_state status_store(struct status *s, char text[ERR_TEXT_BYTES]);
 
 const char *store_state_name(enum store_state state); /* "starting", "working", ... */
+
+const char *sink_name(enum sink_id sink);           /* "s3", "datadog" */
+const char *sink_state_name(enum sink_state state); /* "off", "starting", "working", ... */
+void sink_status_set(struct sink_status *s, enum sink_state state, const char *error);
+
+/* As status_store(). */
+enum sink_state sink_status_read(struct sink_status *s, char text[ERR_TEXT_BYTES]);
+
+/*
+ * When the oldest of what a sink has before it will have to go, if it takes nothing until then and
+ * as much comes as did; 0: no time can be told.
+ */
+int64_t sink_status_misses_ns(const struct sink_status *s, int64_t now_ns);
 
 /* The lifecycle's, when the spool is open, and with NULL before it is closed. */
 void status_set_spool(struct status *s, struct spool *spool);

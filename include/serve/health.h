@@ -13,7 +13,7 @@
  * gap on record, and nothing is to be done but to look at the disk.
  *
  * /ready is green when the spool is open and a source is connected or retrying:
- * a Postgres that is away is no reason to restart anything. /health is green
+ * a Postgres or a sink that is away is no reason to restart anything. /health is green
  * only while lines come in, are kept and reach Postgres: by the constants below.
  * In the first HEALTH_START_SECONDS its status is "starting" instead of "failing"
  * as long as it has not been green once; what it is asked by, 503, is the same.
@@ -47,10 +47,15 @@ enum {
 	HEALTH_WATCH_INTERVALS = 3,
 	HEALTH_WATCH_SECONDS_MIN = 180,
 
-	HEALTH_CHECKS_MAX = 8,
-	HEALTH_VALUE_BYTES = ERR_TEXT_BYTES + 64,
+	/* A sink that takes nothing for so long, beyond what it gathers; and how much time is left
+	 * to mend it before the spool has to let go of what it has not taken. */
+	HEALTH_SINK_SECONDS_MAX = 900,
+	HEALTH_SINK_LEFT_SECONDS_MIN = 2 * 86400,
+
+	HEALTH_CHECKS_MAX = 8 + SINK_COUNT,
+	HEALTH_VALUE_BYTES = ERR_TEXT_BYTES + 128,
 	HEALTH_LIMIT_BYTES = 96,
-	HEALTH_BODY_BYTES_MAX = 8 * 1024,
+	HEALTH_BODY_BYTES_MAX = 16 * 1024,
 };
 
 struct health_check {

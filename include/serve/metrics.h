@@ -4,7 +4,8 @@
 /*
  * metrics: struct status in Prometheus' text format 0.0.4.
  *
- * serve/metrics.def is the table. Beside it there are
+ * serve/metrics.def is the table, and serve/sink_metrics.def that of the sinks. Beside them
+ * there are
  *
  *	flytrail_build_info{version="..."} 1
  *	flytrail_check_ok{check="store"} 1      for each check of /health

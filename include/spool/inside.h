@@ -161,6 +161,9 @@ void spool_hand_over(struct spool *s, struct block *b, enum block_state state);
 /* Up to where a consumer needs nothing more; under `lock`. */
 uint64_t spool_passed(const struct spool *s, const struct consumer *c);
 
+/* For spool_reader_behind(); under `lock`. */
+void spool_look_behind(const struct spool *s, const struct consumer *c, struct spool_behind *ret);
+
 /* recover.c: bytes of a segment failed their check: counted, and copied into quarantine, once. */
 void spool_note_damage(struct spool *s, uint64_t segment);
 

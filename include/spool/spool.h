@@ -80,7 +80,7 @@ struct spool_stats {
 	uint64_t oldest_seq;   /* the oldest still on disk */
 	int64_t oldest_ns;     /* its observed_ns; 0: there is none */
 	uint64_t bytes;        /* on disk */
-	uint64_t held_bytes;   /* of these, what cannot go: some consumer has not passed it */
+	uint64_t held_bytes; /* of these, what cannot go: a consumer that does not yield needs it */
 	uint64_t max_bytes;
 	bool full;             /* ordinary records are refused at present */
 	uint64_t damage_count; /* segments whose bytes failed their check, since spool_open() */
@@ -210,6 +210,14 @@ NODISCARD enum err_kind spool_reader_find_mark(struct spool_reader *r, struct sp
  * behind the newest may be dropped before it has passed that, and comes as damage then.
  */
 void spool_reader_yield(struct spool_reader *r);
+
+/* What of the spool a consumer has before it, in whole segments. */
+struct spool_behind {
+	uint64_t bytes;
+	uint64_t bytes_max; /* of one that yields: what is more may be dropped */
+	int64_t from_ns; /* observed_ns of the oldest record of these segments; 0: there is none */
+};
+void spool_reader_behind(struct spool_reader *r, struct spool_behind *ret);
 
 /* All up to seq is delivered, for good as far as this consumer knows. */
 void spool_reader_pass(struct spool_reader *r, uint64_t seq);

@@ -6,9 +6,10 @@
 #include "sink/cursor.h"
 #include "sink/dead_letter.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
-enum { IDLE_MS = 500, CUT_BYTES_MAX = 128 * 1024 };
+enum { IDLE_MS = 500, TOLD_MS = 20, CUT_BYTES_MAX = 128 * 1024 };
 
 struct forwarder {
 	struct forwarder_options o; /* const after forwarder_new() */
@@ -18,11 +19,14 @@ struct forwarder {
 	size_t at; /* of the batch: what is before it is in the delivery, or in one before */
 	struct dead_letters *dead;
 	struct cursor cursor;
-	struct buf cut;    /* of the present delivery */
-	uint64_t last_seq; /* of what is gathered; delivered_seq where nothing is */
-	uint64_t records;  /* of these, in the delivery */
-	int64_t first_ns;  /* when the first of it was read, on the monotonic clock */
-	unsigned failures; /* in a row */
+	struct buf cut;             /* of the present delivery */
+	uint64_t last_seq;          /* of what is gathered; delivered_seq where nothing is */
+	uint64_t records;           /* of these, in the delivery */
+	int64_t first_ns;           /* when the first of it was read, on the monotonic clock */
+	unsigned failures;          /* in a row */
+	struct spool_damage missed; /* the newest that is told */
+	bool untold; /* facts about the present delivery may not be in the spool yet */
+	bool behind_told;
 };
 
 /* --- start --- */
@@ -83,7 +87,9 @@ enum err_kind forwarder_new(struct forwarder **ret, struct sink sink,
 		return rc;
 	}
 	f->last_seq = f->cursor.delivered_seq;
+	spool_reader_yield(f->reader);
 	atomic_store(&f->o.status->delivered_seq, f->cursor.delivered_seq);
+	sink_status_set(f->o.status, SINK_STARTING, "");
 	*ret = f;
 	return ERR_NONE;
 }
@@ -103,28 +109,101 @@ void forwarder_free(struct forwarder *f)
 
 /* --- what it says --- */
 
-static void tell(struct forwarder *f, enum forwarder_state state, const struct err *why)
+static void tell(struct forwarder *f, enum sink_state state, const char *error)
 {
-	struct forwarder_status *s = f->o.status;
+	if (state == SINK_WORKING)
+		atomic_store(&f->o.status->failing_ns, 0);
+	else if (atomic_load(&f->o.status->failing_ns) == 0)
+		atomic_store(&f->o.status->failing_ns, time_now_ns());
+	sink_status_set(f->o.status, state, error);
+}
 
-	lock_take(&s->lock);
-	if (why)
-		s->why = *why;
-	else
-		s->why.text[0] = '\0';
-	lock_drop(&s->lock);
-	atomic_store(&s->state, state);
+static void post(struct forwarder *f, struct fact *fact)
+{
+	fact->noticed_ns = time_now_ns();
+	(void)snprintf(fact->found.subject, sizeof(fact->found.subject), "%s", f->sink.ops->name);
+	trail_post(f->o.trail, fact);
+	f->untold = true;
+}
+
+/* What left the spool, or was damaged in it, before it was read. It is met again after a seek. */
+static void tell_missed(struct forwarder *f, const struct spool_damage *lost)
+{
+	struct fact fact = {
+		.action = ACTION_trail_sink_missed,
+		.gap = {.start_ns = lost->from_ns,
+			.end_ns = lost->to_ns,
+			.lines_lost = lost->last_seq - lost->first_seq + 1},
+		.first_seq = lost->first_seq,
+		.last_seq = lost->last_seq,
+	};
+
+	if (lost->first_seq == 0 || lost->last_seq <= f->missed.last_seq)
+		return;
+	f->missed = *lost;
+	post(f, &fact);
+	atomic_fetch_add(&f->o.status->missed, lost->last_seq - lost->first_seq + 1);
+	log_error(sink_missed, LOG_TEXT("sink", f->sink.ops->name),
+		  LOG_NUMBER("first_seq", lost->first_seq), LOG_NUMBER("last_seq", lost->last_seq));
+}
+
+/* Told once, until it has caught up. */
+static void tell_behind(struct forwarder *f)
+{
+	struct sink_status *s = f->o.status;
+	struct fact fact = {.action = ACTION_trail_sink_behind,
+			    .first_seq = f->cursor.delivered_seq + 1};
+	int64_t now_ns = time_now_ns();
+	int64_t misses_ns = sink_status_misses_ns(s, now_ns);
+	char time[TIME_TEXT_BYTES];
+
+	f->behind_told = true;
+	if (misses_ns != 0)
+		(void)snprintf(fact.why, sizeof(fact.why), "the oldest will have to go at %s",
+			       time_format(misses_ns, time));
+	fact.gap.start_ns = atomic_load(&s->behind_ns);
+	post(f, &fact);
+	log_error(sink_behind, LOG_TEXT("sink", f->sink.ops->name), LOG_TEXT("why", fact.why));
+}
+
+static void look_behind(struct forwarder *f)
+{
+	struct sink_status *s = f->o.status;
+	struct spool_behind behind;
+	uint64_t percent;
+
+	spool_reader_behind(f->reader, &behind);
+	atomic_store(&s->behind_bytes, behind.bytes);
+	atomic_store(&s->behind_bytes_max, behind.bytes_max);
+	atomic_store(&s->behind_ns, behind.from_ns);
+	/* Less than two segments are whatever was written last. */
+	percent = behind.bytes <= 2 * (uint64_t)SPOOL_SEGMENT_BYTES
+			  ? 0
+			  : behind.bytes / (behind.bytes_max / 100);
+	if (percent >= FORWARDER_BEHIND_PERCENT && !f->behind_told)
+		tell_behind(f);
+	else if (percent < FORWARDER_BEHIND_PERCENT / 2)
+		f->behind_told = false;
 }
 
 /* --- gathering --- */
 
+static bool has_any(const struct forwarder *f)
+{
+	return f->last_seq > f->cursor.delivered_seq;
+}
+
 static enum err_kind dead_letter(struct forwarder *f, uint64_t seq, struct span payload,
 				 const char *why, struct span said, struct err *err)
 {
+	struct fact fact = {
+		.action = ACTION_trail_dead_lettered, .first_seq = seq, .last_seq = seq};
 	enum err_kind rc = dead_letters_add(f->dead, seq, payload, why, said, err);
 
 	if (rc)
 		return rc;
+	(void)snprintf(fact.why, sizeof(fact.why), "%s", why);
+	post(f, &fact);
 	log_error(dead_letter, LOG_TEXT("sink", f->sink.ops->name), LOG_NUMBER("seq", seq),
 		  LOG_TEXT("error", why));
 	atomic_fetch_add(&f->o.status->dead_letters, 1);
@@ -146,7 +225,7 @@ static enum err_kind add_frame(struct forwarder *f, const struct spool_frame *fr
 	}
 	if (rc)
 		return rc;
-	if (f->last_seq == f->cursor.delivered_seq)
+	if (!has_any(f))
 		f->first_ns = time_monotonic_ns();
 	f->last_seq = frame->seq;
 	f->at++;
@@ -178,13 +257,9 @@ static enum err_kind take_batch(struct forwarder *f, uint64_t until_seq, bool *r
 	return ERR_NONE;
 }
 
-static bool is_due(const struct forwarder *f, bool intake_was_done)
+static bool is_due(const struct forwarder *f)
 {
-	int64_t age_ns = time_monotonic_ns() - f->first_ns;
-
-	if (f->last_seq == f->cursor.delivered_seq)
-		return false;
-	return intake_was_done || age_ns >= f->sink.gather_seconds * NS_PER_S;
+	return has_any(f) && time_monotonic_ns() - f->first_ns >= f->sink.gather_seconds * NS_PER_S;
 }
 
 /*
@@ -201,20 +276,21 @@ static enum err_kind gather(struct forwarder *f, uint64_t until_seq, bool *ret_e
 		bool intake_was_done = atomic_load(&f->o.life->intake_done);
 		enum err_kind rc = take_batch(f, until_seq, &whole, err);
 
-		if (rc || whole)
+		if (rc || whole || (until_seq == 0 && is_due(f)))
 			return rc;
 		spool_batch_reset(&f->batch);
 		f->at = 0;
 		rc = spool_reader_read(f->reader, &f->batch, IDLE_MS * NS_PER_MS, 0, err);
 		if (rc)
 			return rc;
+		tell_missed(f, &f->batch.damage);
 		if (f->batch.count > 0)
 			continue;
 		/* What was cut and cannot be read any more is as whole as it will ever be. */
-		if (is_due(f, intake_was_done) || until_seq != 0)
+		if (until_seq != 0)
 			return ERR_NONE;
-		*ret_end = intake_was_done;
-		if (*ret_end)
+		*ret_end = intake_was_done && !has_any(f);
+		if (intake_was_done)
 			return ERR_NONE;
 	}
 	return ERR_NONE;
@@ -231,11 +307,13 @@ static void wait_after(struct forwarder *f, enum err_kind rc, unsigned wait_seco
 		wait_ms = (int64_t)wait_seconds * 1000;
 	atomic_fetch_add(&f->o.status->retries, 1);
 	if (rc == ERR_CONFIG) {
-		tell(f, FORWARDER_PARKED, why);
+		tell(f, SINK_PARKED, why->text);
 		log_error(sink_parked, LOG_TEXT("sink", f->sink.ops->name),
 			  LOG_TEXT("error", why->text));
+		if (f->o.finite)
+			life_fail(f->o.life, why);
 	} else {
-		tell(f, FORWARDER_RETRYING, why);
+		tell(f, SINK_RETRYING, why->text);
 		log_warn(sink_retry, LOG_TEXT("sink", f->sink.ops->name),
 			 LOG_TEXT("error", why->text), LOG_NUMBER("wait_ms", wait_ms));
 	}
@@ -246,10 +324,14 @@ static void wait_after(struct forwarder *f, enum err_kind rc, unsigned wait_seco
 static enum err_kind seek(struct forwarder *f, uint64_t after_seq, struct err *err)
 {
 	struct spool_damage lost;
+	enum err_kind rc;
 
 	spool_batch_reset(&f->batch);
 	f->at = 0;
-	return spool_reader_seek(f->reader, after_seq, &lost, err);
+	rc = spool_reader_seek(f->reader, after_seq, &lost, err);
+	if (!rc)
+		tell_missed(f, &lost);
+	return rc;
 }
 
 /* A record of the delivery, which was refused: the spool is asked for it once more. */
@@ -276,7 +358,10 @@ static enum err_kind deliver(struct forwarder *f, struct err *err)
 {
 	for (;;) {
 		struct sink_answer answer = {.wait_seconds = 0};
-		enum err_kind rc = f->sink.ops->deliver(f->sink.ctx, &answer, err);
+		enum err_kind rc;
+
+		look_behind(f);
+		rc = f->sink.ops->deliver(f->sink.ctx, &answer, err);
 
 		if (rc == ERR_REJECT) {
 			struct err why = *err;
@@ -296,9 +381,24 @@ static enum err_kind save(struct forwarder *f, struct err *err)
 	return cursor_save(&f->cursor, f->o.folder, f->sink.ops->name, err);
 }
 
+/*
+ * What there was to tell of these records is on record before the cursor moves past them. False: it
+ * cannot be any more, and they are delivered, and told of, again.
+ */
+static bool await_told(struct forwarder *f)
+{
+	while (f->untold && !trail_is_empty(f->o.trail)) {
+		if (atomic_load(&f->o.life->pipeline_done) || atomic_load(&f->o.life->cut))
+			return false;
+		life_wait(f->o.life, TOLD_MS * NS_PER_MS);
+	}
+	f->untold = false;
+	return true;
+}
+
 static enum err_kind note_delivered(struct forwarder *f, struct err *err)
 {
-	struct forwarder_status *s = f->o.status;
+	struct sink_status *s = f->o.status;
 
 	f->failures = 0;
 	f->cursor.delivered_seq = f->last_seq;
@@ -307,11 +407,12 @@ static enum err_kind note_delivered(struct forwarder *f, struct err *err)
 	if (save(f, err))
 		return err->kind;
 	spool_reader_pass(f->reader, f->last_seq);
+	look_behind(f);
 	atomic_fetch_add(&s->deliveries, 1);
 	atomic_fetch_add(&s->records, f->records);
 	atomic_store(&s->delivered_seq, f->last_seq);
 	atomic_store(&s->delivered_ns, time_now_ns());
-	tell(f, FORWARDER_WORKING, NULL);
+	tell(f, SINK_WORKING, "");
 	return ERR_NONE;
 }
 
@@ -343,7 +444,7 @@ static enum err_kind cut(struct forwarder *f, struct err *err)
 	return rc ? rc : save(f, err);
 }
 
-/* One delivery, from the gathering to its end. *ret_end: there is none, and will be none. */
+/* One delivery, from the gathering to its end. *ret_end: there will be none any more. */
 static enum err_kind forward(struct forwarder *f, bool *ret_end, struct err *err)
 {
 	uint64_t until_seq = f->cursor.cut_seq;
@@ -358,9 +459,10 @@ static enum err_kind forward(struct forwarder *f, bool *ret_end, struct err *err
 	rc = cut(f, err);
 	if (!rc)
 		rc = deliver(f, err);
-	if (!rc)
-		rc = note_delivered(f, err);
-	return rc;
+	if (rc)
+		return rc;
+	*ret_end = !await_told(f);
+	return *ret_end ? ERR_NONE : note_delivered(f, err);
 }
 
 /* After a failure: what was gathered is read again. */

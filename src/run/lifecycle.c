@@ -7,6 +7,7 @@
 #include "base/version.h"
 #include "run/committer.h"
 #include "run/consumer.h"
+#include "run/forwarders.h"
 #include "run/housekeeper.h"
 #include "run/intake.h"
 #include "run/last_live.h"
@@ -48,6 +49,7 @@ struct run {
 	struct committer *committer;
 	struct pipeline *pipeline;
 	struct consumer *consumer;
+	struct forwarders *forwarders;
 	struct intake intake;
 	int64_t deadline_ns; /* of the drain; INT64_MAX: none */
 	struct job source_job, pipeline_job, store_job, house_job, recovery_job, watch_job;
@@ -285,6 +287,20 @@ static enum err_kind make_parts(struct run *r, struct err *err)
 	return rc;
 }
 
+static enum err_kind start_forwarders(struct run *r, struct err *err)
+{
+	const struct forwarders_options options = {
+		.config = r->o->config,
+		.spool = r->spool,
+		.life = &r->life,
+		.status = r->o->status,
+		.trail = r->trail,
+		.finite = !r->intake.source.ops->live,
+	};
+
+	return forwarders_start(&r->forwarders, &options, err);
+}
+
 static void on_committer_failed(void *arg, const struct err *why)
 {
 	struct run *r = arg;
@@ -312,6 +328,8 @@ static enum err_kind start_all(struct run *r, struct err *err)
 		rc = start(r, &r->source_job, "source", source_main, err);
 	if (rc == ERR_NONE)
 		rc = start(r, &r->store_job, "store", store_main, err);
+	if (rc == ERR_NONE)
+		rc = start_forwarders(r, err);
 	if (rc == ERR_NONE)
 		rc = start(r, &r->house_job, "house", house_main, err);
 	if (rc == ERR_NONE && r->o->live)
@@ -430,6 +448,16 @@ static bool leave(struct run *r, struct job *w, _Atomic bool *done)
 	return true;
 }
 
+static bool leave_forwarders(struct run *r)
+{
+	r->deadline_ns = time_monotonic_ns() + LIFECYCLE_LEAVE_SECONDS * NS_PER_S;
+	if (r->forwarders && !await(r, &r->life.sinks_done))
+		return false;
+	forwarders_free(r->forwarders);
+	r->forwarders = NULL;
+	return true;
+}
+
 /* False: something hangs in a library and is left behind. */
 static bool drain(struct run *r)
 {
@@ -452,9 +480,11 @@ static bool drain(struct run *r)
 	spool_wake(r->spool);
 	if (r->store_job.running)
 		(void)await(r, &r->life.store_done);
+	if (r->forwarders)
+		(void)await(r, &r->life.sinks_done);
 	life_cut(&r->life);
 	spool_wake(r->spool);
-	return leave(r, &r->store_job, &r->life.store_done) &&
+	return leave(r, &r->store_job, &r->life.store_done) && leave_forwarders(r) &&
 	       leave(r, &r->house_job, &r->life.house_done) &&
 	       leave(r, &r->recovery_job, &r->life.recovery_done) &&
 	       leave(r, &r->watch_job, &r->life.watch_done);
@@ -474,6 +504,7 @@ static void free_queue(struct queue *q)
 
 static void release(struct run *r)
 {
+	forwarders_free(r->forwarders);
 	consumer_free(r->consumer);
 	pipeline_free(r->pipeline);
 	committer_stop(r->committer);

@@ -11,11 +11,15 @@ void status_init(struct status *s)
 	s->started_ns = time_now_ns();
 	s->started_monotonic_ns = time_monotonic_ns();
 	lock_init(&s->lock, LOCK_RANK_status);
+	for (size_t i = 0; i < SINK_COUNT; i++)
+		lock_init(&s->sinks[i].lock, LOCK_RANK_status);
 	atomic_store(&s->source_why, "not started yet");
 }
 
 void status_release(struct status *s)
 {
+	for (size_t i = 0; i < SINK_COUNT; i++)
+		lock_destroy(&s->sinks[i].lock);
 	lock_destroy(&s->lock);
 }
 
@@ -47,6 +51,59 @@ const char *store_state_name(enum store_state state)
 	case STORE_PARKED: return "parked";
 	}
 	return "unknown";
+}
+
+const char *sink_name(enum sink_id sink)
+{
+	static const char *const names[] = {[SINK_S3] = "s3", [SINK_DATADOG] = "datadog"};
+
+	REQUIRE(sink < SINK_COUNT);
+	return names[sink];
+}
+
+const char *sink_state_name(enum sink_state state)
+{
+	switch (state) {
+	case SINK_OFF: return "off";
+	case SINK_STARTING: return "starting";
+	case SINK_WORKING: return "working";
+	case SINK_RETRYING: return "retrying";
+	case SINK_PARKED: return "parked";
+	}
+	return "unknown";
+}
+
+void sink_status_set(struct sink_status *s, enum sink_state state, const char *error)
+{
+	lock_take(&s->lock);
+	atomic_store(&s->state, state);
+	(void)snprintf(s->error, sizeof(s->error), "%s", error);
+	lock_drop(&s->lock);
+}
+
+enum sink_state sink_status_read(struct sink_status *s, char text[ERR_TEXT_BYTES])
+{
+	enum sink_state state;
+
+	lock_take(&s->lock);
+	state = atomic_load(&s->state);
+	memcpy(text, s->error, ERR_TEXT_BYTES);
+	lock_drop(&s->lock);
+	return state;
+}
+
+int64_t sink_status_misses_ns(const struct sink_status *s, int64_t now_ns)
+{
+	static const double days_max = 3650;
+	double behind = (double)atomic_load(&s->behind_bytes);
+	double max = (double)atomic_load(&s->behind_bytes_max);
+	int64_t from_ns = atomic_load(&s->behind_ns);
+	double left_ns;
+
+	if (from_ns == 0 || from_ns >= now_ns || behind <= 0)
+		return 0;
+	left_ns = behind >= max ? 0 : (max - behind) / behind * (double)(now_ns - from_ns);
+	return left_ns / (double)NS_PER_S > days_max * 86400 ? 0 : now_ns + (int64_t)left_ns;
 }
 
 void status_set_spool(struct status *s, struct spool *spool)

@@ -125,11 +125,20 @@ static bool end_is_known(const struct gap *g)
 	return g->end_ns != 0 && g->end_ns != INT64_MAX;
 }
 
+/* About a sink, whose name is its subject. */
+static bool is_sinks(const struct fact *f)
+{
+	return f->action == ACTION_trail_sink_behind || f->action == ACTION_trail_sink_missed ||
+	       (f->action == ACTION_trail_dead_lettered && f->found.subject[0] != '\0');
+}
+
 /* Which words the times of a fact's range have; NULL: it has none. */
 static const char *range_name(const struct fact *f)
 {
 	if (is_gap(f))
 		return "gap";
+	if (is_sinks(f))
+		return "observed";
 	if (f->action == ACTION_trail_listening)
 		return "listening";
 	return f->action == ACTION_trail_window_checked ? "window" : NULL;
@@ -223,7 +232,8 @@ static void write_found(const struct fact *f, struct buf *out)
 		json_write_key(out, "line_id");
 		json_write_text(out, span_text(found->subject));
 		json_write_time(out, "line_at", f->gap.start_ns);
-	} else if (found->subject[0] != '\0' || f->action == ACTION_trail_window_checked) {
+	} else if (!is_sinks(f) &&
+		   (found->subject[0] != '\0' || f->action == ACTION_trail_window_checked)) {
 		write_number(out, "lines_seen", found->lines_seen);
 		json_write_key(out, "lines_recovered");
 		buf_fmt(out, "%" PRIu64, found->lines_recovered);
@@ -251,6 +261,10 @@ static void write_attributes(const struct trail *t, const struct fact *f, struct
 	if (f->action == ACTION_trail_listening && t->self.subject.len > 0) {
 		json_write_key(out, "subject");
 		json_write_text(out, t->self.subject);
+	}
+	if (is_sinks(f)) {
+		json_write_key(out, "sink");
+		json_write_text(out, span_text(f->found.subject));
 	}
 	write_number(out, "first_seq", f->first_seq);
 	write_number(out, "last_seq", f->last_seq);
@@ -300,6 +314,9 @@ static void write_summary(const struct fact *f, char text[SUMMARY_BYTES])
 	else if (f->action == ACTION_trail_window_checked)
 		(void)snprintf(text, SUMMARY_BYTES, "%s from %s to %s: %s", found->app, start, end,
 			       found->state ? found->state : "unknown");
+	else if (is_sinks(f))
+		(void)snprintf(text, SUMMARY_BYTES, "%s: %s%s%s", found->subject,
+			       action_doc(f->action), f->why[0] != '\0' ? "; " : "", f->why);
 	else
 		(void)snprintf(text, SUMMARY_BYTES, "%s", action_doc(f->action));
 }

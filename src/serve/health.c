@@ -206,6 +206,49 @@ static void check_watcher(struct health *h, const struct look *l)
 	}
 }
 
+/* What is written of a sink beside its state: how long it has failed, and how long that may last.
+ */
+static void say_failing(struct health_check *c, const struct look *l, const struct sink_status *s)
+{
+	int64_t misses_ns = sink_status_misses_ns(s, l->now_ns);
+	char age[LOOK_AGE_BYTES], left[LOOK_AGE_BYTES];
+	size_t len = strlen(c->value);
+
+	(void)snprintf(c->value + len, sizeof(c->value) - len, "; it takes nothing for %s",
+		       look_age_text(look_age_ns(l, atomic_load(&s->failing_ns)), age));
+	len = strlen(c->value);
+	if (misses_ns != 0)
+		(void)snprintf(
+			c->value + len, sizeof(c->value) - len,
+			", and in %s it begins to miss records",
+			look_age_text(misses_ns > l->now_ns ? misses_ns - l->now_ns : 0, left));
+}
+
+static void check_sink(struct health *h, const struct look *l, enum sink_id id)
+{
+	struct sink_status *s = &l->status->sinks[id];
+	char error[ERR_TEXT_BYTES];
+	enum sink_state state = sink_status_read(s, error);
+	int64_t failing_ns = atomic_load(&s->failing_ns);
+	int64_t misses_ns = sink_status_misses_ns(s, l->now_ns);
+	struct health_check *c;
+
+	if (state == SINK_OFF)
+		return;
+	c = add(h, sink_name(id),
+		"nothing is lost while it has room in the spool, and Postgres is not held up: "
+		"mend what it says; `flytrail doctor` tries the destination");
+	c->ok = state == SINK_STARTING || state == SINK_WORKING ||
+		(state == SINK_RETRYING &&
+		 look_age_ns(l, failing_ns) <= HEALTH_SINK_SECONDS_MAX * NS_PER_S &&
+		 (misses_ns == 0 ||
+		  misses_ns - l->now_ns > HEALTH_SINK_LEFT_SECONDS_MIN * NS_PER_S));
+	SAY(c->value, "%s%s%s", sink_state_name(state), error[0] != '\0' ? ": " : "", error);
+	if (failing_ns != 0)
+		say_failing(c, l, s);
+	SAY(c->limit, "not parked, and failing for %d s at most", HEALTH_SINK_SECONDS_MAX);
+}
+
 static bool all_ok(const struct health *h)
 {
 	for (size_t i = 0; i < h->count; i++)
@@ -236,6 +279,8 @@ void health_health(const struct look *l, struct health *ret)
 	check_clock(ret, l);
 	check_worker(ret, l);
 	check_watcher(ret, l);
+	for (size_t i = 0; i < SINK_COUNT; i++)
+		check_sink(ret, l, (enum sink_id)i);
 	if (all_ok(ret)) {
 		ret->state = HEALTH_OK;
 		atomic_store(&l->status->was_healthy, true);

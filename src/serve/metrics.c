@@ -27,6 +27,14 @@ static struct value age(const struct look *l, int64_t then_ns)
 			    : (struct value){.kind = VALUE_NEVER};
 }
 
+static struct value left(const struct look *l, const struct sink_status *s)
+{
+	int64_t misses_ns = sink_status_misses_ns(s, l->now_ns);
+
+	return misses_ns != 0 ? seconds(misses_ns - l->now_ns)
+			      : (struct value){.kind = VALUE_NEVER};
+}
+
 static void write_seconds(struct buf *out, uint64_t ns)
 {
 	buf_fmt(out, "%" PRIu64 ".%09" PRIu64, ns / (uint64_t)NS_PER_S, ns % (uint64_t)NS_PER_S);
@@ -37,17 +45,22 @@ static void write_head(struct buf *out, const char *name, const char *type, cons
 	buf_fmt(out, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n", name, help, name, type);
 }
 
-static void write_metric(struct buf *out, const char *name, const char *type, const char *help,
-			 struct value value)
+static void write_value(struct buf *out, struct value value)
 {
-	write_head(out, name, type, help);
-	buf_fmt(out, PREFIX "%s ", name);
 	switch (value.kind) {
 	case VALUE_WHOLE: buf_fmt(out, "%" PRIu64, value.n); break;
 	case VALUE_SECONDS: write_seconds(out, value.n); break;
 	case VALUE_NEVER: buf_str(out, "NaN"); break;
 	}
 	buf_str(out, "\n");
+}
+
+static void write_metric(struct buf *out, const char *name, const char *type, const char *help,
+			 struct value value)
+{
+	write_head(out, name, type, help);
+	buf_fmt(out, PREFIX "%s ", name);
+	write_value(out, value);
 }
 
 static void write_histogram(struct buf *out, const char *name, const char *help,
@@ -91,11 +104,46 @@ static void write_table(const struct look *l, struct buf *out)
 #undef WHOLE
 }
 
+static bool has_sinks(const struct look *l)
+{
+	for (size_t i = 0; i < SINK_COUNT; i++)
+		if (atomic_load(&l->status->sinks[i].state) != SINK_OFF)
+			return true;
+	return false;
+}
+
+static void write_sinks(const struct look *l, struct buf *out)
+{
+	struct status *status = l->status;
+	const struct sink_status *s;
+
+/* A line for each sink that is on. */
+#define SINK_METRIC(type, name, value, help)                                               \
+	write_head(out, "sink_" #name, #type, help);                                       \
+	for (size_t i = 0; i < SINK_COUNT; i++) {                                          \
+		s = &status->sinks[i];                                                     \
+		if (atomic_load(&s->state) != SINK_OFF) {                                  \
+			buf_fmt(out, PREFIX "sink_" #name "{sink=\"%s\"} ", sink_name(i)); \
+			write_value(out, value);                                           \
+		}                                                                          \
+	}
+#define COUNT(field) whole(atomic_load(&s->field))
+#define WHOLE(expr) whole((uint64_t)(expr))
+#define AGE(field) age(l, atomic_load(&s->field))
+#include "serve/sink_metrics.def"
+#undef AGE
+#undef WHOLE
+#undef COUNT
+#undef SINK_METRIC
+}
+
 void metrics_write(const struct look *l, const struct health *health, struct buf *out)
 {
 	write_head(out, "build_info", "gauge", "1, with the version of this program.");
 	buf_str(out, PREFIX "build_info{version=\"" FLYTRAIL_VERSION "\"} 1\n");
 	write_table(l, out);
+	if (has_sinks(l))
+		write_sinks(l, out);
 	write_head(out, "check_ok", "gauge", "1 where this check of /health is green.");
 	for (size_t i = 0; i < health->count; i++)
 		buf_fmt(out, PREFIX "check_ok{check=\"%s\"} %d\n", health->checks[i].name,

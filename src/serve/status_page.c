@@ -149,6 +149,24 @@ static void put_counters(struct buf *out, struct status *s)
 	put_number(out, "records forgotten by Postgres", atomic_load(&s->records_forgotten));
 }
 
+static void put_sink(struct buf *out, const struct look *l, enum sink_id id)
+{
+	struct sink_status *s = &l->status->sinks[id];
+
+	if (atomic_load(&s->state) == SINK_OFF)
+		return;
+	buf_fmt(out, "\nForwarding to %s\n", sink_name(id));
+	put_number(out, "records delivered since the start", atomic_load(&s->records));
+	put_number(out, "deliveries", atomic_load(&s->deliveries));
+	put_number(out, "deliveries tried again", atomic_load(&s->retries));
+	put_number(out, "dead letters", atomic_load(&s->dead_letters));
+	put_number(out, "records missed", atomic_load(&s->missed));
+	put_number(out, "records left out for their age", atomic_load(&s->late));
+	put_number(out, "bytes of the spool before it", atomic_load(&s->behind_bytes));
+	put_number(out, "bytes that may be", atomic_load(&s->behind_bytes_max));
+	put_since(out, l, "delivered, ago", atomic_load(&s->delivered_ns));
+}
+
 static void put_gaps(struct buf *out, struct status *s)
 {
 	uint64_t open = atomic_load(&s->gaps_open);
@@ -175,4 +193,6 @@ void status_page_write(const struct look *l, const struct health *health, struct
 	put_lags(out, l);
 	put_counters(out, l->status);
 	put_gaps(out, l->status);
+	for (size_t i = 0; i < SINK_COUNT; i++)
+		put_sink(out, l, (enum sink_id)i);
 }

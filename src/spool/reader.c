@@ -153,6 +153,15 @@ void spool_reader_yield(struct spool_reader *r)
 	lock_drop(&r->spool->lock);
 }
 
+void spool_reader_behind(struct spool_reader *r, struct spool_behind *ret)
+{
+	struct spool *s = r->spool;
+
+	lock_take(&s->lock);
+	spool_look_behind(s, &s->consumers[r->consumer], ret);
+	lock_drop(&s->lock);
+}
+
 enum err_kind spool_reader_seek(struct spool_reader *r, uint64_t after_seq,
 				struct spool_damage *ret_lost, struct err *err)
 {

@@ -163,37 +163,39 @@ struct spool_stream spool_stream(const struct spool *s)
 	return s->stream;
 }
 
+static size_t segments_kept(const struct spool *s)
+{
+	return (size_t)(s->max_bytes / SPOOL_SEGMENT_BYTES / 2);
+}
+
 uint64_t spool_passed(const struct spool *s, const struct consumer *c)
 {
-	size_t half = (size_t)(s->max_bytes / SPOOL_SEGMENT_BYTES / 2);
+	size_t kept = segments_kept(s);
 	uint64_t let_go = 0;
 
-	if (c->yields && s->segment_count > half)
-		let_go = s->segments[s->segment_count - half].first_seq - 1;
+	if (c->yields && s->segment_count > kept)
+		let_go = s->segments[s->segment_count - kept].first_seq - 1;
 	return c->passed > let_go ? c->passed : let_go;
 }
 
-/* The newest frame that all consumers have passed; before the oldest where there is none. */
+/* The newest frame that all have passed who do not yield; before the oldest where there is none. */
 static uint64_t passed_by_all(const struct spool *s)
 {
 	uint64_t passed = UINT64_MAX;
 
 	for (size_t i = 0; i < SPOOL_CONSUMERS_MAX; i++)
-		if (s->consumers[i].used && spool_passed(s, &s->consumers[i]) < passed)
-			passed = spool_passed(s, &s->consumers[i]);
+		if (s->consumers[i].used && !s->consumers[i].yields &&
+		    s->consumers[i].passed < passed)
+			passed = s->consumers[i].passed;
 	return passed != UINT64_MAX ? passed : s->segments[0].first_seq - 1;
 }
 
-/* Whole segments from the first that not all have passed; of the newest, what is accepted. */
-static uint64_t held_bytes(const struct spool *s)
+/* Whole segments from the first that is not passed; of the newest, what is accepted. */
+static uint64_t bytes_after(const struct spool *s, uint64_t passed, size_t *ret_segment)
 {
 	size_t low = 0, high = s->segment_count;
-	uint64_t passed;
 
-	if (high == 0)
-		return 0;
-	passed = passed_by_all(s);
-	if (passed >= s->accepted_seq)
+	if (high == 0 || passed >= s->accepted_seq)
 		return 0;
 	while (high - low > 1) {
 		size_t middle = low + (high - low) / 2;
@@ -203,7 +205,21 @@ static uint64_t held_bytes(const struct spool *s)
 		else
 			high = middle;
 	}
+	*ret_segment = low;
 	return (uint64_t)(s->segment_count - 1 - low) * SPOOL_SEGMENT_BYTES + s->accepted_end;
+}
+
+void spool_look_behind(const struct spool *s, const struct consumer *c, struct spool_behind *ret)
+{
+	size_t segment = 0;
+
+	*ret = (struct spool_behind){
+		.bytes = bytes_after(s, c->passed, &segment),
+		.bytes_max =
+			c->yields ? segments_kept(s) * (uint64_t)SPOOL_SEGMENT_BYTES : s->max_bytes,
+	};
+	if (ret->bytes > 0)
+		ret->from_ns = s->segments[segment].first_ns;
 }
 
 void spool_stats(struct spool *s, struct spool_stats *ret)
@@ -213,13 +229,15 @@ void spool_stats(struct spool *s, struct spool_stats *ret)
 		.torn_bytes = s->torn_bytes,
 		.opened_seq = s->opened_seq,
 	};
+	size_t ignored;
 
 	lock_take(&s->lock);
 	st.accepted_seq = s->accepted_seq;
 	st.oldest_seq = s->segment_count > 0 ? s->segments[0].first_seq : s->accepted_seq + 1;
 	st.oldest_ns = s->segment_count > 0 ? s->segments[0].first_ns : 0;
 	st.bytes = (uint64_t)s->segment_count * SPOOL_SEGMENT_BYTES;
-	st.held_bytes = held_bytes(s);
+	if (s->segment_count > 0)
+		st.held_bytes = bytes_after(s, passed_by_all(s), &ignored);
 	st.damage_count = s->damage_count;
 	lock_drop(&s->lock);
 

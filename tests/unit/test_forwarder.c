@@ -32,6 +32,8 @@ struct place {
 	size_t done_count;
 	uint64_t expected; /* the number of the next record */
 	uint64_t bad_seq;  /* of a record that it refuses; 0: none */
+	uint64_t late_seq; /* of one that it refuses when it is delivered; 0: none */
+	uint64_t each;     /* so many records make a delivery */
 	unsigned failures; /* so many deliveries fail first, as ... */
 	enum err_kind failure;
 	_Atomic unsigned tries;
@@ -43,8 +45,11 @@ struct place {
 static struct scratch dir;
 static struct spool *spool;
 static struct life life;
-static struct forwarder_status status;
+static struct sink_status status;
+static struct trail *trail;
 static struct place place;
+static unsigned gather_seconds;
+static size_t record_bytes;
 static struct err err;
 
 static void place_begin(void *ctx, uint64_t first_seq, bool again)
@@ -59,12 +64,12 @@ static enum err_kind place_add(void *ctx, uint64_t seq, struct span payload, str
 {
 	struct place *p = ctx;
 
-	assert_int_equal(seq, p->expected);
-	assert_true(span_equal(payload, kit_payload(p->expected, RECORD_BYTES)));
-	if (p->now.count == RECORDS_EACH)
+	assert_true(seq >= p->expected); /* some may be missing */
+	assert_true(span_equal(payload, kit_payload(seq, record_bytes)));
+	if (p->now.count == p->each)
 		return err_set(ret_err, ERR_FULL, "no more");
-	p->expected++;
-	if (p->expected - 1 == p->bad_seq)
+	p->expected = seq + 1;
+	if (seq == p->bad_seq)
 		return err_set(ret_err, ERR_REJECT, "it is bad");
 	p->now.count++;
 	return ERR_NONE;
@@ -96,6 +101,11 @@ static enum err_kind place_deliver(void *ctx, struct sink_answer *ret, struct er
 		p->failures--;
 		return err_set(ret_err, p->failure, "not now");
 	}
+	if (p->late_seq != 0) {
+		ret->refused_seq = p->late_seq;
+		p->late_seq = 0;
+		return err_set(ret_err, ERR_REJECT, "it is bad, after all");
+	}
 	assert_true(p->done_count < DELIVERIES_MAX);
 	p->done[p->done_count++] = p->now;
 	return ERR_NONE;
@@ -122,9 +132,14 @@ static int set_up(void **state)
 	(void)state;
 	scratch_make(&dir);
 	spool = kit_open(dir.path);
-	place = (struct place){.cut_was_known = true, .folder = dir.path};
-	status = (struct forwarder_status){.state = FORWARDER_STARTING};
+	gather_seconds = 3600;
+	record_bytes = RECORD_BYTES;
+	place = (struct place){.cut_was_known = true, .each = RECORDS_EACH, .folder = dir.path};
+	status = (struct sink_status){.state = SINK_OFF};
 	lock_init(&status.lock, LOCK_RANK_status);
+	assert_int_equal(
+		trail_new(&trail, &(struct trail_self){.stream = spool_stream(spool)}, &err),
+		ERR_NONE);
 	return life_init(&life, &err) != ERR_NONE;
 }
 
@@ -133,6 +148,7 @@ static int tear_down(void **state)
 	(void)state;
 	life_release(&life);
 	lock_destroy(&status.lock);
+	trail_free(trail);
 	spool_close(spool);
 	scratch_remove(&dir);
 	return 0;
@@ -140,11 +156,15 @@ static int tear_down(void **state)
 
 static struct forwarder *open_forwarder(void)
 {
-	const struct forwarder_options options = {
-		.spool = spool, .life = &life, .status = &status, .folder = dir.path};
+	const struct forwarder_options options = {.spool = spool,
+						  .life = &life,
+						  .status = &status,
+						  .trail = trail,
+						  .folder = dir.path};
 	struct forwarder *f = NULL;
 
-	assert_int_equal(forwarder_new(&f, (struct sink){&place_ops, &place, 3600}, &options, &err),
+	assert_int_equal(forwarder_new(&f, (struct sink){&place_ops, &place, gather_seconds},
+				       &options, &err),
 			 ERR_NONE);
 	return f;
 }
@@ -187,7 +207,7 @@ static void every_record_is_delivered_once_and_in_order(void **state)
 	assert_delivery(2, 21, 25, 5, false);
 	assert_int_equal(atomic_load(&status.delivered_seq), 25);
 	assert_int_equal(atomic_load(&status.records), 25);
-	assert_int_equal(atomic_load(&status.state), FORWARDER_WORKING);
+	assert_int_equal(atomic_load(&status.state), SINK_WORKING);
 	append(1); /* another process goes on from there */
 	run_to_the_end();
 	assert_int_equal(place.done_count, 4);
@@ -232,7 +252,7 @@ static void run_until_it_has_tried(enum err_kind failure)
 	place.failures = UINT32_MAX;
 	place.failure = failure;
 	assert_int_equal(pthread_create(&thread, NULL, run_main, f), 0);
-	while (atomic_load(&place.tries) == 0 || atomic_load(&status.state) == FORWARDER_STARTING)
+	while (atomic_load(&place.tries) == 0 || atomic_load(&status.state) == SINK_STARTING)
 		(void)sched_yield();
 	life_cut(&life);
 	spool_wake(spool);
@@ -247,7 +267,7 @@ static void what_was_cut_is_made_again_and_no_other(void **state)
 	(void)state;
 	append(15);
 	run_until_it_has_tried(ERR_RETRY);
-	assert_int_equal(atomic_load(&status.state), FORWARDER_RETRYING);
+	assert_int_equal(atomic_load(&status.state), SINK_RETRYING);
 	life_release(&life);
 	assert_int_equal(life_init(&life, &err), ERR_NONE);
 	place.failures = 0;
@@ -263,27 +283,159 @@ static void a_place_that_needs_an_operator_is_parked(void **state)
 	(void)state;
 	append(RECORDS_EACH + 1); /* more than one delivery: it does not wait for others */
 	run_until_it_has_tried(ERR_CONFIG);
-	assert_int_equal(atomic_load(&status.state), FORWARDER_PARKED);
-	assert_string_equal(status.why.text, "not now");
+	assert_int_equal(atomic_load(&status.state), SINK_PARKED);
+	assert_string_equal(status.error, "not now");
 	assert_int_equal(place.done_count, 0);
 	assert_int_equal(atomic_load(&status.delivered_seq), 0);
 }
 
-static void a_record_that_is_refused_goes_to_the_dead_letters(void **state)
+static struct buf read_dead_letters(void)
 {
 	struct buf text;
 
-	(void)state;
 	buf_init(&text, TEXT_BYTES);
-	append(5);
-	place.bad_seq = 3;
-	run_to_the_end();
-	assert_delivery(0, 1, 5, 4, false);
-	assert_int_equal(atomic_load(&status.dead_letters), 1);
 	assert_int_equal(file_read_all(scratch_file(&dir, "dead-place.ndjson"), &text, &err),
 			 ERR_NONE);
+	return text;
+}
+
+/* What was posted; the pipeline fetches facts while a forwarder runs. */
+static struct fact next_fact(void)
+{
+	struct fact fact = {.action = ACTION_none};
+
+	while (!trail_peek(trail, &fact))
+		(void)sched_yield();
+	trail_pop(trail);
+	return fact;
+}
+
+static pthread_t start_forwarder(struct forwarder **ret)
+{
+	pthread_t thread;
+
+	*ret = open_forwarder();
+	assert_int_equal(pthread_create(&thread, NULL, run_main, *ret), 0);
+	return thread;
+}
+
+static void end_forwarder(struct forwarder *f, pthread_t thread)
+{
+	atomic_store(&life.intake_done, true);
+	spool_wake(spool);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	forwarder_free(f);
+}
+
+static void a_record_that_is_refused_goes_to_the_dead_letters(void **state)
+{
+	struct forwarder *f;
+	struct buf text;
+	pthread_t thread;
+
+	(void)state;
+	append(5);
+	place.bad_seq = 3;
+	thread = start_forwarder(&f);
+	assert_int_equal(next_fact().first_seq, 3);
+	end_forwarder(f, thread);
+	assert_delivery(0, 1, 5, 4, false);
+	assert_int_equal(atomic_load(&status.dead_letters), 1);
+	text = read_dead_letters();
 	assert_non_null(strstr((const char *)text.data, "it is bad"));
 	buf_release(&text);
+}
+
+/* The place's answer is about one of many; what was read beyond the delivery is not lost by it. */
+static void a_record_that_is_refused_late_goes_there_too(void **state)
+{
+	struct forwarder *f;
+	struct fact fact;
+	struct buf text;
+	pthread_t thread;
+
+	(void)state;
+	append(25);
+	place.late_seq = 7;
+	thread = start_forwarder(&f);
+	fact = next_fact();
+	end_forwarder(f, thread);
+	assert_int_equal(fact.action, ACTION_trail_dead_lettered);
+	assert_int_equal(fact.first_seq, 7);
+	assert_string_equal(fact.found.subject, "place");
+	assert_int_equal(place.done_count, 3);
+	assert_delivery(0, 1, 10, 10, false);
+	assert_delivery(1, 11, 20, 10, false);
+	assert_delivery(2, 21, 25, 5, false);
+	assert_int_equal(atomic_load(&status.dead_letters), 1);
+	assert_int_equal(atomic_load(&status.records), 24);
+	text = read_dead_letters();
+	assert_non_null(strstr((const char *)text.data, "\"seq\":7,"));
+	assert_non_null(strstr((const char *)text.data, "after all"));
+	buf_release(&text);
+}
+
+/* Lines that never cease do not make it wait for the delivery to be full. */
+static void what_has_waited_long_enough_goes_though_more_comes(void **state)
+{
+	enum { APPENDS_MAX = 900, PAUSE_US = 10 * 1000 };
+	struct forwarder *f = NULL;
+	pthread_t thread;
+
+	(void)state;
+	gather_seconds = 1;
+	place.each = APPENDS_MAX;
+	thread = start_forwarder(&f);
+	for (int i = 0; i < APPENDS_MAX && atomic_load(&place.tries) == 0; i++) {
+		append(1);
+		(void)usleep(PAUSE_US);
+	}
+	assert_true(atomic_load(&place.tries) > 0);
+	end_forwarder(f, thread);
+	assert_true(place.done[0].last < APPENDS_MAX);
+}
+
+static void write_cursor(uint64_t delivered_seq)
+{
+	struct spool_stream stream = spool_stream(spool);
+	struct cursor cursor;
+
+	cursor_init(&cursor, &stream);
+	cursor.delivered_seq = delivered_seq;
+	assert_int_equal(cursor_save(&cursor, dir.path, "place", &err), ERR_NONE);
+	cursor_release(&cursor);
+}
+
+static void what_left_the_spool_before_it_was_taken_is_a_fact(void **state)
+{
+	enum { MIB = 1024 * 1024, SEGMENTS = 8 };
+	struct spool_reader *store;
+	struct forwarder *f;
+	struct fact fact;
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(spool_reader_new(&store, spool, "store", 0, &err), ERR_NONE);
+	for (uint64_t seq = 2; seq <= 2 * SEGMENTS; seq += 2) {
+		kit_append(spool, 2, 7 * MIB);
+		kit_commit(spool);
+		spool_reader_pass(store, seq);
+	}
+	spool_reader_free(store);
+	record_bytes = 7 * MIB;
+	write_cursor(0);
+	thread = start_forwarder(&f);
+	fact = next_fact();
+	assert_int_equal(fact.action, ACTION_trail_sink_missed);
+	assert_int_equal(fact.first_seq, 1);
+	assert_in_range(fact.last_seq, 2, 2 * SEGMENTS - 4);
+	atomic_store(&life.intake_done, true); /* what it has is delivered now */
+	spool_wake(spool);
+	assert_int_equal(next_fact().action, ACTION_trail_sink_behind);
+	end_forwarder(f, thread);
+	assert_int_equal(atomic_load(&status.missed), fact.last_seq);
+	assert_int_equal(atomic_load(&status.delivered_seq), 2 * SEGMENTS);
+	assert_delivery(0, 1, 2 * SEGMENTS, 2 * SEGMENTS - fact.last_seq, false);
 }
 
 static void a_new_sink_begins_with_the_oldest_record_there_is(void **state)
@@ -304,19 +456,18 @@ static void a_new_sink_begins_with_the_oldest_record_there_is(void **state)
 
 static void a_cursor_that_is_ahead_of_the_spool_is_said_so(void **state)
 {
-	const struct forwarder_options options = {
-		.spool = spool, .life = &life, .status = &status, .folder = dir.path};
+	const struct forwarder_options options = {.spool = spool,
+						  .life = &life,
+						  .status = &status,
+						  .trail = trail,
+						  .folder = dir.path};
 	struct forwarder *f = NULL;
-	struct spool_stream stream = spool_stream(spool);
-	struct cursor cursor;
 
 	(void)state;
-	cursor_init(&cursor, &stream);
-	cursor.delivered_seq = 6;
+	write_cursor(6);
 	append(5);
-	assert_int_equal(cursor_save(&cursor, dir.path, "place", &err), ERR_NONE);
-	cursor_release(&cursor);
-	assert_int_equal(forwarder_new(&f, (struct sink){&place_ops, &place, 3600}, &options, &err),
+	assert_int_equal(forwarder_new(&f, (struct sink){&place_ops, &place, gather_seconds},
+				       &options, &err),
 			 ERR_CONFIG);
 	assert_true(place.closed);
 	assert_non_null(strstr(err.text, "spool adopt"));
@@ -332,6 +483,9 @@ int main(void)
 		TEST(what_was_cut_is_made_again_and_no_other),
 		TEST(a_place_that_needs_an_operator_is_parked),
 		TEST(a_record_that_is_refused_goes_to_the_dead_letters),
+		TEST(a_record_that_is_refused_late_goes_there_too),
+		TEST(what_has_waited_long_enough_goes_though_more_comes),
+		TEST(what_left_the_spool_before_it_was_taken_is_a_fact),
 		TEST(a_new_sink_begins_with_the_oldest_record_there_is),
 		TEST(a_cursor_that_is_ahead_of_the_spool_is_said_so),
 	};

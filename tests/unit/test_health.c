@@ -360,6 +360,36 @@ static void what_a_crash_and_the_disk_did_to_the_spool_is_told(void **state)
 	json_free(root);
 }
 
+static void a_sink_is_red_when_somebody_must_act_or_when_it_takes_nothing_for_long(void **state)
+{
+	struct sink_status *s = &status.sinks[SINK_S3];
+
+	(void)state;
+	all_is_well();
+	sink_status_set(s, SINK_STARTING, "");
+	assert_true(healthy());
+	sink_status_set(s, SINK_RETRYING, "no answer");
+	atomic_store(&s->failing_ns, NOW_NS - HEALTH_SINK_SECONDS_MAX * NS_PER_S);
+	assert_true(healthy());
+	atomic_store(&s->failing_ns, NOW_NS - (HEALTH_SINK_SECONDS_MAX + 1) * NS_PER_S);
+	assert_false(healthy());
+	assert_only_red("s3", "retrying: no answer; it takes nothing for 15 min 1 s");
+	atomic_store(&s->failing_ns, NOW_NS - NS_PER_S);
+	atomic_store(&s->behind_bytes, 10); /* in an hour a tenth: nine hours are left */
+	atomic_store(&s->behind_bytes_max, 100);
+	atomic_store(&s->behind_ns, NOW_NS - 3600 * NS_PER_S);
+	assert_false(healthy());
+	assert_only_red("s3", "retrying: no answer; it takes nothing for 1.0 s, and in 9 h 0 min "
+			      "it begins to miss records");
+	atomic_store(&s->behind_ns, NOW_NS - 24 * 3600 * NS_PER_S);
+	assert_true(healthy());
+	atomic_store(&s->failing_ns, 0);
+	sink_status_set(s, SINK_PARKED, "the key is refused");
+	assert_false(healthy());
+	assert_only_red("s3", "parked: the key is refused");
+	assert_true(ready());
+}
+
 static void a_closed_spool_is_neither(void **state)
 {
 	(void)state;
@@ -380,6 +410,10 @@ static void the_longest_texts_fit_and_stay_json(void **state)
 	memset(error, 1, sizeof(error) - 1); /* six bytes each in JSON */
 	error[sizeof(error) - 1] = '\0';
 	status_set_store(&status, STORE_RETRYING, error);
+	for (size_t i = 0; i < SINK_COUNT; i++) {
+		sink_status_set(&status.sinks[i], SINK_PARKED, error);
+		atomic_store(&status.sinks[i].failing_ns, 1);
+	}
 	atomic_store(&status.clock_jumps, UINT64_MAX);
 	atomic_store(&status.heartbeats_missed, UINT64_MAX);
 	look.heartbeat_seconds = 3600;
@@ -416,6 +450,7 @@ int main(void)
 		TEST(a_watcher_that_may_not_list_applications_is_red_at_once),
 		TEST(it_is_starting_until_it_was_green_once_or_the_time_is_over),
 		TEST(what_a_crash_and_the_disk_did_to_the_spool_is_told),
+		TEST(a_sink_is_red_when_somebody_must_act_or_when_it_takes_nothing_for_long),
 		TEST(a_closed_spool_is_neither),
 		TEST(the_longest_texts_fit_and_stay_json),
 	};

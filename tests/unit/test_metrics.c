@@ -312,13 +312,43 @@ static void histograms_are_cumulative_and_end_with_all(void **state)
 #undef COPY
 }
 
+static void sinks_have_a_label_and_are_there_where_they_are_on(void **state)
+{
+	struct sink_status *s = &status.sinks[SINK_S3];
+	struct parser p;
+
+	(void)state;
+	parse(&p, scrape());
+	assert_false(has("flytrail_sink_working{"));
+	sink_status_set(s, SINK_PARKED, "the key is refused");
+	atomic_store(&s->missed, 12);
+	atomic_store(&s->behind_bytes, 1000);
+	atomic_store(&s->behind_bytes_max, 4000);
+	atomic_store(&s->behind_ns, NOW_NS - 10 * NS_PER_S);
+	parse(&p, scrape());
+	assert_true(has("flytrail_sink_working{sink=\"s3\"} 0"));
+	assert_true(has("flytrail_sink_parked{sink=\"s3\"} 1"));
+	assert_true(has("flytrail_sink_missed_total{sink=\"s3\"} 12"));
+	assert_true(has("flytrail_sink_delivered_age_seconds{sink=\"s3\"} NaN"));
+	assert_true(has("flytrail_sink_behind_age_seconds{sink=\"s3\"} 10.000000000"));
+	assert_true(has("flytrail_sink_missing_left_seconds{sink=\"s3\"} 30.000000000"));
+	assert_false(has("flytrail_sink_working{sink=\"datadog\"}"));
+	atomic_store(&s->behind_bytes, 4001); /* it has begun */
+	parse(&p, scrape());
+	assert_true(has("flytrail_sink_missing_left_seconds{sink=\"s3\"} 0.000000000"));
+}
+
 static void the_longest_page_fits_twice(void **state)
 {
 	struct parser p;
 
 	(void)state;
-	/* Every byte of the counters and histograms, up to the lock, which is no number. */
-	memset(&status, 0x7f, offsetof(struct status, lock));
+	/* Every byte of the counters and histograms, up to the locks, which are no numbers. */
+	memset(&status, 0x7f, offsetof(struct status, sinks));
+	for (size_t i = 0; i < SINK_COUNT; i++) {
+		memset(&status.sinks[i], 0x7f, offsetof(struct sink_status, lock));
+		atomic_store(&status.sinks[i].state, SINK_PARKED);
+	}
 	atomic_store(&status.source_why, "not connected");
 	atomic_store(&status.worker_why, "the token is refused");
 	atomic_store(&status.heartbeat_why, "a heartbeat could not be printed");
@@ -384,6 +414,7 @@ int main(void)
 		TEST(numbers_are_exact),
 		TEST(each_counter_stands_under_its_own_name),
 		TEST(histograms_are_cumulative_and_end_with_all),
+		TEST(sinks_have_a_label_and_are_there_where_they_are_on),
 		TEST(the_longest_page_fits_twice),
 		TEST(a_page_is_well_formed_while_others_count),
 	};

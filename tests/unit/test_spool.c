@@ -307,6 +307,46 @@ static void what_is_held_is_what_some_consumer_has_not_passed(void **state)
 	scratch_remove(&dir);
 }
 
+static void who_yields_is_waited_for_over_half_of_the_bound(void **state)
+{
+	struct spool_reader *store, *sink;
+	struct spool_behind behind;
+	struct spool_stats st;
+	struct scratch dir;
+	struct kit_read r;
+	struct spool *s;
+
+	(void)state;
+	scratch_make(&dir);
+	s = kit_open(dir.path);
+	store = new_reader(s, "store", 0);
+	sink = new_reader(s, "sink", 0);
+	spool_reader_yield(sink);
+	spool_reader_behind(sink, &behind);
+	assert_int_equal(behind.bytes, 0);
+	assert_int_equal(behind.bytes_max, 2 * (uint64_t)SPOOL_SEGMENT_BYTES);
+	for (uint64_t seq = 2; seq <= 20; seq += 2) { /* ten segments, and the bound is of four */
+		kit_append(s, 2, 7 * MIB);
+		kit_commit(s);
+		spool_reader_pass(store, seq);
+	}
+	spool_stats(s, &st);
+	assert_false(st.full);
+	assert_in_range(st.oldest_seq, 2,
+			17); /* something had to go, and half of the bound did not */
+	assert_int_equal(st.held_bytes, 0);
+	spool_reader_behind(sink, &behind);
+	assert_true(behind.bytes >= 2 * (uint64_t)SPOOL_SEGMENT_BYTES - 2 * MIB);
+	assert_int_equal(behind.from_ns, kit_observed_ns(st.oldest_seq));
+	kit_read_all(s, 0, &r);
+	assert_int_equal(r.damage_count, 1);
+	assert_true(kit_is_range(&r, 1, 20, 1, st.oldest_seq - 1));
+	spool_reader_free(store);
+	spool_reader_free(sink);
+	spool_close(s);
+	scratch_remove(&dir);
+}
+
 static void what_was_there_at_the_opening_is_told_and_commits_are_timed(void **state)
 {
 	struct histogram commits = {0};
@@ -862,6 +902,7 @@ int main(void)
 		cmocka_unit_test(a_batch_is_filled_further_by_the_next_read),
 		cmocka_unit_test(the_bound_holds_and_the_last_mebibyte_is_the_trails),
 		cmocka_unit_test(what_is_held_is_what_some_consumer_has_not_passed),
+		cmocka_unit_test(who_yields_is_waited_for_over_half_of_the_bound),
 		cmocka_unit_test(what_was_there_at_the_opening_is_told_and_commits_are_timed),
 		cmocka_unit_test(nothing_is_dropped_while_nobody_reads),
 		cmocka_unit_test(a_passed_segment_stays_for_its_keep_time),

@@ -133,6 +133,17 @@ static void what_a_server_said_is_wrapped_and_does_nothing_to_a_terminal(void **
 	assert_non_null(strstr(page(), "xxxx\n                        xxxx"));
 }
 
+static void a_sink_that_is_on_has_its_numbers(void **state)
+{
+	(void)state;
+	assert_null(strstr(page(), "Forwarding"));
+	sink_status_set(&status.sinks[SINK_S3], SINK_WORKING, "");
+	atomic_store(&status.sinks[SINK_S3].records, 4711);
+	assert_non_null(strstr(page(), "\nForwarding to s3\n  records delivered since the start"));
+	assert_non_null(strstr(page(), "4711\n"));
+	assert_null(strstr(page(), "datadog"));
+}
+
 static void the_longest_page_fits(void **state)
 {
 	char error[ERR_TEXT_BYTES];
@@ -142,6 +153,10 @@ static void the_longest_page_fits(void **state)
 		error[i] = i % 2 ? ' ' : 'x';
 	error[sizeof(error) - 1] = '\0';
 	status_set_store(&status, STORE_RETRYING, error);
+	for (size_t i = 0; i < SINK_COUNT; i++) {
+		sink_status_set(&status.sinks[i], SINK_PARKED, error);
+		atomic_store(&status.sinks[i].records, UINT64_MAX);
+	}
 	atomic_store(&status.lines_received, UINT64_MAX);
 	atomic_store(&status.source_connected, false);
 	atomic_store(&status.oldest_unstored_ns, 1);
@@ -165,6 +180,7 @@ int main(void)
 		TEST(what_is_not_well_has_its_limit_and_what_to_do),
 		TEST(numbers_stand_below_each_other),
 		TEST(what_a_server_said_is_wrapped_and_does_nothing_to_a_terminal),
+		TEST(a_sink_that_is_on_has_its_numbers),
 		TEST(the_longest_page_fits),
 	};
 
