@@ -50,6 +50,13 @@ struct cmd_input {
 /* CMD_OK; or says on stderr what is wrong. ret->paths may be set in any case. */
 NODISCARD int cmd_read_input(struct cmd_input *ret, int argc, char **argv);
 
+/* False: what follows argv[idx] is no value, but the end, another option, or what a script left
+ * empty. */
+NODISCARD bool cmd_has_value(int argc, char **argv, int idx);
+
+/* RFC 3339, or a date, which is its beginning. False: it is neither. */
+NODISCARD bool cmd_parse_time(const char *text, int64_t *ret_ns);
+
 /* True when the command got no arguments; else says on stderr that it takes none. */
 NODISCARD bool cmd_takes_no_arguments(int argc, char **argv);
 

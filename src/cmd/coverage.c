@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Also for bad arguments the other commands' 2 is CMD_FAILED: 2 has to mean one thing. */
-enum { COVERAGE_HOLES = 2, DATE_BYTES = 10 };
+enum { COVERAGE_HOLES = 2 };
 
 #define MINUTE_NS (60 * NS_PER_S)
 #define SHARE_SHOWN 0.005 /* percent: what is not 0.00 */
@@ -151,19 +151,6 @@ static int print_verdict(const struct coverage_total *t, const char *app)
 	return holes > 0 || doubt ? COVERAGE_HOLES : CMD_OK;
 }
 
-/* RFC 3339, or a date. */
-static bool parse_time(const char *text, int64_t *ret_ns)
-{
-	char with_time[TIME_TEXT_BYTES];
-	unsigned digits;
-
-	if (strlen(text) == DATE_BYTES) {
-		(void)snprintf(with_time, sizeof(with_time), "%.*sT00:00:00Z", DATE_BYTES, text);
-		text = with_time;
-	}
-	return time_parse(span_text(text), true, ret_ns, &digits);
-}
-
 struct argument {
 	const char *name;
 	const char **value;
@@ -174,7 +161,7 @@ struct argument {
 /* What is ahead is not over, so that nothing can be said of it. */
 static bool read_time(const struct argument *a)
 {
-	if (!parse_time(*a->value, a->ns))
+	if (!cmd_parse_time(*a->value, a->ns))
 		(void)fprintf(stderr,
 			      "flytrail: coverage: %s %s is no time; one is written like "
 			      "2026-11-25 or 2026-11-25T10:00:00Z\n",
@@ -187,13 +174,6 @@ static bool read_time(const struct argument *a)
 	else
 		return true;
 	return false;
-}
-
-/* False: there is none, but the end, another option, or what a script left empty. */
-static bool has_value(int argc, char **argv, int idx)
-{
-	return idx + 1 < argc && argv[idx + 1][0] != '\0' &&
-	       strncmp(argv[idx + 1], "--", strlen("--")) != 0;
 }
 
 static bool read_arguments(struct coverage_options *o, int argc, char **argv)
@@ -215,7 +195,7 @@ static bool read_arguments(struct coverage_options *o, int argc, char **argv)
 				      TAKES);
 			return false;
 		}
-		if (!has_value(argc, argv, i)) {
+		if (!cmd_has_value(argc, argv, i)) {
 			(void)fprintf(stderr, "flytrail: coverage: %s has no value; %s\n", argv[i],
 				      TAKES);
 			return false;
