@@ -29,6 +29,11 @@ struct act_number {
 	uint64_t value;
 };
 
+struct act_text {
+	const char *name;
+	struct span text;
+};
+
 struct act {
 	enum action action;               /* of class trail */
 	const char *command;              /* as it was called, without its options: "dead drop" */
@@ -38,6 +43,8 @@ struct act {
 	const char *why;                  /* in the words of who did it; "": none were asked for */
 	const struct act_number *numbers; /* further attributes; those of 0, too */
 	size_t number_count;
+	const struct act_text *texts; /* likewise */
+	size_t text_count;
 };
 
 /* Adds the fact to what a's next commit stores. */

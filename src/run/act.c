@@ -67,6 +67,10 @@ static void write_attributes(const struct act *act, const char *user, struct buf
 	write_number(out, "last_seq", act->last_seq);
 	for (size_t i = 0; i < act->number_count; i++)
 		write_number(out, act->numbers[i].name, act->numbers[i].value);
+	for (size_t i = 0; i < act->text_count; i++) {
+		json_write_key(out, act->texts[i].name);
+		json_write_text(out, act->texts[i].text);
+	}
 	if (act->why[0] != '\0')
 		write_text(out, "why", act->why);
 	buf_u8(out, '}');
