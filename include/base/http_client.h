@@ -52,6 +52,11 @@ struct http_request {
 	struct span body;           /* data NULL: none */
 	size_t body_max;            /* of the answer */
 	unsigned seconds;           /* for all of it */
+	/*
+	 * On a connection of its own: on one that was kept, and that the server ends without an
+	 * answer, libcurl sends a request a second time by itself.
+	 */
+	bool once;
 };
 
 struct http_answer {

@@ -12,6 +12,7 @@
  */
 
 #include "base/config.h"
+#include "sink/datadog.h"
 #include "sink/s3.h"
 
 enum { SINKS_ENDPOINT_BYTES = 576 };
@@ -29,5 +30,13 @@ struct sinks_s3 {
 
 /* sinks_has_s3(c) is true. */
 void sinks_s3(const struct config *c, struct sinks_s3 *ret);
+
+struct sinks_datadog {
+	char url[SINKS_ENDPOINT_BYTES];
+	struct datadog_options options; /* cut and late_count are the caller's */
+};
+
+/* sinks_has_datadog(c) is true. */
+void sinks_datadog(const struct config *c, struct sinks_datadog *ret);
 
 #endif

@@ -18,7 +18,9 @@ struct http_client {
 	const _Atomic bool *cut;
 	bool proxies;
 	struct buf body;
-	bool too_long; /* the answer of the present request */
+	/* of the answer to the present request */
+	bool too_long;
+	bool headers_came; /* to their end */
 };
 
 static bool library_works;
@@ -37,6 +39,18 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
 	else
 		buf_add(&c->body, bytes, size * count);
 	return c->too_long || c->body.failed ? 0 : size * count;
+}
+
+/* A line of the headers; libcurl takes an answer that ends among them for a whole one. */
+static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
+{
+	struct http_client *c = arg;
+
+	if (span_starts(span_of(bytes, size * count), SPAN("HTTP/"))) /* 100 may stand before it */
+		c->headers_came = false;
+	else if (bytes[0] == '\r' || bytes[0] == '\n')
+		c->headers_came = true;
+	return size * count;
 }
 
 /* Called at least once a second while a request is under way. */
@@ -127,6 +141,8 @@ static CURLcode set_always(struct http_client *c)
 	SET(CURLOPT_USERAGENT, "flytrail/" FLYTRAIL_VERSION);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, (void *)c);
+	SET(CURLOPT_HEADERFUNCTION, on_header);
+	SET(CURLOPT_HEADERDATA, (void *)c);
 	SET(CURLOPT_XFERINFOFUNCTION, on_progress);
 	SET(CURLOPT_XFERINFODATA, (void *)c);
 	SET(CURLOPT_NOPROGRESS, 0L);
@@ -144,6 +160,7 @@ static CURLcode set_request(struct http_client *c, const struct http_request *re
 	SET(CURLOPT_URL, request->url);
 	SET(CURLOPT_HTTPHEADER, headers);
 	SET(CURLOPT_TIMEOUT, (long)request->seconds);
+	SET(CURLOPT_FRESH_CONNECT, request->once ? 1L : 0L);
 	if (request->body.data) {
 		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
 		SET(CURLOPT_POSTFIELDS, request->body.data);
@@ -249,13 +266,15 @@ enum err_kind http_client_send(struct http_client *c, const struct http_request 
 		buf_release(&c->body);
 	buf_reset(&c->body);
 	c->body.max = request->body_max;
-	c->too_long = false;
+	c->too_long = c->headers_came = false;
 	curl_easy_reset(c->curl); /* keeps the connections */
 	code = make_headers(request, &headers) ? set_request(c, request, headers)
 					       : CURLE_OUT_OF_MEMORY;
 	if (code == CURLE_OK)
 		code = curl_easy_perform(c->curl);
 	curl_slist_free_all(headers);
+	if (code == CURLE_OK && !c->headers_came)
+		code = CURLE_PARTIAL_FILE;
 	if (code == CURLE_OK)
 		code = curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
 	if (code != CURLE_OK)

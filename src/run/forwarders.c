@@ -46,6 +46,16 @@ static enum err_kind open_s3(struct forwarders *f, struct sink *ret, struct err 
 	return s3_open(ret, &s3.options, err);
 }
 
+static enum err_kind open_datadog(struct forwarders *f, struct sink *ret, struct err *err)
+{
+	struct sinks_datadog datadog;
+
+	sinks_datadog(f->o.config, &datadog);
+	datadog.options.cut = &f->o.life->cut;
+	datadog.options.late_count = &f->o.status->sinks[SINK_DATADOG].late;
+	return datadog_open(ret, &datadog.options, err);
+}
+
 static enum err_kind
 open_one(struct forwarders *f, enum sink_id id,
 	 enum err_kind (*open)(struct forwarders *, struct sink *, struct err *), struct err *err)
@@ -97,6 +107,8 @@ enum err_kind forwarders_start(struct forwarders **ret, const struct forwarders_
 	atomic_store(&f->left, 1);
 	if (sinks_has_s3(options->config))
 		rc = open_one(f, SINK_S3, open_s3, err);
+	if (!rc && sinks_has_datadog(options->config))
+		rc = open_one(f, SINK_DATADOG, open_datadog, err);
 	for (size_t i = 0; i < SINK_COUNT && !rc; i++)
 		if (f->ones[i].forwarder)
 			rc = start_one(f, (enum sink_id)i, err);

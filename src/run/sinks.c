@@ -121,9 +121,31 @@ static void check_s3(const struct config *c, struct config_report *report)
 
 /* --- Datadog --- */
 
+static const char *datadog_key(const struct config *c)
+{
+	return first_set(c->datadog_api_key, c->dd_api_key);
+}
+
 bool sinks_has_datadog(const struct config *c)
 {
-	return is_set(first_set(c->datadog_api_key, c->dd_api_key));
+	return is_set(datadog_key(c));
+}
+
+void sinks_datadog(const struct config *c, struct sinks_datadog *ret)
+{
+	const char *site = first_set(first_set(c->datadog_site, c->dd_site), "datadoghq.com");
+
+	if (is_set(c->datadog_url))
+		(void)snprintf(ret->url, sizeof(ret->url), "%s", c->datadog_url);
+	else
+		(void)snprintf(ret->url, sizeof(ret->url), "https://http-intake.logs.%s", site);
+	ret->options = (struct datadog_options){
+		.url = ret->url,
+		.api_key = datadog_key(c),
+		.send = strcmp(c->datadog_send, "events") == 0 ? DATADOG_EVENTS : DATADOG_ALL,
+		.late = strcmp(c->datadog_late, "send") == 0 ? DATADOG_LATE_SEND
+							     : DATADOG_LATE_SKIP,
+	};
 }
 
 void sinks_check(const struct config *c, struct config_report *report)

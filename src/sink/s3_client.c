@@ -337,6 +337,7 @@ enum err_kind s3_client_send(struct s3_client *c, const struct s3_request *r, st
 			.body = r->body,
 			.body_max = r->body_max > 0 ? r->body_max : S3_ANSWER_BYTES_MAX,
 			.seconds = S3_SECONDS,
+			.once = strcmp(r->method, "PUT") == 0, /* the caller looks first */
 		},
 		&answer, err);
 	if (rc)

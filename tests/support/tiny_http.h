@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TINY_HTTP_REQUESTS_MAX = 64, TINY_HTTP_REQUEST_BYTES = 8192, TINY_HTTP_URL_BYTES = 64 };
+enum { TINY_HTTP_REQUESTS_MAX = 64, TINY_HTTP_REQUEST_BYTES = 32768, TINY_HTTP_URL_BYTES = 64 };
 
 struct tiny_http {
 	int fd;

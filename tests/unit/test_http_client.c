@@ -306,6 +306,8 @@ static void a_broken_answer_is_to_be_tried_again(void **state)
 		"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\nhalf",
 		"SSH-2.0-example\r\nConnection: close\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\nzz\r\n",
+		"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Le",
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\n",
 	};
 	struct http_answer answer;
 	struct err err;

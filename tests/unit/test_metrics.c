@@ -324,14 +324,14 @@ static void sinks_have_a_label_and_are_there_where_they_are_on(void **state)
 	atomic_store(&s->missed, 12);
 	atomic_store(&s->behind_bytes, 1000);
 	atomic_store(&s->behind_bytes_max, 4000);
-	atomic_store(&s->behind_ns, NOW_NS - 10 * NS_PER_S);
+	atomic_store(&s->behind_ns, NOW_NS - 1000 * NS_PER_S);
 	parse(&p, scrape());
 	assert_true(has("flytrail_sink_working{sink=\"s3\"} 0"));
 	assert_true(has("flytrail_sink_parked{sink=\"s3\"} 1"));
 	assert_true(has("flytrail_sink_missed_total{sink=\"s3\"} 12"));
 	assert_true(has("flytrail_sink_delivered_age_seconds{sink=\"s3\"} NaN"));
-	assert_true(has("flytrail_sink_behind_age_seconds{sink=\"s3\"} 10.000000000"));
-	assert_true(has("flytrail_sink_missing_left_seconds{sink=\"s3\"} 30.000000000"));
+	assert_true(has("flytrail_sink_behind_age_seconds{sink=\"s3\"} 1000.000000000"));
+	assert_true(has("flytrail_sink_missing_left_seconds{sink=\"s3\"} 3000.000000000"));
 	assert_false(has("flytrail_sink_working{sink=\"datadog\"}"));
 	atomic_store(&s->behind_bytes, 4001); /* it has begun */
 	parse(&p, scrape());

@@ -1,0 +1,238 @@
+"""`flytrail run` with S3: what is accepted is in the bucket, once, whatever stands between.
+
+The server is a real one; the faults of the table are put before it.
+"""
+
+import datetime
+import gzip
+import json
+import os
+import re
+import sys
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import flytrail  # noqa: E402
+import lab  # noqa: E402
+import rough  # noqa: E402
+import s3  # noqa: E402
+
+SLOW = b"<Error><Code>SlowDown</Code></Error>"
+KEY = re.compile(r"flytrail/(?:lines/date=(\d{4}-\d\d-\d\d)/hour=(\d\d)|events/class=(\w+)/date=(\d{4}-\d\d-\d\d))/"
+                 r"([0-9a-f-]{36})\.(\d+)-(\d{20})-(\d{20})\.ndjson\.gz")
+LABELLED = os.path.join(ROOT, "tests", "data", "log-lines.jsonl")
+
+
+def as_published(number, line):
+    return json.dumps({
+        "event": {"provider": line["provider"]},
+        "fly": {"app": {"instance": "0e286551c30586", "name": "web"}, "region": "ams"}, "host": "0ad1",
+        "log": {"level": line["level"]}, "message": line["message"],
+        "timestamp": f"2026-05-0{1 + number % 3}T22:14:18.{number:09}Z"})
+
+
+def archived(bucket):
+    """{key: rows} of the objects with lines and events; each stands where its own time says."""
+    found = {}
+    for key in bucket.keys("flytrail/"):
+        if key.startswith("flytrail/index/") or key.startswith("flytrail/probe/"):
+            continue
+        named = KEY.fullmatch(key)
+        assert named, key
+        body = bucket.get(key)
+        rows = [json.loads(line) for line in gzip.decompress(body).decode().splitlines()]
+        head = bucket.head(key)
+        assert head["x-amz-meta-records"] == str(len(rows)), key
+        for row in rows:
+            at = row["occurred_at"]
+            assert at[:10] == (named[1] or named[4]), (key, at)
+            if named[1]:
+                assert at[11:13] == named[2], (key, at)
+            else:
+                assert row["retention_class"] == named[3], key
+        found[key] = rows
+    return found
+
+
+def ids(found, kind):
+    name = "id" if kind == "lines" else "event_id"
+    return sorted(row[name] for key, rows in found.items() if f"/{kind}/" in key for row in rows)
+
+
+class Sinks(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = cls.enterClassContext(s3.Server())
+
+    def setUp(self):
+        self.world = self.enterContext(flytrail.World())
+        self.bucket = self.server.bucket()
+        self.way = self.enterContext(rough.Way(self.server.port))
+
+    def flytrail(self, arguments=(), **env):
+        return self.world.flytrail(arguments, **{
+            **self.server.environment(self.bucket), "S3_ENDPOINT": self.way.url,
+            "FLYTRAIL_S3_GATHER_SECONDS": "1", **env})
+
+    def rows(self, table, column):
+        return [row[0] for row in self.world.pg.psql(f"SELECT {column} FROM flytrail.{table} ORDER BY {column}")]
+
+    def check_bucket_is_postgres(self, bucket=None):
+        found = archived(bucket or self.bucket)
+        self.assertEqual(ids(found, "lines"), self.rows("log_lines", "id"))
+        self.assertEqual(ids(found, "events"), self.rows("events", "event_id"))
+        return found
+
+    def await_archived(self, count):
+        lab.wait_for(lambda: len(ids(archived(self.bucket), "lines")) >= count, 60, f"{count} archived lines")
+
+    def test_the_bucket_holds_exactly_what_postgres_holds(self):
+        ft = self.flytrail().start()
+        self.world.publish(20000)
+        with open(LABELLED, encoding="utf-8") as labelled:
+            self.world.publish_lines([as_published(n, json.loads(line)) for n, line in enumerate(labelled)])
+        self.world.await_rows(20000)
+        self.assertEqual(ft.stop(), 0)
+        found = self.check_bucket_is_postgres()
+        self.assertGreater(len(ids(found, "events")), 2)  # not only the trail's own
+        status = ft.events("stopped")
+        self.assertEqual(status[0]["left_in_spool"], 0)
+
+    def test_a_file_is_forwarded_before_the_process_ends(self):
+        path = os.path.join(self.world.folder, "lines.ndjson")
+        with open(path, "w", encoding="utf-8") as out:
+            out.writelines(as_published(n, {"message": f"line {n}", "provider": "app", "level": "info"}) + "\n"
+                           for n in range(300))
+        ft = self.flytrail([path], FLYTRAIL_S3_GATHER_SECONDS="3600").start(wait=False)
+        self.assertEqual(ft.process.wait(timeout=60), 0)
+        found = self.check_bucket_is_postgres()
+        self.assertEqual({key.split("/")[2] for key in found if "/lines/" in key},
+                         {"date=2026-05-01", "date=2026-05-02", "date=2026-05-03"})
+
+    def test_events_alone_where_that_is_asked(self):
+        ft = self.flytrail(FLYTRAIL_S3_SEND="events", FLYTRAIL_S3_PREFIX="audit/trail").start()
+        self.world.publish(500)
+        self.world.await_rows(500)
+        self.assertEqual(ft.stop(), 0)
+        keys = self.bucket.keys()
+        self.assertTrue(all(key.startswith("audit/trail/") for key in keys), keys)
+        self.assertEqual([key for key in keys if "/lines/" in key], [])
+        self.assertTrue([key for key in keys if "/events/class=security/" in key], keys)
+
+    def test_every_fault_ends_in_delivery(self):
+        faults = {"500": rough.answer(500), "SlowDown": rough.answer(503, SLOW), "429": rough.answer(429),
+                  "429 ": rough.answer(429, headers=["Retry-After: 2"]), "408": rough.answer(408),
+                  "returned nothing": rough.drop, "receiving": rough.reset_after_body,
+                  "partial": rough.half_answer, "SlowDown ": rough.early(503, SLOW),
+                  "Conflict": rough.answer(409, b"<Error><Code>ConditionalRequestConflict</Code></Error>"),
+                  "RequestTimeout": rough.answer(400, b"<Error><Code>RequestTimeout</Code></Error>")}
+        ft = self.flytrail().start()
+        for number, (word, fault) in enumerate(faults.items()):
+            with self.subTest(word):
+                self.way.faults.append(fault)
+                self.world.publish(50, first=50 * number)
+                self.await_archived(50 * (number + 1))
+                self.assertEqual(self.way.faults, [])
+                self.assertIn(word.strip(), ft.events("sink_retry")[number]["error"])
+        lab.wait_for(lambda: ft.health()[1].get("s3", {}).get("ok"), 30, "s3 to be well")
+        waited = [line["wait_ms"] for line in ft.events("sink_retry")]
+        self.assertGreaterEqual(waited[3], 2000)  # as the server asks
+        self.assertEqual(ft.stop(), 0)
+        self.check_bucket_is_postgres()
+
+    def test_a_server_that_stalls_is_given_up_and_asked_again(self):
+        self.way.faults += [rough.stall]
+        ft = self.flytrail().start()
+        self.world.publish(100)
+        self.await_archived(100)
+        self.assertEqual(len(ft.events("sink_retry")), 1)
+        self.assertEqual(ft.stop(), 0)
+        self.check_bucket_is_postgres()
+
+    def parked(self, ft):
+        ft.start()
+        self.world.publish(100)
+        ft.await_event("sink_parked")
+        status, checks = ft.health()
+        self.assertEqual(status, 503)
+        self.assertFalse(checks["s3"]["ok"])
+        self.world.await_rows(100)  # Postgres is not held up
+        self.assertEqual(ft.stop(), 0)
+        return checks["s3"]["value"]
+
+    def test_a_wrong_secret_is_parked_and_a_changed_one_resumes(self):
+        ft = self.flytrail(AWS_SECRET_ACCESS_KEY="not-the-secret/0000000000000000000000000")
+        value = self.parked(ft)
+        self.assertIn("SignatureDoesNotMatch", value)
+        ft.env["AWS_SECRET_ACCESS_KEY"] = s3.SECRET_KEY
+        ft.start()
+        self.await_archived(100)
+        self.assertEqual(ft.stop(), 0)
+        self.check_bucket_is_postgres()
+        with open(ft.log_path, encoding="utf-8") as log:
+            self.assertNotIn("not-the-secret", log.read())
+
+    def test_a_bucket_that_is_not_there_is_parked(self):
+        self.assertIn("NoSuchBucket", self.parked(self.flytrail(AWS_BUCKET="no-such-bucket")))
+
+    def test_a_clock_that_is_off_is_said_from_the_answers_date(self):
+        """Amazon refuses a request whose time is not the server's."""
+        now = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=20)
+        date = now.strftime("%a, %d %b %Y %H:%M:%S GMT")
+        self.way.faults += [rough.answer(403, b"<Error><Code>RequestTimeTooSkewed</Code></Error>",
+                                         [f"Date: {date}"])] * 50
+        value = self.parked(self.flytrail())
+        self.assertRegex(value, "clock is (119|120).* seconds behind")
+
+    def test_what_another_has_put_there_is_never_overwritten(self):
+        """Before the first delivery somebody writes under its name: found by the cut, as after a crash."""
+        self.way.faults += [rough.answer(500)] * 200
+        ft = self.flytrail().start()
+        self.world.publish(100)
+        ft.await_event("sink_retry")
+        with open(os.path.join(ft.env["FLYTRAIL_SPOOL_DIR"], "s3.cursor"), encoding="ascii") as cursor:
+            key = json.load(cursor)["cut"].split("\n")[0].split(" ", 1)[1]
+        self.bucket.put(key, b"somebody else's")
+        self.way.faults.clear()
+        ft.await_event("sink_parked")
+        self.assertIn("nothing is overwritten", ft.events("sink_parked")[0]["error"])
+        self.assertEqual(ft.stop(), 0)
+        self.assertEqual(self.bucket.get(key), b"somebody else's")
+        self.bucket.ask("DELETE", key)
+        ft.start()
+        self.await_archived(100)
+        self.assertEqual(ft.stop(), 0)
+        self.check_bucket_is_postgres()
+
+    def test_a_versioned_bucket_has_one_version_of_each_key(self):
+        self.bucket = self.server.bucket(versioned=True)
+        self.way.faults += [rough.reset_after_body, rough.half_answer]
+        ft = self.flytrail().start()
+        self.world.publish(500)
+        self.await_archived(500)
+        self.assertEqual(ft.stop(), 0)
+        self.check_bucket_is_postgres()
+        keys = [key for key, _, marker in self.bucket.versions("flytrail/lines/") if not marker]
+        self.assertEqual(len(keys), len(set(keys)))
+
+    def test_nothing_exists_in_memory_alone(self):
+        """A gateway that hangs through the drain: what was not delivered is there after the next start."""
+        self.server.pause_gateway()
+        self.addCleanup(self.server.resume_gateway)
+        ft = self.flytrail(FLYTRAIL_DRAIN_SECONDS="3").start()
+        self.world.publish(1000)
+        self.world.await_rows(1000)
+        began = time.monotonic()
+        self.assertEqual(ft.stop(), 0)
+        self.assertLess(time.monotonic() - began, 15)
+        self.server.resume_gateway()
+        ft.start()
+        self.await_archived(1000)
+        self.assertEqual(ft.stop(), 0)
+        self.check_bucket_is_postgres()
+
+
+if __name__ == "__main__":
+    unittest.main()
