@@ -39,11 +39,13 @@ void delivery_begin(struct delivery *d, uint64_t first_seq);
 NODISCARD enum err_kind delivery_add(struct delivery *d, uint64_t seq, struct span payload,
 				     struct err *err);
 
-/*
- * *ret_refused: records that the place refused when it had them, so that the rest is there
- * without them; *err says then of the last one why.
- */
-NODISCARD enum err_kind delivery_end(struct delivery *d, uint64_t last_seq, uint64_t *ret_refused,
-				     struct err *err);
+struct delivery_result {
+	uint64_t refused; /* records that the place refused when it had them; the rest is there */
+	uint64_t late;    /* that were left out for their age, as the sink's options have it */
+};
+
+/* Where ret->refused is not 0, *err says of the last one why, also with ERR_NONE. */
+NODISCARD enum err_kind delivery_end(struct delivery *d, uint64_t last_seq,
+				     struct delivery_result *ret, struct err *err);
 
 #endif

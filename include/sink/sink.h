@@ -41,7 +41,8 @@ struct sink_answer {
 static inline void sink_keep_said(struct sink_answer *a, struct span words)
 {
 	a->said_len = words.len < sizeof(a->said) ? words.len : sizeof(a->said);
-	memcpy(a->said, words.data, a->said_len);
+	if (a->said_len > 0)
+		memcpy(a->said, words.data, a->said_len);
 }
 
 struct sink_ops {

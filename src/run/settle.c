@@ -128,7 +128,7 @@ static enum err_kind deliver_record(struct settle *s, const struct dead_key *key
 {
 	const struct spool_stream stream = {.uuid = key->stream, .epoch = key->epoch};
 	const struct dead_key range = {.stream = key->stream, .epoch = key->epoch};
-	uint64_t refused = 0;
+	struct delivery_result result = {.refused = 0};
 	enum err_kind rc = ERR_NONE;
 
 	if (s->delivery && dead_key_compare(&range, &s->delivery_key) != 0) {
@@ -143,8 +143,13 @@ static enum err_kind deliver_record(struct settle *s, const struct dead_key *key
 	delivery_begin(s->delivery, key->seq);
 	rc = delivery_add(s->delivery, key->seq, payload, err);
 	if (!rc)
-		rc = delivery_end(s->delivery, key->seq, &refused, err);
-	return rc || refused == 0 ? rc : ERR_REJECT;
+		rc = delivery_end(s->delivery, key->seq, &result, err);
+	if (!rc && result.late > 0)
+		return err_set(err, ERR_REJECT,
+			       "it is older than %s takes for what it is, and is left out: see "
+			       "FLYTRAIL_DATADOG_LATE",
+			       s->sink);
+	return rc || result.refused == 0 ? rc : ERR_REJECT;
 }
 
 enum err_kind settle_retry(struct settle *s, size_t idx, struct err *err)

@@ -12,6 +12,7 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import datadog  # noqa: E402
 import flytrail  # noqa: E402
 import lab  # noqa: E402
 import s3  # noqa: E402
@@ -200,6 +201,55 @@ class Store(Case):
         self.assertEqual(status, 1)
         self.assertIn("there is no such letter", text)
         self.assertEqual(self.letters(self.ft), before)
+
+
+class Datadog(Case):
+    """One line that Datadog refuses, and a flytrail that runs on."""
+
+    def setUp(self):
+        super().setUp()
+        self.intake = self.enterContext(datadog.Intake())
+        self.intake.poison = "numbered line 3 "
+        self.ft = self.world.flytrail(**self.intake.environment()).start()
+        self.world.publish(10)
+        lab.wait_for(lambda: self.letters(self.ft, "datadog"), 60, "a dead letter")
+
+    def messages(self, text):
+        return [message for message in self.intake.messages() if message.startswith(text)]
+
+    def test_it_keeps_what_datadog_said_and_is_retried_when_that_is_mended(self):
+        letter, = self.letters(self.ft, "datadog")
+        text = self.ft.command("dead", "show", letter)[1]
+        self.assertRegex(text, r'(?m)^answer: ".+"$')
+        self.assertIn("numbered line 3 ", text)
+        status, text = self.ft.command("dead", "retry", letter)
+        self.assertEqual(status, 1)
+        self.assertEqual(self.letters(self.ft, "datadog"), [letter])
+        self.intake.poison = None
+        self.assertEqual(self.ft.command("dead", "retry", letter), (0, f"{letter}: delivered\n"))
+        self.assertEqual(len(self.messages("numbered line 3 ")), 1)
+        self.assertEqual(self.letters(self.ft, "datadog"), [])
+        self.assertEqual([f"datadog/{row}" for row, *_ in self.facts("trail.dead_retried")], [letter])
+        self.assertEqual(self.ft.stop(), 0)
+        self.assertEqual(len(self.messages("numbered line ")), 10)
+
+    def test_what_is_left_out_for_its_age_is_not_delivered(self):
+        path = self.path(self.ft, "dead-datadog.ndjson")
+        self.assertEqual(self.ft.stop(), 0)
+        with open(path, encoding="ascii") as file:
+            letter = json.loads(file.readline())
+        payload = bytearray(base64.b64decode(letter["payload"]))
+        when = int.from_bytes(payload[18:26], "little") - 19 * 3600 * 10**9  # behind version, kind and id
+        payload[18:26] = when.to_bytes(8, "little")
+        with open(path, "w", encoding="ascii") as file:
+            file.write(json.dumps({**letter, "payload": base64.b64encode(payload).decode()}) + "\n")
+        self.intake.poison = None
+        status, text = self.ft.command("dead", "retry", "--all")
+        self.assertEqual(status, 1)
+        self.assertIn("FLYTRAIL_DATADOG_LATE", text)
+        self.ft.env["FLYTRAIL_DATADOG_LATE"] = "send"
+        self.assertEqual(self.ft.command("dead", "retry", "--all")[0], 0)
+        self.assertEqual(self.letters(self.ft, "datadog"), [])
 
 
 class Sinks(Case):
