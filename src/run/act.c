@@ -139,7 +139,7 @@ enum err_kind act_encode(const struct config *c, const struct act *act, struct h
 enum err_kind act_add(struct apart *a, const struct config *c, const struct act *act,
 		      struct err *err)
 {
-	struct apart_row row = {.stream = act->stream, .seq = act->last_seq};
+	struct apart_row row = {.stream = act->stream};
 	struct hasher *hasher = NULL;
 	struct buf payload;
 	enum err_kind rc = hasher_new(&hasher, err);

@@ -34,10 +34,10 @@ class Case(unittest.TestCase):
 
     def facts(self, action):
         return [(row[0], int(row[1]), int(row[2]), json.loads(row[3])) for row in self.world.pg.psql(
-            "SELECT stream || '.' || (attributes->>'epoch') || '-' || seq, severity, "
+            "SELECT stream || '.' || (attributes->>'epoch') || '-' || (attributes->>'first_seq'), severity, "
             "(attributes->>'first_seq')::bigint, attributes || jsonb_build_object("
             "'actor_type', actor_type, 'actor_reason', actor_reason, 'origin', origin, 'machine', machine_id) "
-            f"FROM flytrail.events WHERE action = '{action}' ORDER BY seq")]
+            f"FROM flytrail.events WHERE action = '{action}' ORDER BY occurred_at")]
 
 
 class Store(Case):
