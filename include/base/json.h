@@ -56,6 +56,12 @@ void json_write_key(struct buf *out, const char *key); /* with a comma unless fi
 void json_write_key_span(struct buf *out, struct span key);
 void json_write_time(struct buf *out, const char *key, int64_t ns); /* a member; RFC 3339 */
 
+/* A member that is any whole number, as a text of its digits: as a number a reader might change it.
+ */
+void json_write_digits(struct buf *out, const char *key, uint64_t number);
+/* False: there is none. */
+NODISCARD bool json_read_digits(const struct json *object, const char *key, uint64_t *ret);
+
 const char *json_library_version(void); /* of cJSON */
 
 #endif

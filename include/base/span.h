@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +51,22 @@ static inline bool span_starts(struct span s, struct span prefix)
 static inline struct span span_after(struct span s, size_t n)
 {
 	return (struct span){s.data + n, s.len - n};
+}
+
+/* False: it is not digits alone, or more than *ret holds. */
+static inline bool span_digits(struct span s, uint64_t *ret)
+{
+	uint64_t value = 0;
+
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned digit = (unsigned)(s.data[i] - '0');
+
+		if (digit > 9 || __builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(value, digit, &value))
+			return false;
+	}
+	*ret = value;
+	return s.len > 0;
 }
 
 /* The same bytes and a NUL, the caller's to free; NULL: no memory. */

@@ -15,7 +15,8 @@
 enum cmd_exit {
 	CMD_OK = 0,
 	CMD_FAILED = 1, /* something is wrong, or did not work */
-	/* bad arguments or bad configuration: nothing was tried; `coverage` has another 2 */
+	/* bad arguments or bad configuration: nothing was tried; `coverage` and `archive` have
+	   another 2 */
 	CMD_USAGE = 2,
 };
 
@@ -25,6 +26,7 @@ int cmd_classify(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_coverage(int argc, char **argv);
+int cmd_archive(int argc, char **argv);
 int cmd_spool(int argc, char **argv);
 int cmd_dead(int argc, char **argv);
 int cmd_resend(int argc, char **argv);

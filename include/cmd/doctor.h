@@ -8,6 +8,7 @@
  *	src/cmd/doctor.c          configuration, Postgres, port, spool
  *	src/cmd/doctor_source.c   where lines come from: NATS, its heartbeat, Fly's HTTP logs API
  *	src/cmd/doctor_watch.c    what the token may read of what is watched
+ *	src/cmd/doctor_sinks.c    where records are forwarded to
  *
  * Threads: one.
  */
@@ -41,5 +42,14 @@ void doctor_check_api(struct doctor *d);
  * applications. The requests are the resources' own.
  */
 void doctor_check_watch(struct doctor *d);
+
+/* What a bucket really does; see sink/s3_probe.h. A failure where nothing could be kept there. */
+void doctor_check_s3(struct doctor *d);
+
+/* Whether it is on; nothing is sent. */
+void doctor_check_datadog(struct doctor *d);
+
+/* The variables of fly-log-shipper that flytrail does not honour, by name alone. */
+void doctor_check_shippers(struct doctor *d);
 
 #endif

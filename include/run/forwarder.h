@@ -38,6 +38,9 @@
 
 enum {
 	FORWARDER_PARKED_MS = 60 * 1000,
+	/* Before what a process before may have sent is looked for: its last request may still be
+	 * on its way, and not every store takes no second object of one name. */
+	FORWARDER_SETTLE_MS = 1000,
 	FORWARDER_BEHIND_PERCENT = 10, /* at half of that it has caught up */
 	FORWARDER_FRAMES_MAX = 4096,
 	FORWARDER_BYTES_MAX = 1024 * 1024,

@@ -19,25 +19,37 @@
  *
  * Ownership: archive_new() copies the prefix. Objects are lent until the next begin.
  * Threads:   one archive, one thread.
- * Limits:    ARCHIVE_OBJECTS_MAX objects of a range, ARCHIVE_BYTES_MAX of all together
- *            and one record more; a compressor takes 260 kB and is kept.
+ * Limits:    ARCHIVE_OBJECTS_MAX objects of a range, ARCHIVE_BYTES_MAX of all together,
+ *            made of ARCHIVE_CONTENT_BYTES_MAX, and one record more, so that who reads an
+ *            object knows how large it can be; a compressor takes 260 kB and is kept.
  * Errors:    ERR_FULL from archive_add(): the range ends before this record. ERR_REJECT:
  *            the payload is none, and nothing of it is in an object. ERR_FATAL: no memory.
  */
 
 #include "base/hash.h"
+#include "model/record.h"
 #include "spool/spool.h"
 
 enum {
 	ARCHIVE_OBJECTS_MAX = 64,
 	ARCHIVE_BYTES_MAX = 8 * 1024 * 1024,
+	ARCHIVE_CONTENT_BYTES_MAX = 64 * 1024 * 1024,
+	/* Of one object, which the last record may have made longer than all were to be. */
+	ARCHIVE_OBJECT_BYTES_MAX = ARCHIVE_BYTES_MAX + 2 * RECORD_PAYLOAD_BYTES_MAX,
+	ARCHIVE_OBJECT_CONTENT_BYTES_MAX = ARCHIVE_CONTENT_BYTES_MAX + 8 * RECORD_PAYLOAD_BYTES_MAX,
 	ARCHIVE_PREFIX_BYTES_MAX = 512, /* S3 takes keys of 1024 bytes */
 	ARCHIVE_KEY_BYTES = 1024,
 };
 
+#define ARCHIVE_DAY_NS INT64_C(86400000000000)
+
 struct archive;
 
 enum archive_send { ARCHIVE_ALL, ARCHIVE_EVENTS };
+
+/* What an object holds: lines, events of a retention class, or names of objects. */
+enum archive_kind { ARCHIVE_LINES, ARCHIVE_SECURITY, ARCHIVE_OPERATIONS, ARCHIVE_INDEX };
+enum { ARCHIVE_KINDS = ARCHIVE_INDEX + 1 };
 
 struct archive_options {
 	const char *prefix; /* "": none; else without a slash at its ends */
@@ -50,6 +62,13 @@ struct archive_object {
 	struct span bytes;                   /* compressed */
 	char content_sha256[HASH_HEX_BYTES]; /* of what is compressed */
 	uint64_t records, content_bytes;
+	enum archive_kind kind;
+	/*
+	 * The end of the UTC day that the key names: from here terms of retention count. Where that
+	 * day is not over a day after the first record was observed, that one's: what a record
+	 * claims of its time does not keep it for ever.
+	 */
+	int64_t day_end_ns;
 };
 
 NODISCARD enum err_kind archive_new(struct archive **ret, const struct archive_options *options,

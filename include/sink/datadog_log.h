@@ -7,12 +7,13 @@
  *	{"ddsource":"fly","service":APP,"hostname":MACHINE,
  *	 "ddtags":"app:..,region:..,class:..,trust:..,provider:..",
  *	 "status":"warning","timestamp":MILLISECONDS,"event_id":UUID,
- *	 "fly":{"app":{"name","instance"},"region"},"log":{"level"},"event":{"provider"},"host",
+ *	 "fly":{"app":{"name","instance"},"region","host"},"log":{"level"},"event":{"provider"},
  *	 "class","action","actor","actor_type","target_type","target","outcome",
  *	 "correlation_id","summary","message"}
  *
- * fly, log, event and host are what fly-log-shipper sends, so that what was saved for
- * its logs finds these. event_id is the column `id` or `event_id` of Postgres: Datadog
+ * fly, log and event are what fly-log-shipper sends, so that what was saved for its
+ * logs finds these; but its `host` is fly.host here, since Datadog would take that for
+ * the hostname. event_id is the column `id` or `event_id` of Postgres: Datadog
  * knows no log twice, and who counts there counts these. What is empty is left out.
  *
  * A line that is an event is one log, with the event's fields. Its status is that of its

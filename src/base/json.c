@@ -1,9 +1,11 @@
 #include "base/json.h"
 
+#include "base/bytes.h"
 #include "base/time.h"
 #include "base/utf8.h"
 
 #include <cjson/cJSON.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -402,18 +404,40 @@ double json_number(const struct json *v)
 	return cJSON_IsNumber(node(v)) ? node(v)->valuedouble : 0;
 }
 
+static bool is_plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/*
+ * The high bit of the first of eight bytes that is not plain is set, and of those before it is not:
+ * what is borrowed from goes upwards alone. (Hacker's Delight, "Find First 0-Byte".)
+ */
+static uint64_t not_plain(uint64_t bytes)
+{
+	uint64_t quote = bytes ^ EACH('"'), backslash = bytes ^ EACH('\\'),
+		 del = bytes ^ EACH(0x7f);
+	uint64_t found = bytes - EACH(0x20);
+
+	found |= (quote - EACH(1)) | (backslash - EACH(1)) | (del - EACH(1));
+	return (found | bytes) & EACH(0x80);
+}
+
 /* Bytes at the start of s that stand in JSON as they are. */
 static size_t plain_prefix(struct span s)
 {
 	size_t len = 0;
 
-	while (len < s.len) {
-		unsigned char c = (unsigned char)s.data[len];
+	for (; s.len - len >= sizeof(uint64_t); len += sizeof(uint64_t)) {
+		uint64_t found = not_plain(get_u64_le((const uint8_t *)s.data + len));
 
-		if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
-			break;
-		len++;
+		if (found != 0)
+			return len + (size_t)__builtin_ctzll(found) / 8;
 	}
+	while (len < s.len && is_plain((unsigned char)s.data[len]))
+		len++;
 	return len;
 }
 
@@ -471,6 +495,19 @@ void json_write_time(struct buf *out, const char *key, int64_t ns)
 
 	json_write_key(out, key);
 	json_write_text(out, span_text(time_format(ns, text)));
+}
+
+void json_write_digits(struct buf *out, const char *key, uint64_t number)
+{
+	json_write_key(out, key);
+	buf_fmt(out, "\"%" PRIu64 "\"", number);
+}
+
+bool json_read_digits(const struct json *object, const char *key, uint64_t *ret)
+{
+	const struct json *v = json_member(object, key);
+
+	return v && json_type(v) == JSON_TEXT && span_digits(json_text(v), ret);
 }
 
 const char *json_library_version(void)

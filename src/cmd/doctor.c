@@ -332,7 +332,7 @@ static void check_what_can_be(struct doctor *d)
 	static const struct {
 		const char *what;
 		void (*check)(struct doctor *);
-		const char *needs[6]; /* ended by NULL */
+		const char *needs[16]; /* ended by NULL */
 	} checks[] = {
 		{"nats",
 		 doctor_check_nats,
@@ -350,6 +350,17 @@ static void check_what_can_be(struct doctor *d)
 		{"postgres", check_postgres, {"FLYTRAIL_DATABASE_URL"}},
 		{"listen", check_listen, {"FLYTRAIL_LISTEN"}},
 		{"spool", check_spool, {"FLYTRAIL_SPOOL_DIR"}},
+		{"s3",
+		 doctor_check_s3,
+		 {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_BUCKET",
+		  "BUCKET_NAME", "AWS_REGION", "S3_ENDPOINT", "AWS_ENDPOINT_URL_S3",
+		  "FLYTRAIL_S3_STYLE", "FLYTRAIL_S3_PREFIX", "S3_SSE", "S3_SSE_KMS_KEY_ID",
+		  "S3_STORAGE_CLASS", "FLYTRAIL_S3_LOCK"}},
+		{"datadog",
+		 doctor_check_datadog,
+		 {"DATADOG_API_KEY", "DD_API_KEY", "DATADOG_SITE", "DD_SITE",
+		  "FLYTRAIL_DATADOG_URL"}},
+		{"sinks", doctor_check_shippers, {NULL}},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {

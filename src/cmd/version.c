@@ -5,6 +5,7 @@
 #include "base/http_client.h"
 #include "base/json.h"
 #include "base/version.h"
+#include "base/xml.h"
 #include "serve/http.h"
 #include "source/nats.h"
 #include "stage/search.h"
@@ -26,6 +27,7 @@ int cmd_version(int argc, char **argv)
 	(void)printf("cJSON %s\n", json_library_version());
 	(void)printf("PCRE2 %s\n", searcher_library_version());
 	(void)printf("zlib %s\n", gzip_library_version());
+	(void)printf("libexpat %s\n", xml_library_version());
 	(void)printf("libmicrohttpd %s\n", http_library_version());
 	return CMD_OK;
 }

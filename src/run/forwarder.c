@@ -457,6 +457,8 @@ static enum err_kind forward(struct forwarder *f, bool *ret_end, struct err *err
 	if (until_seq != 0 && f->last_seq < until_seq) /* the last of it are damaged */
 		f->last_seq = until_seq;
 	rc = cut(f, err);
+	if (!rc && until_seq != 0)
+		life_wait(f->o.life, FORWARDER_SETTLE_MS * NS_PER_MS);
 	if (!rc)
 		rc = deliver(f, err);
 	if (rc)

@@ -43,6 +43,7 @@ static enum err_kind open_s3(struct forwarders *f, struct sink *ret, struct err 
 	sinks_s3(f->o.config, &s3);
 	s3.options.archive.stream = spool_stream(f->o.spool);
 	s3.options.client.cut = &f->o.life->cut;
+	s3.options.folder = f->o.config->spool_dir;
 	return s3_open(ret, &s3.options, err);
 }
 

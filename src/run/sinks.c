@@ -55,6 +55,32 @@ static bool is_host_style(const struct config *c, const char *endpoint)
 	return false;
 }
 
+static uint64_t longest_days(const struct config *c)
+{
+	uint64_t events = c->s3_lock_security_days > c->s3_lock_operations_days
+				  ? c->s3_lock_security_days
+				  : c->s3_lock_operations_days;
+
+	return c->s3_lock_lines_days > events ? c->s3_lock_lines_days : events;
+}
+
+/* An index is locked as long as the longest of what it names. */
+static struct s3_lock_terms lock_terms(const struct config *c)
+{
+	return (struct s3_lock_terms){
+		.mode = strcmp(c->s3_lock, "governance") == 0   ? S3_LOCK_GOVERNANCE
+			: strcmp(c->s3_lock, "compliance") == 0 ? S3_LOCK_COMPLIANCE
+								: S3_LOCK_OFF,
+		.days =
+			{
+				[ARCHIVE_LINES] = (unsigned)c->s3_lock_lines_days,
+				[ARCHIVE_SECURITY] = (unsigned)c->s3_lock_security_days,
+				[ARCHIVE_OPERATIONS] = (unsigned)c->s3_lock_operations_days,
+				[ARCHIVE_INDEX] = (unsigned)longest_days(c),
+			},
+	};
+}
+
 void sinks_s3(const struct config *c, struct sinks_s3 *ret)
 {
 	const char *given = given_endpoint(c);
@@ -83,9 +109,13 @@ void sinks_s3(const struct config *c, struct sinks_s3 *ret)
 				.send = strcmp(c->s3_send, "events") == 0 ? ARCHIVE_EVENTS
 									  : ARCHIVE_ALL,
 			},
-		.sse = c->s3_sse,
-		.kms_key_id = c->s3_sse_kms_key_id,
-		.storage_class = c->s3_storage_class,
+		.put =
+			{
+				.sse = c->s3_sse,
+				.kms_key_id = c->s3_sse_kms_key_id,
+				.storage_class = c->s3_storage_class,
+				.lock = lock_terms(c),
+			},
 		.gather_seconds = (unsigned)c->s3_gather_seconds,
 	};
 }

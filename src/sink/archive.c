@@ -9,10 +9,10 @@
 #include <stdlib.h>
 
 enum {
-	OBJECT_BYTES_MAX = ARCHIVE_BYTES_MAX + 2 * RECORD_PAYLOAD_BYTES_MAX,
 	TEXT_BYTES_MAX = 8 * RECORD_PAYLOAD_BYTES_MAX, /* of a record: escapes are six bytes */
 	TEXT_KEEP_BYTES = 1024 * 1024,
-	PLACE_BYTES = 64, /* "lines/date=2026-11-26/hour=07" */
+	PIECE_BYTES = 64 * 1024, /* what zlib and the hash are given at a time */
+	PLACE_BYTES = 64,        /* "lines/date=2026-11-26/hour=07" */
 };
 
 /* An object that is made, and what is made it with. */
@@ -21,6 +21,7 @@ struct part {
 	char place[PLACE_BYTES];
 	struct gzip_writer *writer; /* NULL: none yet; kept */
 	struct hasher *hasher;
+	struct buf piece; /* what they have not been given yet */
 	struct buf bytes;
 };
 
@@ -32,6 +33,8 @@ struct archive {
 	size_t count;
 	struct record scratch;
 	struct buf line, event; /* the present record's texts */
+	int64_t hour;           /* since 1970, of the last line */
+	char hour_place[PLACE_BYTES];
 };
 
 enum err_kind archive_new(struct archive **ret, const struct archive_options *options,
@@ -50,8 +53,10 @@ enum err_kind archive_new(struct archive **ret, const struct archive_options *op
 	a->options.prefix = a->prefix;
 	buf_init(&a->line, TEXT_BYTES_MAX);
 	buf_init(&a->event, TEXT_BYTES_MAX);
-	for (size_t i = 0; i < ARRAY_LEN(a->parts); i++)
-		buf_init(&a->parts[i].bytes, OBJECT_BYTES_MAX);
+	for (size_t i = 0; i < ARRAY_LEN(a->parts); i++) {
+		buf_init(&a->parts[i].bytes, ARCHIVE_OBJECT_BYTES_MAX);
+		buf_init(&a->parts[i].piece, PIECE_BYTES);
+	}
 	*ret = a;
 	return ERR_NONE;
 }
@@ -64,6 +69,7 @@ void archive_free(struct archive *a)
 		gzip_writer_free(a->parts[i].writer);
 		hasher_free(a->parts[i].hasher);
 		buf_release(&a->parts[i].bytes);
+		buf_release(&a->parts[i].piece);
 	}
 	buf_release(&a->line);
 	buf_release(&a->event);
@@ -81,23 +87,51 @@ void archive_begin(struct archive *a, uint64_t first_seq)
 
 /* --- where a record stands --- */
 
-static const char *place_of_line(const struct record *r, char place[PLACE_BYTES])
-{
-	char at[TIME_TEXT_BYTES];
+struct place {
+	char text[PLACE_BYTES];
+	enum archive_kind kind;
+	int64_t day_end_ns;
+};
 
-	(void)time_format(r->occurred_ns, at);
-	(void)snprintf(place, PLACE_BYTES, "lines/date=%.10s/hour=%.2s", at, at + 11);
-	return place;
+/* A time before 1970, or of the last days that there are, is no day's to be counted from. */
+static int64_t end_of_day(int64_t ns)
+{
+	return (time_later(time_earlier(ns, INT64_MAX - 2 * ARCHIVE_DAY_NS), 0) / ARCHIVE_DAY_NS +
+		1) *
+	       ARCHIVE_DAY_NS;
 }
 
-static const char *place_of_event(const struct event *e, char place[PLACE_BYTES])
+static int64_t count_from(int64_t occurred_ns, int64_t observed_ns)
 {
+	return time_earlier(end_of_day(occurred_ns), end_of_day(observed_ns) + ARCHIVE_DAY_NS);
+}
+
+static void place_line(struct archive *a, const struct record *r, struct place *ret)
+{
+	static const int64_t hour_ns = 3600 * NS_PER_S;
+	int64_t hour = r->occurred_ns / hour_ns - (r->occurred_ns % hour_ns < 0);
+	char at[TIME_TEXT_BYTES];
+
+	if (hour != a->hour || a->hour_place[0] == '\0') { /* most are of the hour of the last */
+		(void)time_format(r->occurred_ns, at);
+		(void)snprintf(a->hour_place, PLACE_BYTES, "lines/date=%.10s/hour=%.2s", at,
+			       at + 11);
+		a->hour = hour;
+	}
+	memcpy(ret->text, a->hour_place, PLACE_BYTES);
+	ret->kind = ARCHIVE_LINES;
+	ret->day_end_ns = count_from(r->occurred_ns, r->observed_ns);
+}
+
+static void place_event(const struct event *e, struct place *ret)
+{
+	const char *retention = class_retention(e->class);
 	char at[TIME_TEXT_BYTES];
 
 	(void)time_format(e->occurred_ns, at);
-	(void)snprintf(place, PLACE_BYTES, "events/class=%s/date=%.10s", class_retention(e->class),
-		       at);
-	return place;
+	(void)snprintf(ret->text, PLACE_BYTES, "events/class=%s/date=%.10s", retention, at);
+	ret->kind = strcmp(retention, "security") == 0 ? ARCHIVE_SECURITY : ARCHIVE_OPERATIONS;
+	ret->day_end_ns = count_from(e->occurred_ns, e->observed_ns);
 }
 
 /* NULL: there is none. */
@@ -109,7 +143,7 @@ static struct part *find(struct archive *a, const char *place)
 	return NULL;
 }
 
-static enum err_kind make_part(struct archive *a, const char *place, struct part **ret,
+static enum err_kind make_part(struct archive *a, const struct place *place, struct part **ret,
 			       struct err *err)
 {
 	struct part *p = &a->parts[a->count];
@@ -124,9 +158,10 @@ static enum err_kind make_part(struct archive *a, const char *place, struct part
 		rc = hasher_begin(p->hasher, err);
 	if (rc)
 		return rc;
-	memcpy(p->place, place, PLACE_BYTES);
-	p->object = (struct archive_object){.records = 0};
+	memcpy(p->place, place->text, PLACE_BYTES);
+	p->object = (struct archive_object){.kind = place->kind, .day_end_ns = place->day_end_ns};
 	gzip_writer_begin(p->writer, &p->bytes);
+	buf_reset(&p->piece);
 	a->count++;
 	*ret = p;
 	return ERR_NONE;
@@ -135,7 +170,7 @@ static enum err_kind make_part(struct archive *a, const char *place, struct part
 /* --- a record --- */
 
 struct texts {
-	char line_place[PLACE_BYTES], event_place[PLACE_BYTES];
+	struct place line, event;
 	bool has_line, has_event;
 };
 
@@ -153,7 +188,7 @@ static enum err_kind write_texts(struct archive *a, struct span payload, struct 
 	ret->has_line = is_line && a->options.send == ARCHIVE_ALL;
 	ret->has_event = !is_line || a->scratch.class != CLASS_app_log;
 	if (!rc && ret->has_line) {
-		(void)place_of_line(&a->scratch, ret->line_place);
+		place_line(a, &a->scratch, &ret->line);
 		ndjson_write(&a->scratch, NDJSON_LINE, &a->line);
 		rc = buf_check(&a->line, err);
 	}
@@ -165,7 +200,7 @@ static enum err_kind write_texts(struct archive *a, struct span payload, struct 
 		rc = event_decode(payload, &event, err);
 	if (rc)
 		return rc;
-	(void)place_of_event(&event, ret->event_place);
+	place_event(&event, &ret->event);
 	ndjson_write_event(&event, &a->event);
 	return buf_check(&a->event, err);
 }
@@ -175,28 +210,50 @@ static bool find_room(struct archive *a, const struct texts *t, struct part **re
 		      struct part **ret_event)
 {
 	size_t bytes = 0, made;
+	uint64_t content_bytes = 0;
 
-	*ret_line = t->has_line ? find(a, t->line_place) : NULL;
-	*ret_event = t->has_event ? find(a, t->event_place) : NULL;
+	*ret_line = t->has_line ? find(a, t->line.text) : NULL;
+	*ret_event = t->has_event ? find(a, t->event.text) : NULL;
 	made = (size_t)(t->has_line && !*ret_line) + (size_t)(t->has_event && !*ret_event);
-	for (size_t i = 0; i < a->count; i++)
+	for (size_t i = 0; i < a->count; i++) {
 		bytes += a->parts[i].bytes.len;
-	return bytes < ARCHIVE_BYTES_MAX && a->count + made <= ARCHIVE_OBJECTS_MAX;
+		content_bytes += a->parts[i].object.content_bytes;
+	}
+	return bytes < ARCHIVE_BYTES_MAX && content_bytes < ARCHIVE_CONTENT_BYTES_MAX &&
+	       a->count + made <= ARCHIVE_OBJECTS_MAX;
 }
 
-static enum err_kind add_text(struct archive *a, struct part *p, const char *place,
+static void compress(struct part *p, const struct buf *text)
+{
+	gzip_writer_add(p->writer, span_of(text->data, text->len));
+	hasher_add(p->hasher, text->data, text->len);
+}
+
+static void compress_piece(struct part *p)
+{
+	compress(p, &p->piece);
+	buf_reset(&p->piece);
+}
+
+static enum err_kind add_text(struct archive *a, struct part *p, const struct place *place,
 			      const struct buf *text, struct err *err)
 {
 	enum err_kind rc = p ? ERR_NONE : make_part(a, place, &p, err);
 
 	if (rc)
 		return rc;
-	gzip_writer_add(p->writer, span_of(text->data, text->len));
-	hasher_add(p->hasher, text->data, text->len);
+	if (p->piece.len + text->len > PIECE_BYTES)
+		compress_piece(p);
+	if (text->len > PIECE_BYTES)
+		compress(p, text);
+	else
+		buf_add(&p->piece, text->data, text->len);
 	p->object.records++;
 	p->object.content_bytes += text->len;
-	rc = buf_check(&p->bytes, err);
-	REQUIRE(rc != ERR_FULL); /* OBJECT_BYTES_MAX has room for any record more */
+	rc = buf_check(&p->piece, err);
+	if (!rc)
+		rc = buf_check(&p->bytes, err);
+	REQUIRE(rc != ERR_FULL); /* ARCHIVE_OBJECT_BYTES_MAX has room for any record more */
 	return rc;
 }
 
@@ -215,9 +272,9 @@ enum err_kind archive_add(struct archive *a, struct span payload, struct err *er
 	if (!find_room(a, &t, &line, &event))
 		return err_set(err, ERR_FULL, "there is room for no more in one range");
 	if (t.has_line)
-		rc = add_text(a, line, t.line_place, &a->line, err);
+		rc = add_text(a, line, &t.line, &a->line, err);
 	if (!rc && t.has_event)
-		rc = add_text(a, event, t.event_place, &a->event, err);
+		rc = add_text(a, event, &t.event, &a->event, err);
 	if (a->line.cap + a->event.cap > TEXT_KEEP_BYTES) {
 		buf_release(&a->line);
 		buf_release(&a->event);
@@ -233,8 +290,10 @@ static enum err_kind end_part(struct archive *a, struct part *p, uint64_t last_s
 	struct archive_object *o = &p->object;
 	uint8_t digest[HASH_BYTES];
 	char uuid[ID_TEXT_BYTES];
-	enum err_kind rc = gzip_writer_end(p->writer, err);
+	enum err_kind rc;
 
+	compress_piece(p);
+	rc = gzip_writer_end(p->writer, err);
 	if (!rc)
 		rc = hasher_end(p->hasher, digest, err);
 	if (rc)

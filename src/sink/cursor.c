@@ -3,12 +3,10 @@
 #include "base/file.h"
 #include "base/json.h"
 
-#include <errno.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 
-enum { NAME_BYTES = 64, NUMBER_BYTES = 21 };
+enum { NAME_BYTES = 64 };
 
 void cursor_init(struct cursor *c, const struct spool_stream *stream)
 {
@@ -21,31 +19,6 @@ void cursor_release(struct cursor *c)
 	buf_release(&c->cut);
 }
 
-/* Numbers are texts: JSON's are doubles. */
-static void write_number(struct buf *out, const char *key, uint64_t number)
-{
-	json_write_key(out, key);
-	buf_fmt(out, "\"%" PRIu64 "\"", number);
-}
-
-static bool read_number(const struct json *root, const char *key, uint64_t *ret)
-{
-	const struct json *v = json_member(root, key);
-	char text[NUMBER_BYTES], *end;
-	struct span s;
-
-	if (!v || json_type(v) != JSON_TEXT)
-		return false;
-	s = json_text(v);
-	if (s.len == 0 || s.len >= sizeof(text) || s.data[0] < '0' || s.data[0] > '9')
-		return false;
-	memcpy(text, s.data, s.len);
-	text[s.len] = '\0';
-	errno = 0;
-	*ret = strtoull(text, &end, 10);
-	return errno == 0 && *end == '\0';
-}
-
 /* The cut is kept as text: what it means is the sink's. */
 static bool read_all(struct cursor *c, const struct json *root)
 {
@@ -53,9 +26,9 @@ static bool read_all(struct cursor *c, const struct json *root)
 
 	if (!stream || json_type(stream) != JSON_TEXT || !cut || json_type(cut) != JSON_TEXT ||
 	    !id_parse(json_text(stream), &c->stream.uuid) ||
-	    !read_number(root, "epoch", &c->stream.epoch) ||
-	    !read_number(root, "delivered_seq", &c->delivered_seq) ||
-	    !read_number(root, "cut_seq", &c->cut_seq))
+	    !json_read_digits(root, "epoch", &c->stream.epoch) ||
+	    !json_read_digits(root, "delivered_seq", &c->delivered_seq) ||
+	    !json_read_digits(root, "cut_seq", &c->cut_seq))
 		return false;
 	buf_reset(&c->cut);
 	buf_span(&c->cut, json_text(cut));
@@ -103,9 +76,9 @@ enum err_kind cursor_save(const struct cursor *c, const char *folder, const char
 	buf_u8(&text, '{');
 	json_write_key(&text, "stream");
 	json_write_text(&text, span_text(id_format(&c->stream.uuid, uuid)));
-	write_number(&text, "epoch", c->stream.epoch);
-	write_number(&text, "delivered_seq", c->delivered_seq);
-	write_number(&text, "cut_seq", c->cut_seq);
+	json_write_digits(&text, "epoch", c->stream.epoch);
+	json_write_digits(&text, "delivered_seq", c->delivered_seq);
+	json_write_digits(&text, "cut_seq", c->cut_seq);
 	json_write_key(&text, "cut");
 	json_write_text(&text, c->cut.len > 0 ? span_of(c->cut.data, c->cut.len) : SPAN(""));
 	buf_str(&text, "}\n");

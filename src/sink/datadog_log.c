@@ -106,10 +106,10 @@ static void write_old_names(struct buf *out, const struct said *s)
 	write_text(out, "instance", s->machine_id);
 	buf_u8(out, '}');
 	write_text(out, "region", s->region);
+	write_text(out, "host", s->host);
 	buf_u8(out, '}');
 	write_one(out, "log", "level", s->level);
 	write_one(out, "event", "provider", s->provider);
-	write_text(out, "host", s->host);
 }
 
 static void write_event(struct buf *out, const struct event *e)

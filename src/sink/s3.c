@@ -1,28 +1,20 @@
 #include "sink/s3.h"
 
-#include "base/base64.h"
+#include "base/time.h"
+#include "sink/archive_index.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-enum {
-	HEADERS_MAX = 16,
-	VALUES_BYTES_MAX = 1024,
-	HASH_TEXT_BYTES = BASE64_BYTES(HASH_BYTES) + 1,
-	NUMBER_BYTES = 21,
-};
-
-static const char CONTENT_SHA256[] = "x-amz-meta-content-sha256";
-
 struct s3 {
-	struct s3_client *client;
+	struct s3_put *put;
 	struct archive *archive;
-	struct hasher *hasher;
-	char *sse, *kms_key_id, *storage_class;
-	bool again;  /* a process before may have put any of the delivery */
-	size_t next; /* the object that is put next; those before it are there */
-	bool tried;  /* it was put, and whether that arrived is not known */
+	struct archive_index *index; /* NULL: none is kept */
+	/* of a delivery */
+	struct archive_range range;
+	bool again;    /* a process before may have put any of it */
+	size_t next;   /* the object that is put next; those before it are there */
+	bool in_doubt; /* whether it is there is not known */
+	struct s3_stored stored[ARCHIVE_OBJECTS_MAX];
 };
 
 /* --- open and close --- */
@@ -33,34 +25,20 @@ static void s3_close(void *ctx)
 
 	if (!s)
 		return;
-	s3_client_free(s->client);
+	s3_put_free(s->put);
 	archive_free(s->archive);
-	hasher_free(s->hasher);
-	free(s->sse);
-	free(s->kms_key_id);
-	free(s->storage_class);
+	archive_index_free(s->index);
 	free(s);
-}
-
-static bool copy_options(struct s3 *s, const struct s3_sink_options *o)
-{
-	s->sse = span_copy(span_text(o->sse));
-	s->kms_key_id = span_copy(span_text(o->kms_key_id));
-	s->storage_class = span_copy(span_text(o->storage_class));
-	return s->sse && s->kms_key_id && s->storage_class;
 }
 
 static enum err_kind open_parts(struct s3 *s, const struct s3_sink_options *o, struct err *err)
 {
-	enum err_kind rc =
-		copy_options(s, o) ? ERR_NONE : err_set(err, ERR_FATAL, "out of memory for S3");
+	enum err_kind rc = archive_new(&s->archive, &o->archive, err);
 
 	if (!rc)
-		rc = hasher_new(&s->hasher, err);
-	if (!rc)
-		rc = archive_new(&s->archive, &o->archive, err);
-	if (!rc)
-		rc = s3_client_new(&s->client, &o->client, err);
+		rc = s3_put_new(&s->put, &o->client, &o->put, err);
+	if (!rc && o->folder)
+		rc = archive_index_open(&s->index, o->folder, &o->archive, err);
 	return rc;
 }
 
@@ -71,9 +49,10 @@ static void s3_begin(void *ctx, uint64_t first_seq, bool again)
 	struct s3 *s = ctx;
 
 	archive_begin(s->archive, first_seq);
+	s->range.first_seq = first_seq;
 	s->again = again;
 	s->next = 0;
-	s->tried = false;
+	s->in_doubt = again;
 }
 
 static enum err_kind s3_add(void *ctx, uint64_t seq, struct span payload, struct err *err)
@@ -92,6 +71,7 @@ static enum err_kind s3_seal(void *ctx, uint64_t last_seq, struct buf *cut, stru
 
 	if (rc)
 		return rc;
+	s->range.last_seq = last_seq;
 	for (size_t i = 0; i < archive_count(s->archive); i++) {
 		const struct archive_object *o = archive_object(s->archive, i);
 
@@ -100,138 +80,61 @@ static enum err_kind s3_seal(void *ctx, uint64_t last_seq, struct buf *cut, stru
 	return buf_check(cut, err);
 }
 
-/* What stands in the headers of an object, beside texts that live longer. */
-struct values {
-	char md5[BASE64_BYTES(HASH_MD5_BYTES) + 1], sha256[HASH_TEXT_BYTES];
-	char records[NUMBER_BYTES], bytes[NUMBER_BYTES];
-};
-
-static enum err_kind base64_text(const void *bytes, size_t len, char *ret, size_t room,
-				 struct err *err)
+/* The index that ends before this delivery. It may have been put by a process before. */
+static enum err_kind put_index(struct s3 *s, struct s3_answer *answer, struct err *err)
 {
-	struct buf text;
-	enum err_kind rc;
+	const struct archive_object *o = NULL;
+	struct s3_stored stored;
+	bool in_doubt = true;
+	enum err_kind rc = archive_index_due(s->index, time_now_ns(), s->range, &o, err);
 
-	buf_init(&text, VALUES_BYTES_MAX);
-	base64_write(&text, span_of(bytes, len));
-	rc = buf_check(&text, err);
-	REQUIRE(rc || text.len < room);
-	if (!rc)
-		memcpy(ret, text.data, text.len + 1);
-	buf_release(&text);
-	return rc;
-}
-
-static enum err_kind make_values(struct s3 *s, const struct archive_object *o, struct values *ret,
-				 struct err *err)
-{
-	uint8_t md5[HASH_MD5_BYTES], sha256[HASH_BYTES];
-	enum err_kind rc = hasher_digest(s->hasher, o->bytes, sha256, err);
-
-	(void)snprintf(ret->records, sizeof(ret->records), "%" PRIu64, o->records);
-	(void)snprintf(ret->bytes, sizeof(ret->bytes), "%" PRIu64, o->content_bytes);
-	ret->md5[0] = '\0';
-	if (!rc)
-		rc = base64_text(sha256, sizeof(sha256), ret->sha256, sizeof(ret->sha256), err);
-	if (!rc && hash_md5(o->bytes, md5))
-		rc = base64_text(md5, sizeof(md5), ret->md5, sizeof(ret->md5), err);
-	return rc;
-}
-
-static void add_header(struct sigv4_pair *headers, size_t *count, const char *name,
-		       const char *value)
-{
-	if (value[0] != '\0')
-		headers[(*count)++] = (struct sigv4_pair){name, span_text(value)};
-	REQUIRE(*count <= HEADERS_MAX);
-}
-
-/* *ret_there: there is an object of that name already. */
-static enum err_kind put(struct s3 *s, const struct archive_object *o, bool *ret_there,
-			 struct s3_answer *answer, struct err *err)
-{
-	struct sigv4_pair headers[HEADERS_MAX + 1];
-	struct s3_request request = {
-		.method = "PUT", .key = span_text(o->key), .headers = headers, .body = o->bytes};
-	struct values v;
-	enum err_kind rc = make_values(s, o, &v, err);
-
-	if (rc)
+	if (rc || !o)
 		return rc;
-	add_header(headers, &request.header_count, "content-type", "application/gzip");
-	add_header(headers, &request.header_count, "content-md5", v.md5);
-	add_header(headers, &request.header_count, "if-none-match", "*");
-	add_header(headers, &request.header_count, "x-amz-checksum-sha256", v.sha256);
-	add_header(headers, &request.header_count, CONTENT_SHA256, o->content_sha256);
-	add_header(headers, &request.header_count, "x-amz-meta-content-bytes", v.bytes);
-	add_header(headers, &request.header_count, "x-amz-meta-records", v.records);
-	add_header(headers, &request.header_count, "x-amz-server-side-encryption", s->sse);
-	add_header(headers, &request.header_count, "x-amz-server-side-encryption-aws-kms-key-id",
-		   s->kms_key_id);
-	add_header(headers, &request.header_count, "x-amz-storage-class", s->storage_class);
-	rc = s3_client_send(s->client, &request, answer, err);
-	*ret_there = !rc && answer->status == 412;
-	if (!rc && answer->status == 404) /* of a key that is put there is no such answer */
-		rc = err_set(err, ERR_RETRY, "PUT %s: S3 answers 404", o->key);
-	return rc;
+	rc = s3_put_once(s->put, o, &in_doubt, &stored, answer, err);
+	return rc ? rc : archive_index_closed(s->index, err);
 }
 
-/* *ret_there: the object is there, as it would be put. */
-static enum err_kind look(struct s3 *s, const struct archive_object *o, bool *ret_there,
-			  struct s3_answer *answer, struct err *err)
+static enum err_kind put_objects(struct s3 *s, struct s3_answer *answer, struct err *err)
 {
-	const struct s3_request request = {.method = "HEAD", .key = span_text(o->key)};
-	struct span sha256;
-	enum err_kind rc = s3_client_send(s->client, &request, answer, err);
+	for (; s->next < archive_count(s->archive); s->next++) {
+		enum err_kind rc = s3_put_once(s->put, archive_object(s->archive, s->next),
+					       &s->in_doubt, &s->stored[s->next], answer, err);
 
-	*ret_there = false;
-	if (rc || answer->status == 404)
-		return rc;
-	*ret_there = s3_client_header(s->client, CONTENT_SHA256, &sha256) &&
-		     span_is(sha256, o->content_sha256);
-	if (*ret_there)
-		return ERR_NONE;
-	return err_set(err, ERR_CONFIG,
-		       "%s is in the bucket already, and is not what flytrail has for it: nothing "
-		       "is overwritten; find out who wrote it, move it away, and it is put",
-		       o->key);
+		if (rc)
+			return rc;
+		s->in_doubt = s->again;
+	}
+	return ERR_NONE;
 }
 
-static enum err_kind deliver_object(struct s3 *s, const struct archive_object *o,
-				    struct s3_answer *answer, struct err *err)
+static enum err_kind note_objects(struct s3 *s, struct err *err)
 {
-	bool there = false;
-	enum err_kind rc = s->again || s->tried ? look(s, o, &there, answer, err) : ERR_NONE;
+	struct archive_index_entry entries[ARCHIVE_OBJECTS_MAX];
+	size_t count = archive_count(s->archive);
 
-	if (rc || there)
-		return rc;
-	s->tried = true;
-	rc = put(s, o, &there, answer, err);
-	if (rc || !there)
-		return rc;
-	rc = look(s, o, &there, answer, err);
-	if (!rc && !there) /* it was there a moment ago */
-		rc = err_set(err, ERR_RETRY, "%s is in the bucket and cannot be looked at", o->key);
-	return rc;
+	for (size_t i = 0; i < count; i++)
+		entries[i] = (struct archive_index_entry){
+			.object = archive_object(s->archive, i),
+			.bytes = s->stored[i].bytes,
+			.sha256 = s->stored[i].sha256,
+		};
+	return archive_index_add(s->index, time_now_ns(), s->range, entries, count, err);
 }
 
 static enum err_kind s3_deliver(void *ctx, struct sink_answer *ret, struct err *err)
 {
 	struct s3 *s = ctx;
+	struct s3_answer answer = {.status = 0};
+	enum err_kind rc = s->index ? put_index(s, &answer, err) : ERR_NONE;
 
-	for (; s->next < archive_count(s->archive); s->next++) {
-		struct s3_answer answer = {.status = 0};
-		enum err_kind rc =
-			deliver_object(s, archive_object(s->archive, s->next), &answer, err);
-
-		ret->wait_seconds = answer.retry_after_seconds;
-		if (rc == ERR_REJECT)
-			err->kind = rc = ERR_CONFIG;
-		if (rc)
-			return rc;
-		s->tried = false;
-	}
-	return ERR_NONE;
+	if (!rc)
+		rc = put_objects(s, &answer, err);
+	ret->wait_seconds = answer.retry_after_seconds;
+	if (!rc && s->index)
+		rc = note_objects(s, err);
+	if (rc == ERR_REJECT)
+		err->kind = rc = ERR_CONFIG;
+	return rc;
 }
 
 static const struct sink_ops ops = {

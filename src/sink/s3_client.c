@@ -216,6 +216,7 @@ static const struct meaning {
 	{"AuthorizationHeaderMalformed", ERR_CONFIG, "AWS_REGION is not the bucket's"},
 	{"PermanentRedirect", ERR_CONFIG, "AWS_REGION or the endpoint is not the bucket's"},
 	{"RequestTimeTooSkewed", ERR_CONFIG, "this machine's clock is wrong"},
+	{"NotImplemented", ERR_CONFIG, "that server has no such thing: see what is set of S3's"},
 	{"RequestTimeout", ERR_RETRY, NULL},
 	{"RequestExpired", ERR_RETRY, NULL},
 	{"ThrottlingException", ERR_RETRY, NULL},

@@ -1,6 +1,6 @@
 """Measures flytrail against plain alternatives, on one machine, in one run.
 
-usage: bench.py BUILD_FOLDER [--only stream|recovery|watch] [--rounds N] [--records N] [--lines N]
+usage: bench.py BUILD_FOLDER [--only stream|forward|recovery|watch] [--rounds N] [--records N] [--lines N]
                 [--backlog N] [--stall SECONDS] [--apps N] [--machines N] [--full SECONDS]
 
 Every figure is a ratio of two things measured in the same round, one after the
@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 
+import forwarding
 import recovery
 import watching
 from measure import HERE, POLL_SECONDS, WAIT_SECONDS, cpu_seconds, peak_rss_mib, poll
@@ -39,6 +40,10 @@ MEASURES = [  # name, what it must reach, how it reads
     ("cpu", 2.2, "own CPU seconds per million records, NATS -> Postgres (at most)"),
     ("intake", 0.50, "NATS intake + spool over a bare libnats subscriber that counts"),
     ("rss", 64, "peak RSS in MiB while Postgres is stopped (at most)"),
+    ("forward", 0.80, "spool -> gzip 1 -> PUT to a local sink, records/s, over zlib alone on the same bytes"),
+    ("forward_cpu", 1.25, "own CPU of that, over zlib's alone (at most)"),
+    ("together", 0.60, "NATS -> Postgres and S3 together, rows/s, over the same COPY"),
+    ("forward_rss", 96, "peak RSS in MiB while S3 answers nothing, with all sinks on (at most)"),
     ("fill_cpu", 15, "own CPU microseconds a backfilled line, until it is stored (at most)"),
     ("fill_cpu_closed", None, "the same until the gap is closed: a second pass found nothing more"),
     ("fill_rate", None, "backfilled lines/s"),
@@ -301,6 +306,17 @@ def stream_round(bench, figures, note):
          f"{publish_rate:,}/s, {lost:,} of those at full speed")
 
 
+def forward_round(bench, spool, figures, note):
+    ratio, cpu, rate = spool.round()
+    copy_rate = bench.copy_rate()
+    together = forwarding.together_rate(bench, int(copy_rate * PUBLISH_SHARE))
+    figures["forward"].append(ratio)
+    figures["forward_cpu"].append(cpu)
+    figures["together"].append(together / copy_rate)
+    note(f"spool to S3 {rate:,.0f} records/s, {ratio:.2f} of zlib's, with {cpu:.2f} of its CPU; "
+         f"COPY {copy_rate:,.0f} rows/s, NATS to Postgres and S3 {together:,.0f}")
+
+
 def recovery_round(bench, args, figures, note):
     stored, closed, rate, peak = recovery.fill_cost(bench, args.lines)
     figures["fill_cpu"].append(stored)
@@ -357,7 +373,7 @@ def main():
     parser.add_argument("build")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--records", type=int, default=1000000)
-    parser.add_argument("--only", choices=("stream", "recovery", "watch"))
+    parser.add_argument("--only", choices=("stream", "forward", "recovery", "watch"))
     parser.add_argument("--lines", type=int, default=300000, help="of a gap that is filled")
     parser.add_argument("--backlog", type=int, default=1000000,
                         help="lines of a gap that is filled while others come")
@@ -372,16 +388,27 @@ def main():
         bench = Bench(args.build, args.records, folder)
         try:
             bench.file_rate()  # a new cluster's WAL files are made once, for whoever comes first
+            spool = None
+            if args.only in (None, "forward"):
+                spool = forwarding.Forwarding(bench)
+                if not os.path.exists(bench.rows):
+                    bench.save_rows()
             for n in range(0 if args.only == "watch" else args.rounds):
                 def note(text, n=n):
                     print(f"round {n + 1}: {text}", flush=True)
 
-                if args.only != "recovery":
+                if args.only in (None, "stream"):
                     stream_round(bench, figures, note)
-                if args.only != "stream":
+                if spool:
+                    forward_round(bench, spool, figures, note)
+                if args.only in (None, "recovery"):
                     recovery_round(bench, args, figures, note)
             if args.stall and args.only in (None, "stream"):
                 figures["rss"].append(bench.stalled_rss(args.stall))
+            if spool:
+                spool.close()
+                if args.stall:
+                    figures["forward_rss"].append(forwarding.stalled_rss(bench, args.stall, STALL_RATE))
             if args.only in (None, "watch"):
                 watch_once(bench, args, figures)
         finally:

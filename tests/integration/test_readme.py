@@ -22,7 +22,7 @@ class Options(unittest.TestCase):
     def test_the_table_has_every_option_its_default_and_what_it_is_for(self):
         shown = subprocess.run([demo.FLYTRAIL, "help"], capture_output=True, text=True, check=True)
         words = " ".join(shown.stdout.split())
-        rows = re.findall(r"^\| `([A-Z_]+)` \| (?:`([^`]+)`)? *\| (.*) \|$", README, re.MULTILINE)
+        rows = re.findall(r"^\| `([A-Z0-9_]+)` \| (?:`([^`]+)`)? *\| (.*) \|$", README, re.MULTILINE)
         config = subprocess.run([demo.FLYTRAIL, "config"], capture_output=True, text=True, env={},
                                 check=False).stdout
         self.assertEqual([row[0] for row in rows], re.findall(r"(?m)^(\w+)=", config))

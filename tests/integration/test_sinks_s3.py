@@ -4,24 +4,21 @@ The server is a real one; the faults of the table are put before it.
 """
 
 import datetime
-import gzip
 import json
 import os
-import re
 import sys
 import time
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import archive  # noqa: E402
 import flytrail  # noqa: E402
 import lab  # noqa: E402
 import rough  # noqa: E402
 import s3  # noqa: E402
 
 SLOW = b"<Error><Code>SlowDown</Code></Error>"
-KEY = re.compile(r"flytrail/(?:lines/date=(\d{4}-\d\d-\d\d)/hour=(\d\d)|events/class=(\w+)/date=(\d{4}-\d\d-\d\d))/"
-                 r"([0-9a-f-]{36})\.(\d+)-(\d{20})-(\d{20})\.ndjson\.gz")
 LABELLED = os.path.join(ROOT, "tests", "data", "log-lines.jsonl")
 
 
@@ -31,34 +28,6 @@ def as_published(number, line):
         "fly": {"app": {"instance": "0e286551c30586", "name": "web"}, "region": "ams"}, "host": "0ad1",
         "log": {"level": line["level"]}, "message": line["message"],
         "timestamp": f"2026-05-0{1 + number % 3}T22:14:18.{number:09}Z"})
-
-
-def archived(bucket):
-    """{key: rows} of the objects with lines and events; each stands where its own time says."""
-    found = {}
-    for key in bucket.keys("flytrail/"):
-        if key.startswith("flytrail/index/") or key.startswith("flytrail/probe/"):
-            continue
-        named = KEY.fullmatch(key)
-        assert named, key
-        body = bucket.get(key)
-        rows = [json.loads(line) for line in gzip.decompress(body).decode().splitlines()]
-        head = bucket.head(key)
-        assert head["x-amz-meta-records"] == str(len(rows)), key
-        for row in rows:
-            at = row["occurred_at"]
-            assert at[:10] == (named[1] or named[4]), (key, at)
-            if named[1]:
-                assert at[11:13] == named[2], (key, at)
-            else:
-                assert row["retention_class"] == named[3], key
-        found[key] = rows
-    return found
-
-
-def ids(found, kind):
-    name = "id" if kind == "lines" else "event_id"
-    return sorted(row[name] for key, rows in found.items() if f"/{kind}/" in key for row in rows)
 
 
 class Sinks(unittest.TestCase):
@@ -79,14 +48,14 @@ class Sinks(unittest.TestCase):
     def rows(self, table, column):
         return [row[0] for row in self.world.pg.psql(f"SELECT {column} FROM flytrail.{table} ORDER BY {column}")]
 
-    def check_bucket_is_postgres(self, bucket=None):
-        found = archived(bucket or self.bucket)
-        self.assertEqual(ids(found, "lines"), self.rows("log_lines", "id"))
-        self.assertEqual(ids(found, "events"), self.rows("events", "event_id"))
+    def check_bucket_is_postgres(self):
+        found = archive.read(self.bucket)
+        self.assertEqual(archive.ids(found, "lines"), self.rows("log_lines", "id"))
+        self.assertEqual(archive.ids(found, "events"), self.rows("events", "event_id"))
         return found
 
     def await_archived(self, count):
-        lab.wait_for(lambda: len(ids(archived(self.bucket), "lines")) >= count, 60, f"{count} archived lines")
+        lab.wait_for(lambda: len(archive.ids(archive.read(self.bucket), "lines")) >= count, 60, f"{count} archived lines")
 
     def test_the_bucket_holds_exactly_what_postgres_holds(self):
         ft = self.flytrail().start()
@@ -96,7 +65,7 @@ class Sinks(unittest.TestCase):
         self.world.await_rows(20000)
         self.assertEqual(ft.stop(), 0)
         found = self.check_bucket_is_postgres()
-        self.assertGreater(len(ids(found, "events")), 2)  # not only the trail's own
+        self.assertGreater(len(archive.ids(found, "events")), 2)  # not only the trail's own
         status = ft.events("stopped")
         self.assertEqual(status[0]["left_in_spool"], 0)
 

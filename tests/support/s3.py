@@ -16,6 +16,7 @@ import hashlib
 import hmac
 import http.client
 import http.server
+import json
 import os
 import re
 import shutil
@@ -155,6 +156,19 @@ class Bucket:
         finally:
             connection.close()
 
+    def allow(self, *actions):
+        """The environment of somebody who may do that in this bucket, and nothing else."""
+        name = uuid.uuid4().hex[:12]
+        keys = {"AWS_ACCESS_KEY_ID": f"AKIA{name.upper()}", "AWS_SECRET_ACCESS_KEY": f"an-example-for-{name}"}
+        self.server.make_user(name, *keys.values())
+        where = f"arn:aws:s3:::{self.name}"
+        self.ask("PUT", query={"policy": ""}, body=json.dumps({
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Principal": {"AWS": [f"arn:aws:iam:::user/{name}"]},
+                           "Action": [f"s3:{action}" for action in actions],
+                           "Resource": [where, f"{where}/*"]}]}).encode())
+        return {**self.server.environment(self), **keys}
+
     def put(self, key, body, headers=None):
         self.ask("PUT", key, headers=headers, body=body)
 
@@ -243,10 +257,13 @@ class Server:
         self.run("ceph", "-c", self.config, "osd", "new", node)
         self.run("ceph-osd", "-c", self.config, "-i", "0", "--mkfs", "--osd-uuid", node)
         self.launch("osd", "ceph-osd", "-i", "0")
-        self.run("radosgw-admin", "-c", self.config, "-n", "client.rgw", "user", "create", "--uid=auditor",
-                 "--display-name=auditor", f"--access-key={ACCESS_KEY}", f"--secret-key={SECRET_KEY}")
+        self.make_user("auditor", ACCESS_KEY, SECRET_KEY)
         self.start_gateway()
         return self
+
+    def make_user(self, name, access_key, secret_key):
+        self.run("radosgw-admin", "-c", self.config, "-n", "client.rgw", "user", "create", f"--uid={name}",
+                 f"--display-name={name}", f"--access-key={access_key}", f"--secret-key={secret_key}")
 
     def start_gateway(self):
         self.launch("gateway", "radosgw", "-n", "client.rgw")

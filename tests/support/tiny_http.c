@@ -3,6 +3,7 @@
 #include "base/util.h"
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,15 @@ static bool is_whole(const char *text, size_t len)
 	return end && len - (size_t)(end + 4 - text) >= body;
 }
 
+/* False: nothing is asked here any more, because the client has come by another connection. */
+static bool is_asked(const struct tiny_http *h, int fd)
+{
+	struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = h->fd, .events = POLLIN}};
+
+	REQUIRE(poll(fds, ARRAY_LEN(fds), -1) > 0);
+	return fds[0].revents != 0;
+}
+
 /* False: the connection has ended. */
 static bool read_request(int fd, char *text)
 {
@@ -60,8 +70,10 @@ static void serve(struct tiny_http *h, int fd)
 		size_t idx = atomic_load(&h->count);
 		char *request = h->requests[idx % TINY_HTTP_REQUESTS_MAX];
 		const char *answer;
+		size_t len;
 
-		if (!read_request(fd, request))
+		h->answer_bytes = 0;
+		if (!is_asked(h, fd) || !read_request(fd, request))
 			return;
 		atomic_store(&h->count, idx + 1);
 		answer = h->choose ? h->choose(request) : *h->answers;
@@ -72,7 +84,8 @@ static void serve(struct tiny_http *h, int fd)
 			(void)recv(fd, &byte, 1, 0); /* until the client gives up */
 			return;
 		}
-		if (send(fd, answer, strlen(answer), MSG_NOSIGNAL) < 0)
+		len = h->answer_bytes > 0 ? h->answer_bytes : strlen(answer);
+		if (send(fd, answer, len, MSG_NOSIGNAL) < 0)
 			return;
 		if (strstr(answer, "Connection: close"))
 			return;

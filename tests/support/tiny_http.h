@@ -7,7 +7,8 @@
  * request; and keeps what was asked.
  *
  * Ownership: answers are lent until tiny_http_stop().
- * Threads:   one of its own, which serves one connection after the other.
+ * Threads:   one of its own, which serves one connection after the other; one that is kept
+ *            and idle ends when the client comes by another.
  */
 
 #include <pthread.h>
@@ -24,7 +25,8 @@ struct tiny_http {
 	pthread_t thread;
 	const char *const *answers; /* NULL ends the list; beyond it the connection is closed */
 	const char *(*choose)(const char *request); /* NULL: the list */
-	_Atomic int connection;                     /* -1: none */
+	size_t answer_bytes;    /* choose() sets it for an answer that may hold NULs; else 0 */
+	_Atomic int connection; /* -1: none */
 	_Atomic size_t connections;
 	_Atomic size_t count; /* of requests */
 	char requests[TINY_HTTP_REQUESTS_MAX][TINY_HTTP_REQUEST_BYTES];

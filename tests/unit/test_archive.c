@@ -167,6 +167,40 @@ static void a_record_stands_where_its_own_time_is(void **state)
 	assert_non_null(strstr(text, "\"action\":\"exit.crashed\""));
 }
 
+static void an_object_says_from_when_it_is_kept(void **state)
+{
+	static const int64_t year_2200_ns = INT64_C(7258118400) * NS_PER_S;
+	const struct archive_object *o;
+	struct err err;
+
+	(void)state;
+	archive_begin(archive, 11);
+	add_app_line(AT, "one");
+	assert_int_equal(add_line(AT + DAY, "two", CLASS_restart, &err), ERR_NONE);
+	add_event(AT, CLASS_secret_change, ACTION_secret_change_set);
+	end(19);
+	o = object("audit/fly/lines/date=2026-11-26/hour=12" RANGE);
+	assert_int_equal(o->kind, ARCHIVE_LINES);
+	assert_int_equal(o->day_end_ns, (AT / DAY + 1) * DAY);
+	o = object("audit/fly/events/class=operations/date=2026-11-27" RANGE);
+	assert_int_equal(o->kind, ARCHIVE_OPERATIONS);
+	assert_int_equal(o->day_end_ns, (AT / DAY + 2) * DAY);
+	o = object("audit/fly/events/class=security/date=2026-11-26" RANGE);
+	assert_int_equal(o->kind, ARCHIVE_SECURITY);
+	assert_int_equal(o->day_end_ns, (AT / DAY + 1) * DAY);
+
+	archive_begin(archive, 11); /* what a record claims of its time is not for ever */
+	*record = (struct record){.occurred_ns = year_2200_ns, .observed_ns = AT};
+	buf_reset(&payload);
+	record_encode(record, &payload);
+	assert_int_equal(add(&err), ERR_NONE);
+	add_app_line(INT64_MAX, "the last time that there is");
+	add_app_line(INT64_MIN, "and the first");
+	end(19);
+	assert_int_equal(archive_object(archive, 0)->day_end_ns, (AT / DAY + 2) * DAY);
+	assert_int_equal(archive_object(archive, 2)->day_end_ns, DAY);
+}
+
 static void events_alone_are_sent_where_that_is_wanted(void **state)
 {
 	struct err err;
@@ -241,6 +275,27 @@ static void a_range_ends_before_one_object_too_many(void **state)
 		assert_null(strstr(text, "\"two\""));
 		assert_null(strstr(text, "\"four\""));
 	}
+}
+
+/* Who reads it has to have room for it, however well it is compressed. */
+static void a_range_ends_when_its_content_is_large_enough(void **state)
+{
+	char *same = calloc(1, NOISE_BYTES + 1);
+	uint64_t bytes;
+	struct err err;
+
+	(void)state;
+	assert_non_null(same);
+	memset(same, 'a', NOISE_BYTES);
+	archive_begin(archive, 11);
+	for (unsigned added = 0; add_line(AT, same, CLASS_app_log, &err) == ERR_NONE; added++)
+		assert_true(added < 100);
+	assert_int_equal(err.kind, ERR_FULL);
+	end(19);
+	bytes = archive_object(archive, 0)->content_bytes;
+	assert_true(bytes >= ARCHIVE_CONTENT_BYTES_MAX &&
+		    bytes < ARCHIVE_CONTENT_BYTES_MAX + 2 * NOISE_BYTES);
+	free(same);
 }
 
 static void a_range_ends_when_it_is_large_enough(void **state)
@@ -322,11 +377,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		TEST(a_record_stands_where_its_own_time_is),
+		TEST(an_object_says_from_when_it_is_kept),
 		TEST(events_alone_are_sent_where_that_is_wanted),
 		TEST(a_range_may_have_no_object),
 		TEST(the_same_range_makes_the_same_objects),
 		TEST(a_range_ends_before_one_object_too_many),
 		TEST(a_range_ends_when_it_is_large_enough),
+		TEST(a_range_ends_when_its_content_is_large_enough),
 		TEST(what_is_no_payload_is_refused_and_leaves_nothing),
 		TEST(no_allocation_is_taken_for_granted),
 	};

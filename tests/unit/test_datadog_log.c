@@ -134,8 +134,8 @@ static void a_line_has_datadogs_names_and_the_old_ones(void **state)
 		"\"ddtags\":\"app:web-1,region:ams,class:app_log,provider:app\","
 		"\"status\":\"info\",\"timestamp\":1795695600123,\"event_id\":\"" ID "\","
 		"\"fly\":{\"app\":{\"name\":\"web-1\",\"instance\":\"0e286551c30586\"},"
-		"\"region\":\"ams\"},\"log\":{\"level\":\"info\"},\"event\":{\"provider\":\"app\"},"
-		"\"host\":\"0ad1\",\"message\":\"hello \\\"world\\\"\"}");
+		"\"region\":\"ams\",\"host\":\"0ad1\"},\"log\":{\"level\":\"info\"},"
+		"\"event\":{\"provider\":\"app\"},\"message\":\"hello \\\"world\\\"\"}");
 }
 
 static void a_classified_line_has_the_events_fields_too(void **state)
@@ -148,8 +148,8 @@ static void a_classified_line_has_the_events_fields_too(void **state)
 		"\"ddtags\":\"app:web-1,region:ams,class:restart,trust:platform,provider:runner\","
 		"\"status\":\"warning\",\"timestamp\":1795695600123,\"event_id\":\"" ID "\","
 		"\"fly\":{\"app\":{\"name\":\"web-1\",\"instance\":\"0e286551c30586\"},"
-		"\"region\":\"ams\"},\"log\":{\"level\":\"info\"},"
-		"\"event\":{\"provider\":\"runner\"},\"host\":\"0ad1\",\"class\":\"restart\","
+		"\"region\":\"ams\",\"host\":\"0ad1\"},\"log\":{\"level\":\"info\"},"
+		"\"event\":{\"provider\":\"runner\"},\"class\":\"restart\","
 		"\"action\":\"restart.suppressed\",\"actor\":\"someone@example.com\","
 		"\"actor_type\":\"user\",\"target_type\":\"machine\","
 		"\"target\":\"0e286551c30586\",\"outcome\":\"success\","

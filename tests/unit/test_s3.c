@@ -1,8 +1,13 @@
 /* An object is put once, looked at where it may be there already, and never overwritten. */
 #include "sink/s3.h"
 
+#include "base/file.h"
+#include "base/time.h"
 #include "model/event.h"
+#include "sink/archive_index.h"
 
+#include "fault.h"
+#include "scratch.h"
 #include "tiny_http.h"
 
 #include <setjmp.h>
@@ -11,6 +16,8 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+
+#define DAY_NS (24 * 3600 * NS_PER_S)
 
 enum { ANSWER_BYTES = 1024, ANSWERS_MAX = 8, PAYLOAD_BYTES = 4096, CUT_BYTES = 4096 };
 
@@ -23,6 +30,7 @@ static size_t answer_count;
 static struct sink sink;
 static struct buf payload, cut;
 static struct err err;
+static const char *folder; /* of the index's journal */
 
 static void answer(unsigned status, const char *headers)
 {
@@ -39,6 +47,7 @@ static int set_up(void **state)
 
 	(void)state;
 	answer_count = 0;
+	folder = NULL;
 	buf_init(&payload, PAYLOAD_BYTES);
 	buf_init(&cut, CUT_BYTES);
 	event_encode(&event, &payload);
@@ -55,6 +64,14 @@ static int tear_down(void **state)
 	return 0;
 }
 
+static void seal_next(uint64_t seq, bool again)
+{
+	sink.ops->begin(sink.ctx, seq, again);
+	assert_int_equal(sink.ops->add(sink.ctx, seq, span_of(payload.data, payload.len), &err),
+			 ERR_NONE);
+	assert_int_equal(sink.ops->seal(sink.ctx, seq, &cut, &err), ERR_NONE);
+}
+
 /* A delivery of one object. */
 static void seal(bool again)
 {
@@ -65,18 +82,14 @@ static void seal(bool again)
 			   .secret_key = "an-example-of-a-secret-key",
 			   .session_token = ""},
 		.archive = {.prefix = "audit", .stream = {.epoch = 1}},
-		.sse = "aws:kms",
-		.kms_key_id = "an-example",
-		.storage_class = "",
+		.folder = folder,
+		.put = {.sse = "aws:kms", .kms_key_id = "an-example", .storage_class = ""},
 	};
 
 	tiny_http_start(&server, answers);
 	options.client.endpoint = server.url;
 	assert_int_equal(s3_open(&sink, &options, &err), ERR_NONE);
-	sink.ops->begin(sink.ctx, 1, again);
-	assert_int_equal(sink.ops->add(sink.ctx, 1, span_of(payload.data, payload.len), &err),
-			 ERR_NONE);
-	assert_int_equal(sink.ops->seal(sink.ctx, 1, &cut, &err), ERR_NONE);
+	seal_next(1, again);
 }
 
 static enum err_kind deliver(void)
@@ -88,13 +101,18 @@ static enum err_kind deliver(void)
 	return rc;
 }
 
-static void assert_asked(size_t idx, const char *method)
+static void assert_asked_in(size_t idx, const char *method, const char *place)
 {
 	char start[ANSWER_BYTES];
 
-	(void)snprintf(start, sizeof(start), "%s /trail/audit/events/class%%3Doperations/", method);
+	(void)snprintf(start, sizeof(start), "%s /trail/audit/%s", method, place);
 	assert_true(idx < atomic_load(&server.count));
 	assert_ptr_equal(strstr(server.requests[idx], start), server.requests[idx]);
+}
+
+static void assert_asked(size_t idx, const char *method)
+{
+	assert_asked_in(idx, method, "events/class%3Doperations/");
 }
 
 /* The hash of what is in the object, as the cut names it. */
@@ -117,6 +135,7 @@ static void a_new_object_is_put_at_once_and_with_its_proofs(void **state)
 		"\r\nif-none-match: *\r\n",
 		"\r\nx-amz-checksum-sha256: ",
 		"\r\nx-amz-meta-records: 1\r\n",
+		"\r\nx-amz-meta-sha256: ",
 		"x-amz-server-side-encryption: aws:kms",
 		"\r\nx-amz-server-side-encryption-aws-kms-key-id: an-example\r\n"};
 	char expected[ANSWER_BYTES];
@@ -183,6 +202,66 @@ static void a_refusal_of_a_request_is_an_operators(void **state)
 	assert_int_equal(err.kind, ERR_CONFIG);
 }
 
+/* The first delivery of a day waits for the index of the day before, which is put like all else. */
+static void an_index_is_put_before_the_next_days_first_object(void **state)
+{
+	struct scratch scratch;
+
+	(void)state;
+	scratch_make(&scratch);
+	folder = scratch.path;
+	answer(200, "");
+	answer(404, "");
+	answer(503, "Retry-After: 7\r\n");
+	answer(404, "");
+	answer(200, "");
+	answer(200, "");
+	seal(false);
+	assert_int_equal(deliver(), ERR_NONE);
+	fault_set_wall_clock(DAY_NS);
+	seal_next(2, false);
+	assert_int_equal(deliver(), ERR_RETRY);
+	assert_int_equal(deliver(), ERR_NONE);
+	fault_set_wall_clock(0);
+	assert_asked(0, "PUT");
+	assert_asked_in(1, "HEAD", "index/date%3D");
+	assert_asked_in(2, "PUT", "index/date%3D");
+	assert_asked_in(3, "HEAD", "index/date%3D");
+	assert_asked_in(4, "PUT", "index/date%3D");
+	assert_non_null(strstr(server.requests[4], "\r\nif-none-match: *\r\n"));
+	assert_non_null(strstr(server.requests[4], "\r\nx-amz-meta-records: 1\r\n"));
+	assert_asked(5, "PUT");
+	assert_int_equal(atomic_load(&server.count), 6);
+	scratch_remove(&scratch);
+}
+
+/* What the index says is in the bucket is what S3 says, and not what would be put today. */
+static void what_is_there_is_noted_as_it_is_there(void **state)
+{
+	char headers[ANSWER_BYTES], sha256[HASH_HEX_BYTES];
+	struct scratch scratch;
+	struct buf journal;
+
+	(void)state;
+	memset(sha256, 'a', sizeof(sha256) - 1);
+	sha256[sizeof(sha256) - 1] = '\0';
+	scratch_make(&scratch);
+	folder = scratch.path;
+	answer(200, "");
+	seal(true);
+	(void)snprintf(headers, sizeof(headers), SHA256_HEADER "%.*s\r\nx-amz-meta-sha256: %s\r\n",
+		       (int)our_sha256().len, our_sha256().data, sha256);
+	(void)tiny_http_answer(texts[0], ANSWER_BYTES, 200, headers, "");
+	assert_int_equal(deliver(), ERR_NONE);
+	buf_init(&journal, PAYLOAD_BYTES);
+	assert_int_equal(file_read_all(scratch_file(&scratch, INDEX_JOURNAL_NAME), &journal, &err),
+			 ERR_NONE);
+	assert_non_null(strstr((const char *)journal.data, "\"bytes\":0,"));
+	assert_non_null(strstr((const char *)journal.data, sha256));
+	buf_release(&journal);
+	scratch_remove(&scratch);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +271,8 @@ int main(void)
 		TEST(what_may_have_arrived_is_looked_at_and_not_put_again),
 		TEST(what_is_another_is_not_overwritten),
 		TEST(a_refusal_of_a_request_is_an_operators),
+		TEST(an_index_is_put_before_the_next_days_first_object),
+		TEST(what_is_there_is_noted_as_it_is_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -137,6 +137,7 @@ static void a_refusal_says_what_is_to_be_done(void **state)
 		{404, "<Code>NoSuchBucket</Code>", ERR_CONFIG, "AWS_BUCKET"},
 		{400, "<Code>AuthorizationHeaderMalformed</Code>", ERR_CONFIG, "AWS_REGION"},
 		{400, "<Code>ExpiredToken</Code>", ERR_CONFIG, "AWS_SESSION_TOKEN"},
+		{501, "<Code>NotImplemented</Code>", ERR_CONFIG, "has no such thing"},
 		{301, "<Code>PermanentRedirect</Code>", ERR_CONFIG, "AWS_REGION"},
 		{307, "", ERR_CONFIG, "S3 answers 307"},
 		{400, "<Code>RequestTimeout</Code>", ERR_RETRY, "RequestTimeout"},

@@ -13,6 +13,7 @@ enum { ENTRIES_MAX = 8 };
 
 static struct config c;
 static struct sinks_datadog datadog;
+static struct sinks_s3 s3;
 
 /* Copies, because an environment is writable. */
 static void read_env(const char *const *env)
@@ -84,6 +85,36 @@ static void an_address_of_ones_own_is_before_the_site(void **state)
 	assert_int_equal(datadog.options.late, DATADOG_LATE_SEND);
 }
 
+static const struct s3_lock_terms *lock(void)
+{
+	sinks_s3(&c, &s3);
+	return &s3.options.put.lock;
+}
+
+static void events_are_locked_where_asked_for_and_lines_by_their_own_setting(void **state)
+{
+	(void)state;
+	READ("AWS_BUCKET=trail", "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secret",
+	     "AWS_REGION=us-east-1");
+	assert_int_equal(lock()->mode, S3_LOCK_OFF);
+	READ("AWS_BUCKET=trail", "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secret",
+	     "AWS_REGION=us-east-1", "FLYTRAIL_S3_LOCK=governance");
+	assert_int_equal(lock()->mode, S3_LOCK_GOVERNANCE);
+	assert_int_equal(lock()->days[ARCHIVE_LINES], 0);
+	assert_int_equal(lock()->days[ARCHIVE_SECURITY], 395);
+	assert_int_equal(lock()->days[ARCHIVE_OPERATIONS], 92);
+	assert_int_equal(lock()->days[ARCHIVE_INDEX], 395);
+	READ("AWS_BUCKET=trail", "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secret",
+	     "AWS_REGION=us-east-1", "FLYTRAIL_S3_LOCK=compliance",
+	     "FLYTRAIL_S3_LOCK_LINES_DAYS=400", "FLYTRAIL_S3_LOCK_SECURITY_DAYS=30",
+	     "FLYTRAIL_S3_LOCK_OPERATIONS_DAYS=60");
+	assert_int_equal(lock()->mode, S3_LOCK_COMPLIANCE);
+	assert_int_equal(lock()->days[ARCHIVE_LINES], 400);
+	assert_int_equal(lock()->days[ARCHIVE_SECURITY], 30);
+	assert_int_equal(lock()->days[ARCHIVE_OPERATIONS], 60);
+	assert_int_equal(lock()->days[ARCHIVE_INDEX], 400);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -91,6 +122,7 @@ int main(void)
 		cmocka_unit_test(a_key_alone_sends_all_to_the_first_site_and_skips_what_is_late),
 		cmocka_unit_test(the_agents_names_are_taken_where_the_shippers_are_not_set),
 		cmocka_unit_test(an_address_of_ones_own_is_before_the_site),
+		cmocka_unit_test(events_are_locked_where_asked_for_and_lines_by_their_own_setting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

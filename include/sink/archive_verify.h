@@ -1,0 +1,65 @@
+#ifndef SINK_ARCHIVE_VERIFY_H
+#define SINK_ARCHIVE_VERIFY_H
+
+/*
+ * archive_verify: an archive (sink/archive.h) held against its indexes (sink/archive_index.h).
+ *
+ * All indexes are read, because any of them may name an object of the time that is asked for.
+ * What is found wrong is told in a word and a sentence:
+ *
+ *	RANGE		no index has these numbers of a stream
+ *	INDEX		it is not what an index is, or differs from another one
+ *	MISSING		an index names the object, and the bucket does not have it
+ *	STRANGE		no index names the object, though its range is in one or before all
+ *	DIFFERS		the object is not what its index says
+ *
+ * An object behind the last index of its stream is counted as not indexed yet: its day may
+ * not be over. stream() says where that is, for whoever reads it.
+ *
+ * What the caller finds out about an object's records is told and counted in the same way.
+ *
+ * Ownership: what the calls are given is lent to them.
+ * Threads:   one.
+ * Limits:    VERIFY_INDEXES_MAX, VERIFY_OBJECTS_MAX of the time that is asked for, with some
+ *            500 bytes each. What S3 does not answer is asked for VERIFY_TRIES times.
+ * Errors:    those of sink/s3_client.h; ERR_FULL: the limits; and what object() says. Texts
+ *            hold of a strange key only what can be printed.
+ */
+
+#include "sink/archive_read.h"
+
+enum { VERIFY_INDEXES_MAX = 200 * 1000, VERIFY_OBJECTS_MAX = 500 * 1000, VERIFY_TRIES = 5 };
+
+struct archive_verify_options {
+	struct s3_options client;
+	const char *prefix;
+	int64_t since_ns, until_ns; /* of the objects' own hours and days; until is not in it */
+};
+
+/* The end of what the indexes have of a stream. */
+struct archive_verify_stream {
+	struct id uuid;
+	uint64_t epoch, last_seq;
+	int64_t date_ns; /* of that index */
+	uint64_t indexes;
+};
+
+struct archive_verify_total {
+	uint64_t indexes, objects, records, bytes; /* looked at, and as they should be */
+	uint64_t unindexed, findings;
+};
+
+struct archive_verify_calls {
+	void (*finding)(void *arg, const char *word, const char *text);
+	void (*stream)(void *arg, const struct archive_verify_stream *s);
+	/* Of an object that is as it should be. */
+	enum err_kind (*object)(void *arg, const struct archive_entry *entry, struct span content,
+				struct err *err);
+	void *arg;
+};
+
+NODISCARD enum err_kind archive_verify(const struct archive_verify_options *options,
+				       const struct archive_verify_calls *calls,
+				       struct archive_verify_total *ret, struct err *err);
+
+#endif

@@ -1,0 +1,44 @@
+#ifndef STORE_ARCHIVED_H
+#define STORE_ARCHIVED_H
+
+/*
+ * archived: which records of an archive Postgres has not.
+ *
+ * A line stands under its id, at the time that it claims or, where that could not be its own,
+ * at that of its arrival; an event under its id, in its retention class.
+ *
+ * Ownership: archived_open() makes it, archived_close() ends it.
+ * Threads:   one.
+ * Limits:    ARCHIVED_IDS_MAX ids at once; those of store/session.h.
+ * Errors:    the session's (store/session.h).
+ */
+
+#include "model/id.h"
+
+#include <stdint.h>
+
+enum { ARCHIVED_IDS_MAX = 10000 };
+
+struct archived;
+
+struct archived_id {
+	struct id id;
+	int64_t occurred_ns, observed_ns;
+};
+
+/* url is the writer's. */
+NODISCARD enum err_kind archived_open(struct archived **ret, const char *url, struct err *err);
+void archived_close(struct archived *a); /* NULL is fine */
+
+/* *ret_seq: how far Postgres has come in that stream; UINT64_MAX: it knows no such stream. */
+NODISCARD enum err_kind archived_reach(struct archived *a, const struct id *stream, uint64_t epoch,
+				       uint64_t *ret_seq, struct err *err);
+
+/* Where class is "", lines; else events of that retention class. */
+NODISCARD enum err_kind archived_missing(struct archived *a, const char *class,
+					 const struct archived_id *ids, size_t count,
+					 uint64_t *ret_missing, struct err *err);
+NODISCARD enum err_kind archived_has_day(struct archived *a, const char *class, int64_t day_ns,
+					 bool *ret, struct err *err);
+
+#endif

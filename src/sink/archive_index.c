@@ -1,0 +1,429 @@
+#include "sink/archive_index.h"
+
+#include "base/file.h"
+#include "base/gzip.h"
+#include "base/json.h"
+#include "base/time.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+
+enum {
+	DATE_BYTES = 11, /* 2026-11-26 and a NUL */
+	HEADER_BYTES_MAX = 4096,
+	ENTRY_BYTES_MAX = 4096, /* a key is plain, and not escaped */
+	RANGE_BYTES_MAX = (ARCHIVE_OBJECTS_MAX + 1) * ENTRY_BYTES_MAX,
+};
+
+_Static_assert(HEADER_BYTES_MAX + 2 * RANGE_BYTES_MAX < INDEX_BYTES_MAX, "many ranges have room");
+
+static const struct span ENTRY = {"{\"key\":", 7};
+
+/* What is in the folder. */
+struct journal {
+	bool open;
+	struct spool_stream stream;
+	char date[DATE_BYTES];
+	char prefix[ARCHIVE_PREFIX_BYTES_MAX + 1];
+	uint64_t first_seq;
+	struct archive_range last; /* the newest */
+	size_t lines;
+	uint64_t len; /* of the file, as far as it is whole */
+};
+
+struct archive_index {
+	/* const after archive_index_open() */
+	char *folder, *prefix;
+	struct spool_stream stream;
+	char path[PATH_MAX];
+	struct gzip_writer *writer;
+	struct hasher *hasher;
+
+	struct journal journal;
+	struct archive_object object; /* the index as it is put */
+	struct buf bytes, text;
+};
+
+/* --- reading the journal --- */
+
+static bool copy_text(const struct json *root, const char *key, char *ret, size_t room)
+{
+	const struct json *v = json_member(root, key);
+
+	if (!v || json_type(v) != JSON_TEXT || json_text(v).len >= room)
+		return false;
+	memcpy(ret, json_text(v).data, json_text(v).len);
+	ret[json_text(v).len] = '\0';
+	return true;
+}
+
+static bool read_header(struct journal *j, const struct json *root)
+{
+	char stream[ID_TEXT_BYTES];
+
+	return copy_text(root, "stream", stream, sizeof(stream)) &&
+	       id_parse(span_text(stream), &j->stream.uuid) &&
+	       json_read_digits(root, "epoch", &j->stream.epoch) &&
+	       copy_text(root, "date", j->date, sizeof(j->date)) &&
+	       strlen(j->date) == sizeof(j->date) - 1 &&
+	       copy_text(root, "prefix", j->prefix, sizeof(j->prefix)) &&
+	       json_read_digits(root, "first_seq", &j->first_seq);
+}
+
+static bool read_range(struct journal *j, const struct json *root)
+{
+	return json_read_digits(root, "first_seq", &j->last.first_seq) &&
+	       json_read_digits(root, "last_seq", &j->last.last_seq);
+}
+
+static enum err_kind damaged(struct err *err)
+{
+	return err_set(err, ERR_CORRUPT,
+		       INDEX_JOURNAL_NAME " is damaged: move it away, and what was delivered since "
+					  "its date is in no index");
+}
+
+static enum err_kind read_line(struct journal *j, struct span line,
+			       bool (*read)(struct journal *j, const struct json *root),
+			       struct err *err)
+{
+	struct json *root = NULL;
+	enum err_kind rc = json_parse(&root, line, err);
+
+	if (rc != ERR_FATAL)
+		rc = !rc && read(j, root) ? ERR_NONE : damaged(err);
+	json_free(root);
+	return rc;
+}
+
+/* Takes a line with its end off text. False: no whole one is left. */
+static bool next_line(struct span *text, struct span *ret)
+{
+	const char *end = text->len > 0 ? memchr(text->data, '\n', text->len) : NULL;
+
+	if (!end)
+		return false;
+	*ret = span_of(text->data, (size_t)(end - text->data) + 1);
+	*text = span_after(*text, ret->len);
+	return true;
+}
+
+static enum err_kind read_journal(struct journal *j, struct span text, struct err *err)
+{
+	struct span left = text, line;
+	size_t entries = 0;
+	enum err_kind rc =
+		next_line(&left, &line) ? read_line(j, line, read_header, err) : damaged(err);
+
+	while (!rc && next_line(&left, &line)) {
+		entries++;
+		if (span_starts(line, ENTRY))
+			continue;
+		rc = read_line(j, line, read_range, err);
+		j->lines += entries;
+		j->len = text.len - left.len;
+		entries = 0;
+	}
+	if (!rc && j->lines == 0) /* it is made with its first range, at once or not at all */
+		rc = damaged(err);
+	j->open = !rc;
+	return rc;
+}
+
+/* On failure the journal is as it was: what was not read is not written anew. */
+static enum err_kind load(struct archive_index *i, struct err *err)
+{
+	struct journal found = {.open = false};
+	enum err_kind rc = ERR_NONE;
+
+	buf_reset(&i->text);
+	if (!file_is_missing(i->path)) {
+		rc = file_read_all(i->path, &i->text, err);
+		if (!rc)
+			rc = read_journal(&found, span_of(i->text.data, i->text.len), err);
+	}
+	if (!rc)
+		i->journal = found;
+	return rc;
+}
+
+/* --- open and close --- */
+
+void archive_index_free(struct archive_index *i)
+{
+	if (!i)
+		return;
+	gzip_writer_free(i->writer);
+	hasher_free(i->hasher);
+	buf_release(&i->bytes);
+	buf_release(&i->text);
+	free(i->folder);
+	free(i->prefix);
+	free(i);
+}
+
+static enum err_kind open_parts(struct archive_index *i, struct err *err)
+{
+	int len = snprintf(i->path, sizeof(i->path), "%s/" INDEX_JOURNAL_NAME, i->folder);
+	enum err_kind rc = ERR_NONE;
+
+	if (len < 0 || (size_t)len >= sizeof(i->path))
+		rc = err_set(err, ERR_CONFIG, "the path of " INDEX_JOURNAL_NAME " is too long");
+	if (!rc)
+		rc = gzip_writer_new(&i->writer, err);
+	if (!rc)
+		rc = hasher_new(&i->hasher, err);
+	if (!rc)
+		rc = load(i, err);
+	buf_release(&i->text);
+	return rc;
+}
+
+enum err_kind archive_index_open(struct archive_index **ret, const char *folder,
+				 const struct archive_options *options, struct err *err)
+{
+	struct archive_index *i = calloc(1, sizeof(*i));
+	enum err_kind rc;
+
+	if (!i)
+		return err_set(err, ERR_FATAL, "out of memory for an index");
+	buf_init(&i->bytes, INDEX_BYTES_MAX);
+	buf_init(&i->text, INDEX_BYTES_MAX);
+	i->stream = options->stream;
+	i->folder = span_copy(span_text(folder));
+	i->prefix = span_copy(span_text(options->prefix));
+	rc = i->folder && i->prefix ? open_parts(i, err)
+				    : err_set(err, ERR_FATAL, "out of memory for an index");
+	if (rc)
+		archive_index_free(i);
+	else
+		*ret = i;
+	return rc;
+}
+
+/* --- the index of a journal --- */
+
+static enum err_kind write_index(struct archive_index *i, struct err *err)
+{
+	struct archive_object *o = &i->object;
+	struct span left = span_of(i->text.data, (size_t)i->journal.len), line;
+	uint8_t digest[HASH_BYTES];
+	enum err_kind rc = hasher_begin(i->hasher, err);
+
+	if (rc)
+		return rc;
+	*o = (struct archive_object){.records = 0};
+	buf_reset(&i->bytes);
+	gzip_writer_begin(i->writer, &i->bytes);
+	while (next_line(&left, &line)) {
+		if (!span_starts(line, ENTRY))
+			continue;
+		gzip_writer_add(i->writer, line);
+		hasher_add(i->hasher, line.data, line.len);
+		o->records++;
+		o->content_bytes += line.len;
+	}
+	rc = gzip_writer_end(i->writer, err);
+	if (!rc)
+		rc = hasher_end(i->hasher, digest, err);
+	if (rc)
+		return rc;
+	(void)hash_hex(digest, o->content_sha256);
+	o->bytes = span_of(i->bytes.data, i->bytes.len);
+	return ERR_NONE;
+}
+
+static void name_index(struct archive_index *i)
+{
+	const struct journal *j = &i->journal;
+	struct archive_object *o = &i->object;
+	char uuid[ID_TEXT_BYTES], midnight[TIME_TEXT_BYTES];
+	unsigned digits;
+	int64_t day_ns;
+
+	(void)snprintf(midnight, sizeof(midnight), "%sT00:00:00Z", j->date);
+	o->kind = ARCHIVE_INDEX;
+	if (time_parse(span_text(midnight), false, &day_ns, &digits))
+		o->day_end_ns = day_ns + ARCHIVE_DAY_NS;
+	(void)snprintf(o->key, sizeof(o->key),
+		       "%s%sindex/date=%s/%s.%" PRIu64 "-%020" PRIu64 "-%020" PRIu64 ".ndjson.gz",
+		       j->prefix, j->prefix[0] != '\0' ? "/" : "", j->date,
+		       id_format(&j->stream.uuid, uuid), j->stream.epoch, j->first_seq,
+		       j->last.last_seq);
+}
+
+static void date_of(int64_t ns, char ret[DATE_BYTES])
+{
+	char at[TIME_TEXT_BYTES];
+
+	(void)snprintf(ret, DATE_BYTES, "%.10s", time_format(ns, at));
+}
+
+/* Of what is delivered now, whatever the day. */
+static bool is_ours(const struct archive_index *i)
+{
+	const struct journal *j = &i->journal;
+
+	return id_compare(&j->stream.uuid, &i->stream.uuid) == 0 &&
+	       j->stream.epoch == i->stream.epoch && strcmp(j->prefix, i->prefix) == 0;
+}
+
+/* A crash came between the journal and the cursor. */
+static bool is_there(const struct archive_index *i, struct archive_range range)
+{
+	const struct journal *j = &i->journal;
+
+	return j->open && is_ours(i) && j->last.first_seq == range.first_seq &&
+	       j->last.last_seq == range.last_seq;
+}
+
+static bool has_room(const struct journal *j)
+{
+	return j->lines + ARCHIVE_OBJECTS_MAX + 1 <= INDEX_ENTRIES_MAX &&
+	       j->len + RANGE_BYTES_MAX <= INDEX_BYTES_MAX;
+}
+
+enum err_kind archive_index_due(struct archive_index *i, int64_t now_ns, struct archive_range range,
+				const struct archive_object **ret, struct err *err)
+{
+	const struct journal *j = &i->journal;
+	char today[DATE_BYTES];
+	enum err_kind rc;
+
+	*ret = NULL;
+	date_of(now_ns, today);
+	if (!j->open || is_there(i, range) ||
+	    (is_ours(i) && range.first_seq == j->last.last_seq + 1 && has_room(j) &&
+	     strcmp(today, j->date) <= 0))
+		return ERR_NONE;
+	rc = load(i, err);
+	if (!rc && !j->open) /* who took it away has it */
+		return ERR_NONE;
+	if (!rc)
+		rc = write_index(i, err);
+	if (rc)
+		return rc;
+	name_index(i);
+	*ret = &i->object;
+	return ERR_NONE;
+}
+
+enum err_kind archive_index_closed(struct archive_index *i, struct err *err)
+{
+	enum err_kind rc = file_is_missing(i->path) ? ERR_NONE : file_remove(i->path, err);
+
+	if (!rc)
+		rc = file_sync_folder(i->folder, err);
+	if (rc)
+		return rc;
+	buf_release(&i->bytes);
+	buf_release(&i->text);
+	i->journal.open = false;
+	return ERR_NONE;
+}
+
+/* --- adding a range --- */
+
+static int compare_keys(const void *a, const void *b)
+{
+	const struct archive_index_entry *x = a, *y = b;
+
+	return strcmp(x->object->key, y->object->key);
+}
+
+static void write_entry(struct buf *out, const struct archive_index_entry *e,
+			struct archive_range range)
+{
+	const struct archive_object *o = e->object;
+
+	buf_span(out, ENTRY);
+	json_write_text(out, span_text(o->key));
+	buf_fmt(out,
+		",\"bytes\":%" PRIu64 ",\"sha256\":\"%s\",\"content_sha256\":\"%s\""
+		",\"content_bytes\":%" PRIu64 ",\"records\":%" PRIu64,
+		e->bytes, e->sha256, o->content_sha256, o->content_bytes, o->records);
+	json_write_digits(out, "first_seq", range.first_seq);
+	json_write_digits(out, "last_seq", range.last_seq);
+	buf_str(out, "}\n");
+}
+
+static void write_range(struct buf *out, struct archive_range range,
+			const struct archive_index_entry *entries, size_t count)
+{
+	struct archive_index_entry sorted[ARCHIVE_OBJECTS_MAX];
+
+	REQUIRE(count <= ARCHIVE_OBJECTS_MAX);
+	memcpy(sorted, entries, count * sizeof(sorted[0]));
+	qsort(sorted, count, sizeof(sorted[0]), compare_keys);
+	for (size_t at = 0; at < count; at++)
+		write_entry(out, &sorted[at], range);
+	buf_str(out, "{");
+	json_write_digits(out, "first_seq", range.first_seq);
+	json_write_digits(out, "last_seq", range.last_seq);
+	buf_str(out, "}\n");
+}
+
+static void write_header(struct buf *out, const struct journal *j)
+{
+	char uuid[ID_TEXT_BYTES];
+
+	buf_str(out, "{");
+	json_write_key(out, "stream");
+	json_write_text(out, span_text(id_format(&j->stream.uuid, uuid)));
+	json_write_digits(out, "epoch", j->stream.epoch);
+	json_write_key(out, "date");
+	json_write_text(out, span_text(j->date));
+	json_write_key(out, "prefix");
+	json_write_text(out, span_text(j->prefix));
+	json_write_digits(out, "first_seq", j->first_seq);
+	buf_str(out, "}\n");
+}
+
+/* What a crash left behind the last whole range is overwritten. */
+static enum err_kind append(struct archive_index *i, struct err *err)
+{
+	int fd = -1;
+	enum err_kind rc = file_open(&fd, i->path, FILE_WRITE, err);
+
+	if (!rc)
+		rc = file_truncate(fd, i->journal.len, err);
+	if (!rc)
+		rc = file_write_at(fd, i->text.data, i->text.len, i->journal.len, err);
+	if (!rc)
+		rc = file_sync(fd, err);
+	file_close(&fd);
+	return rc;
+}
+
+enum err_kind archive_index_add(struct archive_index *i, int64_t now_ns, struct archive_range range,
+				const struct archive_index_entry *entries, size_t count,
+				struct err *err)
+{
+	struct journal j = i->journal;
+	enum err_kind rc;
+
+	if (is_there(i, range))
+		return ERR_NONE;
+	buf_reset(&i->text);
+	if (!j.open) {
+		j = (struct journal){
+			.open = true, .stream = i->stream, .first_seq = range.first_seq};
+		date_of(now_ns, j.date);
+		(void)snprintf(j.prefix, sizeof(j.prefix), "%s", i->prefix);
+		write_header(&i->text, &j);
+	}
+	write_range(&i->text, range, entries, count);
+	rc = buf_check(&i->text, err);
+	if (!rc)
+		rc = i->journal.open ? append(i, err)
+				     : file_replace(i->folder, INDEX_JOURNAL_NAME, i->text.data,
+						    i->text.len, err);
+	if (rc)
+		return rc;
+	j.len += i->text.len;
+	j.lines += count + 1;
+	j.last = range;
+	i->journal = j;
+	return ERR_NONE;
+}

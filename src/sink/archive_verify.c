@@ -1,0 +1,464 @@
+#include "sink/archive_verify.h"
+
+#include "base/backoff.h"
+#include "base/time.h"
+#include "sink/s3_list.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+
+enum {
+	TEXT_BYTES = ARCHIVE_KEY_BYTES + ERR_TEXT_BYTES,
+	FOLDER_BYTES = ARCHIVE_PREFIX_BYTES_MAX + 16,
+	KEY_SHOWN_BYTES = 200,
+	GROW_FROM = 256,
+};
+
+struct index {
+	char *key;
+	struct archive_name name;
+};
+
+/* An object that an index names: its key, a NUL, and the line. */
+struct item {
+	char *key;
+	size_t line_len;
+	bool found;
+};
+
+struct verify {
+	const struct archive_verify_options *options;
+	const struct archive_verify_calls *calls;
+	struct archive_verify_total *total;
+	struct s3_client *client;
+	struct index *indexes;
+	size_t index_count, index_room;
+	struct item *items;
+	size_t item_count, item_room;
+	struct archive_entry entry; /* the present one */
+	struct buf content;         /* of the present index, or object */
+};
+
+/* --- what it says --- */
+
+static void tell(struct verify *v, const char *word, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+static void tell(struct verify *v, const char *word, const char *fmt, ...)
+{
+	char text[TEXT_BYTES];
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	v->total->findings++;
+	v->calls->finding(v->calls->arg, word, text);
+}
+
+/* Anybody may have chosen it. */
+static const char *shown(struct span key, char text[KEY_SHOWN_BYTES])
+{
+	size_t len = key.len < KEY_SHOWN_BYTES - 1 ? key.len : KEY_SHOWN_BYTES - 1;
+
+	for (size_t i = 0; i < len; i++)
+		text[i] = (char)(key.data[i] > ' ' && key.data[i] <= '~' ? key.data[i] : '?');
+	text[len] = '\0';
+	return text;
+}
+
+/* --- asking S3 --- */
+
+/* False: it was tried often enough, or would not help. */
+static bool may_try_again(enum err_kind rc, unsigned tries)
+{
+	struct timespec nap;
+	int64_t ms;
+
+	if (rc != ERR_RETRY || tries >= VERIFY_TRIES)
+		return false;
+	ms = backoff_random_ms(tries);
+	nap = (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * NS_PER_MS};
+	(void)nanosleep(&nap, NULL);
+	return true;
+}
+
+static enum err_kind get_page(struct s3_list *list, const struct s3_listed **ret, size_t *ret_count,
+			      struct err *err)
+{
+	enum err_kind rc;
+	unsigned tries = 0;
+
+	do
+		rc = s3_list_page(list, ret, ret_count, err);
+	while (may_try_again(rc, ++tries));
+	return rc;
+}
+
+/* Each key of a folder of the archive goes to take(). */
+static enum err_kind list_folder(struct verify *v, const char *folder,
+				 enum err_kind (*take)(struct verify *, struct span, struct err *),
+				 struct err *err)
+{
+	const char *prefix = v->options->prefix;
+	const struct s3_listed *objects = NULL;
+	struct s3_list *list = NULL;
+	char path[FOLDER_BYTES];
+	size_t count;
+	enum err_kind rc;
+
+	(void)snprintf(path, sizeof(path), "%s%s%s", prefix, prefix[0] != '\0' ? "/" : "", folder);
+	rc = s3_list_new(&list, v->client, path, "", err);
+	if (rc)
+		return rc;
+	do {
+		rc = get_page(list, &objects, &count, err);
+		for (size_t i = 0; i < count && !rc; i++)
+			rc = take(v, objects[i].key, err);
+	} while (!rc && count > 0);
+	s3_list_free(list);
+	return rc;
+}
+
+/* --- indexes --- */
+
+/* NULL: no memory. Room for one more. */
+static void *grow(void *array, size_t count, size_t *room, size_t size)
+{
+	size_t wanted = *room > 0 ? *room * 2 : GROW_FROM;
+	void *grown = array;
+
+	if (count < *room)
+		return array;
+	grown = reallocarray(array, wanted, size);
+	if (grown)
+		*room = wanted;
+	return grown;
+}
+
+static enum err_kind no_memory(struct err *err)
+{
+	return err_set(err, ERR_FATAL, "out of memory for the indexes");
+}
+
+static enum err_kind take_index(struct verify *v, struct span key, struct err *err)
+{
+	char text[KEY_SHOWN_BYTES];
+	struct index index = {.key = NULL};
+	struct index *grown;
+
+	if (!archive_name_parse(v->options->prefix, key, &index.name) ||
+	    index.name.kind != ARCHIVE_INDEX) {
+		tell(v, "STRANGE", "%s is no name of an index", shown(key, text));
+		return ERR_NONE;
+	}
+	if (v->index_count == VERIFY_INDEXES_MAX)
+		return err_set(err, ERR_FULL, "the archive has more than %d indexes",
+			       VERIFY_INDEXES_MAX);
+	grown = grow(v->indexes, v->index_count, &v->index_room, sizeof(index));
+	if (!grown)
+		return no_memory(err);
+	v->indexes = grown;
+	index.key = span_copy(key);
+	if (!index.key)
+		return no_memory(err);
+	v->indexes[v->index_count++] = index;
+	return ERR_NONE;
+}
+
+static int compare_numbers(uint64_t a, uint64_t b)
+{
+	return (a > b) - (a < b);
+}
+
+static int compare_streams(const struct archive_name *a, const struct archive_name *b)
+{
+	int by_id = id_compare(&a->stream, &b->stream);
+
+	return by_id != 0 ? by_id : compare_numbers(a->epoch, b->epoch);
+}
+
+static int compare_indexes(const void *a, const void *b)
+{
+	const struct archive_name *x = &((const struct index *)a)->name;
+	const struct archive_name *y = &((const struct index *)b)->name;
+	int by_stream = compare_streams(x, y);
+
+	return by_stream != 0 ? by_stream : compare_numbers(x->first_seq, y->first_seq);
+}
+
+static void tell_range(struct verify *v, const struct archive_verify_stream *s, uint64_t next_seq)
+{
+	char uuid[ID_TEXT_BYTES];
+
+	tell(v, "RANGE", "stream %s.%" PRIu64 ": no index has %" PRIu64 " to %" PRIu64,
+	     id_format(&s->uuid, uuid), s->epoch, s->last_seq + 1, next_seq - 1);
+}
+
+/* Those of one stream, from at on. Returns where the next begins. */
+static size_t check_stream(struct verify *v, size_t at)
+{
+	const struct archive_name *first = &v->indexes[at].name;
+	struct archive_verify_stream s = {
+		.uuid = first->stream, .epoch = first->epoch, .last_seq = first->last_seq};
+
+	for (; at < v->index_count && compare_streams(&v->indexes[at].name, first) == 0; at++) {
+		const struct archive_name *n = &v->indexes[at].name;
+
+		if (n->first_seq > s.last_seq && n->first_seq - s.last_seq > 1)
+			tell_range(v, &s, n->first_seq);
+		/* A copied volume closes what it has of a stream that goes on elsewhere. */
+		if (n->last_seq >= s.last_seq) {
+			s.last_seq = n->last_seq;
+			s.date_ns = n->from_ns;
+		}
+		s.indexes++;
+	}
+	v->calls->stream(v->calls->arg, &s);
+	return at;
+}
+
+static void check_streams(struct verify *v)
+{
+	if (v->index_count == 0)
+		return;
+	qsort(v->indexes, v->index_count, sizeof(v->indexes[0]), compare_indexes);
+	for (size_t at = 0; at < v->index_count;)
+		at = check_stream(v, at);
+}
+
+/* --- what they name --- */
+
+static bool is_asked_for(const struct verify *v, const struct archive_name *n)
+{
+	return n->from_ns >= v->options->since_ns && n->from_ns < v->options->until_ns;
+}
+
+static enum err_kind add_item(struct verify *v, struct span line, struct err *err)
+{
+	size_t key_len = strlen(v->entry.key);
+	struct item *grown;
+	char *text;
+
+	if (v->item_count == VERIFY_OBJECTS_MAX)
+		return err_set(err, ERR_FULL,
+			       "the indexes name more than %d objects of that time: ask for less",
+			       VERIFY_OBJECTS_MAX);
+	grown = grow(v->items, v->item_count, &v->item_room, sizeof(v->items[0]));
+	if (!grown)
+		return no_memory(err);
+	v->items = grown;
+	text = malloc(key_len + 1 + line.len);
+	if (!text)
+		return no_memory(err);
+	memcpy(text, v->entry.key, key_len + 1);
+	memcpy(text + key_len + 1, line.data, line.len);
+	v->items[v->item_count++] = (struct item){.key = text, .line_len = line.len};
+	return ERR_NONE;
+}
+
+/* An index speaks of its own range alone. */
+static bool is_within(const struct archive_name *n, const struct archive_name *index)
+{
+	return compare_streams(n, index) == 0 && n->first_seq >= index->first_seq &&
+	       n->last_seq <= index->last_seq;
+}
+
+static enum err_kind read_line(struct verify *v, const struct index *index, struct span line,
+			       struct err *err)
+{
+	enum err_kind rc = archive_index_parse(v->options->prefix, line, &v->entry, err);
+
+	if (rc == ERR_FATAL)
+		return rc;
+	if (rc)
+		tell(v, "INDEX", "%s: %s", index->key, err->text);
+	else if (!is_within(&v->entry.name, &index->name))
+		tell(v, "INDEX", "%s names an object of another range", index->key);
+	else if (is_asked_for(v, &v->entry.name))
+		return add_item(v, line, err);
+	return ERR_NONE;
+}
+
+static enum err_kind read_lines(struct verify *v, const struct index *index, struct err *err)
+{
+	struct span left = span_of(v->content.data, v->content.len);
+	enum err_kind rc = ERR_NONE;
+
+	while (left.len > 0 && !rc) {
+		const char *end = memchr(left.data, '\n', left.len);
+		size_t len = end ? (size_t)(end - left.data) : left.len;
+
+		rc = read_line(v, index, span_of(left.data, len), err);
+		left = span_after(left, end ? len + 1 : len);
+	}
+	return rc;
+}
+
+static enum err_kind read_index(struct verify *v, const struct index *index, struct err *err)
+{
+	unsigned tries = 0;
+	enum err_kind rc;
+
+	do
+		rc = archive_read_index(v->client, span_text(index->key), &v->content, err);
+	while (may_try_again(rc, ++tries));
+	if (rc == ERR_CORRUPT || rc == ERR_REJECT) {
+		tell(v, "INDEX", "%s", err->text);
+		return ERR_NONE;
+	}
+	v->total->indexes++;
+	return rc ? rc : read_lines(v, index, err);
+}
+
+static int compare_items(const void *a, const void *b)
+{
+	return strcmp(((const struct item *)a)->key, ((const struct item *)b)->key);
+}
+
+static struct span line_of(const struct item *item)
+{
+	return span_of(item->key + strlen(item->key) + 1, item->line_len);
+}
+
+/* Two indexes may name one object, where a volume was copied; and then they say the same of it. */
+static void merge_items(struct verify *v)
+{
+	size_t kept = 0;
+
+	if (v->item_count == 0)
+		return;
+	qsort(v->items, v->item_count, sizeof(v->items[0]), compare_items);
+	for (size_t i = 1; i < v->item_count; i++) {
+		if (compare_items(&v->items[kept], &v->items[i]) != 0) {
+			v->items[++kept] = v->items[i];
+			continue;
+		}
+		if (!span_equal(line_of(&v->items[kept]), line_of(&v->items[i])))
+			tell(v, "INDEX", "%s: two indexes do not say the same of it",
+			     v->items[i].key);
+		free(v->items[i].key);
+	}
+	v->item_count = kept + 1;
+}
+
+static enum err_kind read_indexes(struct verify *v, struct err *err)
+{
+	enum err_kind rc = list_folder(v, "index/", take_index, err);
+
+	if (rc)
+		return rc;
+	check_streams(v);
+	for (size_t i = 0; i < v->index_count && !rc; i++)
+		rc = read_index(v, &v->indexes[i], err);
+	merge_items(v);
+	return rc;
+}
+
+/* --- what is there --- */
+
+static struct item *find_item(struct verify *v, struct span key)
+{
+	char text[ARCHIVE_KEY_BYTES];
+	const struct item wanted = {.key = text};
+
+	if (key.len >= sizeof(text) || v->item_count == 0)
+		return NULL;
+	(void)snprintf(text, sizeof(text), "%.*s", (int)key.len, key.data);
+	return bsearch(&wanted, v->items, v->item_count, sizeof(wanted), compare_items);
+}
+
+/* Behind all that the indexes have of its stream. */
+static bool is_behind(const struct verify *v, const struct archive_name *n)
+{
+	for (size_t i = 0; i < v->index_count; i++)
+		if (compare_streams(&v->indexes[i].name, n) == 0 &&
+		    n->first_seq <= v->indexes[i].name.last_seq)
+			return false;
+	return true;
+}
+
+static enum err_kind take_object(struct verify *v, struct span key, struct err *err)
+{
+	char text[KEY_SHOWN_BYTES];
+	struct archive_name name;
+	struct item *item;
+
+	(void)err;
+	if (!archive_name_parse(v->options->prefix, key, &name)) {
+		tell(v, "STRANGE", "%s is no name of the archive's", shown(key, text));
+		return ERR_NONE;
+	}
+	if (!is_asked_for(v, &name))
+		return ERR_NONE;
+	item = find_item(v, key);
+	if (item)
+		item->found = true;
+	else if (is_behind(v, &name))
+		v->total->unindexed++;
+	else
+		tell(v, "STRANGE", "%s is in no index, and its range is", shown(key, text));
+	return ERR_NONE;
+}
+
+static enum err_kind read_object(struct verify *v, const struct item *item, struct err *err)
+{
+	unsigned tries = 0;
+	enum err_kind rc = archive_index_parse(v->options->prefix, line_of(item), &v->entry, err);
+
+	if (rc)
+		return rc;
+	do
+		rc = archive_read_object(v->client, &v->entry, &v->content, err);
+	while (may_try_again(rc, ++tries));
+	if (rc == ERR_REJECT)
+		tell(v, "MISSING", "%s", err->text);
+	else if (rc == ERR_CORRUPT)
+		tell(v, "DIFFERS", "%s", err->text);
+	if (rc)
+		return rc == ERR_REJECT || rc == ERR_CORRUPT ? ERR_NONE : rc;
+	v->total->objects++;
+	v->total->records += v->entry.records;
+	v->total->bytes += v->entry.bytes;
+	return v->calls->object(v->calls->arg, &v->entry, span_of(v->content.data, v->content.len),
+				err);
+}
+
+static enum err_kind read_objects(struct verify *v, struct err *err)
+{
+	enum err_kind rc = list_folder(v, "lines/", take_object, err);
+
+	if (!rc)
+		rc = list_folder(v, "events/", take_object, err);
+	for (size_t i = 0; i < v->item_count && !rc; i++)
+		if (v->items[i].found)
+			rc = read_object(v, &v->items[i], err);
+		else
+			tell(v, "MISSING", "%s: it is not in the bucket", v->items[i].key);
+	return rc;
+}
+
+enum err_kind archive_verify(const struct archive_verify_options *options,
+			     const struct archive_verify_calls *calls,
+			     struct archive_verify_total *ret, struct err *err)
+{
+	struct verify v = {.options = options, .calls = calls, .total = ret};
+	enum err_kind rc = s3_client_new(&v.client, &options->client, err);
+
+	*ret = (struct archive_verify_total){.indexes = 0};
+	buf_init(&v.content, ARCHIVE_OBJECT_CONTENT_BYTES_MAX);
+	if (!rc)
+		rc = read_indexes(&v, err);
+	if (!rc)
+		rc = read_objects(&v, err);
+	for (size_t i = 0; i < v.index_count; i++)
+		free(v.indexes[i].key);
+	for (size_t i = 0; i < v.item_count; i++)
+		free(v.items[i].key);
+	free(v.indexes);
+	free(v.items);
+	buf_release(&v.content);
+	s3_client_free(v.client);
+	return rc;
+}

@@ -1,0 +1,174 @@
+#include "store/archived.h"
+
+#include "base/buf.h"
+#include "base/time.h"
+#include "store/session.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	CONNECT_SECONDS = 10,
+	ANSWER_SECONDS = 300,
+	NUMBER_BYTES = 21,
+	IDS_BYTES_MAX = 2 + ARCHIVED_IDS_MAX * ID_TEXT_BYTES,
+};
+
+/* Postgres keeps microseconds; and another replica may have seen a line first. */
+#define OCCURRED_SLACK_NS 1000
+#define OBSERVED_SLACK_NS (60 * NS_PER_S)
+#define DAY_NS (INT64_C(24) * 3600 * NS_PER_S)
+
+struct archived {
+	struct session *session;
+	struct buf ids;
+};
+
+enum err_kind archived_open(struct archived **ret, const char *url, struct err *err)
+{
+	const struct session_options options = {
+		.url = url,
+		.url_name = "FLYTRAIL_DATABASE_URL",
+		.connect_seconds = CONNECT_SECONDS,
+		.answer_seconds = ANSWER_SECONDS,
+	};
+	struct archived *a = calloc(1, sizeof(*a));
+	enum err_kind rc;
+
+	if (!a)
+		return err_set(err, ERR_FATAL, "out of memory for Postgres");
+	buf_init(&a->ids, IDS_BYTES_MAX);
+	rc = session_open(&a->session, &options, err);
+	if (rc)
+		archived_close(a);
+	else
+		*ret = a;
+	return rc;
+}
+
+void archived_close(struct archived *a)
+{
+	if (!a)
+		return;
+	session_close(a->session);
+	buf_release(&a->ids);
+	free(a);
+}
+
+/* The one value that the statement gives; UINT64_MAX: no row. */
+static enum err_kind ask(struct archived *a, const char *sql, const char *const *values, int count,
+			 uint64_t *ret, struct err *err)
+{
+	PGresult *rows;
+	enum err_kind rc = session_ask(a->session, sql, values, count, &rows, err);
+
+	if (rc)
+		return rc;
+	*ret = PQntuples(rows) > 0 ? strtoull(PQgetvalue(rows, 0, 0), NULL, 10) : UINT64_MAX;
+	PQclear(rows);
+	return ERR_NONE;
+}
+
+enum err_kind archived_reach(struct archived *a, const struct id *stream, uint64_t epoch,
+			     uint64_t *ret_seq, struct err *err)
+{
+	static const char sql[] =
+		"SELECT cursor_seq FROM flytrail.streams WHERE stream = $1::uuid AND epoch = $2";
+	char uuid[ID_TEXT_BYTES], number[NUMBER_BYTES];
+	const char *const values[] = {id_format(stream, uuid), number};
+
+	(void)snprintf(number, sizeof(number), "%" PRIu64, epoch);
+	return ask(a, sql, values, ARRAY_LEN(values), ret_seq, err);
+}
+
+struct times {
+	char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES];
+};
+
+static void write_times(int64_t from_ns, int64_t to_ns, int64_t slack_ns, struct times *ret)
+{
+	(void)time_format(time_later(from_ns, INT64_MIN + slack_ns) - slack_ns, ret->from);
+	(void)time_format(time_earlier(to_ns, INT64_MAX - slack_ns) + slack_ns, ret->to);
+}
+
+static enum err_kind write_ids(struct archived *a, const struct archived_id *ids, size_t count,
+			       struct times *ret_occurred, struct times *ret_observed,
+			       struct err *err)
+{
+	int64_t occurred[2] = {INT64_MAX, INT64_MIN}, observed[2] = {INT64_MAX, INT64_MIN};
+	char text[ID_TEXT_BYTES];
+
+	buf_reset(&a->ids);
+	for (size_t i = 0; i < count; i++) {
+		buf_str(&a->ids, i == 0 ? "{" : ",");
+		buf_str(&a->ids, id_format(&ids[i].id, text));
+		occurred[0] = time_earlier(occurred[0], ids[i].occurred_ns);
+		occurred[1] = time_later(occurred[1], ids[i].occurred_ns);
+		observed[0] = time_earlier(observed[0], ids[i].observed_ns);
+		observed[1] = time_later(observed[1], ids[i].observed_ns);
+	}
+	buf_str(&a->ids, "}");
+	write_times(occurred[0], occurred[1], OCCURRED_SLACK_NS, ret_occurred);
+	write_times(observed[0], observed[1], OBSERVED_SLACK_NS, ret_observed);
+	return buf_check(&a->ids, err);
+}
+
+#define MISSING_FROM(table, id)                                                                \
+	"SELECT count(*) FROM unnest($1::uuid[]) AS wanted(id) WHERE NOT EXISTS (SELECT FROM " \
+	"" table " t WHERE t." id " = wanted.id"                                               \
+	" AND (t.occurred_at BETWEEN $2::timestamptz AND $3::timestamptz"                      \
+	" OR t.occurred_at BETWEEN $4::timestamptz AND $5::timestamptz)"
+
+enum err_kind archived_missing(struct archived *a, const char *class, const struct archived_id *ids,
+			       size_t count, uint64_t *ret_missing, struct err *err)
+{
+	static const char lines_sql[] = MISSING_FROM("flytrail.log_lines", "id") ")";
+	static const char events_sql[] =
+		MISSING_FROM("flytrail.events", "event_id") " AND t.retention_class = $6)";
+	struct times occurred, observed;
+	enum err_kind rc = ERR_NONE;
+
+	REQUIRE(count <= ARCHIVED_IDS_MAX);
+	*ret_missing = 0;
+	if (count == 0)
+		return ERR_NONE;
+	rc = write_ids(a, ids, count, &occurred, &observed, err);
+	if (!rc) {
+		const char *const values[] = {(const char *)a->ids.data,
+					      occurred.from,
+					      occurred.to,
+					      observed.from,
+					      observed.to,
+					      class};
+		bool events = class[0] != '\0';
+
+		rc = ask(a, events ? events_sql : lines_sql, values,
+			 (int)ARRAY_LEN(values) - (events ? 0 : 1), ret_missing, err);
+	}
+	return rc;
+}
+
+enum err_kind archived_has_day(struct archived *a, const char *class, int64_t day_ns, bool *ret,
+			       struct err *err)
+{
+	static const char lines_sql[] = "SELECT count(*) FROM (SELECT FROM flytrail.log_lines"
+					" WHERE occurred_at >= $1::timestamptz AND occurred_at < "
+					"$2::timestamptz LIMIT 1) x";
+	static const char events_sql[] =
+		"SELECT count(*) FROM (SELECT FROM flytrail.events"
+		" WHERE occurred_at >= $1::timestamptz AND occurred_at < $2::timestamptz"
+		" AND retention_class = $3 LIMIT 1) x";
+	struct times day;
+	const char *const values[] = {day.from, day.to, class};
+	bool events = class[0] != '\0';
+	uint64_t count;
+	enum err_kind rc;
+
+	write_times(day_ns, time_earlier(day_ns, INT64_MAX - DAY_NS) + DAY_NS, 0, &day);
+	rc = ask(a, events ? events_sql : lines_sql, values,
+		 (int)ARRAY_LEN(values) - (events ? 0 : 1), &count, err);
+	if (!rc)
+		*ret = count > 0;
+	return rc;
+}

@@ -1,0 +1,316 @@
+"""The archive in a real S3 server: its indexes, and `flytrail archive verify`."""
+
+import contextlib
+import datetime
+import gzip
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import flytrail  # noqa: E402
+import s3  # noqa: E402
+
+DAY = datetime.timedelta(days=1)
+NOW = datetime.datetime.now(datetime.timezone.utc)
+OLDER, NEWER = (NOW - 3 * DAY).strftime("%Y-%m-%d"), (NOW - 2 * DAY).strftime("%Y-%m-%d")
+PREFIX = "flytrail/"
+
+
+def line(message, day, number, provider="app"):
+    return json.dumps({
+        "event": {"provider": provider},
+        "fly": {"app": {"instance": "0e286551c30586", "name": "web"}, "region": "ams"},
+        "host": "0ad1", "log": {"level": "info"}, "message": message,
+        "timestamp": f"{day}T0{number % 2}:14:18.{number:09}Z",
+    }, separators=(",", ":"))
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+class Archives(unittest.TestCase):
+    """Each test has a bucket, a spool and an empty trail of its own."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.world = cls.enterClassContext(flytrail.World())
+        cls.server = cls.enterClassContext(s3.Server())
+
+    def setUp(self):
+        for table in ("events", "streams", "log_lines"):
+            self.forget(table)
+        self.bucket = self.server.bucket()
+        self.spool = os.path.join(self.world.folder, "spool")
+        shutil.rmtree(self.spool, ignore_errors=True)
+        self.env = {**self.server.environment(self.bucket),
+                    "FLYTRAIL_DATABASE_URL": self.world.pg.url("flytrail_writer"),
+                    "FLYTRAIL_SPOOL_DIR": self.spool, "FLYTRAIL_SPOOL_MAX_BYTES": "64MiB",
+                    "FLYTRAIL_S3_GATHER_SECONDS": "1"}
+
+    def forget(self, table, where="true"):
+        """What the trail's triggers refuse."""
+        self.world.pg.psql(f"SET session_replication_role = replica; DELETE FROM flytrail.{table} WHERE {where}")
+
+    def flytrail(self, *arguments, **env):
+        done = subprocess.run([flytrail.BINARY, *arguments], env={**self.env, **env}, check=False,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    def write_input(self, lines):
+        path = os.path.join(self.world.folder, "input")
+        with open(path, "w", encoding="utf-8") as out:
+            out.writelines(text + "\n" for text in lines)
+        return path
+
+    def keep(self, *lines):
+        """What `flytrail run FILE` makes of them, with the facts about itself."""
+        status, _, log = self.flytrail("run", self.write_input(lines))
+        self.assertEqual(status, 0, log)
+
+    def end_day(self):
+        """As if what was delivered so far had been delivered the day before it was."""
+        path = os.path.join(self.spool, "s3.index")
+        with open(path, encoding="ascii") as journal:
+            text = journal.read()
+        date, = re.findall(r'^{[^\n]*"date":"([0-9-]{10})"', text)
+        before = (datetime.date.fromisoformat(date) - DAY).isoformat()
+        with open(path, "w", encoding="ascii") as journal:
+            journal.write(text.replace(date, before, 1))
+
+    def keep_days(self, count):
+        """So many indexes, each of a run with lines of two days and an event; and a run after them."""
+        for n in range(count + 1):
+            self.keep(*(line(f"run {n} line {m}", day, 100 * n + m)
+                        for day in (OLDER, NEWER) for m in range(10)),
+                      line("machine exited with exit code 0, not restarting", NEWER, n, "runner"))
+            if n < count:
+                self.end_day()
+
+    def keys(self, folder):
+        return self.bucket.keys(PREFIX + folder)
+
+    def index(self, key):
+        return [json.loads(text) for text in gzip.decompress(self.bucket.get(key)).splitlines()]
+
+    def verify(self, *arguments, **env):
+        status, out, log = self.flytrail("archive", "verify", *arguments, **env)
+        self.assertIn(status, (0, 2), log)
+        found = [text.split(maxsplit=1) for text in out.splitlines() if re.match("[A-Z]+ ", text)]
+        self.assertEqual(status, 2 if found else 0, out)
+        return [(word, text) for word, text in found if word != "Postgres"], out
+
+    def assert_found(self, word, text, *arguments):
+        found, out = self.verify(*arguments)
+        self.assertEqual([(word, True)], [(w, text in t) for w, t in found], out)
+
+
+class Indexes(Archives):
+    def test_an_index_names_all_that_was_delivered_and_they_touch(self):
+        self.keep_days(2)
+        indexes = self.keys("index/")
+        self.assertEqual(len(indexes), 2)
+        ranges = []
+        for key in indexes:
+            self.assertRegex(key, r"^flytrail/index/date=[0-9-]{10}/[0-9a-f-]{36}\.1-[0-9]{20}-[0-9]{20}\.ndjson\.gz$")
+            first, last = (int(number) for number in re.findall("[0-9]{20}", key))
+            ranges.append((first, last))
+            entries = self.index(key)
+            self.assertEqual([e["key"] for e in entries],
+                             [e["key"] for e in sorted(entries, key=lambda e: (int(e["first_seq"]), e["key"]))])
+            for entry in entries:
+                stored = self.bucket.get(entry["key"])
+                content = gzip.decompress(stored)
+                self.assertEqual(entry, {
+                    "key": entry["key"], "bytes": len(stored), "sha256": sha256(stored),
+                    "content_sha256": sha256(content), "content_bytes": len(content),
+                    "records": content.count(b"\n"),
+                    "first_seq": entry["first_seq"], "last_seq": entry["last_seq"]})
+                self.assertTrue(first <= int(entry["first_seq"]) <= int(entry["last_seq"]) <= last)
+        ranges.sort()
+        self.assertEqual(ranges[0][0], 1)
+        self.assertEqual(ranges[1][0], ranges[0][1] + 1)
+        named = {entry["key"] for key in indexes for entry in self.index(key)}
+        there = set(self.keys("lines/") + self.keys("events/"))
+        self.assertLess(named, there)
+        for key in there - named:  # of the run after the last index
+            self.assertGreater(int(re.findall("[0-9]{20}", key)[0]), ranges[1][1])
+
+    def test_who_is_killed_forgets_no_object_and_names_none_twice(self):
+        self.env["FLYTRAIL_SPOOL_MAX_BYTES"] = "1GiB"  # nothing of it leaves before it is delivered
+        path = self.write_input(line(f"line {n} " + "z" * (n % 97), OLDER, n) for n in range(40000))
+        chance = random.Random(20261126)
+        for _ in range(8):
+            with subprocess.Popen([flytrail.BINARY, "run", path], env=self.env, stdin=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL) as run:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    run.wait(chance.uniform(0.2, 2.5))
+                run.kill()
+        status, _, log = self.flytrail("run", path)
+        self.assertEqual(status, 0, log)
+        self.end_day()
+        self.keep(line("the next day", NEWER, 1))
+        entries = [entry["key"] for key in self.keys("index/") for entry in self.index(key)]
+        self.assertEqual(len(entries), len(set(entries)))
+        found, out = self.verify()
+        self.assertEqual(found, [])
+        self.assertRegex(out, rf"(?m)^{len(entries)} objects were compared with Postgres; of 0 .* of 0 not all yet$")
+
+    def test_another_stream_closes_what_the_one_before_left(self):
+        self.keep(line("one", OLDER, 1))
+        status, _, log = self.flytrail("spool", "adopt")
+        self.assertEqual(status, 0, log)
+        self.keep(line("two", OLDER, 2))
+        key, = self.keys("index/")
+        with open(os.path.join(self.spool, "s3.index"), encoding="ascii") as journal:
+            now = json.loads(journal.readline())
+        self.assertNotIn(f"{now['stream']}.{now['epoch']}-", key)
+        self.assertEqual(self.verify()[0], [])
+
+
+class Verify(Archives):
+    def objects(self, folder=""):
+        """Keys that an index names."""
+        return [entry["key"] for key in self.keys("index/") for entry in self.index(key)
+                if entry["key"].startswith(PREFIX + folder)]
+
+    def test_what_agrees_is_counted(self):
+        self.keep_days(2)
+        found, out = self.verify()
+        self.assertEqual(found, [])
+        objects = self.objects()
+        records = sum(entry["records"] for key in self.keys("index/") for entry in self.index(key))
+        self.assertIn(f"{len(objects)} objects of {records} records and ", out)
+        unindexed = len(self.keys("lines/") + self.keys("events/")) - len(objects)
+        self.assertGreater(unindexed, 0)
+        self.assertIn(f"\n{unindexed} objects are in no index yet", out)
+        self.assertRegex(out, r"stream [0-9a-f-]{36}\.1: 2 indexes, to [0-9]+ of ")
+        self.assertIn(f"\n{len(objects)} objects were compared with Postgres; of 0 ", out)
+        self.assertTrue(out.endswith("all agree\n"))
+
+    def test_only_objects_of_the_time_are_looked_at(self):
+        self.keep_days(1)
+        older = [key for key in self.objects() if f"date={OLDER}" in key]
+        self.bucket.ask("DELETE", older[0])
+        self.assertEqual(self.verify("--since", NEWER)[0], [])
+        self.assertEqual(self.verify("--until", (NOW - 4 * DAY).strftime("%Y-%m-%d"))[0], [])
+        found, out = self.verify("--since", OLDER, "--until", OLDER)
+        self.assertEqual([word for word, _ in found], ["MISSING"], out)
+        self.assertIn(f"\n{len(older) - 1} objects of ", out)
+
+    def test_what_is_missing_strange_or_changed_is_named(self):
+        self.keep_days(1)
+        missing, changed, doubled, *_ = self.objects("lines/")
+        kept = {key: self.bucket.get(key) for key in (missing, changed, doubled)}
+        with self.subTest("missing"):
+            self.bucket.ask("DELETE", missing)
+            self.assert_found("MISSING", missing)
+            self.bucket.put(missing, kept[missing])
+        with self.subTest("changed"):
+            content = gzip.decompress(kept[changed]).replace(b"line 1", b"line I", 1)
+            self.bucket.put(changed, gzip.compress(content, 1))
+            self.assert_found("DIFFERS", changed)
+            self.bucket.put(changed, kept[changed][:-9])
+            self.assert_found("DIFFERS", changed)
+            self.bucket.put(changed, kept[changed])
+        with self.subTest("another member"):
+            self.bucket.put(doubled, kept[doubled] + gzip.compress(b"{}\n"))
+            self.assert_found("DIFFERS", doubled)
+            self.bucket.put(doubled, kept[doubled])
+        with self.subTest("strange"):
+            strange = missing.replace("hour=0", "hour=1")
+            self.bucket.put(strange, kept[missing])
+            self.assert_found("STRANGE", strange)
+            self.bucket.ask("DELETE", strange)
+            self.bucket.put(PREFIX + "lines/a\x1b[31m b", b"")
+            self.assert_found("STRANGE", "flytrail/lines/a?[31m?b is no name")
+            self.bucket.ask("DELETE", PREFIX + "lines/a\x1b[31m b")
+        self.assertEqual(self.verify()[0], [])
+
+    def test_an_index_that_is_missing_or_no_index_is_named(self):
+        self.keep_days(3)
+        first, second, _ = sorted(self.keys("index/"), key=lambda key: re.findall("[0-9]{20}", key))
+        kept = self.bucket.get(second)
+        with self.subTest("missing"):
+            self.bucket.ask("DELETE", second)
+            found, out = self.verify()
+            from_seq, to_seq = (int(number) for number in re.findall("[0-9]{20}", second))
+            self.assertIn(f"no index has {from_seq} to {to_seq}", dict(found)["RANGE"], out)
+            self.assertEqual({word for word, _ in found}, {"RANGE", "STRANGE"})
+        for what, stored in (("cut", kept[:-1]), ("no gzip", b"[]"), ("more", kept + kept),
+                             ("no line", gzip.compress(b"{}\n")), ("another's", self.bucket.get(first))):
+            with self.subTest(what):
+                self.bucket.put(second, stored)
+                self.assertIn("INDEX", {word for word, _ in self.verify()[0]})
+        self.bucket.put(second, kept)
+        self.assertEqual(self.verify()[0], [])
+
+    def test_what_postgres_lost_is_named_and_what_it_gave_up_is_not(self):
+        self.keep_days(1)
+        day = f"occurred_at::date = '{OLDER}'"
+        self.forget("log_lines", f"{day} AND message = 'run 0 line 4'")
+        self.assert_found("ROWS", "Postgres has not 1 of its 5 records")
+        self.forget("log_lines", day)
+        found, out = self.verify()
+        self.assertEqual(found, [])
+        self.assertRegex(out, r"of 2 it has nothing of that day any more, and of 0 not all yet")
+        self.world.pg.psql("UPDATE flytrail.streams SET cursor_seq = 1")
+        found, out = self.verify()
+        self.assertEqual(found, [])
+        self.assertRegex(out, r"\n0 objects were compared with Postgres; of 0 ")
+        self.assertIn("\nPostgres was not asked", self.verify(FLYTRAIL_DATABASE_URL="")[1])
+
+    def test_a_copied_volume_and_its_original_name_the_same_objects(self):
+        self.keep(line("before the copy", OLDER, 1))
+        copy = self.spool + "-copy"
+        self.addCleanup(shutil.rmtree, copy)
+        shutil.copytree(self.spool, copy)
+        self.assertEqual(self.flytrail("spool", "adopt", FLYTRAIL_SPOOL_DIR=copy)[0], 0)
+        path = self.write_input([line("on the copy", OLDER, 2)])
+        self.assertEqual(self.flytrail("run", path, FLYTRAIL_SPOOL_DIR=copy)[0], 0)
+        self.keep(line("on the original", OLDER, 3))
+        self.end_day()
+        self.keep(line("the next day", OLDER, 4))
+        self.assertEqual(len(self.keys("index/")), 2)
+        short, long = sorted(self.keys("index/"), key=lambda key: re.findall("[0-9]{20}", key))
+        self.assertEqual(self.index(long)[:len(self.index(short))], self.index(short))
+        self.assertEqual(self.verify()[0], [])
+        other = [{**entry, "records": entry["records"] + 1} for entry in self.index(short)]
+        self.bucket.put(short, gzip.compress(b"".join(
+            json.dumps(entry, separators=(",", ":")).encode() + b"\n" for entry in other)))
+        self.assertIn("two indexes do not say the same", dict(self.verify()[0])["INDEX"])
+
+    def test_a_server_that_is_away_for_a_moment_is_asked_again(self):
+        self.keep_days(1)
+        self.server.crash_gateway()
+        with subprocess.Popen([flytrail.BINARY, "archive", "verify"], env=self.env, text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as verify:
+            self.server.start_gateway()
+            out, _ = verify.communicate(timeout=60)
+        self.assertEqual(verify.returncode, 0, out)
+
+    def test_what_cannot_be_checked_is_1(self):
+        self.keep(line("one", OLDER, 1))
+        for what, arguments, env in (
+                ("FLYTRAIL_DATABASE_URL", (), {"FLYTRAIL_DATABASE_URL": "postgres://127.0.0.1:1/x"}),
+                ("AWS_SECRET_ACCESS_KEY", (), {"AWS_SECRET_ACCESS_KEY": "another"}),
+                ("AWS_BUCKET", (), {"AWS_BUCKET": "not-there"}),
+                ("AWS_BUCKET", (), {"AWS_BUCKET": "", "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}),
+                ("--since", ("--since", "yesterday"), {}), ("--since", ("--since",), {}),
+                ("--since", ("--since", NEWER, "--until", OLDER), {})):
+            with self.subTest(arguments=arguments, env=env):
+                status, out, log = self.flytrail("archive", "verify", *arguments, **env)
+                self.assertEqual((status, out), (1, ""))
+                self.assertIn(what, log)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,178 @@
+"""What `flytrail doctor` says of where records are forwarded to, of real buckets among others."""
+
+import email.utils
+import os
+import re
+import subprocess
+import sys
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import flytrail  # noqa: E402
+import s3  # noqa: E402
+
+MARK = "MADE-UP-SECRET"
+WRITER = ("PutObject", "GetObject", "ListBucket")
+LOCKER = (*WRITER, "PutObjectRetention", "GetObjectRetention")
+# Of fly-log-shipper's README; each alone switches a sink on, or is part of what does.
+SHIPPERS = """APPSIGNAL_PUSH_API_KEY AXIOM_TOKEN AXIOM_DATASET BASELIME_API_KEY BASELIME_DATASET
+BETTER_STACK_SOURCE_TOKEN LOGTAIL_TOKEN BETTER_STACK_INGESTING_HOST CLOUDWATCH_LOG_GROUP_NAME
+ERASEARCH_URL ERASEARCH_AUTH ERASEARCH_INDEX HIGHLIGHT_PROJECT_ID HONEYBADGER_API_KEY
+HONEYCOMB_API_KEY HONEYCOMB_DATASET HTTP_URL HTTP_TOKEN HUMIO_TOKEN HUMIO_ENDPOINT HYPERDX_API_KEY
+LOGDNA_API_KEY LOGFLARE_API_KEY LOGFLARE_SOURCE_TOKEN LOKI_URL LOKI_USERNAME LOKI_PASSWORD
+NEW_RELIC_INSERT_KEY NEW_RELIC_LICENSE_KEY NEW_RELIC_REGION NEW_RELIC_ACCOUNT_ID OPENOBSERVE_URI
+OPENOBSERVE_USER OPENOBSERVE_PASSWORD OPSVERSE_LOGS_ENDPOINT OPSVERSE_USERNAME OPSVERSE_PASSWORD
+PAPERTRAIL_ENDPOINT PAPERTRAIL_ENCODING_CODEC SEMATEXT_REGION SEMATEXT_TOKEN SIGNOZ_INGESTION_KEY
+SIGNOZ_URI UPTRACE_API_KEY UPTRACE_PROJECT UPTRACE_SINK_INPUT UPTRACE_SINK_ENCODING
+SLACK_WEBHOOK_URL SLACK_ALERT_KEYWORDS""".split()
+
+
+def doctor(env):
+    """(verdict, text) of each line; without Postgres and a log stream, whose lines are bad."""
+    done = subprocess.run([flytrail.BINARY, "doctor"], env=env, capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=60, check=False)
+    assert done.stderr == "", done.stderr
+    for secret in (s3.SECRET_KEY, MARK, *(env[name] for name in env if "SECRET" in name and env[name])):
+        assert secret not in done.stdout, done.stdout
+    return re.findall(r"(?m)^(ok  |warn|FAIL) ([a-z0-9]+: .*)$", done.stdout)
+
+
+def said(env, word):
+    return [(verdict.strip(), text.partition(": ")[2]) for verdict, text in doctor(env)
+            if text.startswith(f"{word}: ")]
+
+
+class Sinks(unittest.TestCase):
+    def assert_says(self, lines, *expected):
+        """Line by line: the verdict, and a pattern of the text."""
+        self.assertEqual([verdict for verdict, _ in lines], [verdict for verdict, _ in expected], lines)
+        for (_, text), (_, pattern) in zip(lines, expected):
+            self.assertRegex(text, pattern)
+
+
+class Off(Sinks):
+    def test_what_is_not_configured_is_off(self):
+        self.assert_says(said({}, "s3"), ("ok", "^off: it takes AWS_ACCESS_KEY_ID, "))
+        self.assert_says(said({}, "datadog"), ("ok", "^off: it takes DATADOG_API_KEY"))
+        self.assertEqual(said({}, "sinks"), [])
+
+    def test_half_a_key_is_not_tried(self):
+        self.assert_says(said({"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_BUCKET": "trail"}, "s3"),
+                         ("warn", "^not checked, because AWS_SECRET_ACCESS_KEY has to be set right"))
+
+    def test_datadog_is_named_with_its_site_and_not_asked(self):
+        intake = "on: at https://http-intake.logs."
+        for env, says in (({"DATADOG_API_KEY": MARK}, f"{intake}datadoghq.com"),
+                          ({"DD_API_KEY": MARK, "DD_SITE": "datadoghq.eu"}, f"{intake}datadoghq.eu"),
+                          ({"DD_API_KEY": MARK, "FLYTRAIL_DATADOG_URL": "http://127.0.0.1:9"},
+                           "on: at http://127.0.0.1:9")):
+            with self.subTest(env=env):
+                self.assertEqual(said(env, "datadog"), [("ok", says)])
+
+    def test_each_sink_of_fly_log_shipper_that_flytrail_has_not_is_named(self):
+        lines = said({**{name: MARK for name in SHIPPERS}, "AWS_REGION": "auto"}, "sinks")
+        self.assertEqual(sorted(lines), sorted(
+            ("warn", f"{name}: not forwarded by flytrail") for name in SHIPPERS))
+        self.assertEqual(said({"LOKI_URL": ""}, "sinks"), [])
+
+
+class Real(Sinks):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = cls.enterClassContext(s3.Server())
+
+    def said(self, env, **changes):
+        lines = said({**env, **changes}, "s3")
+        self.assertEqual(lines[0][0], "ok")
+        self.assertRegex(lines[0][1], rf'^on: bucket \S+ at {self.server.url}, keys begin with "flytrail"$')
+        return lines[1:]
+
+    def test_a_bucket_of_whoever_may_do_all_works_and_could_be_destroyed(self):
+        bucket = self.server.bucket()
+        self.assert_says(
+            self.said(self.server.environment(bucket)),
+            ("ok", r"^flytrail/probe/\S+\.gz was put and read back, and is removed$"),
+            ("warn", "^the bucket keeps no versions"),
+            ("warn", "^whoever has these credentials can delete objects; to put, read and list is all"))
+        self.assertEqual(bucket.versions(), [])
+
+    def test_a_versioned_bucket(self):
+        bucket = self.server.bucket(versioned=True)
+        self.assert_says(self.said(self.server.environment(bucket)),
+                         ("ok", "removed$"), ("ok", "^FLYTRAIL_S3_LOCK is off; the bucket keeps versions$"),
+                         ("warn", "can hide objects, delete versions for ever;"))
+        self.assertEqual(bucket.versions(), [])
+
+    def test_put_only_credentials_are_the_best(self):
+        bucket = self.server.bucket(lock=True)
+        self.assert_says(
+            self.said(bucket.allow(*LOCKER, "GetBucketVersioning"), FLYTRAIL_S3_LOCK="compliance"),
+            ("ok", "was put and read back; it stays$"),
+            ("ok", r"^locked: in COMPLIANCE until 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ, as S3 says"),
+            ("ok", "^these credentials can put and read; to delete they were refused$"))
+        self.assertEqual([marker for _, _, marker in bucket.versions("flytrail/probe/")], [False])
+
+    def test_a_lock_in_governance_mode_can_be_lifted_by_whoever_may(self):
+        bucket = self.server.bucket(lock=True)
+        self.assert_says(self.said(self.server.environment(bucket), FLYTRAIL_S3_LOCK="governance"),
+                         ("ok", "and is removed$"), ("ok", "^locked: in GOVERNANCE until "),
+                         ("warn", "delete versions for ever, lift locks in governance mode;"))
+        self.assertEqual(bucket.versions(), [])
+
+    def test_a_lock_in_compliance_mode_is_lifted_by_nobody(self):
+        bucket = self.server.bucket(lock=True)
+        self.assert_says(self.said(self.server.environment(bucket), FLYTRAIL_S3_LOCK="compliance"),
+                         ("ok", "it stays$"), ("ok", "^locked: in COMPLIANCE until "),
+                         ("warn", "can hide objects, delete versions for ever;"))
+        (key, version, _), = bucket.versions()
+        self.assertEqual(bucket.head(key)["x-amz-object-lock-mode"], "COMPLIANCE")
+        with self.assertRaisesRegex(s3.Refused, "403 AccessDenied"):
+            bucket.ask("DELETE", key, {"versionId": version}, {"x-amz-bypass-governance-retention": "true"})
+
+    def test_a_bucket_without_object_lock_says_how_to_make_one(self):
+        for how in ({}, {"versioned": True}):
+            bucket = self.server.bucket(**how)
+            self.assert_says(self.said(self.server.environment(bucket), FLYTRAIL_S3_LOCK="governance"),
+                             ("FAIL", "400 InvalidRequest to a lock: .*--object-lock-enabled-for-bucket"))
+            self.assertEqual(bucket.versions(), [])
+
+    def test_who_may_not_list_could_not_tell_after_a_crash(self):
+        lines = self.said(self.server.bucket(versioned=True).allow("PutObject", "GetObject"))
+        self.assertIn("FAIL", dict(lines))
+        self.assertRegex(dict(lines)["FAIL"], "allow s3:ListBucket")
+
+    def test_what_is_refused_says_what_to_do(self):
+        bucket = self.server.bucket()
+        right = self.server.environment(bucket)
+        for wrong, says in (
+                ({"AWS_SECRET_ACCESS_KEY": MARK}, "403 SignatureDoesNotMatch: AWS_SECRET_ACCESS_KEY is not that"),
+                ({"AWS_ACCESS_KEY_ID": "AKIANOBODY"}, "403 InvalidAccessKeyId: AWS_ACCESS_KEY_ID is not known"),
+                ({"AWS_BUCKET": "nobodys"}, "404 NoSuchBucket: check AWS_BUCKET and the endpoint")):
+            with self.subTest(wrong=wrong):
+                self.assert_says(self.said(right, **wrong), ("FAIL", says))
+        self.assert_says(self.said(bucket.allow("GetObject")), ("FAIL", "403 AccessDenied"))
+        self.assertEqual(bucket.versions(), [])
+
+
+class LateRequest(s3.JudgeRequest):
+    """Of a server whose clock is twenty minutes before ours."""
+
+    def date_time_string(self, timestamp=None):
+        return email.utils.formatdate(time.time() + 20 * 60, usegmt=True)
+
+
+class Clock(Sinks):
+    def test_a_clock_that_is_wrong_is_said_so(self):
+        with s3.Judge(keys=(s3.ACCESS_KEY, MARK, s3.REGION)) as judge:
+            judge.RequestHandlerClass = LateRequest
+            self.assert_says(
+                said({"AWS_ACCESS_KEY_ID": s3.ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": s3.SECRET_KEY,
+                      "AWS_REGION": s3.REGION, "AWS_BUCKET": "trail", "S3_ENDPOINT": judge.url}, "s3"),
+                ("ok", "^on: "),
+                ("FAIL", r"this machine's clock is 1[12]\d\d seconds behind S3's: set it"))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,115 @@
+"""deploy/duckdb.sql: what DuckDB reads from the archive's objects is what Postgres holds.
+
+DuckDB is in no Debian: it is what python3 has of it, or is taken from the Python package index
+into a folder of the test's own; where neither can be had, there is nothing to test with.
+"""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import lab  # noqa: E402
+import test_archive  # noqa: E402
+
+SQL = os.path.join(ROOT, "deploy", "duckdb.sql")
+PACKAGE = "duckdb==2.0.1"
+PIP_SECONDS = 90
+ASK = """
+import duckdb, json, sys
+asked = json.load(sys.stdin)
+db = duckdb.connect()
+db.execute("SET VARIABLE root = '" + asked["root"] + "'")
+db.execute(asked["views"])
+json.dump([[list(map(str, row)) for row in db.execute(sql).fetchall()] for sql in asked["queries"]], sys.stdout)
+"""
+
+
+def python(path, *arguments, text=""):
+    return subprocess.run([sys.executable, *arguments], input=text, capture_output=True, text=True,
+                          check=False, timeout=PIP_SECONDS, env={**os.environ, "PYTHONPATH": path})
+
+
+@functools.cache
+def find_duckdb():
+    """The folder that it is imported from, "" for python3's own; None, and why there is none."""
+    if python("", "-c", "import duckdb").returncode == 0:
+        return "", None
+    folder = tempfile.mkdtemp(prefix="flytrail-duckdb-")
+    lab.remove_at_exit(folder)
+    try:
+        done = python("", "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check",
+                      "--timeout", "5", "--retries", "0", "--target", folder, PACKAGE)
+    except subprocess.TimeoutExpired:
+        return None, f"pip did not get {PACKAGE} in {PIP_SECONDS} seconds"
+    if done.returncode != 0:
+        return None, f"there is no duckdb, and pip does not get {PACKAGE}"
+    return folder, None
+
+
+class Duckdb(test_archive.Archives):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder, why = find_duckdb()
+        if why:
+            raise unittest.SkipTest(why)
+        super().setUpClass()
+
+    def download(self):
+        """Every object, under a folder that is returned; each line object twice, as of two streams."""
+        root = tempfile.mkdtemp(dir=self.world.folder)
+        for key in self.keys("lines/") + self.keys("events/"):
+            path = os.path.join(root, key.removeprefix(test_archive.PREFIX))
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            stored = self.bucket.get(key)
+            for copy in (path, os.path.join(os.path.dirname(path), "again-" + os.path.basename(path))):
+                with open(copy, "wb") as out:
+                    out.write(stored)
+        return root
+
+    def ask(self, root, *queries):
+        with open(SQL, encoding="utf-8") as views:
+            text = json.dumps({"root": root, "views": views.read(), "queries": queries})
+        done = python(self.folder, "-c", ASK, text=text)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def test_the_views_hold_each_row_of_postgres_once(self):
+        older, newer = test_archive.OLDER, test_archive.NEWER
+        self.keep(*(test_archive.line(f"line {n} ü \\ \"", day, n) for day in (older, newer) for n in range(20)),
+                  test_archive.line("machine exited with exit code 1", newer, 30, "runner"), "no JSON \x01 at all")
+        lines = ("id, occurred_ns, source, coalesce(app, '-'), class, coalesce(action, '-'), message, "
+                 "coalesce(raw{}, '-')")
+        events = ("event_id, retention_class, class, action, actor, actor_type, severity, trust, rule, "
+                  "coalesce(message, '-')")
+        times = "epoch_us(occurred_at), epoch_us(observed_at)"
+        got_lines, got_events, got_day, count = self.ask(
+            self.download(),
+            f"SELECT {lines.format('::VARCHAR')}, {times} FROM lines ORDER BY id",
+            f"SELECT {events}, {times} FROM events ORDER BY event_id",
+            f"SELECT id FROM lines WHERE date = '{older}' AND hour = 1 ORDER BY id",
+            "SELECT count(*) FROM events WHERE attributes->>'$.app' IS NULL")
+        times = ("(extract(epoch FROM occurred_at) * 1000000)::bigint, "
+                 "(extract(epoch FROM observed_at) * 1000000)::bigint")
+        psql = self.world.pg.psql
+        self.assertEqual(got_lines, psql(f"SELECT {lines.format('::text')}, {times} FROM flytrail.log_lines ORDER BY id"))
+        self.assertEqual(got_events, psql(f"SELECT {events}, {times} FROM flytrail.events ORDER BY event_id"))
+        self.assertEqual(len(got_day), 10)
+        self.assertEqual(got_day, psql("SELECT id FROM flytrail.log_lines WHERE occurred_at "
+                                       f"BETWEEN '{older} 01:00Z' AND '{older} 02:00Z' ORDER BY id"))
+        self.assertGreater(int(count[0][0]), 0)
+
+    def test_only_the_objects_of_the_date_are_read(self):
+        self.keep(*(test_archive.line("line", day, 0) for day in (test_archive.OLDER, test_archive.NEWER)))
+        root = self.download()
+        plan, = self.ask(root, f"EXPLAIN ANALYZE SELECT message FROM lines WHERE date = '{test_archive.OLDER}'")
+        self.assertRegex(str(plan), "Scanning Files: 2/|Total Files Read: 2")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,36 @@
+"""What is in a bucket, by the layout of the archive, read without anything of flytrail's."""
+
+import gzip
+import json
+import re
+
+KEY = re.compile(r"flytrail/(?:lines/date=(\d{4}-\d\d-\d\d)/hour=(\d\d)|events/class=(\w+)/date=(\d{4}-\d\d-\d\d))/"
+                 r"([0-9a-f-]{36})\.(\d+)-(\d{20})-(\d{20})\.ndjson\.gz")
+
+
+def read(bucket):
+    """{key: rows} of the objects with lines and events; each stands where its own time says."""
+    found = {}
+    for key in bucket.keys("flytrail/"):
+        if key.startswith("flytrail/index/") or key.startswith("flytrail/probe/"):
+            continue
+        named = KEY.fullmatch(key)
+        assert named, key
+        body = bucket.get(key)
+        rows = [json.loads(line) for line in gzip.decompress(body).decode().splitlines()]
+        head = bucket.head(key)
+        assert head["x-amz-meta-records"] == str(len(rows)), key
+        for row in rows:
+            at = row["occurred_at"]
+            assert at[:10] == (named[1] or named[4]), (key, at)
+            if named[1]:
+                assert at[11:13] == named[2], (key, at)
+            else:
+                assert row["retention_class"] == named[3], key
+        found[key] = rows
+    return found
+
+
+def ids(found, kind):
+    name = "id" if kind == "lines" else "event_id"
+    return sorted(row[name] for key, rows in found.items() if f"/{kind}/" in key for row in rows)

@@ -1,0 +1,191 @@
+/* A bucket's listing: page after page, keys as they are, and answers that are none. */
+#include "sink/s3_list.h"
+
+#include "tiny_http.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+enum { ANSWER_BYTES = 2048, ANSWERS_MAX = 4 };
+
+static struct tiny_http server;
+static char texts[ANSWERS_MAX][ANSWER_BYTES];
+static const char *answers[ANSWERS_MAX + 1];
+static size_t answer_count;
+static struct s3_client *client;
+static struct s3_list *list;
+static const struct s3_listed *objects;
+static size_t count;
+static struct err err;
+
+static void answer(unsigned status, const char *body)
+{
+	char *text = texts[answer_count];
+
+	answers[answer_count++] = tiny_http_answer(text, ANSWER_BYTES, status, "", body);
+	answers[answer_count] = NULL;
+}
+
+#define PAGE(inside)                                                                  \
+	"<?xml version=\"1.0\" encoding=\"UTF-8\"?>"                                  \
+	"<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">" inside \
+	"</ListBucketResult>"
+#define MORE(token)                       \
+	"<IsTruncated>true</IsTruncated>" \
+	"<NextContinuationToken>" token "</NextContinuationToken>"
+#define OBJECT(key, size) "<Contents><Key>" key "</Key><Size>" size "</Size></Contents>"
+#define URL "<EncodingType>url</EncodingType>"
+
+static int set_up(void **state)
+{
+	(void)state;
+	answer_count = 0;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	s3_list_free(list);
+	s3_client_free(client);
+	tiny_http_stop(&server);
+	return 0;
+}
+
+static void begin(const char *after)
+{
+	struct s3_options options = {.bucket = "trail",
+				     .region = "us-east-1",
+				     .access_key = "AKIAEXAMPLEEXAMPLE00",
+				     .secret_key = "an-example-of-a-secret-key",
+				     .session_token = ""};
+
+	tiny_http_start(&server, answers);
+	options.endpoint = server.url;
+	assert_int_equal(s3_client_new(&client, &options, &err), ERR_NONE);
+	assert_int_equal(s3_list_new(&list, client, "audit/lines/", after, &err), ERR_NONE);
+}
+
+static void assert_page(size_t expected)
+{
+	assert_int_equal(s3_list_page(list, &objects, &count, &err), ERR_NONE);
+	assert_int_equal(count, expected);
+}
+
+static void assert_object(size_t idx, const char *key, uint64_t bytes)
+{
+	assert_true(span_is(objects[idx].key, key));
+	assert_int_equal(objects[idx].bytes, bytes);
+}
+
+static void assert_asked(size_t idx, const char *text)
+{
+	assert_true(idx < atomic_load(&server.count));
+	assert_non_null(strstr(server.requests[idx], text));
+}
+
+static void pages_follow_each_other_by_their_tokens(void **state)
+{
+	(void)state;
+	answer(200, PAGE(MORE("1/a=&amp;") OBJECT("audit/lines/a", "7")));
+	answer(200, PAGE(MORE("2")));
+	answer(200, PAGE("<IsTruncated>false</IsTruncated>" OBJECT("audit/lines/b", "0")
+				 OBJECT("audit/lines/c", "18446744073709551615")));
+	begin("audit/lines/0");
+	assert_page(1);
+	assert_object(0, "audit/lines/a", 7);
+	assert_page(2);
+	assert_object(0, "audit/lines/b", 0);
+	assert_object(1, "audit/lines/c", UINT64_MAX);
+	assert_page(0);
+	assert_page(0);
+	assert_asked(0, "GET /trail?encoding-type=url&list-type=2&prefix=audit%2Flines%2F"
+			"&start-after=audit%2Flines%2F0 ");
+	assert_asked(1, "continuation-token=1%2Fa%3D%26&");
+	assert_asked(2, "continuation-token=2&");
+	assert_int_equal(atomic_load(&server.count), 3);
+}
+
+static void a_key_is_as_it_is_and_not_as_it_came(void **state)
+{
+	(void)state;
+	answer(200, PAGE(OBJECT("d%3D1/%01+%2b%2", "1") URL));
+	begin("");
+	assert_page(1);
+	assert_object(0, "d=1/\x01 +%2", 1);
+	assert_null(strstr(server.requests[0], "start-after"));
+}
+
+static void who_does_not_encode_is_taken_at_its_word(void **state)
+{
+	(void)state;
+	answer(200, PAGE(OBJECT("d%3D1+", "1")));
+	begin("");
+	assert_page(1);
+	assert_object(0, "d%3D1+", 1);
+}
+
+static void a_page_that_failed_is_asked_for_again(void **state)
+{
+	(void)state;
+	answer(200, PAGE(MORE("2") OBJECT("a", "1")));
+	answer(503, "");
+	answer(200, PAGE(OBJECT("b", "1")));
+	begin("");
+	assert_page(1);
+	assert_int_equal(s3_list_page(list, &objects, &count, &err), ERR_RETRY);
+	assert_page(1);
+	assert_object(0, "b", 1);
+	assert_asked(2, "continuation-token=2&");
+}
+
+static void assert_no_listing(const char *body)
+{
+	answer_count = 0;
+	answer(200, body);
+	begin("");
+	assert_int_equal(s3_list_page(list, &objects, &count, &err), ERR_RETRY);
+	assert_string_equal(err.text, "what S3 answers is no listing");
+	assert_int_equal(count, 0);
+	(void)tear_down(NULL);
+	list = NULL;
+	client = NULL;
+}
+
+static void what_is_no_listing_is_no_empty_one(void **state)
+{
+	(void)state;
+	assert_no_listing("");
+	assert_no_listing("<html></html>");
+	assert_no_listing("<ListBucketResult>");
+	assert_no_listing(PAGE(OBJECT("a", "-1")));
+	assert_no_listing(PAGE("<IsTruncated>true</IsTruncated>"));
+}
+
+static void a_token_that_leads_nowhere_is_refused(void **state)
+{
+	(void)state;
+	answer(200, PAGE(MORE("2") OBJECT("a", "1")));
+	answer(200, PAGE(MORE("2") OBJECT("a", "1")));
+	begin("");
+	assert_page(1);
+	assert_int_equal(s3_list_page(list, &objects, &count, &err), ERR_RETRY);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+		TEST(pages_follow_each_other_by_their_tokens),
+		TEST(a_key_is_as_it_is_and_not_as_it_came),
+		TEST(who_does_not_encode_is_taken_at_its_word),
+		TEST(a_page_that_failed_is_asked_for_again),
+		cmocka_unit_test_setup(what_is_no_listing_is_no_empty_one, set_up),
+		TEST(a_token_that_leads_nowhere_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
