@@ -29,6 +29,8 @@ int cmd_coverage(int argc, char **argv);
 int cmd_archive(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_spool(int argc, char **argv);
+int cmd_dead(int argc, char **argv);
+int cmd_resend(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);

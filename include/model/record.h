@@ -116,6 +116,9 @@ void record_write_attributes(const struct record *r, struct buf *out);
 /* Appends the payload to out, whose buf_check() tells. */
 void record_encode(const struct record *r, struct buf *out);
 
+/* Likewise of what has its attributes as one text, as record_decode() gives it. */
+void record_encode_again(const struct record *r, struct buf *out);
+
 /* ERR_CORRUPT: the payload is none that this version writes. */
 NODISCARD enum err_kind record_decode(struct span payload, struct record *ret, struct err *err);
 

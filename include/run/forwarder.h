@@ -22,6 +22,9 @@
  * comes so far, at FORWARDER_BEHIND_PERCENT of what is kept for a sink, trail.sink_behind says
  * when it will.
  *
+ * Where the place can be tried, that is done before the first delivery of this spool to it,
+ * until it can be used; what was found is a fact, trail.sink_proved.
+ *
  * A sink that is new begins with the oldest record that the spool still has. So does one
  * whose cursor is another stream's: the volume was adopted, and ids make them one.
  *
@@ -55,6 +58,10 @@ struct forwarder_options {
 	struct trail *trail;
 	const char *folder; /* of the cursor and the dead letters */
 	bool finite;        /* the input ends by itself: being parked ends the process */
+	/* Tries the place: errors as a sink's deliver; what is found is a JSON object. NULL: there
+	 * is nothing to try. */
+	enum err_kind (*prove)(void *arg, struct buf *found, struct err *err);
+	void *arg;
 };
 
 NODISCARD enum err_kind forwarder_new(struct forwarder **ret, struct sink sink,

@@ -38,7 +38,7 @@
 #include "spool/spool.h"
 
 enum { TRAIL_FACTS_MAX = 64, TRAIL_OFFERED_MAX = TRAIL_FACTS_MAX / 2 };
-enum { TRAIL_OLD_DAYS_MAX = 390, TRAIL_APP_BYTES = 65 };
+enum { TRAIL_OLD_DAYS_MAX = 390, TRAIL_APP_BYTES = 65, FACT_JSON_BYTES = 2048 };
 
 /* The attribute `input` of a start or stop; others have none. */
 #define TRAIL_INPUT_FILES "files"
@@ -71,6 +71,7 @@ struct fact {
 	bool from_files;              /* of a start or stop: the run reads files, nothing live */
 	bool shared;                  /* of listening: a queue group, so others took lines, too */
 	struct fact_found found;      /* of what recovery and reconciling tell */
+	char found_json[FACT_JSON_BYTES]; /* of a sink's place, a JSON object; empty: none */
 };
 
 struct trail;

@@ -4,17 +4,20 @@
 /*
  * dead_letter: what can never be delivered, kept beside the spool with its reason.
  *
- * A file of NDJSON lines {"time","sink","stream","epoch","seq","reason","payload"},
- * payload in base64, synced before the record counts as dealt with.
+ * A file (sink/dead_file.h) of NDJSON lines
+ * {"time","sink","stream","epoch","seq","reason","answer","payload"}, payload in base64,
+ * synced before the record counts as dealt with. answer is the first bytes of what the place
+ * said, where it said something; the file is the operator's, and no log.
+ *
+ * What `flytrail dead` has settled is cleared away when the letters are opened, and when there
+ * is no room for more. What cannot be cleared stays, and is no error.
  *
  * Ownership: the caller owns the handle.
  * Threads:   one handle a thread; files are apart by sink.
- * Limits:    DEAD_LETTER_FILE_BYTES_MAX a sink; beyond it ERR_FULL.
+ * Limits:    DEAD_FILE_BYTES_MAX a sink; beyond it ERR_FULL.
  */
 
 #include "spool/spool.h"
-
-enum { DEAD_LETTER_FILE_BYTES_MAX = 256 * 1024 * 1024 };
 
 struct dead_letters;
 
@@ -22,7 +25,8 @@ NODISCARD enum err_kind dead_letters_open(struct dead_letters **ret, const char 
 					  const char *sink, struct spool_stream stream,
 					  struct err *err);
 void dead_letters_close(struct dead_letters *d); /* NULL is fine */
+/* answer: empty, or of whatever length; its first DEAD_ANSWER_BYTES_MAX are kept. */
 NODISCARD enum err_kind dead_letters_add(struct dead_letters *d, uint64_t seq, struct span payload,
-					 const char *reason, struct err *err);
+					 const char *reason, struct span answer, struct err *err);
 
 #endif

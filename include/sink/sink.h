@@ -21,6 +21,8 @@
 
 #include <stdint.h>
 
+enum { SINK_SAID_BYTES_MAX = 200 };
+
 struct sink {
 	const struct sink_ops *ops;
 	void *ctx;
@@ -31,7 +33,17 @@ struct sink {
 struct sink_answer {
 	unsigned wait_seconds; /* it wants to be left alone so long; 0: it says nothing of that */
 	uint64_t refused_seq;  /* of ERR_REJECT */
+	/* Of ERR_REJECT, the first bytes of the place's own words: for the dead letter, no log. */
+	char said[SINK_SAID_BYTES_MAX];
+	size_t said_len;
 };
+
+static inline void sink_keep_said(struct sink_answer *a, struct span words)
+{
+	a->said_len = words.len < sizeof(a->said) ? words.len : sizeof(a->said);
+	if (a->said_len > 0)
+		memcpy(a->said, words.data, a->said_len);
+}
 
 struct sink_ops {
 	const char *name; /* in metrics, logs and the names of files */

@@ -202,7 +202,8 @@ static uint8_t *put_header(uint8_t *at, const struct record *r, bool has_finding
 	return codec_put_u8(at, r->finding.actor_type);
 }
 
-void record_encode(const struct record *r, struct buf *out)
+static void encode(const struct record *r,
+		   void (*write_attributes)(const struct record *, struct buf *), struct buf *out)
 {
 	struct span texts[LINE_TEXTS + FINDING_TEXTS];
 	size_t count = r->raw.data ? LINE_TEXTS : LINE_TEXTS - 1;
@@ -225,10 +226,25 @@ void record_encode(const struct record *r, struct buf *out)
 	put_u32_le(at, 0);
 	attributes = start + (size_t)(at - room) + ATTRIBUTES_LEN_BYTES;
 	buf_cut(out, attributes);
-	record_write_attributes(r, out);
+	write_attributes(r, out);
 	if (!out->failed)
 		put_u32_le(out->data + attributes - ATTRIBUTES_LEN_BYTES,
 			   (uint32_t)(out->len - attributes));
+}
+
+void record_encode(const struct record *r, struct buf *out)
+{
+	encode(r, record_write_attributes, out);
+}
+
+static void copy_attributes(const struct record *r, struct buf *out)
+{
+	buf_span(out, r->attributes);
+}
+
+void record_encode_again(const struct record *r, struct buf *out)
+{
+	encode(r, copy_attributes, out);
 }
 
 /* A rule is lent as a C string, so its NUL has to be there, and only at the end. */

@@ -72,8 +72,10 @@ static void write_attributes(const struct act *act, const char *user, struct buf
 	if (act->epoch > 0)
 		write_range(act, out);
 	for (size_t i = 0; i < act->text_count; i++)
-		if (act->texts[i].value[0] != '\0')
-			write_text(out, act->texts[i].name, act->texts[i].value);
+		if (act->texts[i].text.len > 0) {
+			json_write_key(out, act->texts[i].name);
+			json_write_text(out, act->texts[i].text);
+		}
 	for (size_t i = 0; i < act->number_count; i++)
 		write_number(out, act->numbers[i].name, act->numbers[i].value);
 	if (act->why[0] != '\0')
@@ -144,7 +146,7 @@ enum err_kind act_encode(const struct config *c, const struct act *act, struct h
 enum err_kind act_add(struct apart *a, const struct config *c, const struct act *act,
 		      struct err *err)
 {
-	struct apart_row row = {.stream = act->stream, .seq = act->last_seq};
+	struct apart_row row = {.stream = act->stream};
 	struct hasher *hasher = NULL;
 	struct buf payload;
 	enum err_kind rc = hasher_new(&hasher, err);

@@ -397,7 +397,7 @@ static enum err_kind bury(struct consumer *c, struct spool_batch *batch, size_t 
 	memcpy(fact.why, why->text, sizeof(fact.why));
 	if (frame->seq != c->buried_seq) {
 		rc = dead_letters_add(c->dead, frame->seq, spool_batch_payload(batch, idx),
-				      why->text, err);
+				      why->text, SPAN(""), err);
 		if (rc == ERR_FULL) /* nothing is passed that is not kept: somebody must look */
 			err->kind = ERR_CONFIG;
 		if (rc)

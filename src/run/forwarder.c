@@ -27,6 +27,7 @@ struct forwarder {
 	struct spool_damage missed; /* the newest that is told */
 	bool untold; /* facts about the present delivery may not be in the spool yet */
 	bool behind_told;
+	bool is_new; /* of this spool nothing was delivered, as far as the cursor says */
 };
 
 /* --- start --- */
@@ -43,6 +44,7 @@ static enum err_kind find_cursor(struct forwarder *f, struct err *err)
 	if (rc)
 		return rc;
 	spool_stats(f->o.spool, &stats);
+	f->is_new = true;
 	if (found && id_compare(&c->stream.uuid, &stream.uuid) == 0 &&
 	    c->stream.epoch == stream.epoch) {
 		if (c->delivered_seq > stats.accepted_seq || c->cut_seq > stats.accepted_seq)
@@ -50,6 +52,7 @@ static enum err_kind find_cursor(struct forwarder *f, struct err *err)
 				       "%s.cursor is ahead of the spool: the volume is an older "
 				       "copy; run `flytrail spool adopt` on it",
 				       f->sink.ops->name);
+		f->is_new = c->delivered_seq == 0;
 		return ERR_NONE;
 	}
 	c->stream = stream;
@@ -111,7 +114,7 @@ void forwarder_free(struct forwarder *f)
 
 static void tell(struct forwarder *f, enum sink_state state, const char *error)
 {
-	if (state == SINK_WORKING)
+	if (state == SINK_WORKING || state == SINK_STARTING)
 		atomic_store(&f->o.status->failing_ns, 0);
 	else if (atomic_load(&f->o.status->failing_ns) == 0)
 		atomic_store(&f->o.status->failing_ns, time_now_ns());
@@ -194,11 +197,11 @@ static bool has_any(const struct forwarder *f)
 }
 
 static enum err_kind dead_letter(struct forwarder *f, uint64_t seq, struct span payload,
-				 const char *why, struct err *err)
+				 const char *why, struct span said, struct err *err)
 {
 	struct fact fact = {
 		.action = ACTION_trail_dead_lettered, .first_seq = seq, .last_seq = seq};
-	enum err_kind rc = dead_letters_add(f->dead, seq, payload, why, err);
+	enum err_kind rc = dead_letters_add(f->dead, seq, payload, why, said, err);
 
 	if (rc)
 		return rc;
@@ -219,7 +222,7 @@ static enum err_kind add_frame(struct forwarder *f, const struct spool_frame *fr
 	if (rc == ERR_REJECT) {
 		struct err why = *err;
 
-		rc = dead_letter(f, frame->seq, payload, why.text, err);
+		rc = dead_letter(f, frame->seq, payload, why.text, SPAN(""), err);
 	} else if (!rc) {
 		f->records++;
 	}
@@ -335,14 +338,17 @@ static enum err_kind seek(struct forwarder *f, uint64_t after_seq, struct err *e
 }
 
 /* A record of the delivery, which was refused: the spool is asked for it once more. */
-static enum err_kind bury(struct forwarder *f, uint64_t seq, const char *why, struct err *err)
+static enum err_kind bury(struct forwarder *f, const struct sink_answer *answer, const char *why,
+			  struct err *err)
 {
+	struct span said = span_of(answer->said, answer->said_len);
+	uint64_t seq = answer->refused_seq;
 	enum err_kind rc = seek(f, seq - 1, err);
 
 	if (!rc)
 		rc = spool_reader_read(f->reader, &f->batch, 0, 0, err);
 	if (!rc && f->batch.count > 0 && f->batch.frames[0].seq == seq)
-		rc = dead_letter(f, seq, spool_batch_payload(&f->batch, 0), why, err);
+		rc = dead_letter(f, seq, spool_batch_payload(&f->batch, 0), why, said, err);
 	if (!rc)
 		rc = seek(f, f->last_seq, err);
 	if (!rc && f->records > 0)
@@ -363,7 +369,7 @@ static enum err_kind deliver(struct forwarder *f, struct err *err)
 		if (rc == ERR_REJECT) {
 			struct err why = *err;
 
-			rc = bury(f, answer.refused_seq, why.text, err);
+			rc = bury(f, &answer, why.text, err);
 			if (!rc)
 				continue;
 		}
@@ -471,10 +477,40 @@ static enum err_kind go_back(struct forwarder *f, struct err *err)
 	return seek(f, f->last_seq, err);
 }
 
+/* Until the place can be used, or life.cut. */
+static enum err_kind prove(struct forwarder *f, struct err *err)
+{
+	struct fact fact = {.action = ACTION_trail_sink_proved};
+	enum err_kind rc = ERR_RETRY;
+	struct buf found;
+
+	buf_init(&found, sizeof(fact.found_json) - 1);
+	while (rc && rc != ERR_FATAL && !atomic_load(&f->o.life->cut)) {
+		buf_reset(&found);
+		rc = f->o.prove(f->o.arg, &found, err);
+		if (rc && rc != ERR_FATAL && !atomic_load(&f->o.life->cut))
+			wait_after(f, rc, 0, err);
+	}
+	if (!rc) {
+		f->failures = 0;
+		if (!found.failed)
+			memcpy(fact.found_json, found.data, found.len);
+		post(f, &fact);
+		tell(f, SINK_STARTING, "");
+	}
+	buf_release(&found);
+	return rc;
+}
+
 void forwarder_run(struct forwarder *f)
 {
 	bool end = false;
+	struct err unproved;
 
+	if (f->is_new && f->o.prove && prove(f, &unproved) == ERR_FATAL) {
+		life_fail(f->o.life, &unproved);
+		return;
+	}
 	while (!end && !atomic_load(&f->o.life->cut)) {
 		struct err err;
 		enum err_kind rc = forward(f, &end, &err);

@@ -1,6 +1,7 @@
 #include "run/forwarders.h"
 
 #include "run/sinks.h"
+#include "sink/s3_probe.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -36,15 +37,33 @@ static void *one_main(void *arg)
 	return NULL;
 }
 
+static void s3_options(struct forwarders *f, struct sinks_s3 *ret)
+{
+	sinks_s3(f->o.config, ret);
+	ret->options.archive.stream = spool_stream(f->o.spool);
+	ret->options.client.cut = &f->o.life->cut;
+	ret->options.folder = f->o.config->spool_dir;
+}
+
 static enum err_kind open_s3(struct forwarders *f, struct sink *ret, struct err *err)
 {
 	struct sinks_s3 s3;
 
-	sinks_s3(f->o.config, &s3);
-	s3.options.archive.stream = spool_stream(f->o.spool);
-	s3.options.client.cut = &f->o.life->cut;
-	s3.options.folder = f->o.config->spool_dir;
+	s3_options(f, &s3);
 	return s3_open(ret, &s3.options, err);
+}
+
+static enum err_kind prove_s3(void *arg, struct buf *found, struct err *err)
+{
+	struct sinks_s3 s3;
+	struct s3_probe probe;
+	enum err_kind rc;
+
+	s3_options(arg, &s3);
+	rc = s3_probe(&s3.options, &probe, err);
+	if (!rc)
+		s3_probe_json(&probe, found);
+	return rc;
 }
 
 static enum err_kind open_datadog(struct forwarders *f, struct sink *ret, struct err *err)
@@ -68,6 +87,8 @@ open_one(struct forwarders *f, enum sink_id id,
 		.trail = f->o.trail,
 		.folder = f->o.config->spool_dir,
 		.finite = f->o.finite,
+		.prove = id == SINK_S3 ? prove_s3 : NULL,
+		.arg = f,
 	};
 	struct sink sink;
 	enum err_kind rc = open(f, &sink, err);

@@ -144,10 +144,10 @@ static enum err_kind put_on_record(const struct restore_options *o,
 {
 	char since[TIME_TEXT_BYTES], until[TIME_TEXT_BYTES];
 	const struct act_text texts[] = {
-		{"class", o->class},
-		{"app", o->app},
-		{"since", time_or_nothing(o->since_ns, since)},
-		{"until", time_or_nothing(o->until_ns, until)},
+		{"class", span_text(o->class)},
+		{"app", span_text(o->app)},
+		{"since", span_text(time_or_nothing(o->since_ns, since))},
+		{"until", span_text(time_or_nothing(o->until_ns, until))},
 	};
 	const struct act_number numbers[] = {
 		{"indexes", counts->indexes},

@@ -129,6 +129,7 @@ static bool end_is_known(const struct gap *g)
 static bool is_sinks(const struct fact *f)
 {
 	return f->action == ACTION_trail_sink_behind || f->action == ACTION_trail_sink_missed ||
+	       f->action == ACTION_trail_sink_proved ||
 	       (f->action == ACTION_trail_dead_lettered && f->found.subject[0] != '\0');
 }
 
@@ -164,7 +165,8 @@ static enum err_kind gap_id(const struct trail *t, struct hasher *hasher, const 
 static enum err_kind fact_id(const struct trail *t, struct hasher *hasher, const struct fact *f,
 			     struct span subject, struct id *ret, struct err *err)
 {
-	bool by_time = f->action == ACTION_trail_started || f->action == ACTION_trail_stopped;
+	bool by_time = f->action == ACTION_trail_started || f->action == ACTION_trail_stopped ||
+		       f->action == ACTION_trail_sink_proved;
 	bool by_start = range_name(f) && !is_gap(f); /* a gap's start is in the subject */
 	char time[ID_NUMBER_BYTES], end[ID_NUMBER_BYTES], lost[ID_NUMBER_BYTES],
 		seq[ID_NUMBER_BYTES], epoch[ID_NUMBER_BYTES], start[ID_NUMBER_BYTES],
@@ -271,6 +273,10 @@ static void write_attributes(const struct trail *t, const struct fact *f, struct
 	if (f->from_files) {
 		json_write_key(out, "input");
 		json_write_text(out, SPAN(TRAIL_INPUT_FILES));
+	}
+	if (f->found_json[0] != '\0') {
+		json_write_key(out, "found");
+		buf_str(out, f->found_json);
 	}
 	if (f->why[0] != '\0') {
 		json_write_key(out, "why");

@@ -123,7 +123,7 @@ static void write_sinks(const struct look *l, struct buf *out)
 	for (size_t i = 0; i < SINK_COUNT; i++) {                                          \
 		s = &status->sinks[i];                                                     \
 		if (atomic_load(&s->state) != SINK_OFF) {                                  \
-			buf_fmt(out, PREFIX "sink_" #name "{sink=\"%s\"} ", sink_name(i)); \
+			buf_fmt(out, PREFIX "sink_" #name "{sink=\"%s\"} ", sink_name((enum sink_id)i)); \
 			write_value(out, value);                                           \
 		}                                                                          \
 	}

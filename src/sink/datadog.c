@@ -334,6 +334,7 @@ static enum err_kind send_part(struct datadog *d, struct sink_answer *ret, unsig
 		return rc;
 	*ret_status = answer.status;
 	ret->wait_seconds = kind_of(answer.status) == ERR_RETRY ? answer.retry_after_seconds : 0;
+	sink_keep_said(ret, answer.body);
 	return ERR_NONE;
 }
 

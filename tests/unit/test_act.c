@@ -23,6 +23,8 @@ static struct config on_fly(void)
 
 static const struct act_number numbers[] = {{"records", 12}, {"bytes", 0}};
 
+static const struct act_text texts[] = {{"reason", {"Postgres\0", 9}}};
+
 static const struct act drop = {
 	.action = ACTION_trail_dead_dropped,
 	.command = "dead drop",
@@ -35,6 +37,8 @@ static const struct act drop = {
 	.why = "it is \"known\"",
 	.numbers = numbers,
 	.number_count = 2,
+	.texts = texts,
+	.text_count = 1,
 };
 
 struct told {
@@ -123,6 +127,7 @@ static void its_attributes_are_json_with_all_that_was_said(void **state)
 	assert_int_equal((int)json_number(json_member(attributes, "last_seq")), 42);
 	assert_int_equal((int)json_number(json_member(attributes, "records")), 12);
 	assert_int_equal((int)json_number(json_member(attributes, "bytes")), 0);
+	assert_true(span_is(json_text(json_member(attributes, "reason")), "Postgres\xef\xbf\xbd"));
 	json_free(attributes);
 	buf_release(&t.bytes);
 }

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "fault.h"
 #include "names.h"
+#include "sink/dead_file.h"
 #include "scratch.h"
 
 #include <setjmp.h>
@@ -37,7 +38,7 @@ static void add(struct dead_letters *d, uint64_t seq, struct span payload, const
 {
 	struct err err = {0};
 
-	if (dead_letters_add(d, seq, payload, reason, &err))
+	if (dead_letters_add(d, seq, payload, reason, SPAN(""), &err))
 		fail_msg("dead_letters_add: %s", err.text);
 }
 
@@ -222,17 +223,17 @@ static void the_bound_holds(void **state)
 		assert_int_equal(
 			file_open(&fd, scratch_file(&dir, "dead-store.ndjson"), FILE_WRITE, &err),
 			ERR_NONE);
-		assert_int_equal(file_write_at(fd, "\n", 1, DEAD_LETTER_FILE_BYTES_MAX - 300, &err),
+		assert_int_equal(file_write_at(fd, "\n", 1, DEAD_FILE_BYTES_MAX - 300, &err),
 				 ERR_NONE);
 		file_close(&fd);
 	}
 	d = open_letters(&dir);
-	assert_int_equal(dead_letters_add(d, 2, SPAN("y"), "why", &err), ERR_NONE);
-	assert_int_equal(dead_letters_add(d, 3, SPAN("z"), "why", &err), ERR_FULL);
+	assert_int_equal(dead_letters_add(d, 2, SPAN("y"), "why", SPAN(""), &err), ERR_NONE);
+	assert_int_equal(dead_letters_add(d, 3, SPAN("z"), "why", SPAN(""), &err), ERR_FULL);
 	assert_non_null(strstr(err.text, "store"));
 	dead_letters_close(d);
 	assert_int_equal(stat(scratch_file(&dir, "dead-store.ndjson"), &st), 0);
-	assert_true(st.st_size <= DEAD_LETTER_FILE_BYTES_MAX);
+	assert_true(st.st_size <= DEAD_FILE_BYTES_MAX);
 	scratch_remove(&dir);
 }
 
@@ -270,7 +271,8 @@ static void open_and_add(void *arg)
 	fault_resume();
 	if (dead_letters_open(&d, dir.path, "store", stream, &err) == ERR_NONE) {
 		for (uint64_t seq = 1; seq <= 3; seq++)
-			added += dead_letters_add(d, seq, SPAN("payload"), "why", &err) == ERR_NONE;
+			added += dead_letters_add(d, seq, SPAN("payload"), "why", SPAN(""), &err) ==
+				 ERR_NONE;
 		dead_letters_close(d);
 	}
 	fault_pause();

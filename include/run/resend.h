@@ -1,0 +1,37 @@
+#ifndef RUN_RESEND_H
+#define RUN_RESEND_H
+
+/*
+ * resend: a range of the trail goes to a sink again, from Postgres.
+ *
+ * For what the spool had to let go of before the sink had taken it: the fact
+ * trail.sink_missed has the range. Records go in the order of their numbers, in deliveries as
+ * large as the sink takes them; the first begins with the range, and the last ends with it, so
+ * that objects in S3 have names that say which numbers they cover. What is there already under
+ * such a name is not overwritten (sink/s3.h).
+ *
+ * What was sent is a fact, trail.resent, also where it ended early.
+ *
+ * Ownership: nothing is kept.
+ * Threads:   one; `flytrail run` may be at work on the same stream.
+ * Limits:    those of store/export.h and run/delivery.h.
+ * Errors:    of those, and of store/apart.h. Where some was sent, ret says up to where.
+ */
+
+#include "base/config.h"
+#include "store/export.h"
+
+struct resend_result {
+	uint64_t records, deliveries;
+	uint64_t numbers;  /* of the range's, for which Postgres has something */
+	uint64_t refused;  /* of records, for good */
+	uint64_t late;     /* of records that were left out for their age, by the sink's options */
+	uint64_t sent_seq; /* all up to here was sent; 0: nothing */
+	struct err why;    /* of the newest that was refused */
+};
+
+NODISCARD enum err_kind resend(const struct config *c, const char *sink,
+			       const struct export_range *range, struct resend_result *ret,
+			       struct err *err);
+
+#endif

@@ -1,0 +1,77 @@
+#ifndef SINK_DEAD_FILE_H
+#define SINK_DEAD_FILE_H
+
+/*
+ * dead_file: what the files of a sink's dead letters have in common.
+ *
+ *	dead-SINK.ndjson            the letters; `flytrail run` adds to it (sink/dead_letter.h)
+ *	dead-SINK.settled.ndjson    which of them are dealt with; commands add to it, and `run`
+ *	                            clears away what is settled (sink/dead_settled.h)
+ *	dead-SINK.lock              locked by who settles or clears
+ *
+ * Both are lines of JSON, synced one by one. A last line without its newline was torn by a
+ * crash, or is being written: it is none. A letter is known by its key; a second one of the
+ * same key, which a crash leads to, is the same letter.
+ *
+ * Ownership: the caller owns descriptors; lines are lent until the next.
+ * Threads:   none shared.
+ * Limits:    DEAD_FILE_BYTES_MAX a file, DEAD_LINE_BYTES_MAX a line.
+ * Errors:    those of base/file.h.
+ */
+
+#include "base/base64.h"
+#include "base/json.h"
+#include "spool/spool.h"
+
+#include <limits.h>
+
+enum {
+	DEAD_FILE_BYTES_MAX = 256 * 1024 * 1024,
+	DEAD_REASON_BYTES_MAX = ERR_TEXT_BYTES,
+	DEAD_ANSWER_BYTES_MAX = 200,
+	/* A payload in base64, and what stands around it with every byte escaped. */
+	DEAD_LINE_BYTES_MAX = BASE64_BYTES(RECORD_PAYLOAD_BYTES_MAX) +
+			      6 * (DEAD_REASON_BYTES_MAX + DEAD_ANSWER_BYTES_MAX) + 1024,
+	DEAD_CHUNK_BYTES = 64 * 1024,
+};
+
+struct dead_key {
+	struct id stream;
+	uint64_t epoch, seq;
+};
+
+int dead_key_compare(const struct dead_key *a, const struct dead_key *b);
+/* Of a line's object. False: it has none. */
+NODISCARD bool dead_key_read(const struct json *line, struct dead_key *ret);
+/* Appends the key's members to an object: "stream", "epoch", "seq". */
+void dead_key_write(const struct dead_key *key, struct buf *out);
+
+enum dead_name { DEAD_LETTERS, DEAD_LETTERS_FRESH, DEAD_SETTLED, DEAD_LOCK };
+NODISCARD enum err_kind dead_file_path(char path[PATH_MAX], const char *folder, const char *sink,
+				       enum dead_name name, struct err *err);
+
+/* Opens to add to it, makes it where it is missing, and cuts a torn line off. */
+NODISCARD enum err_kind dead_file_open(int *ret_fd, const char *folder, const char *path,
+				       uint64_t *ret_len, struct err *err);
+
+/* Adds a line at *len, synced: all of it or, as far as the disk lets that be, nothing. */
+NODISCARD enum err_kind dead_file_add(int fd, const struct buf *line, uint64_t *len,
+				      struct err *err);
+
+/* A file's lines, one after another. */
+struct dead_lines {
+	int fd;
+	struct buf line;  /* the present one, without its newline */
+	bool is_too_long; /* there is more of it than line has */
+	uint64_t at, end; /* where it stands in the file, with its newline */
+	uint64_t read_at; /* what follows is in no chunk yet */
+	size_t used, got; /* of chunk */
+	char chunk[DEAD_CHUNK_BYTES];
+};
+
+void dead_lines_init(struct dead_lines *l, int fd);
+void dead_lines_release(struct dead_lines *l); /* fd stays open */
+/* *ret_found false: there are no more. ERR_FULL: the file has more than DEAD_FILE_BYTES_MAX. */
+NODISCARD enum err_kind dead_lines_next(struct dead_lines *l, bool *ret_found, struct err *err);
+
+#endif

@@ -1,0 +1,51 @@
+#ifndef SINK_DEAD_SETTLED_H
+#define SINK_DEAD_SETTLED_H
+
+/*
+ * dead_settled: which dead letters of a sink are dealt with, and how.
+ *
+ * `flytrail run` may be adding to the letters, so what a command settles stands in a file of
+ * its own: NDJSON lines {"time","stream","epoch","seq","end","why"}, each synced before the
+ * command says that it is done. Who settles holds a lock, so of two commands one works.
+ *
+ * `run` clears, when it opens its letters and when they are full: what is settled goes out of
+ * the file of letters, which is put in place whole, and then the settled ones' own file goes.
+ * A crash between the two leaves lines there about letters that are gone, which mean nothing.
+ * While a command holds the lock nothing is cleared.
+ *
+ * Ownership: the caller owns the handle; dead_settled_close() gives the lock back.
+ * Threads:   one handle, one thread.
+ * Limits:    DEAD_FILE_BYTES_MAX; beyond it ERR_FULL: restart `run`, which clears.
+ * Errors:    those of base/file.h; ERR_CONFIG: another command has the lock.
+ */
+
+#include "sink/dead_file.h"
+
+enum { DEAD_WHY_BYTES_MAX = 512 };
+
+enum dead_end { DEAD_RETRIED, DEAD_DROPPED };
+
+struct dead_settled;
+
+NODISCARD enum err_kind dead_settled_open(struct dead_settled **ret, const char *folder,
+					  const char *sink, struct err *err);
+void dead_settled_close(struct dead_settled *s); /* NULL is fine */
+NODISCARD enum err_kind dead_settled_add(struct dead_settled *s, const struct dead_key *key,
+					 enum dead_end end, const char *why, struct err *err);
+
+/* The keys of all that is settled, in order. */
+struct dead_keys {
+	struct dead_key *keys;
+	size_t count, room;
+};
+
+NODISCARD enum err_kind dead_keys_read(struct dead_keys *ret, const char *folder, const char *sink,
+				       struct err *err);
+void dead_keys_release(struct dead_keys *k); /* one of zeros is fine */
+bool dead_keys_have(const struct dead_keys *k, const struct dead_key *key);
+
+/* For who adds letters alone, with their file closed. *ret_cleared: some went. */
+NODISCARD enum err_kind dead_settled_clear(const char *folder, const char *sink, bool *ret_cleared,
+					   struct err *err);
+
+#endif

@@ -1,0 +1,151 @@
+#include "run/delivery.h"
+
+#include "base/backoff.h"
+#include "base/time.h"
+#include "run/sinks.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { CUT_BYTES_MAX = 128 * 1024 };
+
+struct delivery {
+	struct sink sink;
+	uint64_t records; /* of the range */
+	struct buf cut;   /* not kept: a command that is broken off is called again by somebody */
+	_Atomic uint64_t late;
+};
+
+/* --- which sink --- */
+
+static enum err_kind open_s3(struct delivery *d, const struct config *c,
+			     const struct spool_stream *stream, struct err *err)
+{
+	struct sinks_s3 s3;
+
+	sinks_s3(c, &s3);
+	s3.options.archive.stream = *stream;
+	return s3_open(&d->sink, &s3.options, err);
+}
+
+static enum err_kind open_datadog(struct delivery *d, const struct config *c,
+				  const struct spool_stream *stream, struct err *err)
+{
+	struct sinks_datadog datadog;
+
+	(void)stream; /* its logs have ids, and no range */
+	sinks_datadog(c, &datadog);
+	datadog.options.late_count = &d->late;
+	return datadog_open(&d->sink, &datadog.options, err);
+}
+
+static const struct {
+	const char *name;
+	bool (*is_on)(const struct config *c);
+	enum err_kind (*open)(struct delivery *d, const struct config *c,
+			      const struct spool_stream *stream, struct err *err);
+} sinks[] = {
+	{"s3", sinks_has_s3, open_s3},
+	{"datadog", sinks_has_datadog, open_datadog},
+};
+
+enum err_kind delivery_open(struct delivery **ret, const struct config *c, const char *sink,
+			    const struct spool_stream *stream, struct err *err)
+{
+	struct delivery *d;
+	size_t i = 0;
+	enum err_kind rc;
+
+	while (i < ARRAY_LEN(sinks) && strcmp(sinks[i].name, sink) != 0)
+		i++;
+	if (i == ARRAY_LEN(sinks))
+		return err_set(err, ERR_CONFIG, "%s is no sink", sink);
+	if (!sinks[i].is_on(c))
+		return err_set(err, ERR_CONFIG,
+			       "%s is not configured here: `flytrail config` shows what is", sink);
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return err_set(err, ERR_FATAL, "out of memory for a delivery to %s", sink);
+	buf_init(&d->cut, CUT_BYTES_MAX);
+	rc = sinks[i].open(d, c, stream, err);
+	if (rc)
+		free(d);
+	else
+		*ret = d;
+	return rc;
+}
+
+void delivery_close(struct delivery *d)
+{
+	if (!d)
+		return;
+	d->sink.ops->close(d->sink.ctx);
+	buf_release(&d->cut);
+	free(d);
+}
+
+/* --- a range --- */
+
+void delivery_begin(struct delivery *d, uint64_t first_seq)
+{
+	buf_reset(&d->cut);
+	d->records = 0;
+	atomic_store(&d->late, 0);
+	d->sink.ops->begin(d->sink.ctx, first_seq, true);
+}
+
+enum err_kind delivery_add(struct delivery *d, uint64_t seq, struct span payload, struct err *err)
+{
+	enum err_kind rc = d->sink.ops->add(d->sink.ctx, seq, payload, err);
+
+	d->records += !rc;
+	return rc;
+}
+
+static void wait_before(unsigned attempt, unsigned wait_seconds)
+{
+	int64_t ms = backoff_random_ms(attempt);
+	struct timespec left;
+
+	if (wait_seconds > DELIVERY_WAIT_SECONDS_MAX)
+		wait_seconds = DELIVERY_WAIT_SECONDS_MAX;
+	if (ms < (int64_t)wait_seconds * 1000)
+		ms = (int64_t)wait_seconds * 1000;
+	left = (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * NS_PER_MS};
+	while (nanosleep(&left, &left) != 0 && errno == EINTR)
+		continue;
+}
+
+static enum err_kind deliver(struct delivery *d, struct delivery_result *ret, struct err *err)
+{
+	unsigned failures = 0;
+
+	for (;;) {
+		struct sink_answer answer = {.wait_seconds = 0};
+		enum err_kind rc = d->sink.ops->deliver(d->sink.ctx, &answer, err);
+
+		/* The delivery goes on without that one, so there are at most as many as records.
+		 */
+		if (rc == ERR_REJECT && ret->refused < d->records) {
+			ret->refused++;
+			continue;
+		}
+		if (rc != ERR_RETRY || ++failures == DELIVERY_TRIES_MAX)
+			return rc;
+		wait_before(failures, answer.wait_seconds);
+	}
+}
+
+enum err_kind delivery_end(struct delivery *d, uint64_t last_seq, struct delivery_result *ret,
+			   struct err *err)
+{
+	enum err_kind rc = d->sink.ops->seal(d->sink.ctx, last_seq, &d->cut, err);
+
+	*ret = (struct delivery_result){.refused = 0};
+	if (!rc)
+		rc = deliver(d, ret, err);
+	ret->late = atomic_load(&d->late);
+	return rc;
+}

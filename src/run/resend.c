@@ -1,0 +1,132 @@
+#include "run/resend.h"
+
+#include "run/act.h"
+#include "run/delivery.h"
+
+struct sending {
+	const struct export_range *range;
+	struct export *from;
+	struct delivery *to;
+	struct resend_result *result;
+	uint64_t last_seq; /* of what was read; 0: nothing */
+	uint64_t records;  /* in the present delivery */
+};
+
+/* One delivery is there, with all up to last_seq. */
+static enum err_kind end_delivery(struct sending *s, uint64_t last_seq, struct err *err)
+{
+	struct delivery_result result;
+	enum err_kind rc = delivery_end(s->to, last_seq, &result, err);
+
+	s->result->refused += result.refused;
+	s->result->late += result.late;
+	if (result.refused > 0)
+		s->result->why = *err;
+	if (rc)
+		return rc;
+	s->result->records += s->records - result.refused - result.late;
+	s->result->deliveries += s->records > 0;
+	s->result->sent_seq = last_seq;
+	s->records = 0;
+	return ERR_NONE;
+}
+
+static enum err_kind add(struct sending *s, const struct export_record *r, struct err *err)
+{
+	enum err_kind rc = delivery_add(s->to, r->seq, r->payload, err);
+
+	if (rc == ERR_FULL) {
+		/* Two records of one number, a fact and what it is about, may be apart now. */
+		bool is_torn = r->seq == s->last_seq;
+
+		rc = end_delivery(s, is_torn ? r->seq : r->seq - 1, err);
+		if (rc)
+			return rc;
+		delivery_begin(s->to, r->seq);
+		rc = delivery_add(s->to, r->seq, r->payload, err);
+	}
+	if (rc == ERR_REJECT) {
+		s->result->refused++;
+		s->result->why = *err;
+		rc = ERR_NONE;
+	} else if (!rc) {
+		s->records++;
+	}
+	s->result->numbers += r->seq != s->last_seq;
+	s->last_seq = r->seq;
+	return rc;
+}
+
+static enum err_kind send_all(struct sending *s, struct err *err)
+{
+	struct export_record record;
+	bool found = true;
+	enum err_kind rc = ERR_NONE;
+
+	delivery_begin(s->to, s->range->first_seq);
+	while (!rc && found) {
+		rc = export_next(s->from, &record, &found, err);
+		if (!rc && found)
+			rc = add(s, &record, err);
+	}
+	return rc ? rc : end_delivery(s, s->range->last_seq, err);
+}
+
+/* Of what was sent, which may be less than what was asked for. */
+static enum err_kind tell(struct apart *a, const struct config *c, const char *sink,
+			  const struct sending *s, struct err *err)
+{
+	const struct resend_result *r = s->result;
+	const struct act_number numbers[] = {
+		{"records", r->records}, {"deliveries", r->deliveries},
+		{"numbers", r->numbers}, {"refused", r->refused},
+		{"late", r->late},
+	};
+	const struct act_text texts[] = {{"since", span_text(s->range->since)},
+					 {"until", span_text(s->range->until)}};
+	const struct act act = {
+		.action = ACTION_trail_resent,
+		.command = "resend",
+		.target_type = "sink",
+		.target = sink,
+		.stream = s->range->stream.uuid,
+		.epoch = s->range->stream.epoch,
+		.first_seq = s->range->first_seq,
+		.last_seq = r->sent_seq,
+		.why = "",
+		.numbers = numbers,
+		.number_count = ARRAY_LEN(numbers),
+		.texts = texts,
+		.text_count = ARRAY_LEN(texts),
+	};
+	struct apart_result ignored;
+	enum err_kind rc = act_add(a, c, &act, err);
+
+	return rc ? rc : apart_commit(a, &ignored, err);
+}
+
+enum err_kind resend(const struct config *c, const char *sink, const struct export_range *range,
+		     struct resend_result *ret, struct err *err)
+{
+	struct sending s = {.range = range, .result = ret};
+	struct apart *a = NULL;
+	struct err aside;
+	enum err_kind rc;
+
+	*ret = (struct resend_result){.records = 0};
+	rc = delivery_open(&s.to, c, sink, &range->stream, err);
+	if (!rc) /* before anything is sent: the fact about it can be told */
+		rc = apart_open(&a, c->database_url, err);
+	if (!rc)
+		rc = export_open(&s.from, c->database_url, range, err);
+	if (!rc)
+		rc = send_all(&s, err);
+	if (ret->sent_seq > 0 && tell(a, c, sink, &s, &aside)) {
+		rc = err_set(err, aside.kind,
+			     "it was sent, but that could not be put on record: %s", aside.text);
+	}
+	export_close(s.from);
+	apart_close(a);
+	delivery_close(s.to);
+	return rc;
+}

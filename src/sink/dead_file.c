@@ -1,0 +1,212 @@
+#include "sink/dead_file.h"
+
+#include "base/file.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { NUMBER_DIGITS_MAX = 20 };
+
+/* --- keys --- */
+
+static int compare_numbers(uint64_t a, uint64_t b)
+{
+	return (a > b) - (a < b);
+}
+
+int dead_key_compare(const struct dead_key *a, const struct dead_key *b)
+{
+	int order = id_compare(&a->stream, &b->stream);
+
+	if (order == 0)
+		order = compare_numbers(a->epoch, b->epoch);
+	return order != 0 ? order : compare_numbers(a->seq, b->seq);
+}
+
+/* A large number comes as the text of its digits. */
+static bool read_number(const struct json *v, uint64_t *ret)
+{
+	char text[NUMBER_DIGITS_MAX + 1], *end;
+	struct span digits;
+	double number;
+
+	if (v && json_type(v) == JSON_NUMBER) {
+		number = json_number(v);
+		*ret = number >= 0 ? (uint64_t)number : 0;
+		return number >= 0;
+	}
+	if (!v || json_type(v) != JSON_TEXT)
+		return false;
+	digits = json_text(v);
+	if (digits.len == 0 || digits.len >= sizeof(text))
+		return false;
+	memcpy(text, digits.data, digits.len);
+	text[digits.len] = '\0';
+	*ret = strtoull(text, &end, 10);
+	return *end == '\0';
+}
+
+bool dead_key_read(const struct json *line, struct dead_key *ret)
+{
+	const struct json *stream = json_member(line, "stream");
+
+	return stream && json_type(stream) == JSON_TEXT &&
+	       id_parse(json_text(stream), &ret->stream) &&
+	       read_number(json_member(line, "epoch"), &ret->epoch) &&
+	       read_number(json_member(line, "seq"), &ret->seq);
+}
+
+void dead_key_write(const struct dead_key *key, struct buf *out)
+{
+	char stream[ID_TEXT_BYTES];
+
+	json_write_key(out, "stream");
+	json_write_text(out, span_text(id_format(&key->stream, stream)));
+	json_write_key(out, "epoch");
+	buf_fmt(out, "%" PRIu64, key->epoch);
+	json_write_key(out, "seq");
+	buf_fmt(out, "%" PRIu64, key->seq);
+}
+
+/* --- files --- */
+
+enum err_kind dead_file_path(char path[PATH_MAX], const char *folder, const char *sink,
+			     enum dead_name name, struct err *err)
+{
+	static const char *const ends[] = {
+		[DEAD_LETTERS] = "ndjson",
+		[DEAD_LETTERS_FRESH] = "ndjson.new",
+		[DEAD_SETTLED] = "settled.ndjson",
+		[DEAD_LOCK] = "lock",
+	};
+	int len = snprintf(path, PATH_MAX, "%s/dead-%s.%s", folder, sink, ends[name]);
+
+	if (len < 0 || len >= PATH_MAX)
+		return err_set(err, ERR_CONFIG, "the path of the dead letters is too long");
+	return ERR_NONE;
+}
+
+/* Where the last whole line ends: a line that a crash tore was never dealt with. */
+static enum err_kind find_end(int fd, uint64_t *ret, struct err *err)
+{
+	char chunk[DEAD_CHUNK_BYTES];
+	uint64_t end = 0;
+	enum err_kind rc = file_size(fd, &end, err);
+
+	while (!rc && end > 0) {
+		size_t len = end < sizeof(chunk) ? (size_t)end : sizeof(chunk);
+		const char *newline;
+		size_t got;
+
+		rc = file_read_at(fd, chunk, len, end - len, &got, err);
+		if (rc)
+			break;
+		newline = memrchr(chunk, '\n', got);
+		if (newline) {
+			end = end - len + (uint64_t)(newline - chunk) + 1;
+			break;
+		}
+		end -= len;
+	}
+	if (!rc)
+		*ret = end;
+	return rc;
+}
+
+enum err_kind dead_file_open(int *ret_fd, const char *folder, const char *path, uint64_t *ret_len,
+			     struct err *err)
+{
+	enum err_kind rc = file_make_folder(folder, err);
+
+	if (!rc)
+		rc = file_open(ret_fd, path, file_is_missing(path) ? FILE_CREATE : FILE_WRITE, err);
+	if (!rc)
+		rc = find_end(*ret_fd, ret_len, err);
+	if (!rc)
+		rc = file_truncate(*ret_fd, *ret_len, err);
+	return rc ? rc : file_sync_folder(folder, err);
+}
+
+enum err_kind dead_file_add(int fd, const struct buf *line, uint64_t *len, struct err *err)
+{
+	struct err cut_err;
+	enum err_kind rc = file_write_at(fd, line->data, line->len, *len, err);
+
+	if (!rc)
+		rc = file_sync(fd, err);
+	/* Half a line is overwritten by the next, or cut off when the file is opened. */
+	if (rc && file_truncate(fd, *len, &cut_err))
+		return rc;
+	if (!rc)
+		*len += line->len;
+	return rc;
+}
+
+/* --- lines --- */
+
+void dead_lines_init(struct dead_lines *l, int fd)
+{
+	buf_init(&l->line, DEAD_LINE_BYTES_MAX);
+	l->fd = fd;
+	l->at = l->end = l->read_at = 0;
+	l->used = l->got = 0;
+	l->is_too_long = false;
+}
+
+void dead_lines_release(struct dead_lines *l)
+{
+	buf_release(&l->line);
+}
+
+static enum err_kind read_chunk(struct dead_lines *l, struct err *err)
+{
+	enum err_kind rc =
+		file_read_at(l->fd, l->chunk, sizeof(l->chunk), l->read_at, &l->got, err);
+
+	l->used = 0;
+	if (rc)
+		return rc;
+	l->read_at += l->got;
+	if (l->read_at > DEAD_FILE_BYTES_MAX)
+		return err_set(err, ERR_FULL,
+			       "the file of dead letters has more than the %d MiB that flytrail "
+			       "writes",
+			       DEAD_FILE_BYTES_MAX >> 20);
+	return ERR_NONE;
+}
+
+/* Up to a newline, or the chunk's end. */
+static void take(struct dead_lines *l, bool *ret_whole)
+{
+	const char *from = l->chunk + l->used;
+	const char *newline = memchr(from, '\n', l->got - l->used);
+	size_t len = newline ? (size_t)(newline - from) : l->got - l->used;
+
+	if (len > l->line.max - l->line.len)
+		l->is_too_long = true;
+	else if (!l->is_too_long)
+		buf_add(&l->line, from, len);
+	*ret_whole = newline != NULL;
+	l->used += len + (newline ? 1 : 0);
+	l->end += len + (newline ? 1 : 0);
+}
+
+enum err_kind dead_lines_next(struct dead_lines *l, bool *ret_found, struct err *err)
+{
+	enum err_kind rc = ERR_NONE;
+	bool whole = false;
+
+	buf_reset(&l->line);
+	l->is_too_long = false;
+	l->at = l->end;
+	while (!whole) {
+		if (l->used == l->got)
+			rc = read_chunk(l, err);
+		if (rc || l->got == 0)
+			break;
+		take(l, &whole);
+	}
+	*ret_found = whole;
+	return rc ? rc : buf_check(&l->line, err);
+}

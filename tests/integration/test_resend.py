@@ -1,0 +1,244 @@
+"""`flytrail resend`: a range of the trail goes to a sink again, from Postgres."""
+
+import datetime
+import gzip
+import json
+import os
+import re
+import sys
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import datadog  # noqa: E402
+import flytrail  # noqa: E402
+import lab  # noqa: E402
+import s3  # noqa: E402
+
+STREAM = "4718f5dc-5f98-830a-888b-c53ebf1e1bf5"
+HOURS = 80  # more than a delivery has objects
+KEY = re.compile(r"/([0-9a-f-]{36})\.(\d+)-(\d{20})-(\d{20})\.ndjson\.gz$")
+TIMES = ("occurred_at", "observed_at", "not_after")
+
+
+def line(message, at, provider="app", **more):
+    return json.dumps({
+        "event": {"provider": provider}, "host": "0ad1", "log": {"level": "info"}, "message": message,
+        "fly": {"app": {"instance": "0e286551c30586", "name": "web-1"}, "region": "ams"},
+        "timestamp": at.strftime("%Y-%m-%dT%H:%M:%S.%f") + "789Z", **more})
+
+
+def known(row):
+    """Columns end at the microsecond, where the time is not a line's own."""
+    times = ("observed_at",) if "id" in row or row["source"] != "trail" else TIMES
+    return {name: value[:26] + "Z" if name in times and value else value for name, value in row.items()}
+
+
+def content(bucket, prefix):
+    rows = [json.loads(text) for key in bucket.keys(f"flytrail/{prefix}/")
+            for text in gzip.decompress(bucket.get(key)).splitlines()]
+    return sorted(map(known, rows), key=lambda row: row.get("id") or row.get("event_id"))
+
+
+class Case(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = cls.enterClassContext(s3.Server())
+
+    def setUp(self):
+        self.world = self.enterContext(flytrail.World())
+        self.bucket = self.server.bucket()
+        self.now = datetime.datetime.now(datetime.timezone.utc)
+
+    def lines(self):
+        """Of all kinds: plain, with attributes and raw bytes, classified, and none that decodes."""
+        return [
+            *(line(f"plain {n}", self.now) for n in range(200)),
+            line("Main child exited normally with code: 0", self.now),
+            line("Process appears to have been OOM killed!", self.now),
+            line("more", self.now, extra={"b": [1, 2], "a": 'x , y: "z \\ and , {'}, an="a  b"),
+            line("bell \x07 and \x00 nothing", self.now),
+            "no JSON at all",
+        ]
+
+    def keep(self, ft, lines):
+        """The trail's numbers end at the cursor, when it has ended."""
+        ft.start()
+        self.world.publish_lines(lines)
+        self.world.await_rows(len(lines))
+        self.assertEqual(ft.stop(), 0)
+        (stream, cursor), = self.world.pg.psql("SELECT stream, cursor_seq FROM flytrail.streams")
+        return stream, int(cursor)
+
+    def resend(self, ft, bucket, range_, *words, sink="s3"):
+        ft.env.update(self.server.environment(bucket))
+        return ft.command("resend", "--sink", sink, "--range", range_, *words)
+
+    def facts(self):
+        return [json.loads(row) for row, in self.world.pg.psql(
+            "SELECT attributes FROM flytrail.events WHERE action = 'trail.resent' ORDER BY occurred_at")]
+
+    def ranges(self, bucket):
+        return sorted({(int(first), int(last)) for _, _, first, last in
+                       (KEY.search(key).groups() for key in bucket.keys())})
+
+
+class Resend(Case):
+    def test_what_is_sent_again_says_what_the_sink_was_given(self):
+        ft = self.world.flytrail(**self.server.environment(self.bucket))
+        stream, cursor = self.keep(ft, self.lines())
+        again = self.server.bucket()
+        status, text = self.resend(ft, again, f"{stream}.1-1-{cursor}")
+        self.assertEqual((status, text),
+                         (0, f"{cursor} records were sent to s3, in 1 deliveries\n"))
+        self.assertEqual(self.ranges(again), [(1, cursor)])
+        for prefix in ("lines", "events"):
+            self.assertEqual(content(again, prefix), content(self.bucket, prefix))
+        self.assertEqual(len(content(again, "lines")), len(self.lines()))
+        said, = self.facts()
+        self.assertEqual((said["sink"], said["stream"], said["epoch"], said["first_seq"], said["last_seq"]),
+                         ("s3", stream, 1, 1, cursor))
+        self.assertEqual((said["records"], said["deliveries"], said["numbers"], said["refused"]),
+                         (cursor, 1, cursor, 0))
+        # Once more, the same is there.
+        self.assertEqual(self.resend(ft, again, f"{stream}.1-1-{cursor}")[0], 0)
+        self.assertEqual(len(again.versions()), len(again.keys()))
+
+    def test_a_part_of_a_range_is_that_part(self):
+        ft = self.world.flytrail()
+        stream, cursor = self.keep(ft, self.lines())
+        status, text = self.resend(ft, self.bucket, f"{stream}.1-11-20")
+        self.assertEqual((status, text), (0, "10 records were sent to s3, in 1 deliveries\n"))
+        self.assertEqual(self.ranges(self.bucket), [(11, 20)])
+        ids = [row["id"] for row in content(self.bucket, "lines")]
+        self.assertEqual(ids, [row for row, in self.world.pg.psql(
+            "SELECT id FROM flytrail.log_lines WHERE seq BETWEEN 11 AND 20 ORDER BY id")])
+        self.assertGreater(cursor, 20)
+
+    def test_what_is_too_much_for_one_delivery_is_several_that_touch(self):
+        ft = self.world.flytrail()
+        hours = [self.now - datetime.timedelta(hours=n) for n in range(HOURS)]
+        stream, cursor = self.keep(ft, [line(f"plain {n}", at) for n, at in enumerate(hours)])
+        status, text = self.resend(ft, self.bucket, f"{stream}.1-1-{cursor}")
+        self.assertEqual((status, text), (0, f"{cursor} records were sent to s3, in 2 deliveries\n"))
+        (first, middle), (next_, last) = self.ranges(self.bucket)
+        self.assertEqual((first, next_, last), (1, middle + 1, cursor))
+        self.assertEqual(len(content(self.bucket, "lines")), HOURS)
+
+    def test_large_rows_come_one_by_one_and_whole(self):
+        ft = self.world.flytrail()
+        large = [line(f"large {n} " + "x" * 700_000, self.now) for n in range(40)]
+        stream, cursor = self.keep(ft, large)
+        self.assertEqual(self.resend(ft, self.bucket, f"{stream}.1-1-{cursor}")[0], 0)
+        self.assertEqual(len(content(self.bucket, "lines")), len(large))
+        self.assertEqual({len(row["message"]) for row in content(self.bucket, "lines")},
+                         {int(n) for n, in self.world.pg.psql("SELECT length(message) FROM flytrail.log_lines")})
+
+    def test_since_and_until_leave_out_what_is_not_of_that_time(self):
+        ft = self.world.flytrail()
+        old = self.now - datetime.timedelta(days=3)
+        stream, cursor = self.keep(ft, [line("old", old), line("new", self.now)])
+        since = (self.now - datetime.timedelta(days=1)).strftime("%Y-%m-%d")
+        status, text = self.resend(ft, self.bucket, f"{stream}.1-1-{cursor}", "--since", since)
+        self.assertEqual(status, 0)
+        self.assertIn(f"for 1 of the {cursor} numbers there is nothing in Postgres of that time", text)
+        self.assertEqual([row["message"] for row in content(self.bucket, "lines")], ["new"])
+        self.assertEqual(self.facts()[0]["since"], since)
+
+    def test_an_event_outlives_its_line_and_a_line_its_event(self):
+        ft = self.world.flytrail()
+        stream, cursor = self.keep(ft, self.lines())
+        self.world.pg.psql("SELECT format('ALTER TABLE %s DISABLE TRIGGER ALL', c.oid::regclass) FROM pg_class c "
+                           "WHERE relkind IN ('r', 'p') AND relnamespace = 'flytrail'::regnamespace \\gexec\n"
+                           "DELETE FROM flytrail.log_lines WHERE message LIKE 'Main child%';"
+                           "DELETE FROM flytrail.events WHERE class = 'oom';")
+        self.assertEqual(self.resend(ft, self.bucket, f"{stream}.1-1-{cursor}")[0], 0)
+        messages = [row["message"] for row in content(self.bucket, "lines")]
+        self.assertFalse(any(message.startswith("Main child") for message in messages))
+        self.assertIn("Process appears to have been OOM killed!", messages)
+        events = {row["class"]: row for row in content(self.bucket, "events")}
+        self.assertTrue(events["exit"]["message"].startswith("Main child"))
+        self.assertEqual((events["oom"]["trust"], events["oom"]["actor"]), ("guest", "unknown"))
+        self.assertIn("not stored any more", events["oom"]["actor_reason"])
+
+    def test_what_somebody_else_has_under_that_name_is_not_overwritten(self):
+        ft = self.world.flytrail()
+        stream, cursor = self.keep(ft, self.lines())
+        self.assertEqual(self.resend(ft, self.bucket, f"{stream}.1-1-{cursor}")[0], 0)
+        other = self.server.bucket()
+        for key in self.bucket.keys():
+            other.put(key, b"other", {"x-amz-meta-content-sha256": "0" * 64})
+        status, text = self.resend(ft, other, f"{stream}.1-1-{cursor}")
+        self.assertEqual(status, 1)
+        self.assertIn("nothing is overwritten", text)
+        self.assertEqual(len(self.facts()), 1)
+        self.assertEqual({other.get(key) for key in other.keys()}, {b"other"})
+
+    def test_while_it_runs_and_with_what_it_does_not_have(self):
+        ft = self.world.flytrail().start()
+        self.world.publish(100)
+        self.world.await_rows(100)
+        (stream, cursor), = self.world.pg.psql("SELECT stream, cursor_seq FROM flytrail.streams")
+        for range_, says in ((f"{STREAM}.1-1-2", "Postgres knows no stream"),
+                             (f"{stream}.2-1-2", "has epoch 1 in Postgres, and not 2"),
+                             (f"{stream}.1-1-{int(cursor) + 10**6}", "has what is numbered up to")):
+            with self.subTest(range=range_):
+                status, text = self.resend(ft, self.bucket, range_)
+                self.assertEqual(status, 1)
+                self.assertIn(says, text)
+        self.assertEqual(self.facts(), [])
+        self.assertEqual(self.resend(ft, self.bucket, f"{stream}.1-1-{cursor}")[0], 0)
+        self.world.publish(10, first=100)
+        self.world.await_rows(110)
+        self.assertEqual(ft.stop(), 0)
+
+    def test_where_nothing_can_be_sent_or_told_nothing_is_a_fact(self):
+        ft = self.world.flytrail()
+        stream, cursor = self.keep(ft, self.lines())
+        ft.env.update(self.server.environment(self.bucket))
+        ft.env["AWS_SECRET_ACCESS_KEY"] = "wrong"
+        words = ("resend", "--sink", "s3", "--range", f"{stream}.1-1-{cursor}")
+        status, text = ft.command(*words)
+        self.assertEqual(status, 1)
+        self.assertIn("403", text)
+        self.assertEqual(ft.command("resend", "--sink", "datadog", *words[3:])[0], 1)
+        self.assertEqual(self.facts(), [])
+        ft.env.update(self.server.environment(self.bucket))
+        self.world.pg.stop()
+        self.assertEqual(ft.command(*words)[0], 1)
+        self.assertEqual(self.bucket.keys(), [])
+
+    def test_bad_arguments_are_said(self):
+        ft = self.world.flytrail()
+        good = f"{STREAM}.1-1-2"
+        for words in ([], ["--sink", "s3"], ["--range", good], ["--sink", "store", "--range", good],
+                      ["--sink", "s3", "--range"], ["--sink", "s3", "--range", f"{STREAM}.1-2-1"],
+                      ["--sink", "s3", "--range", f"{STREAM}.1-0-1"], ["--sink", "s3", "--range", f"{STREAM}.1-1"],
+                      ["--sink", "s3", "--range", f"{STREAM}-1-2"], ["--sink", "s3", "--range", good + "x"],
+                      ["--sink", "s3", "--range", f"{STREAM}.1-1-99999999999999999999"],
+                      ["--sink", "s3", "--range", good, "--since", "yesterday"],
+                      ["--sink", "s3", "--range", good, "--since", "2026-01-02", "--until", "2026-01-02"],
+                      ["--sink", "s3", "--range", good, "more"]):
+            with self.subTest(words=words):
+                status, text = ft.command("resend", *words)
+                self.assertEqual(status, 2)
+                self.assertRegex(text, "^flytrail: resend: .*; it takes --sink ")
+
+
+class Datadog(Case):
+    def test_what_datadog_missed_is_there(self):
+        intake = self.enterContext(datadog.Intake())
+        ft = self.world.flytrail()
+        stream, cursor = self.keep(ft, [*self.lines(), line("poison it is", self.now)])
+        ft.env.update(intake.environment())
+        intake.poison = "poison"
+        status, text = self.resend(ft, self.bucket, f"{stream}.1-1-{cursor}", sink="datadog")
+        self.assertEqual(status, 1)
+        self.assertIn(f"{cursor - 1} records were sent to datadog, in 1 deliveries\n", text)
+        self.assertIn("1 were refused, the last one because: ", text)
+        self.assertEqual(len({log["event_id"] for log in intake.logs}), cursor - 1)
+        self.assertEqual(self.facts()[0]["refused"], 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
