@@ -134,7 +134,7 @@ static void its_attributes_are_json_with_all_that_was_said(void **state)
 
 static void what_is_of_no_one_stream_names_none(void **state)
 {
-	static const struct act_text texts[] = {{"app", "web-1"}, {"since", ""}};
+	static const struct act_text narrowed[] = {{"app", {"web-1", 5}}, {"since", {"", 0}}};
 	struct config c = on_fly();
 	struct act act = drop;
 	struct json *attributes;
@@ -143,8 +143,8 @@ static void what_is_of_no_one_stream_names_none(void **state)
 
 	(void)state;
 	act.epoch = 0;
-	act.texts = texts;
-	act.text_count = ARRAY_LEN(texts);
+	act.texts = narrowed;
+	act.text_count = ARRAY_LEN(narrowed);
 	assert_int_equal(encode(&t, &c, &act, &err), ERR_NONE);
 	assert_int_equal(json_parse(&attributes, t.event.attributes, &err), ERR_NONE);
 	assert_null(json_member(attributes, "stream"));
