@@ -17,7 +17,8 @@
  *	ERR_REJECT  of a record: to the dead letters, and on without it
  *	ERR_FATAL   the end of the process
  *
- * It yields (spool/spool.h): what left the spool before the sink had taken it is a fact,
+ * It yields (spool/spool.h): what left the spool before the sink had taken it is in no delivery,
+ * so that ranges name what they have, and is a fact,
  * trail.sink_missed, which is in the spool before the cursor moves past that; and before it
  * comes so far, at FORWARDER_BEHIND_PERCENT of what is kept for a sink, trail.sink_behind says
  * when it will.

@@ -19,13 +19,13 @@ struct forwarder {
 	size_t at; /* of the batch: what is before it is in the delivery, or in one before */
 	struct dead_letters *dead;
 	struct cursor cursor;
-	struct buf cut;             /* of the present delivery */
-	uint64_t last_seq;          /* of what is gathered; delivered_seq where nothing is */
-	uint64_t records;           /* of these, in the delivery */
-	int64_t first_ns;           /* when the first of it was read, on the monotonic clock */
-	unsigned failures;          /* in a row */
-	struct spool_damage missed; /* the newest that is told */
-	bool untold; /* facts about the present delivery may not be in the spool yet */
+	struct buf cut;           /* of the present delivery */
+	uint64_t last_seq;        /* of what is gathered; delivered_seq where nothing is */
+	uint64_t records;         /* of these, in the delivery */
+	int64_t first_ns;         /* when the first of it was read, on the monotonic clock */
+	unsigned failures;        /* in a row */
+	struct spool_damage hole; /* that the reader met last; it may be behind */
+	bool untold;              /* facts about the present delivery may not be in the spool yet */
 	bool behind_told;
 	bool is_new; /* of this spool nothing was delivered, as far as the cursor says */
 };
@@ -129,7 +129,7 @@ static void post(struct forwarder *f, struct fact *fact)
 	f->untold = true;
 }
 
-/* What left the spool, or was damaged in it, before it was read. It is met again after a seek. */
+/* What left the spool, or was damaged in it, before it was taken. */
 static void tell_missed(struct forwarder *f, const struct spool_damage *lost)
 {
 	struct fact fact = {
@@ -141,9 +141,6 @@ static void tell_missed(struct forwarder *f, const struct spool_damage *lost)
 		.last_seq = lost->last_seq,
 	};
 
-	if (lost->first_seq == 0 || lost->last_seq <= f->missed.last_seq)
-		return;
-	f->missed = *lost;
 	post(f, &fact);
 	atomic_fetch_add(&f->o.status->missed, lost->last_seq - lost->first_seq + 1);
 	log_error(sink_missed, LOG_TEXT("sink", f->sink.ops->name),
@@ -235,19 +232,25 @@ static enum err_kind add_frame(struct forwarder *f, const struct spool_frame *fr
 	return ERR_NONE;
 }
 
+/* What comes next cannot be read. */
+static bool is_at_hole(const struct forwarder *f)
+{
+	if (f->hole.last_seq <= f->last_seq)
+		return false;
+	return f->at == f->batch.count || f->batch.frames[f->at].seq > f->hole.last_seq;
+}
+
 /* What is read already. *ret_whole: the delivery takes nothing more. */
 static enum err_kind take_batch(struct forwarder *f, uint64_t until_seq, bool *ret_whole,
 				struct err *err)
 {
-	*ret_whole = false;
-	while (f->at < f->batch.count) {
-		const struct spool_frame *frame = &f->batch.frames[f->at];
+	for (;;) {
 		enum err_kind rc;
 
-		*ret_whole = until_seq != 0 && frame->seq > until_seq;
-		if (*ret_whole)
+		*ret_whole = is_at_hole(f) || (until_seq != 0 && f->last_seq >= until_seq);
+		if (*ret_whole || f->at == f->batch.count)
 			return ERR_NONE;
-		rc = add_frame(f, frame, err);
+		rc = add_frame(f, &f->batch.frames[f->at], err);
 		*ret_whole = rc == ERR_FULL;
 		if (rc == ERR_FULL) {
 			REQUIRE(f->last_seq > f->cursor.delivered_seq);
@@ -256,8 +259,6 @@ static enum err_kind take_batch(struct forwarder *f, uint64_t until_seq, bool *r
 		if (rc)
 			return rc;
 	}
-	*ret_whole = until_seq != 0 && f->last_seq >= until_seq;
-	return ERR_NONE;
 }
 
 static bool is_due(const struct forwarder *f)
@@ -265,9 +266,16 @@ static bool is_due(const struct forwarder *f)
 	return has_any(f) && time_monotonic_ns() - f->first_ns >= f->sink.gather_seconds * NS_PER_S;
 }
 
+static void note_hole(struct forwarder *f, const struct spool_damage *lost)
+{
+	if (lost->first_seq != 0)
+		f->hole = *lost;
+}
+
 /*
  * Fills a delivery: up to until_seq, or, where that is 0, as far as it takes more, or has waited
- * for it. *ret_end: nothing came, and nothing will.
+ * for it; in any case no further than to what cannot be read, so that its range names what it has.
+ * *ret_end: nothing came, and nothing will.
  */
 static enum err_kind gather(struct forwarder *f, uint64_t until_seq, bool *ret_end, struct err *err)
 {
@@ -286,8 +294,8 @@ static enum err_kind gather(struct forwarder *f, uint64_t until_seq, bool *ret_e
 		rc = spool_reader_read(f->reader, &f->batch, IDLE_MS * NS_PER_MS, 0, err);
 		if (rc)
 			return rc;
-		tell_missed(f, &f->batch.damage);
-		if (f->batch.count > 0)
+		note_hole(f, &f->batch.damage);
+		if (f->batch.count > 0 || is_at_hole(f))
 			continue;
 		/* What was cut and cannot be read any more is as whole as it will ever be. */
 		if (until_seq != 0)
@@ -333,7 +341,7 @@ static enum err_kind seek(struct forwarder *f, uint64_t after_seq, struct err *e
 	f->at = 0;
 	rc = spool_reader_seek(f->reader, after_seq, &lost, err);
 	if (!rc)
-		tell_missed(f, &lost);
+		note_hole(f, &lost);
 	return rc;
 }
 
@@ -349,6 +357,8 @@ static enum err_kind bury(struct forwarder *f, const struct sink_answer *answer,
 		rc = spool_reader_read(f->reader, &f->batch, 0, 0, err);
 	if (!rc && f->batch.count > 0 && f->batch.frames[0].seq == seq)
 		rc = dead_letter(f, seq, spool_batch_payload(&f->batch, 0), why, said, err);
+	else if (!rc) /* it has left the spool meanwhile */
+		tell_missed(f, &(struct spool_damage){.first_seq = seq, .last_seq = seq});
 	if (!rc)
 		rc = seek(f, f->last_seq, err);
 	if (!rc && f->records > 0)
@@ -399,10 +409,9 @@ static bool await_told(struct forwarder *f)
 	return true;
 }
 
-static enum err_kind note_delivered(struct forwarder *f, struct err *err)
+/* All up to last_seq is dealt with. */
+static enum err_kind move_cursor(struct forwarder *f, struct err *err)
 {
-	struct sink_status *s = f->o.status;
-
 	f->failures = 0;
 	f->cursor.delivered_seq = f->last_seq;
 	f->cursor.cut_seq = 0;
@@ -411,9 +420,18 @@ static enum err_kind note_delivered(struct forwarder *f, struct err *err)
 		return err->kind;
 	spool_reader_pass(f->reader, f->last_seq);
 	look_behind(f);
+	atomic_store(&f->o.status->delivered_seq, f->last_seq);
+	return ERR_NONE;
+}
+
+static enum err_kind note_delivered(struct forwarder *f, struct err *err)
+{
+	struct sink_status *s = f->o.status;
+
+	if (move_cursor(f, err))
+		return err->kind;
 	atomic_fetch_add(&s->deliveries, 1);
 	atomic_fetch_add(&s->records, f->records);
-	atomic_store(&s->delivered_seq, f->last_seq);
 	atomic_store(&s->delivered_ns, time_now_ns());
 	tell(f, SINK_WORKING, "");
 	return ERR_NONE;
@@ -447,6 +465,20 @@ static enum err_kind cut(struct forwarder *f, struct err *err)
 	return rc ? rc : save(f, err);
 }
 
+/*
+ * There is nothing to deliver before what cannot be read: the cursor passes that. A cut that was on
+ * record is given up with it: what it names cannot be made any more.
+ */
+static enum err_kind pass_hole(struct forwarder *f, bool *ret_end, struct err *err)
+{
+	if (is_at_hole(f)) {
+		tell_missed(f, &f->hole);
+		f->last_seq = f->hole.last_seq;
+	}
+	*ret_end = !await_told(f);
+	return *ret_end ? ERR_NONE : move_cursor(f, err);
+}
+
 /* One delivery, from the gathering to its end. *ret_end: there will be none any more. */
 static enum err_kind forward(struct forwarder *f, bool *ret_end, struct err *err)
 {
@@ -457,8 +489,8 @@ static enum err_kind forward(struct forwarder *f, bool *ret_end, struct err *err
 	rc = gather(f, until_seq, ret_end, err);
 	if (rc || *ret_end || atomic_load(&f->o.life->cut))
 		return rc;
-	if (until_seq != 0 && f->last_seq < until_seq) /* the last of it are damaged */
-		f->last_seq = until_seq;
+	if (!has_any(f))
+		return pass_hole(f, ret_end, err);
 	rc = cut(f, err);
 	if (!rc && until_seq != 0)
 		life_wait(f->o.life, FORWARDER_SETTLE_MS * NS_PER_MS);

@@ -118,14 +118,15 @@ static void write_sinks(const struct look *l, struct buf *out)
 	const struct sink_status *s;
 
 /* A line for each sink that is on. */
-#define SINK_METRIC(type, name, value, help)                                               \
-	write_head(out, "sink_" #name, #type, help);                                       \
-	for (size_t i = 0; i < SINK_COUNT; i++) {                                          \
-		s = &status->sinks[i];                                                     \
-		if (atomic_load(&s->state) != SINK_OFF) {                                  \
-			buf_fmt(out, PREFIX "sink_" #name "{sink=\"%s\"} ", sink_name((enum sink_id)i)); \
-			write_value(out, value);                                           \
-		}                                                                          \
+#define SINK_METRIC(type, name, value, help)                                \
+	write_head(out, "sink_" #name, #type, help);                        \
+	for (size_t i = 0; i < SINK_COUNT; i++) {                           \
+		s = &status->sinks[i];                                      \
+		if (atomic_load(&s->state) != SINK_OFF) {                   \
+			buf_fmt(out, PREFIX "sink_" #name "{sink=\"%s\"} ", \
+				sink_name((enum sink_id)i));                \
+			write_value(out, value);                            \
+		}                                                           \
 	}
 #define COUNT(field) whole(atomic_load(&s->field))
 #define WHOLE(expr) whole((uint64_t)(expr))

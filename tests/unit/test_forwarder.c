@@ -395,13 +395,14 @@ static void what_has_waited_long_enough_goes_though_more_comes(void **state)
 	assert_true(place.done[0].last < APPENDS_MAX);
 }
 
-static void write_cursor(uint64_t delivered_seq)
+static void write_cursor(uint64_t delivered_seq, uint64_t cut_seq)
 {
 	struct spool_stream stream = spool_stream(spool);
 	struct cursor cursor;
 
 	cursor_init(&cursor, &stream);
 	cursor.delivered_seq = delivered_seq;
+	cursor.cut_seq = cut_seq;
 	assert_int_equal(cursor_save(&cursor, dir.path, "place", &err), ERR_NONE);
 	cursor_release(&cursor);
 }
@@ -423,7 +424,7 @@ static void what_left_the_spool_before_it_was_taken_is_a_fact(void **state)
 	}
 	spool_reader_free(store);
 	record_bytes = 7 * MIB;
-	write_cursor(0);
+	write_cursor(0, 0);
 	thread = start_forwarder(&f);
 	fact = next_fact();
 	assert_int_equal(fact.action, ACTION_trail_sink_missed);
@@ -435,7 +436,37 @@ static void what_left_the_spool_before_it_was_taken_is_a_fact(void **state)
 	end_forwarder(f, thread);
 	assert_int_equal(atomic_load(&status.missed), fact.last_seq);
 	assert_int_equal(atomic_load(&status.delivered_seq), 2 * SEGMENTS);
-	assert_delivery(0, 1, 2 * SEGMENTS, 2 * SEGMENTS - fact.last_seq, false);
+	assert_delivery(0, fact.last_seq + 1, 2 * SEGMENTS, 2 * SEGMENTS - fact.last_seq, false);
+}
+
+/* What was cut when it was killed, and has left the spool in part, is no delivery of that name. */
+static void a_cut_that_cannot_be_made_again_is_given_up(void **state)
+{
+	enum { MIB = 1024 * 1024, SEGMENTS = 8 };
+	struct spool_reader *store;
+	struct forwarder *f;
+	struct fact fact;
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(spool_reader_new(&store, spool, "store", 0, &err), ERR_NONE);
+	for (uint64_t seq = 2; seq <= 2 * SEGMENTS; seq += 2) {
+		kit_append(spool, 2, 7 * MIB);
+		kit_commit(spool);
+		spool_reader_pass(store, seq);
+	}
+	spool_reader_free(store);
+	record_bytes = 7 * MIB;
+	write_cursor(2, 2 * SEGMENTS - 2);
+	thread = start_forwarder(&f);
+	fact = next_fact();
+	assert_int_equal(fact.first_seq, 3);
+	atomic_store(&life.intake_done, true);
+	spool_wake(spool);
+	assert_int_equal(next_fact().action, ACTION_trail_sink_behind);
+	end_forwarder(f, thread);
+	assert_delivery(0, fact.last_seq + 1, 2 * SEGMENTS, 2 * SEGMENTS - fact.last_seq, false);
+	assert_true(place.cut_was_known);
 }
 
 static void a_new_sink_begins_with_the_oldest_record_there_is(void **state)
@@ -464,7 +495,7 @@ static void a_cursor_that_is_ahead_of_the_spool_is_said_so(void **state)
 	struct forwarder *f = NULL;
 
 	(void)state;
-	write_cursor(6);
+	write_cursor(6, 0);
 	append(5);
 	assert_int_equal(forwarder_new(&f, (struct sink){&place_ops, &place, gather_seconds},
 				       &options, &err),
@@ -486,6 +517,7 @@ int main(void)
 		TEST(a_record_that_is_refused_late_goes_there_too),
 		TEST(what_has_waited_long_enough_goes_though_more_comes),
 		TEST(what_left_the_spool_before_it_was_taken_is_a_fact),
+		TEST(a_cut_that_cannot_be_made_again_is_given_up),
 		TEST(a_new_sink_begins_with_the_oldest_record_there_is),
 		TEST(a_cursor_that_is_ahead_of_the_spool_is_said_so),
 	};
