@@ -290,7 +290,8 @@ class Sinks(Case):
         self.assertEqual(status, 0)
         self.assertIn('answer: "no\\u001b[2J"\n', text)
         self.assertEqual(self.ft.command("dead", "retry", letter), (0, f"{letter}: delivered\n"))
-        key, = self.bucket.keys()
+        index, key = self.bucket.keys()
+        self.assertRegex(index, rf"^flytrail/index/date=\S+/{STREAM}\.2-0*41-0*41\.ndjson\.gz$")
         self.assertRegex(key, rf"^flytrail/lines/date=\S+/hour=\d\d/{STREAM}\.2-0*41-0*41\.ndjson\.gz$")
         line = json.loads(gzip.decompress(self.bucket.get(key)))
         self.assertRegex(line["message"], "^numbered line 0 ")
@@ -299,7 +300,7 @@ class Sinks(Case):
         # Broken off before that was on record: the same once more.
         os.remove(self.path(self.ft, "dead-s3.settled.ndjson"))
         self.assertEqual(self.ft.command("dead", "retry", "--all"), (0, f"{letter}: delivered\n"))
-        self.assertEqual(len(self.bucket.versions()), 1)
+        self.assertEqual(len(self.bucket.versions()), 2)
 
     def test_what_is_no_record_is_refused_once_more_and_the_next_is_delivered(self):
         self.bury((1, b"\x01\x01 no payload"), (2, self.payload()))
