@@ -25,7 +25,8 @@ void sinks_check(const struct config *c, struct config_report *report);
 
 struct sinks_s3 {
 	char endpoint[SINKS_ENDPOINT_BYTES];
-	struct s3_sink_options options; /* archive.stream, client.cut and folder are the caller's */
+	struct s3_sink_options
+		options; /* archive.stream, client.cut, folder and index_each are the caller's */
 };
 
 /* sinks_has_s3(c) is true. */

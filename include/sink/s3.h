@@ -5,7 +5,8 @@
  * s3: the sink that keeps the archive (sink/archive.h) in a bucket.
  *
  * Before the first delivery of a day, the index of the one before is put, too
- * (sink/archive_index.h).
+ * (sink/archive_index.h). Where a command delivers, each delivery has an index of its own,
+ * which is put behind its objects: no other comes after it.
  *
  * Each object is put once (sink/s3_put.h). One that is there already and is another:
  * an operator must act; whoever can write into the bucket has written under a name of
@@ -27,6 +28,7 @@ struct s3_sink_options {
 	struct archive_options archive;
 	struct s3_put_options put;
 	const char *folder;      /* the spool's, where the index's journal is; NULL: no index */
+	bool index_each;         /* for a command, whose folder is another */
 	unsigned gather_seconds; /* see sink/sink.h */
 };
 

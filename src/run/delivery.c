@@ -3,19 +3,25 @@
 #include "base/backoff.h"
 #include "base/time.h"
 #include "run/sinks.h"
+#include "sink/archive_index.h"
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { CUT_BYTES_MAX = 128 * 1024 };
+enum { CUT_BYTES_MAX = 128 * 1024, FOLDER_BYTES = 64 };
+
+static const char FOLDER[] = "/tmp/flytrail-delivery-XXXXXX";
 
 struct delivery {
 	struct sink sink;
 	uint64_t records; /* of the range */
 	struct buf cut;   /* not kept: a command that is broken off is called again by somebody */
 	_Atomic uint64_t late;
+	char folder[FOLDER_BYTES]; /* of the index's journal; "": none was made */
 };
 
 /* --- which sink --- */
@@ -25,9 +31,28 @@ static enum err_kind open_s3(struct delivery *d, const struct config *c,
 {
 	struct sinks_s3 s3;
 
+	memcpy(d->folder, FOLDER, sizeof(FOLDER));
+	if (!mkdtemp(d->folder)) {
+		d->folder[0] = '\0';
+		return err_errno(err, ERR_RETRY, "cannot make a folder like %s", FOLDER);
+	}
 	sinks_s3(c, &s3);
 	s3.options.archive.stream = *stream;
+	s3.options.folder = d->folder;
+	s3.options.index_each = true;
 	return s3_open(&d->sink, &s3.options, err);
+}
+
+/* What a delivery that was broken off has left is of no use: it is made again whole. */
+static void remove_folder(struct delivery *d)
+{
+	char path[FOLDER_BYTES + sizeof(INDEX_JOURNAL_NAME)];
+
+	if (d->folder[0] == '\0')
+		return;
+	(void)snprintf(path, sizeof(path), "%s/%s", d->folder, INDEX_JOURNAL_NAME);
+	(void)unlink(path);
+	(void)rmdir(d->folder);
 }
 
 static enum err_kind open_datadog(struct delivery *d, const struct config *c,
@@ -70,11 +95,13 @@ enum err_kind delivery_open(struct delivery **ret, const struct config *c, const
 		return err_set(err, ERR_FATAL, "out of memory for a delivery to %s", sink);
 	buf_init(&d->cut, CUT_BYTES_MAX);
 	rc = sinks[i].open(d, c, stream, err);
-	if (rc)
+	if (rc) {
+		remove_folder(d);
 		free(d);
-	else
-		*ret = d;
-	return rc;
+		return rc;
+	}
+	*ret = d;
+	return ERR_NONE;
 }
 
 void delivery_close(struct delivery *d)
@@ -82,6 +109,7 @@ void delivery_close(struct delivery *d)
 	if (!d)
 		return;
 	d->sink.ops->close(d->sink.ctx);
+	remove_folder(d);
 	buf_release(&d->cut);
 	free(d);
 }

@@ -189,8 +189,8 @@ enum err_kind dead_reader_open(struct dead_reader **ret, const char *folder, con
 	buf_init(&r->line, DEAD_LINE_BYTES_MAX);
 	buf_init(&r->payload, RECORD_PAYLOAD_BYTES_MAX);
 	rc = dead_file_path(path, folder, sink, DEAD_LETTERS, err);
-	/* First what is settled: a letter that is settled in between is shown, and not one lost
-	 * that was cleared away. */
+	/* What is settled comes first: after the letters it might be cleared away, and they would
+	 * seem not to be. */
 	if (!rc)
 		rc = dead_keys_read(&r->settled, folder, sink, err);
 	if (!rc && !file_is_missing(path)) {

@@ -9,6 +9,7 @@ struct s3 {
 	struct s3_put *put;
 	struct archive *archive;
 	struct archive_index *index; /* NULL: none is kept */
+	bool index_each;
 	/* of a delivery */
 	struct archive_range range;
 	bool again;    /* a process before may have put any of it */
@@ -80,13 +81,14 @@ static enum err_kind s3_seal(void *ctx, uint64_t last_seq, struct buf *cut, stru
 	return buf_check(cut, err);
 }
 
-/* The index that ends before this delivery. It may have been put by a process before. */
-static enum err_kind put_index(struct s3 *s, struct s3_answer *answer, struct err *err)
+/* The index that ends before this range. It may have been put by a process before. */
+static enum err_kind put_index(struct s3 *s, struct archive_range range, struct s3_answer *answer,
+			       struct err *err)
 {
 	const struct archive_object *o = NULL;
 	struct s3_stored stored;
 	bool in_doubt = true;
-	enum err_kind rc = archive_index_due(s->index, time_now_ns(), s->range, &o, err);
+	enum err_kind rc = archive_index_due(s->index, time_now_ns(), range, &o, err);
 
 	if (rc || !o)
 		return rc;
@@ -121,17 +123,28 @@ static enum err_kind note_objects(struct s3 *s, struct err *err)
 	return archive_index_add(s->index, time_now_ns(), s->range, entries, count, err);
 }
 
+/* The index of this delivery alone: what would come next does not follow on it. */
+static enum err_kind put_own_index(struct s3 *s, struct s3_answer *answer, struct err *err)
+{
+	const struct archive_range beyond = {.first_seq = s->range.last_seq + 2,
+					     .last_seq = s->range.last_seq + 2};
+
+	return put_index(s, beyond, answer, err);
+}
+
 static enum err_kind s3_deliver(void *ctx, struct sink_answer *ret, struct err *err)
 {
 	struct s3 *s = ctx;
 	struct s3_answer answer = {.status = 0};
-	enum err_kind rc = s->index ? put_index(s, &answer, err) : ERR_NONE;
+	enum err_kind rc = s->index ? put_index(s, s->range, &answer, err) : ERR_NONE;
 
 	if (!rc)
 		rc = put_objects(s, &answer, err);
-	ret->wait_seconds = answer.retry_after_seconds;
 	if (!rc && s->index)
 		rc = note_objects(s, err);
+	if (!rc && s->index_each)
+		rc = put_own_index(s, &answer, err);
+	ret->wait_seconds = answer.retry_after_seconds;
 	if (rc == ERR_REJECT)
 		err->kind = rc = ERR_CONFIG;
 	return rc;
@@ -153,6 +166,7 @@ enum err_kind s3_open(struct sink *ret, const struct s3_sink_options *options, s
 
 	if (!s)
 		return err_set(err, ERR_FATAL, "out of memory for S3");
+	s->index_each = options->index_each;
 	rc = open_parts(s, options, err);
 	if (rc)
 		s3_close(s);

@@ -1,6 +1,7 @@
 """`flytrail dead`: what could not be delivered is listed, shown, retried and dropped, on record."""
 
 import base64
+import contextlib
 import fcntl
 import gzip
 import json
@@ -112,6 +113,22 @@ class Store(Case):
         self.assertEqual(self.letters(self.ft), [])
         self.assertEqual(len(self.world.numbers()), 10)
 
+    def test_one_that_a_trigger_refuses_does_not_keep_the_next_from_being_delivered(self):
+        first, second = self.letters(self.ft)
+        self.relent()
+        self.world.pg.psql("""
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                RAISE EXCEPTION 'I do not like %', NEW.message;
+            END $$;
+            CREATE TRIGGER refuse BEFORE INSERT ON flytrail.log_lines FOR EACH ROW
+                WHEN (NEW.message ~ '^numbered line 3 ') EXECUTE FUNCTION refuse();""")
+        status, text = self.ft.command("dead", "retry", "--all")
+        self.assertEqual(status, 1)
+        self.assertIn(f"{first}: refused once more: \"Postgres refuses a row: SQLSTATE P0001\"\n", text)
+        self.assertIn(f"{second}: delivered\n", text)
+        self.assertEqual(self.letters(self.ft), [first])
+
     def test_what_is_dropped_is_a_fact_that_says_why_and_what_it_was(self):
         first, second = self.letters(self.ft)
         shown = json.loads(self.ft.command("dead", "show", first)[1].splitlines()[-1])
@@ -203,6 +220,30 @@ class Store(Case):
         self.assertEqual(self.letters(self.ft), before)
 
 
+class Killed(Case):
+    def test_whenever_it_is_killed_each_letter_is_one_row_and_none_is_forgotten(self):
+        count, kills = 40, 12
+        self.world.pg.psql("ALTER TABLE flytrail.log_lines ADD CONSTRAINT picky CHECK (message !~ '^numbered ')")
+        ft = self.world.flytrail().start()
+        self.world.publish(count)
+        lab.wait_for(lambda: len(self.letters(ft)) == count, 90, "the dead letters")
+        self.world.pg.psql("ALTER TABLE flytrail.log_lines DROP CONSTRAINT picky")
+        for n in range(kills):
+            command = subprocess.Popen([flytrail.BINARY, "dead", "retry", "--all"], env=ft.env,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                command.wait(timeout=0.02 + 0.007 * n)
+            command.kill()
+            command.wait()
+            # A row of what is settled, always; of what is not, perhaps.
+            self.assertGreaterEqual(len(self.world.numbers()), count - len(self.letters(ft)))
+        self.assertEqual(ft.command("dead", "retry", "--all")[0], 0)
+        self.assertEqual(self.letters(ft), [])
+        self.assertEqual([n for n, _ in self.world.numbers()], list(range(count)))
+        self.assertGreaterEqual(len(self.facts("trail.dead_retried")), count)
+        self.assertEqual(ft.stop(), 0)
+
+
 class Datadog(Case):
     """One line that Datadog refuses, and a flytrail that runs on."""
 
@@ -290,7 +331,8 @@ class Sinks(Case):
         self.assertEqual(status, 0)
         self.assertIn('answer: "no\\u001b[2J"\n', text)
         self.assertEqual(self.ft.command("dead", "retry", letter), (0, f"{letter}: delivered\n"))
-        key, = self.bucket.keys()
+        index, key = self.bucket.keys()
+        self.assertRegex(index, rf"^flytrail/index/date=\S+/{STREAM}\.2-0*41-0*41\.ndjson\.gz$")
         self.assertRegex(key, rf"^flytrail/lines/date=\S+/hour=\d\d/{STREAM}\.2-0*41-0*41\.ndjson\.gz$")
         line = json.loads(gzip.decompress(self.bucket.get(key)))
         self.assertRegex(line["message"], "^numbered line 0 ")
@@ -299,7 +341,7 @@ class Sinks(Case):
         # Broken off before that was on record: the same once more.
         os.remove(self.path(self.ft, "dead-s3.settled.ndjson"))
         self.assertEqual(self.ft.command("dead", "retry", "--all"), (0, f"{letter}: delivered\n"))
-        self.assertEqual(len(self.bucket.versions()), 1)
+        self.assertEqual(len(self.bucket.versions()), 2)
 
     def test_what_is_no_record_is_refused_once_more_and_the_next_is_delivered(self):
         self.bury((1, b"\x01\x01 no payload"), (2, self.payload()))

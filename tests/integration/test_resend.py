@@ -79,8 +79,12 @@ class Case(unittest.TestCase):
             "SELECT attributes FROM flytrail.events WHERE action = 'trail.resent' ORDER BY occurred_at")]
 
     def ranges(self, bucket):
-        return sorted({(int(first), int(last)) for _, _, first, last in
-                       (KEY.search(key).groups() for key in bucket.keys())})
+        """Of the objects; each has an index of its own."""
+        of = [sorted({(int(first), int(last)) for _, _, first, last in
+                      (KEY.search(key).groups() for key in bucket.keys(f"flytrail/{prefix}"))})
+              for prefix in ("lines/", "events/", "index/")]
+        self.assertEqual(sorted({*of[0], *of[1]}), of[2])
+        return of[2]
 
 
 class Resend(Case):
@@ -100,6 +104,9 @@ class Resend(Case):
                          ("s3", stream, 1, 1, cursor))
         self.assertEqual((said["records"], said["deliveries"], said["numbers"], said["refused"]),
                          (cursor, 1, cursor, 0))
+        status, text = ft.command("archive", "verify")
+        self.assertEqual(status, 0, text)
+        self.assertIn("all agree\n", text)
         # Once more, the same is there.
         self.assertEqual(self.resend(ft, again, f"{stream}.1-1-{cursor}")[0], 0)
         self.assertEqual(len(again.versions()), len(again.keys()))
