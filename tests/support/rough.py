@@ -13,6 +13,7 @@ import http.client
 import socket
 import struct
 import threading
+import time
 
 SECONDS = 30  # of a request's and an answer's pieces
 STALL_SECONDS = 60
@@ -22,6 +23,7 @@ class Way:
     def __init__(self, port):
         self.target = port
         self.faults = []
+        self.delay = 0.0  # seconds that every request and every answer takes
         self.asked = []  # first lines of all requests
         self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -70,9 +72,12 @@ class Way:
 
     def forward(self, request):
         """The real server's answer, whole."""
+        time.sleep(self.delay)
         with socket.create_connection(("127.0.0.1", self.target), SECONDS) as real:
             real.sendall(request)
-            return read_message(real, no_body=request.startswith(b"HEAD "))
+            answered = read_message(real, no_body=request.startswith(b"HEAD "))
+        time.sleep(self.delay)
+        return answered
 
 
 def read_message(connection, is_early=lambda: False, no_body=False):
