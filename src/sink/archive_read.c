@@ -12,7 +12,6 @@ enum {
 	HOUR_BYTES = 2,
 	SEQ_DIGITS = 20,
 	TIME_BYTES_MAX = 32,
-	DECIMAL = 10,
 };
 
 #define HOUR_NS (3600 * NS_PER_S)
@@ -53,30 +52,11 @@ static void take_text(struct key_reader *r, const char *text)
 		r->bad = true;
 }
 
-/* Digits alone, and no more than a uint64_t holds. */
-static bool read_number(struct span digits, uint64_t *ret)
-{
-	uint64_t value = 0;
-
-	if (digits.len == 0)
-		return false;
-	for (size_t i = 0; i < digits.len; i++) {
-		unsigned digit = (unsigned)(digits.data[i] - '0');
-
-		if (digits.data[i] < '0' || digits.data[i] > '9' ||
-		    __builtin_mul_overflow(value, DECIMAL, &value) ||
-		    __builtin_add_overflow(value, digit, &value))
-			return false;
-	}
-	*ret = value;
-	return true;
-}
-
 static uint64_t take_seq(struct key_reader *r)
 {
 	uint64_t value = 0;
 
-	if (!read_number(take(r, SEQ_DIGITS), &value))
+	if (!span_digits(take(r, SEQ_DIGITS), &value))
 		r->bad = true;
 	return value;
 }
@@ -88,7 +68,7 @@ static uint64_t take_number_until(struct key_reader *r, char end)
 	struct span digits = take(r, at ? (size_t)(at - r->left.data) : 0);
 	uint64_t value = 0;
 
-	if (!at || !read_number(digits, &value) || (digits.len > 1 && digits.data[0] == '0'))
+	if (!at || !span_digits(digits, &value) || (digits.len > 1 && digits.data[0] == '0'))
 		r->bad = true;
 	(void)take(r, 1);
 	return value;
@@ -213,7 +193,7 @@ static bool is_seq(const struct json *object, const char *key, uint64_t seq)
 {
 	uint64_t value;
 
-	return read_number(text_of(object, key), &value) && value == seq;
+	return span_digits(text_of(object, key), &value) && value == seq;
 }
 
 static bool copy_key(const char *prefix, struct span key, struct archive_entry *ret)
@@ -369,7 +349,7 @@ static bool read_header(const struct s3_client *client, const char *name, uint64
 {
 	struct span text;
 
-	return s3_client_header(client, name, &text) && read_number(text, ret) && *ret <= max;
+	return s3_client_header(client, name, &text) && span_digits(text, ret) && *ret <= max;
 }
 
 static bool read_metadata(const struct s3_client *client, struct archive_entry *ret)
