@@ -77,7 +77,9 @@ void archive_free(struct archive *a); /* NULL is fine */
 
 /* first_seq is the range's first number, whether or not there is such a record. */
 void archive_begin(struct archive *a, uint64_t first_seq);
-NODISCARD enum err_kind archive_add(struct archive *a, struct span payload, struct err *err);
+/* *ret_taken false: the options leave it out. */
+NODISCARD enum err_kind archive_add(struct archive *a, struct span payload, bool *ret_taken,
+				    struct err *err);
 
 /* Ends the range at last_seq: from now on the objects are there. */
 NODISCARD enum err_kind archive_end(struct archive *a, uint64_t last_seq, struct err *err);

@@ -52,9 +52,11 @@ struct sink_ops {
 	void (*begin)(void *ctx, uint64_t first_seq, bool again);
 	/*
 	 * ERR_FULL: the delivery ends before this record, which begins the next.
-	 * ERR_REJECT: it can never be delivered; the delivery is without it.
+	 * ERR_REJECT: it can never be delivered; the delivery is without it. *ret_taken false: it
+	 * is none of those that the sink is to have, by its options.
 	 */
-	enum err_kind (*add)(void *ctx, uint64_t seq, struct span payload, struct err *err);
+	enum err_kind (*add)(void *ctx, uint64_t seq, struct span payload, bool *ret_taken,
+			     struct err *err);
 	/* No more is added. Appends to cut a text that is equal where the delivery is. */
 	enum err_kind (*seal)(void *ctx, uint64_t last_seq, struct buf *cut, struct err *err);
 	/*

@@ -126,9 +126,10 @@ void delivery_begin(struct delivery *d, uint64_t first_seq)
 
 enum err_kind delivery_add(struct delivery *d, uint64_t seq, struct span payload, struct err *err)
 {
-	enum err_kind rc = d->sink.ops->add(d->sink.ctx, seq, payload, err);
+	bool taken = false;
+	enum err_kind rc = d->sink.ops->add(d->sink.ctx, seq, payload, &taken, err);
 
-	d->records += !rc;
+	d->records += taken && !rc;
 	return rc;
 }
 

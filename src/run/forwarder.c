@@ -200,6 +200,8 @@ static enum err_kind dead_letter(struct forwarder *f, uint64_t seq, struct span 
 		.action = ACTION_trail_dead_lettered, .first_seq = seq, .last_seq = seq};
 	enum err_kind rc = dead_letters_add(f->dead, seq, payload, why, said, err);
 
+	if (rc == ERR_FULL) /* the file, or the disk: nothing is passed that is not kept */
+		err->kind = rc = ERR_CONFIG;
 	if (rc)
 		return rc;
 	(void)snprintf(fact.why, sizeof(fact.why), "%s", why);
@@ -214,14 +216,15 @@ static enum err_kind add_frame(struct forwarder *f, const struct spool_frame *fr
 			       struct err *err)
 {
 	struct span payload = spool_batch_payload(&f->batch, f->at);
-	enum err_kind rc = f->sink.ops->add(f->sink.ctx, frame->seq, payload, err);
+	bool taken = false;
+	enum err_kind rc = f->sink.ops->add(f->sink.ctx, frame->seq, payload, &taken, err);
 
 	if (rc == ERR_REJECT) {
 		struct err why = *err;
 
 		rc = dead_letter(f, frame->seq, payload, why.text, SPAN(""), err);
 	} else if (!rc) {
-		f->records++;
+		f->records += taken;
 	}
 	if (rc)
 		return rc;
@@ -355,12 +358,28 @@ static enum err_kind bury(struct forwarder *f, const struct sink_answer *answer,
 
 	if (!rc)
 		rc = spool_reader_read(f->reader, &f->batch, 0, 0, err);
-	if (!rc && f->batch.count > 0 && f->batch.frames[0].seq == seq)
+	if (rc)
+		return rc;
+	if (f->batch.count > 0 && f->batch.frames[0].seq == seq)
 		rc = dead_letter(f, seq, spool_batch_payload(&f->batch, 0), why, said, err);
-	else if (!rc) /* it has left the spool meanwhile */
+	else /* it has left the spool meanwhile */
 		tell_missed(f, &(struct spool_damage){.first_seq = seq, .last_seq = seq});
-	if (!rc)
-		rc = seek(f, f->last_seq, err);
+	return rc ? rc : seek(f, f->last_seq, err);
+}
+
+/* The sink knows no more of a record that it refused: until it is kept, nothing else is done. */
+static enum err_kind bury_surely(struct forwarder *f, const struct sink_answer *answer,
+				 struct err *err)
+{
+	struct err why = *err;
+	enum err_kind rc;
+
+	for (;;) {
+		rc = bury(f, answer, why.text, err);
+		if (!rc || rc == ERR_FATAL || atomic_load(&f->o.life->cut))
+			break;
+		wait_after(f, rc, 0, err);
+	}
 	if (!rc && f->records > 0)
 		f->records--;
 	return rc;
@@ -375,11 +394,8 @@ static enum err_kind deliver(struct forwarder *f, struct err *err)
 
 		look_behind(f);
 		rc = f->sink.ops->deliver(f->sink.ctx, &answer, err);
-
 		if (rc == ERR_REJECT) {
-			struct err why = *err;
-
-			rc = bury(f, &answer, why.text, err);
+			rc = bury_surely(f, &answer, err);
 			if (!rc)
 				continue;
 		}

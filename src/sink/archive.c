@@ -257,7 +257,7 @@ static enum err_kind add_text(struct archive *a, struct part *p, const struct pl
 	return rc;
 }
 
-enum err_kind archive_add(struct archive *a, struct span payload, struct err *err)
+enum err_kind archive_add(struct archive *a, struct span payload, bool *ret_taken, struct err *err)
 {
 	struct texts t = {.has_line = false};
 	struct part *line, *event;
@@ -269,6 +269,7 @@ enum err_kind archive_add(struct archive *a, struct span payload, struct err *er
 		err->kind = ERR_REJECT;
 		return ERR_REJECT;
 	}
+	*ret_taken = t.has_line || t.has_event;
 	if (!find_room(a, &t, &line, &event))
 		return err_set(err, ERR_FULL, "there is room for no more in one range");
 	if (t.has_line)

@@ -168,13 +168,15 @@ static enum err_kind append(struct datadog *d, uint64_t seq, int64_t occurred_ns
 	return buf_check(&d->text, err);
 }
 
-static enum err_kind datadog_add(void *ctx, uint64_t seq, struct span payload, struct err *err)
+static enum err_kind datadog_add(void *ctx, uint64_t seq, struct span payload, bool *ret_taken,
+				 struct err *err)
 {
 	struct datadog *d = ctx;
 	int64_t occurred_ns;
 	enum err_kind rc;
 
-	if (is_left_out(d, payload))
+	*ret_taken = !is_left_out(d, payload);
+	if (!*ret_taken)
 		return ERR_NONE;
 	rc = datadog_log_write(payload, &d->scratch, &d->one, &occurred_ns, err);
 	if (!rc)

@@ -56,12 +56,13 @@ static void s3_begin(void *ctx, uint64_t first_seq, bool again)
 	s->in_doubt = again;
 }
 
-static enum err_kind s3_add(void *ctx, uint64_t seq, struct span payload, struct err *err)
+static enum err_kind s3_add(void *ctx, uint64_t seq, struct span payload, bool *ret_taken,
+			    struct err *err)
 {
 	struct s3 *s = ctx;
 
 	(void)seq; /* the range's ends name the objects */
-	return archive_add(s->archive, payload, err);
+	return archive_add(s->archive, payload, ret_taken, err);
 }
 
 /* Names and contents of all objects. */

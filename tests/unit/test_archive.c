@@ -57,7 +57,7 @@ static int tear_down(void **state)
 
 static enum err_kind add(struct err *err)
 {
-	return archive_add(archive, span_of(payload.data, payload.len), err);
+	return archive_add(archive, span_of(payload.data, payload.len), &(bool){false}, err);
 }
 
 static enum err_kind add_line(int64_t ns, const char *message, enum line_class class,
@@ -332,11 +332,13 @@ static void what_is_no_payload_is_refused_and_leaves_nothing(void **state)
 	archive_begin(archive, 11);
 	add_app_line(AT, "one");
 	for (size_t cut = payload.len - 1; cut > 0; cut -= cut > 7 ? 7 : 1) {
-		assert_int_equal(archive_add(archive, span_of(payload.data, cut), &err),
-				 ERR_REJECT);
+		assert_int_equal(
+			archive_add(archive, span_of(payload.data, cut), &(bool){false}, &err),
+			ERR_REJECT);
 		assert_int_equal(err.kind, ERR_REJECT);
 	}
-	assert_int_equal(archive_add(archive, SPAN("\xff garbage"), &err), ERR_REJECT);
+	assert_int_equal(archive_add(archive, SPAN("\xff garbage"), &(bool){false}, &err),
+			 ERR_REJECT);
 	end(19);
 	assert_int_equal(archive_count(archive), 1);
 	assert_int_equal(archive_object(archive, 0)->records, 1);
@@ -352,7 +354,7 @@ static void a_range(void *arg)
 	(void)arg;
 	if (!rc) {
 		archive_begin(a, 1);
-		rc = archive_add(a, span_of(payload.data, payload.len), &err);
+		rc = archive_add(a, span_of(payload.data, payload.len), &(bool){false}, &err);
 	}
 	if (!rc)
 		rc = archive_end(a, 1, &err);

@@ -127,7 +127,9 @@ static void what_archive_writes_is_a_key(void **state)
 	event_encode(&event, &content);
 	assert_int_equal(archive_new(&archive, &options, &err), ERR_NONE);
 	archive_begin(archive, 1);
-	assert_int_equal(archive_add(archive, span_of(content.data, content.len), &err), ERR_NONE);
+	assert_int_equal(
+		archive_add(archive, span_of(content.data, content.len), &(bool){false}, &err),
+		ERR_NONE);
 	assert_int_equal(archive_end(archive, 7, &err), ERR_NONE);
 	assert_true(archive_name_parse("a", span_text(archive_object(archive, 0)->key), &name));
 	assert_int_equal(name.kind, ARCHIVE_OPERATIONS);

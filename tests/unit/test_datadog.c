@@ -195,7 +195,7 @@ static int tear_down(void **state)
 
 static enum err_kind add_payload(uint64_t seq)
 {
-	return sink.ops->add(sink.ctx, seq, payload_of(&payload), &err);
+	return sink.ops->add(sink.ctx, seq, payload_of(&payload), &(bool){false}, &err);
 }
 
 static enum err_kind try_line(uint64_t seq, struct span message, int64_t ns, enum line_class class)
@@ -391,7 +391,8 @@ static void what_is_no_payload_is_rejected_and_the_delivery_is_without_it(void *
 {
 	(void)state;
 	add_line(1, "line");
-	assert_int_equal(sink.ops->add(sink.ctx, 2, SPAN("no payload"), &err), ERR_REJECT);
+	assert_int_equal(sink.ops->add(sink.ctx, 2, SPAN("no payload"), &(bool){false}, &err),
+			 ERR_REJECT);
 	assert_int_equal(err.kind, ERR_REJECT);
 	add_line(3, "line");
 	seal(3);
@@ -427,7 +428,8 @@ static void of_events_alone_lines_without_one_are_left_out(void **state)
 	add_line(1, "line");
 	assert_int_equal(try_line(2, SPAN("line 2"), time_now_ns(), CLASS_restart), ERR_NONE);
 	add_event(3);
-	assert_int_equal(sink.ops->add(sink.ctx, 4, SPAN("no payload"), &err), ERR_REJECT);
+	assert_int_equal(sink.ops->add(sink.ctx, 4, SPAN("no payload"), &(bool){false}, &err),
+			 ERR_REJECT);
 	seal(4);
 	assert_delivers(ERR_NONE);
 	assert_accepted(2, 3, 0);
@@ -679,7 +681,7 @@ static void deliver_under_faults(void *arg)
 	}
 	buf_init(&text, 4096);
 	s.ops->begin(s.ctx, 1, false);
-	rc = s.ops->add(s.ctx, 1, payload_of(&payload), &e);
+	rc = s.ops->add(s.ctx, 1, payload_of(&payload), &(bool){false}, &e);
 	if (!rc)
 		rc = s.ops->seal(s.ctx, 1, &text, &e);
 	if (!rc)

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/time.h"
 #include "sink/cursor.h"
+#include "sink/dead_letter.h"
 
 #include "fault.h"
 #include "scratch.h"
@@ -60,7 +61,8 @@ static void place_begin(void *ctx, uint64_t first_seq, bool again)
 	p->expected = first_seq;
 }
 
-static enum err_kind place_add(void *ctx, uint64_t seq, struct span payload, struct err *ret_err)
+static enum err_kind place_add(void *ctx, uint64_t seq, struct span payload, bool *ret_taken,
+			       struct err *ret_err)
 {
 	struct place *p = ctx;
 
@@ -72,6 +74,7 @@ static enum err_kind place_add(void *ctx, uint64_t seq, struct span payload, str
 	if (seq == p->bad_seq)
 		return err_set(ret_err, ERR_REJECT, "it is bad");
 	p->now.count++;
+	*ret_taken = true;
 	return ERR_NONE;
 }
 
@@ -375,6 +378,49 @@ static void a_record_that_is_refused_late_goes_there_too(void **state)
 	buf_release(&text);
 }
 
+/* Where the dead letters are full an operator must act, and nothing is passed that is not kept. */
+static void a_record_that_cannot_be_kept_holds_what_is_behind_it(void **state)
+{
+	static char full[DEAD_LETTER_FILE_BYTES_MAX / 1024];
+	struct forwarder *f;
+	struct buf text;
+	pthread_t thread;
+	FILE *file;
+
+	(void)state;
+	append(25);
+	file = fopen(scratch_file(&dir, "dead-place.ndjson"), "we");
+	assert_non_null(file);
+	memset(full, ' ', sizeof(full));
+	full[sizeof(full) - 1] = '\n';
+	for (size_t i = 0; i < 1024; i++)
+		assert_int_equal(fwrite(full, sizeof(full), 1, file), 1);
+	assert_int_equal(fclose(file), 0);
+	place.late_seq = 7;
+	thread = start_forwarder(&f);
+	while (atomic_load(&status.state) != SINK_PARKED)
+		(void)sched_yield();
+	assert_int_equal(place.done_count, 0);
+	life_cut(&life);
+	spool_wake(spool);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	forwarder_free(f);
+	assert_int_equal(atomic_load(&status.delivered_seq), 0);
+
+	assert_int_equal(unlink(scratch_file(&dir, "dead-place.ndjson")), 0);
+	life_release(&life);
+	assert_int_equal(life_init(&life, &err), ERR_NONE);
+	place.late_seq = 7;
+	thread = start_forwarder(&f);
+	assert_int_equal(next_fact().first_seq, 7);
+	end_forwarder(f, thread);
+	assert_int_equal(place.done_count, 3);
+	assert_delivery(0, 1, 10, 10, true);
+	text = read_dead_letters();
+	assert_non_null(strstr((const char *)text.data, "\"seq\":7,"));
+	buf_release(&text);
+}
+
 /* Lines that never cease do not make it wait for the delivery to be full. */
 static void what_has_waited_long_enough_goes_though_more_comes(void **state)
 {
@@ -515,6 +561,7 @@ int main(void)
 		TEST(a_place_that_needs_an_operator_is_parked),
 		TEST(a_record_that_is_refused_goes_to_the_dead_letters),
 		TEST(a_record_that_is_refused_late_goes_there_too),
+		TEST(a_record_that_cannot_be_kept_holds_what_is_behind_it),
 		TEST(what_has_waited_long_enough_goes_though_more_comes),
 		TEST(what_left_the_spool_before_it_was_taken_is_a_fact),
 		TEST(a_cut_that_cannot_be_made_again_is_given_up),

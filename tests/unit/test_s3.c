@@ -67,7 +67,8 @@ static int tear_down(void **state)
 static void seal_next(uint64_t seq, bool again)
 {
 	sink.ops->begin(sink.ctx, seq, again);
-	assert_int_equal(sink.ops->add(sink.ctx, seq, span_of(payload.data, payload.len), &err),
+	assert_int_equal(sink.ops->add(sink.ctx, seq, span_of(payload.data, payload.len),
+				       &(bool){false}, &err),
 			 ERR_NONE);
 	assert_int_equal(sink.ops->seal(sink.ctx, seq, &cut, &err), ERR_NONE);
 }

@@ -95,7 +95,8 @@ static void seal_for_server(bool again)
 	options.client.endpoint = server.url;
 	assert_int_equal(s3_open(&sink, &options, &err), ERR_NONE);
 	sink.ops->begin(sink.ctx, 1, again);
-	assert_int_equal(sink.ops->add(sink.ctx, 1, span_of(payload.data, payload.len), &err),
+	assert_int_equal(sink.ops->add(sink.ctx, 1, span_of(payload.data, payload.len),
+				       &(bool){false}, &err),
 			 ERR_NONE);
 	assert_int_equal(sink.ops->seal(sink.ctx, 1, &cut, &err), ERR_NONE);
 }
