@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/time.h"
 #include "sink/cursor.h"
-#include "sink/dead_letter.h"
+#include "sink/dead_file.h"
 
 #include "fault.h"
 #include "scratch.h"
@@ -381,7 +381,7 @@ static void a_record_that_is_refused_late_goes_there_too(void **state)
 /* Where the dead letters are full an operator must act, and nothing is passed that is not kept. */
 static void a_record_that_cannot_be_kept_holds_what_is_behind_it(void **state)
 {
-	static char full[DEAD_LETTER_FILE_BYTES_MAX / 1024];
+	static char full[DEAD_FILE_BYTES_MAX / 1024];
 	struct forwarder *f;
 	struct buf text;
 	pthread_t thread;
