@@ -23,8 +23,9 @@
  * comes so far, run/sink_trail.h says
  * when it will.
  *
- * Where the place can be tried, that is done before the first delivery of this spool to it,
- * until it can be used; what was found is a fact, trail.sink_proved.
+ * Where the place can be tried, that is done before the first delivery of this spool to it
+ * (SINK.cursor says to which the last went), until it can be used; what was found is a fact,
+ *trail.sink_proved.
  *
  * A sink that is new begins with the oldest record that the spool still has. So does one
  * whose cursor is another stream's: the volume was adopted, and ids make them one.

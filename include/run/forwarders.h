@@ -32,6 +32,9 @@ NODISCARD enum err_kind forwarders_start(struct forwarders **ret,
 /* Some sink has not all that the spool has appended. NULL: there is none. Any thread. */
 bool forwarders_are_behind(const struct forwarders *f);
 
+/* A line of the log for each sink that is on, at the end of all. False: some have not all. */
+bool forwarders_tell_end(struct status *status, uint64_t accepted_seq);
+
 /* Waits for the threads, after life.sinks_done or life_cut(). NULL is fine. */
 void forwarders_free(struct forwarders *f);
 

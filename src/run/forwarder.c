@@ -28,7 +28,7 @@ struct forwarder {
 	struct spool_damage hole; /* that the reader met last; it may be behind */
 	struct sink_trail record;
 	bool cut_is_saved;
-	bool is_new; /* this place was not tried yet */
+	bool is_new; /* nothing was delivered to this place yet, as far as the cursor says */
 };
 
 /* --- start --- */
@@ -53,7 +53,8 @@ static enum err_kind find_cursor(struct forwarder *f, struct err *err)
 				       "%s.cursor is ahead of the spool: the volume is an older "
 				       "copy; run `flytrail spool adopt` on it",
 				       f->sink.ops->name);
-		f->is_new = false;
+		f->is_new = c->place.len == 0 ||
+			    !span_is(span_of(c->place.data, c->place.len), f->sink.place);
 		f->cut_is_saved = true;
 		return ERR_NONE;
 	}
@@ -358,7 +359,9 @@ static enum err_kind move_cursor(struct forwarder *f, struct err *err)
 	f->cursor.delivered_seq = f->last_seq;
 	f->cursor.cut_seq = 0;
 	buf_reset(&f->cursor.cut);
-	if (save(f, err))
+	buf_reset(&f->cursor.place);
+	buf_str(&f->cursor.place, f->sink.place);
+	if (buf_check(&f->cursor.place, err) || save(f, err))
 		return err->kind;
 	spool_reader_pass(f->reader, f->last_seq);
 	sink_trail_look_behind(&f->record, f->reader, f->cursor.delivered_seq + 1);

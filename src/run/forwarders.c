@@ -186,6 +186,24 @@ bool forwarders_are_behind(const struct forwarders *f)
 	return false;
 }
 
+bool forwarders_tell_end(struct status *status, uint64_t accepted_seq)
+{
+	bool have_all = true;
+
+	for (size_t i = 0; i < SINK_COUNT; i++) {
+		struct sink_status *s = &status->sinks[i];
+		uint64_t seq = atomic_load(&s->delivered_seq);
+
+		if (atomic_load(&s->state) == SINK_OFF)
+			continue;
+		log_info(sink_stopped, LOG_TEXT("sink", sink_name((enum sink_id)i)),
+			 LOG_NUMBER("left_in_spool", accepted_seq > seq ? accepted_seq - seq : 0),
+			 LOG_NUMBER("records", atomic_load(&s->records)));
+		have_all = have_all && seq >= accepted_seq;
+	}
+	return have_all;
+}
+
 void forwarders_free(struct forwarders *f)
 {
 	if (!f)

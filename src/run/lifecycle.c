@@ -510,7 +510,7 @@ static void release(struct run *r)
 	life_release(&r->life);
 }
 
-/* The last line of the log, and the exit status. */
+/* The last lines of the log, and the exit status. */
 static int tell_end(struct run *r)
 {
 	struct spool_stats stats = {0};
@@ -531,6 +531,8 @@ static int tell_end(struct run *r)
 					"to since"));
 		status = RUN_FAILED;
 	}
+	if (!forwarders_tell_end(r->o->status, stats.accepted_seq) && !r->intake.source.ops->live)
+		status = RUN_FAILED;
 	log_info(stopped,
 		 LOG_NUMBER("left_in_spool",
 			    stats.accepted_seq > stored ? stats.accepted_seq - stored : 0),

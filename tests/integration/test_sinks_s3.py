@@ -80,6 +80,23 @@ class Sinks(unittest.TestCase):
         self.assertEqual({key.split("/")[2] for key in found if "/lines/" in key},
                          {"date=2026-05-01", "date=2026-05-02", "date=2026-05-03"})
 
+    def test_short_files_and_a_bucket_that_takes_its_time(self):
+        """All is forwarded, and told of, although the input ends before the bucket has been tried."""
+        self.way.delay = 0.05
+        path = os.path.join(self.world.folder, "lines.ndjson")
+        ft = self.flytrail([path])
+        for turn in range(3):
+            with open(path, "w", encoding="utf-8") as out:
+                out.writelines(as_published(n, {"message": f"line {turn} {n}", "provider": "app", "level": "info"})
+                               + "\n" for n in range(20))
+            self.assertEqual(ft.start(wait=False).process.wait(timeout=60), 0)
+        self.assertEqual(ft.events("sink_stopped")[0]["left_in_spool"], 0)
+        found = self.check_bucket_is_postgres()
+        self.assertEqual(len(archive.ids(found, "lines")), 60)
+        (attributes,), = self.world.pg.psql(
+            "SELECT attributes FROM flytrail.events WHERE action = 'trail.sink_proved'")
+        self.assertEqual(json.loads(attributes)["found"]["reads"], "yes")
+
     def test_events_alone_where_that_is_asked(self):
         ft = self.flytrail(FLYTRAIL_S3_SEND="events", FLYTRAIL_S3_PREFIX="audit/trail").start()
         self.world.publish(500)

@@ -45,6 +45,7 @@ static void set_cut(void)
 {
 	cursor.cut_seq = UINT64_MAX - 1;
 	buf_str(&cursor.cut, CUT);
+	buf_str(&cursor.place, "a \"place\"");
 }
 
 static void assert_read_back(void)
@@ -58,6 +59,9 @@ static void assert_read_back(void)
 	assert_true(read_back.delivered_seq == cursor.delivered_seq);
 	assert_true(read_back.cut_seq == cursor.cut_seq);
 	assert_int_equal(read_back.cut.len, cursor.cut.len);
+	assert_int_equal(read_back.place.len, cursor.place.len);
+	if (cursor.place.len > 0)
+		assert_memory_equal(read_back.place.data, cursor.place.data, cursor.place.len);
 	if (cursor.cut.len > 0)
 		assert_memory_equal(read_back.cut.data, cursor.cut.data, cursor.cut.len);
 }
@@ -116,21 +120,25 @@ static void what_contradicts_itself_is_damaged(void **state)
 	static const char *const texts[] = {
 		"[]",
 		"{}",
+		/* no place */
+		"{\"stream\":\"01020300-0000-0000-0000-000000000000\",\"epoch\":\"1\","
+		"\"delivered_seq\":\"1\",\"cut_seq\":\"0\",\"cut\":\"\"}",
 		/* a text without a cut */
 		"{\"stream\":\"01020300-0000-0000-0000-000000000000\",\"epoch\":\"1\","
-		"\"delivered_seq\":\"1\",\"cut_seq\":\"0\",\"cut\":\"{}\"}",
+		"\"delivered_seq\":\"1\",\"cut_seq\":\"0\",\"cut\":\"{}\",\"place\":\"\"}",
 		/* a cut that is behind what is delivered */
 		"{\"stream\":\"01020300-0000-0000-0000-000000000000\",\"epoch\":\"1\","
-		"\"delivered_seq\":\"2\",\"cut_seq\":\"2\",\"cut\":\"{}\"}",
+		"\"delivered_seq\":\"2\",\"cut_seq\":\"2\",\"cut\":\"{}\",\"place\":\"\"}",
 		/* numbers that are none */
 		"{\"stream\":\"01020300-0000-0000-0000-000000000000\",\"epoch\":\"1\","
-		"\"delivered_seq\":\"-1\",\"cut_seq\":\"0\",\"cut\":\"\"}",
+		"\"delivered_seq\":\"-1\",\"cut_seq\":\"0\",\"cut\":\"\",\"place\":\"\"}",
 		"{\"stream\":\"01020300-0000-0000-0000-000000000000\",\"epoch\":\"1\","
-		"\"delivered_seq\":\"18446744073709551616\",\"cut_seq\":\"0\",\"cut\":\"\"}",
+		"\"delivered_seq\":\"18446744073709551616\",\"cut_seq\":\"0\",\"cut\":\"\","
+		"\"place\":\"\"}",
 		"{\"stream\":\"01020300-0000-0000-0000-000000000000\",\"epoch\":\"1x\","
-		"\"delivered_seq\":\"1\",\"cut_seq\":\"0\",\"cut\":\"\"}",
+		"\"delivered_seq\":\"1\",\"cut_seq\":\"0\",\"cut\":\"\",\"place\":\"\"}",
 		"{\"stream\":\"01020300\",\"epoch\":\"1\","
-		"\"delivered_seq\":\"1\",\"cut_seq\":\"0\",\"cut\":\"\"}",
+		"\"delivered_seq\":\"1\",\"cut_seq\":\"0\",\"cut\":\"\",\"place\":\"\"}",
 	};
 
 	(void)state;

@@ -5,11 +5,13 @@
 #include "base/time.h"
 #include "sink/cursor.h"
 #include "sink/dead_file.h"
+#include "spool/segment.h"
 
 #include "fault.h"
 #include "scratch.h"
 #include "spool_kit.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -38,6 +40,8 @@ struct place {
 	unsigned failures; /* so many deliveries fail first, as ... */
 	enum err_kind failure;
 	_Atomic unsigned tries;
+	const char *name; /* where it is, if it can be tried */
+	unsigned proofs, unproved;
 	bool closed;
 	bool cut_was_known; /* before each delivery, the cut was on record */
 	const char *folder;
@@ -157,19 +161,32 @@ static int tear_down(void **state)
 	return 0;
 }
 
+static enum err_kind prove(void *arg, struct buf *found, struct err *ret_err)
+{
+	struct place *p = arg;
+
+	if (p->proofs++ < p->unproved)
+		return err_set(ret_err, ERR_RETRY, "no answer");
+	buf_str(found, "{\"reads\":\"yes\"}");
+	return ERR_NONE;
+}
+
 static struct forwarder *open_forwarder(void)
 {
-	const struct forwarder_options options = {.spool = spool,
-						  .life = &life,
-						  .status = &status,
-						  .trail = trail,
-						  .folder = dir.path};
+	const struct forwarder_options options = {
+		.spool = spool,
+		.life = &life,
+		.status = &status,
+		.trail = trail,
+		.folder = dir.path,
+		.prove = place.name ? prove : NULL,
+		.arg = &place,
+	};
+	const struct sink sink = {&place_ops, &place, gather_seconds,
+				  place.name ? place.name : "here"};
 	struct forwarder *f = NULL;
 
-	assert_int_equal(forwarder_new(&f,
-				       (struct sink){&place_ops, &place, gather_seconds, "here"},
-				       &options, &err),
-			 ERR_NONE);
+	assert_int_equal(forwarder_new(&f, sink, &options, &err), ERR_NONE);
 	return f;
 }
 
@@ -442,6 +459,137 @@ static void what_has_waited_long_enough_goes_though_more_comes(void **state)
 	assert_true(place.done[0].last < APPENDS_MAX);
 }
 
+static void run_and_take(size_t count, struct fact *facts)
+{
+	struct forwarder *f;
+	pthread_t thread = start_forwarder(&f);
+
+	for (size_t i = 0; i < count; i++)
+		facts[i] = next_fact();
+	end_forwarder(f, thread);
+	atomic_store(&life.intake_done, false);
+}
+
+static void a_place_is_tried_before_the_first_delivery_to_it(void **state)
+{
+	struct fact fact;
+
+	(void)state;
+	place.name = "one bucket";
+	place.unproved = 1;
+	append(5);
+	run_and_take(1, &fact);
+	assert_int_equal(fact.action, ACTION_trail_sink_proved);
+	assert_string_equal(fact.found_json, "{\"reads\":\"yes\"}");
+	assert_int_equal(place.proofs, 2);
+	assert_delivery(0, 1, 5, 5, false);
+	append(5);
+	run_and_take(0, NULL);
+	assert_int_equal(place.proofs, 2); /* it is known */
+	assert_delivery(1, 6, 10, 5, false);
+	place.name = "another";
+	append(5);
+	run_and_take(1, &fact);
+	assert_int_equal(fact.action, ACTION_trail_sink_proved);
+	assert_int_equal(place.proofs, 3);
+	assert_delivery(2, 11, 15, 5, false);
+}
+
+/* What is not on record is not passed: after the pipeline's end that is delivered, and told, again.
+ */
+static void what_cannot_be_told_any_more_holds_the_cursor(void **state)
+{
+	struct forwarder *f = NULL;
+	struct fact fact;
+
+	(void)state;
+	append(5);
+	place.bad_seq = 3;
+	atomic_store(&life.pipeline_done, true);
+	atomic_store(&life.intake_done, true);
+	f = open_forwarder();
+	forwarder_run(f);
+	forwarder_free(f);
+	assert_int_equal(place.done_count, 1);
+	assert_int_equal(atomic_load(&status.delivered_seq), 0);
+	assert_true(trail_peek(trail, &fact));
+	trail_pop(trail);
+	atomic_store(&life.pipeline_done, false);
+	atomic_store(&life.intake_done, false);
+	run_and_take(1, &fact);
+	assert_int_equal(fact.first_seq, 3);
+	assert_delivery(1, 1, 5, 4, true);
+	assert_int_equal(atomic_load(&status.delivered_seq), 5);
+}
+
+static int renames_to_fail;
+
+static int rename_fails_first(const char *from, const char *to)
+{
+	if (renames_to_fail == 0 || !strstr(to, "place.cursor"))
+		return fault_real_rename(from, to);
+	renames_to_fail--;
+	errno = EIO;
+	return -1;
+}
+
+static void fail_renames(int count)
+{
+	static const struct fault_disk disk = {.rename = rename_fails_first};
+
+	renames_to_fail = count;
+	fault_set_disk(count > 0 ? &disk : NULL);
+}
+
+static void a_cut_that_could_not_be_written_is_not_sent(void **state)
+{
+	(void)state;
+	append(5);
+	fail_renames(1);
+	run_to_the_end();
+	fail_renames(0);
+	assert_true(place.cut_was_known);
+	assert_delivery(0, 1, 5, 5, true);
+}
+
+/* Other bytes where the payload with this number lies. */
+static void damage(uint64_t seq)
+{
+	struct segment_path path = segment_path(dir.path, 1);
+	struct span payload = kit_payload(seq, RECORD_BYTES);
+	struct buf bytes;
+	uint8_t *at;
+	int fd = -1;
+
+	buf_init(&bytes, SPOOL_SEGMENT_BYTES);
+	assert_int_equal(file_read_all(path.text, &bytes, &err), ERR_NONE);
+	at = memmem(bytes.data, bytes.len, payload.data, payload.len);
+	assert_non_null(at);
+	assert_int_equal(file_open(&fd, path.text, FILE_WRITE, &err), ERR_NONE);
+	assert_int_equal(file_write_at(fd, "damaged", 7, (uint64_t)(at - bytes.data) + 8, &err),
+			 ERR_NONE);
+	file_close(&fd);
+	buf_release(&bytes);
+}
+
+static void a_hole_that_is_ahead_is_not_jumped_to(void **state)
+{
+	struct fact fact;
+
+	(void)state;
+	append(25);
+	damage(8);
+	fail_renames(1);
+	run_and_take(1, &fact);
+	fail_renames(0);
+	assert_int_equal(fact.action, ACTION_trail_sink_missed);
+	assert_true(fact.first_seq == 8 && fact.last_seq == 8);
+	assert_delivery(0, 1, 7, 7, true);
+	assert_delivery(1, 9, 18, 10, false);
+	assert_delivery(2, 19, 25, 7, false);
+	assert_int_equal(atomic_load(&status.missed), 1);
+}
+
 static void write_cursor(uint64_t delivered_seq, uint64_t cut_seq)
 {
 	struct spool_stream stream = spool_stream(spool);
@@ -520,7 +668,7 @@ static void a_new_sink_begins_with_the_oldest_record_there_is(void **state)
 {
 	static const char of_another[] =
 		"{\"stream\":\"01020300-0000-0000-0000-000000000000\",\"epoch\":\"1\","
-		"\"delivered_seq\":\"7\",\"cut_seq\":\"9\",\"cut\":\"8-9\"}\n";
+		"\"delivered_seq\":\"7\",\"cut_seq\":\"9\",\"cut\":\"8-9\",\"place\":\"here\"}\n";
 
 	(void)state;
 	append(5);
@@ -565,6 +713,10 @@ int main(void)
 		TEST(a_record_that_is_refused_late_goes_there_too),
 		TEST(a_record_that_cannot_be_kept_holds_what_is_behind_it),
 		TEST(what_has_waited_long_enough_goes_though_more_comes),
+		TEST(a_place_is_tried_before_the_first_delivery_to_it),
+		TEST(what_cannot_be_told_any_more_holds_the_cursor),
+		TEST(a_cut_that_could_not_be_written_is_not_sent),
+		TEST(a_hole_that_is_ahead_is_not_jumped_to),
 		TEST(what_left_the_spool_before_it_was_taken_is_a_fact),
 		TEST(a_cut_that_cannot_be_made_again_is_given_up),
 		TEST(a_new_sink_begins_with_the_oldest_record_there_is),
