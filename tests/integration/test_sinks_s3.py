@@ -19,6 +19,7 @@ import rough  # noqa: E402
 import s3  # noqa: E402
 
 SLOW = b"<Error><Code>SlowDown</Code></Error>"
+AT_ONCE = 3  # they wait: for what is gathered, and for what is tried again
 LABELLED = os.path.join(ROOT, "tests", "data", "log-lines.jsonl")
 
 
@@ -173,10 +174,12 @@ class Sinks(unittest.TestCase):
         self.assertRegex(value, "clock is (119|120).* seconds behind")
 
     def test_what_another_has_put_there_is_never_overwritten(self):
-        """Before the first delivery somebody writes under its name: found by the cut, as after a crash."""
-        self.way.faults += [rough.answer(500)] * 200
+        """Before a delivery arrives somebody writes under its name."""
         ft = self.flytrail().start()
-        self.world.publish(100)
+        self.world.publish(10)
+        self.await_archived(10)
+        self.way.faults += [rough.answer(500)] * 200
+        self.world.publish(100, first=10)
         ft.await_event("sink_retry")
         with open(os.path.join(ft.env["FLYTRAIL_SPOOL_DIR"], "s3.cursor"), encoding="ascii") as cursor:
             key = json.load(cursor)["cut"].split("\n")[0].split(" ", 1)[1]
@@ -188,7 +191,7 @@ class Sinks(unittest.TestCase):
         self.assertEqual(self.bucket.get(key), b"somebody else's")
         self.bucket.ask("DELETE", key)
         ft.start()
-        self.await_archived(100)
+        self.await_archived(110)
         self.assertEqual(ft.stop(), 0)
         self.check_bucket_is_postgres()
 
