@@ -13,6 +13,7 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import archive  # noqa: E402
+import datadog  # noqa: E402
 import flytrail  # noqa: E402
 import lab  # noqa: E402
 import rough  # noqa: E402
@@ -97,6 +98,21 @@ class Sinks(unittest.TestCase):
         (attributes,), = self.world.pg.psql(
             "SELECT attributes FROM flytrail.events WHERE action = 'trail.sink_proved'")
         self.assertEqual(json.loads(attributes)["found"]["reads"], "yes")
+
+    def test_a_shippers_variables_are_enough(self):
+        """As `fly storage create` and a Datadog account give them to fly-log-shipper."""
+        with datadog.Intake() as intake:
+            ft = self.world.flytrail(
+                AWS_ACCESS_KEY_ID=s3.ACCESS_KEY, AWS_SECRET_ACCESS_KEY=s3.SECRET_KEY, AWS_REGION="auto",
+                BUCKET_NAME=self.bucket.name, AWS_ENDPOINT_URL_S3=self.way.url + "/",
+                DATADOG_API_KEY=intake.key, DATADOG_SITE="datadoghq.eu",
+                FLYTRAIL_DATADOG_URL=intake.url).start()  # a site cannot be had here
+            self.world.publish(100)
+            self.world.await_rows(100)
+            self.assertEqual(ft.stop(), 0)
+            self.check_bucket_is_postgres()
+            self.assertEqual(sorted(log["event_id"] for log in intake.logs if log["service"] != "flytrail"),
+                             self.rows("log_lines", "id"))
 
     def test_events_alone_where_that_is_asked(self):
         ft = self.flytrail(FLYTRAIL_S3_SEND="events", FLYTRAIL_S3_PREFIX="audit/trail").start()
