@@ -151,30 +151,28 @@ static enum err_kind put(struct s3_put *p, const struct archive_object *o, const
 
 /*
  * What S3 says that it has of the object that was looked at; of one that does not say it,
- * v->stored stays. Whoever put it, and whenever: with our hash it has as many bytes as we would
- * put. Under another hash it may be another zlib's.
+ * v->stored stays, as of one whose hash is none. Whoever put it, and
+ * whenever: with our hash it has as many bytes as we would put. Under another hash it may be
+ * another zlib's.
  */
 static enum err_kind read_stored(const struct s3_put *p, const struct archive_object *o,
 				 struct values *v, struct err *err)
 {
-	struct span sha256 = SPAN(""), length;
-	uint64_t bytes = 0;
-	bool says_hash = s3_client_header(p->client, STORED_SHA256, &sha256) &&
-			 sha256.len == sizeof(v->stored.sha256) - 1;
+	struct span text, length;
+	struct s3_stored says = {.bytes = 0};
+	bool says_hash = s3_client_header(p->client, STORED_SHA256, &text) &&
+			 hash_hex_copy(text, says.sha256);
 	bool says_length = s3_client_header(p->client, "content-length", &length) &&
-			   span_digits(length, &bytes);
-	bool is_same = says_hash && span_is(sha256, v->sums.sha256_hex);
+			   span_digits(length, &says.bytes);
+	bool is_same = says_hash && strcmp(says.sha256, v->sums.sha256_hex) == 0;
 
-	if ((is_same || v->sent) && !(is_same && says_length && bytes == o->bytes.len))
+	if ((is_same || v->sent) && !(is_same && says_length && says.bytes == o->bytes.len))
 		return err_set(err, ERR_CONFIG,
 			       "S3 was sent %zu bytes of %.*s and says that it has others; what "
 			       "stands between?",
 			       o->bytes.len, KEY_SHOWN_BYTES, o->key);
-	if (says_hash && says_length) {
-		v->stored.bytes = bytes;
-		memcpy(v->stored.sha256, sha256.data, sha256.len);
-		v->stored.sha256[sha256.len] = '\0';
-	}
+	if (says_hash && says_length)
+		v->stored = says;
 	return ERR_NONE;
 }
 
