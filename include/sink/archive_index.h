@@ -24,7 +24,9 @@
  *	{"first_seq":"1","last_seq":"99"}			the range is in it
  *
  * synced after each range. A range without its last line was torn by a crash, and is made
- * again, as its cursor says. The journal is closed, which is to say that the index is put and
+ * again, as its cursor says. One that is whole and is made again, for the cursor had not moved,
+ * may have objects that the first time had not: FLYTRAIL_S3_SEND was another. Those are a
+ * range of the same numbers. The journal is closed, which is to say that the index is put and
  * the journal removed, by the first range that is not its own: of a later day, of another
  * stream or epoch (an adopted spool), under another prefix, one that does not follow on it, or
  * one more than INDEX_ENTRIES_MAX lines allow. So the objects since the last close are in no
@@ -70,7 +72,7 @@ NODISCARD enum err_kind archive_index_due(struct archive_index *i, int64_t now_n
 					  const struct archive_object **ret, struct err *err);
 NODISCARD enum err_kind archive_index_closed(struct archive_index *i, struct err *err);
 
-/* All objects of the range are there. One that is in the journal already is not doubled. */
+/* All objects of the range are there. What of it is in the journal already is not doubled. */
 NODISCARD enum err_kind archive_index_add(struct archive_index *i, int64_t now_ns,
 					  struct archive_range range,
 					  const struct archive_index_entry *entries, size_t count,

@@ -13,7 +13,7 @@ enum {
 	DATE_BYTES = 11, /* 2026-11-26 and a NUL */
 	HEADER_BYTES_MAX = 4096,
 	ENTRY_BYTES_MAX = 4096, /* a key is plain, and not escaped */
-	RANGE_BYTES_MAX = (ARCHIVE_OBJECTS_MAX + 1) * ENTRY_BYTES_MAX,
+	RANGE_BYTES_MAX = (ARCHIVE_OBJECTS_MAX + 2) * ENTRY_BYTES_MAX,
 };
 
 _Static_assert(HEADER_BYTES_MAX + 2 * RANGE_BYTES_MAX < INDEX_BYTES_MAX, "many ranges have room");
@@ -269,7 +269,7 @@ static bool is_ours(const struct archive_index *i)
 	       j->stream.epoch == i->stream.epoch && strcmp(j->prefix, i->prefix) == 0;
 }
 
-/* A crash came between the journal and the cursor. */
+/* A crash came between the journal and the cursor; what was to be sent may be more now. */
 static bool is_there(const struct archive_index *i, struct archive_range range)
 {
 	const struct journal *j = &i->journal;
@@ -278,9 +278,10 @@ static bool is_there(const struct archive_index *i, struct archive_range range)
 	       j->last.last_seq == range.last_seq;
 }
 
+/* For a range, and its end once more: see archive_index_add(). */
 static bool has_room(const struct journal *j)
 {
-	return j->lines + ARCHIVE_OBJECTS_MAX + 1 <= INDEX_ENTRIES_MAX &&
+	return j->lines + ARCHIVE_OBJECTS_MAX + 2 <= INDEX_ENTRIES_MAX &&
 	       j->len + RANGE_BYTES_MAX <= INDEX_BYTES_MAX;
 }
 
@@ -332,13 +333,18 @@ static int compare_keys(const void *a, const void *b)
 	return strcmp(x->object->key, y->object->key);
 }
 
+static void write_key(struct buf *out, const struct archive_object *o)
+{
+	buf_span(out, ENTRY);
+	json_write_text(out, span_text(o->key));
+}
+
 static void write_entry(struct buf *out, const struct archive_index_entry *e,
 			struct archive_range range)
 {
 	const struct archive_object *o = e->object;
 
-	buf_span(out, ENTRY);
-	json_write_text(out, span_text(o->key));
+	write_key(out, o);
 	buf_fmt(out,
 		",\"bytes\":%" PRIu64 ",\"sha256\":\"%s\",\"content_sha256\":\"%s\""
 		",\"content_bytes\":%" PRIu64 ",\"records\":%" PRIu64,
@@ -353,7 +359,6 @@ static void write_range(struct buf *out, struct archive_range range,
 {
 	struct archive_index_entry sorted[ARCHIVE_OBJECTS_MAX];
 
-	REQUIRE(count <= ARCHIVE_OBJECTS_MAX);
 	memcpy(sorted, entries, count * sizeof(sorted[0]));
 	qsort(sorted, count, sizeof(sorted[0]), compare_keys);
 	for (size_t at = 0; at < count; at++)
@@ -396,15 +401,45 @@ static enum err_kind append(struct archive_index *i, struct err *err)
 	return rc;
 }
 
-enum err_kind archive_index_add(struct archive_index *i, int64_t now_ns, struct archive_range range,
-				const struct archive_index_entry *entries, size_t count,
-				struct err *err)
+static bool is_named(const struct archive_index *i, struct span start)
+{
+	struct span left = span_of(i->text.data, (size_t)i->journal.len), line;
+
+	while (next_line(&left, &line))
+		if (span_starts(line, start))
+			return true;
+	return false;
+}
+
+/* Puts into ret those that the journal, which is read again, does not name. */
+static enum err_kind find_new(struct archive_index *i, const struct archive_index_entry *entries,
+			      size_t count, struct archive_index_entry *ret, size_t *ret_count,
+			      struct err *err)
+{
+	struct buf start;
+	enum err_kind rc = load(i, err);
+
+	*ret_count = 0;
+	buf_init(&start, ENTRY_BYTES_MAX);
+	for (size_t at = 0; at < count && !rc; at++) {
+		buf_reset(&start);
+		write_key(&start, entries[at].object);
+		rc = buf_check(&start, err);
+		if (!rc && !is_named(i, span_of(start.data, start.len)))
+			ret[(*ret_count)++] = entries[at];
+	}
+	buf_release(&start);
+	buf_release(&i->text);
+	return rc;
+}
+
+static enum err_kind add_range(struct archive_index *i, int64_t now_ns, struct archive_range range,
+			       const struct archive_index_entry *entries, size_t count,
+			       struct err *err)
 {
 	struct journal j = i->journal;
 	enum err_kind rc;
 
-	if (is_there(i, range))
-		return ERR_NONE;
 	buf_reset(&i->text);
 	if (!j.open) {
 		j = (struct journal){
@@ -426,4 +461,20 @@ enum err_kind archive_index_add(struct archive_index *i, int64_t now_ns, struct 
 	j.last = range;
 	i->journal = j;
 	return ERR_NONE;
+}
+
+enum err_kind archive_index_add(struct archive_index *i, int64_t now_ns, struct archive_range range,
+				const struct archive_index_entry *entries, size_t count,
+				struct err *err)
+{
+	struct archive_index_entry found[ARCHIVE_OBJECTS_MAX];
+	enum err_kind rc;
+
+	REQUIRE(count <= ARCHIVE_OBJECTS_MAX);
+	if (!is_there(i, range))
+		return add_range(i, now_ns, range, entries, count, err);
+	rc = find_new(i, entries, count, found, &count, err);
+	if (rc || (i->journal.open && count == 0))
+		return rc;
+	return add_range(i, now_ns, range, found, count, err);
 }
