@@ -19,7 +19,8 @@
  *
  * Until it is put, an index is a journal in the spool's folder, INDEX_JOURNAL_NAME:
  *
- *	{"stream":UUID,"epoch":"1","date":"2026-11-26","prefix":"flytrail","first_seq":"1"}
+ *	{"stream":UUID,"epoch":"1","date":"2026-11-26","prefix":"flytrail",
+ *	 "place":"https://s3.example.com BUCKET","first_seq":"1"}		(one line)
  *	{"key":...}						objects of a range
  *	{"first_seq":"1","last_seq":"99"}			the range is in it
  *
@@ -32,6 +33,12 @@
  * one more than INDEX_ENTRIES_MAX lines allow. So the objects since the last close are in no
  * index yet.
  *
+ * A journal of another place, which is what the options named before, can be put there alone,
+ * where its objects are, and there the options lead no more. So it is put aside, as
+ * INDEX_JOURNAL_NAME.HEX, of the place's hash, and keeps their names. It is taken up again, and
+ * its index put, when the options name its place again. Until then its objects are in no index,
+ * which is what `flytrail archive verify` says in their bucket.
+ *
  *	archive_index_due(i, now, range, &object, err)		object: put it, then
  *	archive_index_closed(i, err)
  *	... the objects of the range are put ...
@@ -41,6 +48,7 @@
  * Threads:   one index, one thread.
  * Limits:    INDEX_ENTRIES_MAX lines, INDEX_BYTES_MAX of a journal.
  * Errors:    those of base/file.h. ERR_CORRUPT: the journal is none that this version writes.
+ *            ERR_CONFIG: two journals are of one place, or a name is too long.
  */
 
 #include "sink/archive.h"
@@ -61,9 +69,10 @@ struct archive_index_entry {
 	const char *sha256;
 };
 
-/* Of options, the prefix and the stream are what is delivered from now on. */
+/* Of options, the prefix and the stream are what is delivered from now on; place: see sink.h. */
 NODISCARD enum err_kind archive_index_open(struct archive_index **ret, const char *folder,
-					   const struct archive_options *options, struct err *err);
+					   const char *place, const struct archive_options *options,
+					   struct err *err);
 void archive_index_free(struct archive_index *i); /* NULL is fine */
 
 /* *ret: the index that is to be put before any object of the range; NULL: none. */

@@ -11,7 +11,9 @@
 
 enum {
 	DATE_BYTES = 11, /* 2026-11-26 and a NUL */
-	HEADER_BYTES_MAX = 4096,
+	PLACE_BYTES = 1024,
+	PLACE_NAME_HEX = 16, /* of the hash of a place: so much tells a few from each other */
+	HEADER_BYTES_MAX = 8192,
 	ENTRY_BYTES_MAX = 4096, /* a key is plain, and not escaped */
 	RANGE_BYTES_MAX = (ARCHIVE_OBJECTS_MAX + 2) * ENTRY_BYTES_MAX,
 };
@@ -26,6 +28,7 @@ struct journal {
 	struct spool_stream stream;
 	char date[DATE_BYTES];
 	char prefix[ARCHIVE_PREFIX_BYTES_MAX + 1];
+	char place[PLACE_BYTES];
 	uint64_t first_seq;
 	struct archive_range last; /* the newest */
 	size_t lines;
@@ -34,7 +37,7 @@ struct journal {
 
 struct archive_index {
 	/* const after archive_index_open() */
-	char *folder, *prefix;
+	char *folder, *prefix, *place;
 	struct spool_stream stream;
 	char path[PATH_MAX];
 	struct gzip_writer *writer;
@@ -68,6 +71,7 @@ static bool read_header(struct journal *j, const struct json *root)
 	       copy_text(root, "date", j->date, sizeof(j->date)) &&
 	       strlen(j->date) == sizeof(j->date) - 1 &&
 	       copy_text(root, "prefix", j->prefix, sizeof(j->prefix)) &&
+	       copy_text(root, "place", j->place, sizeof(j->place)) &&
 	       json_read_digits(root, "first_seq", &j->first_seq);
 }
 
@@ -160,7 +164,73 @@ void archive_index_free(struct archive_index *i)
 	buf_release(&i->text);
 	free(i->folder);
 	free(i->prefix);
+	free(i->place);
 	free(i);
+}
+
+static enum err_kind aside_path(struct archive_index *i, const char *place, char ret[PATH_MAX],
+				struct err *err)
+{
+	uint8_t digest[HASH_BYTES];
+	char hex[HASH_HEX_BYTES];
+	enum err_kind rc = hasher_digest(i->hasher, span_text(place), digest, err);
+	int len;
+
+	if (rc)
+		return rc;
+	len = snprintf(ret, PATH_MAX, "%s.%.*s", i->path, PLACE_NAME_HEX, hash_hex(digest, hex));
+	return len > 0 && len < PATH_MAX
+		       ? ERR_NONE
+		       : err_set(err, ERR_CONFIG, "the path of " INDEX_JOURNAL_NAME " is too long");
+}
+
+static enum err_kind put_aside(struct archive_index *i, struct err *err)
+{
+	char path[PATH_MAX];
+	enum err_kind rc = aside_path(i, i->journal.place, path, err);
+
+	if (!rc && !file_is_missing(path))
+		rc = err_set(err, ERR_CONFIG,
+			     INDEX_JOURNAL_NAME " is of another bucket, as %s is, which is in its "
+						"way: move one of them out of the folder",
+			     strrchr(path, '/') + 1);
+	if (!rc)
+		rc = file_rename(i->path, path, err);
+	if (!rc)
+		rc = file_sync_folder(i->folder, err);
+	if (!rc)
+		i->journal.open = false;
+	return rc;
+}
+
+static enum err_kind take_up(struct archive_index *i, struct err *err)
+{
+	char path[PATH_MAX];
+	enum err_kind rc = aside_path(i, i->place, path, err);
+
+	if (rc || file_is_missing(path))
+		return rc;
+	rc = file_rename(path, i->path, err);
+	if (!rc)
+		rc = file_sync_folder(i->folder, err);
+	return rc ? rc : load(i, err);
+}
+
+/* Its objects are not where an index of it would be put now. */
+static bool is_of_another_place(const struct archive_index *i)
+{
+	return i->journal.open && strcmp(i->journal.place, i->place) != 0;
+}
+
+static enum err_kind find_journal(struct archive_index *i, struct err *err)
+{
+	enum err_kind rc = load(i, err);
+
+	if (!rc && is_of_another_place(i))
+		rc = put_aside(i, err);
+	if (!rc && !i->journal.open)
+		rc = take_up(i, err);
+	return rc;
 }
 
 static enum err_kind open_parts(struct archive_index *i, struct err *err)
@@ -170,17 +240,19 @@ static enum err_kind open_parts(struct archive_index *i, struct err *err)
 
 	if (len < 0 || (size_t)len >= sizeof(i->path))
 		rc = err_set(err, ERR_CONFIG, "the path of " INDEX_JOURNAL_NAME " is too long");
+	if (!rc && strlen(i->place) >= PLACE_BYTES)
+		rc = err_set(err, ERR_CONFIG, "the endpoint and the bucket are too long");
 	if (!rc)
 		rc = gzip_writer_new(&i->writer, err);
 	if (!rc)
 		rc = hasher_new(&i->hasher, err);
 	if (!rc)
-		rc = load(i, err);
+		rc = find_journal(i, err);
 	buf_release(&i->text);
 	return rc;
 }
 
-enum err_kind archive_index_open(struct archive_index **ret, const char *folder,
+enum err_kind archive_index_open(struct archive_index **ret, const char *folder, const char *place,
 				 const struct archive_options *options, struct err *err)
 {
 	struct archive_index *i = calloc(1, sizeof(*i));
@@ -193,8 +265,10 @@ enum err_kind archive_index_open(struct archive_index **ret, const char *folder,
 	i->stream = options->stream;
 	i->folder = span_copy(span_text(folder));
 	i->prefix = span_copy(span_text(options->prefix));
-	rc = i->folder && i->prefix ? open_parts(i, err)
-				    : err_set(err, ERR_FATAL, "out of memory for an index");
+	i->place = span_copy(span_text(place));
+	rc = i->folder && i->prefix && i->place
+		     ? open_parts(i, err)
+		     : err_set(err, ERR_FATAL, "out of memory for an index");
 	if (rc)
 		archive_index_free(i);
 	else
@@ -381,6 +455,8 @@ static void write_header(struct buf *out, const struct journal *j)
 	json_write_text(out, span_text(j->date));
 	json_write_key(out, "prefix");
 	json_write_text(out, span_text(j->prefix));
+	json_write_key(out, "place");
+	json_write_text(out, span_text(j->place));
 	json_write_digits(out, "first_seq", j->first_seq);
 	buf_str(out, "}\n");
 }
@@ -446,6 +522,7 @@ static enum err_kind add_range(struct archive_index *i, int64_t now_ns, struct a
 			.open = true, .stream = i->stream, .first_seq = range.first_seq};
 		date_of(now_ns, j.date);
 		(void)snprintf(j.prefix, sizeof(j.prefix), "%s", i->prefix);
+		(void)snprintf(j.place, sizeof(j.place), "%s", i->place);
 		write_header(&i->text, &j);
 	}
 	write_range(&i->text, range, entries, count);

@@ -9,6 +9,7 @@
 #include "fault.h"
 #include "scratch.h"
 
+#include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,6 +19,8 @@
 #define AT INT64_C(1795695600000000000) /* 2026-11-26T12:20:00Z */
 #define DAY (24 * 3600 * NS_PER_S)
 #define STREAM "4718f5dc-5f98-830a-888b-c53ebf1e1bf5"
+#define HERE "https://s3.example.com here"
+#define THERE "https://s3.example.com there"
 #define SHA_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define SHA_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
@@ -30,14 +33,19 @@ static struct archive_index_entry entries[ARCHIVE_OBJECTS_MAX];
 static struct buf content;
 static struct err err;
 
-static enum err_kind try_open(const char *prefix, uint64_t epoch)
+static enum err_kind try_open_of(const char *place, const char *prefix, uint64_t epoch)
 {
 	struct archive_options options = {.prefix = prefix, .stream = {.epoch = epoch}};
 
 	archive_index_free(archive_index);
 	archive_index = NULL;
 	assert_true(id_parse(SPAN(STREAM), &options.stream.uuid));
-	return archive_index_open(&archive_index, scratch.path, &options, &err);
+	return archive_index_open(&archive_index, scratch.path, place, &options, &err);
+}
+
+static enum err_kind try_open(const char *prefix, uint64_t epoch)
+{
+	return try_open_of(HERE, prefix, epoch);
 }
 
 static void open_index(const char *prefix, uint64_t epoch)
@@ -239,19 +247,6 @@ static void another_stream_prefix_or_place_ends_it(void **state)
 						".ndjson.gz");
 }
 
-static void a_full_one_is_closed_early(void **state)
-{
-	uint64_t seq = 1;
-
-	(void)state;
-	for (; !due(AT, seq, seq); seq++)
-		add(AT, seq, seq, ARCHIVE_OBJECTS_MAX);
-	assert_index(due(AT, seq, seq), "2026-11-26", 1, seq - 1, (seq - 1) * ARCHIVE_OBJECTS_MAX);
-	assert_true(seq * (ARCHIVE_OBJECTS_MAX + 1) > INDEX_ENTRIES_MAX);
-	open_index("audit", 2);
-	assert_non_null(due(AT, seq, seq));
-}
-
 static void write_journal(const struct buf *text, size_t len)
 {
 	assert_int_equal(file_replace(scratch.path, INDEX_JOURNAL_NAME, text->data, len, &err),
@@ -263,6 +258,90 @@ static void read_journal(struct buf *ret)
 	buf_init(ret, INDEX_BYTES_MAX);
 	assert_int_equal(file_read_all(scratch_file(&scratch, INDEX_JOURNAL_NAME), ret, &err),
 			 ERR_NONE);
+}
+
+static size_t count_asides(void)
+{
+	glob_t found;
+	size_t count = 0;
+
+	if (glob(scratch_file(&scratch, INDEX_JOURNAL_NAME ".*"), 0, NULL, &found) == 0)
+		count = found.gl_pathc;
+	globfree(&found);
+	return count;
+}
+
+/* What is in one bucket does not come into another's index, and is in its own when it is back. */
+static void another_bucket_has_its_own(void **state)
+{
+	(void)state;
+	add(AT, 1, 5, 1);
+	assert_int_equal(try_open_of(THERE, "audit", 2), ERR_NONE);
+	assert_true(file_is_missing(scratch_file(&scratch, INDEX_JOURNAL_NAME)));
+	assert_int_equal(count_asides(), 1);
+	assert_null(due(AT + DAY, 6, 7));
+	add(AT, 6, 7, OBJECTS);
+	assert_int_equal(try_open_of(THERE, "audit", 2), ERR_NONE);
+	assert_index(due(AT + DAY, 8, 8), "2026-11-26", 6, 7, OBJECTS);
+	open_index("audit", 2);
+	assert_int_equal(count_asides(), 1);
+	assert_index(due(AT, 8, 9), "2026-11-26", 1, 5, 1); /* it does not follow */
+	close_journal();
+	add(AT, 8, 9, 1);
+	assert_int_equal(try_open_of(THERE, "audit", 2), ERR_NONE);
+	assert_index(due(AT, 10, 11), "2026-11-26", 6, 7, OBJECTS);
+}
+
+static unsigned open_under_fault(const char *place, unsigned nth)
+{
+	fault_arm(nth, true);
+	(void)try_open_of(place, "audit", 2);
+	return fault_disarm();
+}
+
+/* Between any two steps: it is in its place or aside, and read again where it belongs. */
+static void a_journal_on_its_way_aside_and_back_is_not_lost(void **state)
+{
+	unsigned calls;
+
+	(void)state;
+	add(AT, 1, 5, 1);
+	calls = open_under_fault(THERE, 0) + open_under_fault(HERE, 0);
+	assert_true(calls > 2);
+	for (unsigned nth = 1; nth <= calls; nth++) {
+		(void)open_under_fault(THERE, nth);
+		(void)open_under_fault(HERE, nth);
+		open_index("audit", 2);
+		assert_index(due(AT + DAY, 6, 7), "2026-11-26", 1, 5, 1);
+	}
+}
+
+static void what_is_aside_already_is_not_overwritten(void **state)
+{
+	struct buf text;
+
+	(void)state;
+	add(AT, 1, 5, 1);
+	read_journal(&text);
+	assert_int_equal(try_open_of(THERE, "audit", 2), ERR_NONE);
+	write_journal(&text, text.len);
+	assert_int_equal(try_open_of(THERE, "audit", 2), ERR_CONFIG);
+	assert_non_null(strstr(err.text, INDEX_JOURNAL_NAME "."));
+	assert_false(file_is_missing(scratch_file(&scratch, INDEX_JOURNAL_NAME)));
+	buf_release(&text);
+}
+
+static void a_full_one_is_closed_early(void **state)
+{
+	uint64_t seq = 1;
+
+	(void)state;
+	for (; !due(AT, seq, seq); seq++)
+		add(AT, seq, seq, ARCHIVE_OBJECTS_MAX);
+	assert_index(due(AT, seq, seq), "2026-11-26", 1, seq - 1, (seq - 1) * ARCHIVE_OBJECTS_MAX);
+	assert_true(seq * (ARCHIVE_OBJECTS_MAX + 1) > INDEX_ENTRIES_MAX);
+	open_index("audit", 2);
+	assert_non_null(due(AT, seq, seq));
 }
 
 /* Wherever it was torn, the ranges before are whole, and the torn one can be added again. */
@@ -401,6 +480,9 @@ int main(void)
 		TEST(what_is_new_of_a_range_that_is_in_it_is_added),
 		TEST(a_range_that_was_taken_away_is_added_anew),
 		TEST(another_stream_prefix_or_place_ends_it),
+		TEST(another_bucket_has_its_own),
+		TEST(a_journal_on_its_way_aside_and_back_is_not_lost),
+		TEST(what_is_aside_already_is_not_overwritten),
 		TEST(a_full_one_is_closed_early),
 		TEST(a_torn_end_is_cut),
 		TEST(what_is_no_journal_is_said_and_left),

@@ -241,7 +241,7 @@ static void an_index_is_put_before_the_next_days_first_object(void **state)
 /* What the index says is in the bucket is what S3 says, and not what would be put today. */
 static void what_is_there_is_noted_as_it_is_there(void **state)
 {
-	char headers[ANSWER_BYTES], sha256[HASH_HEX_BYTES];
+	char headers[ANSWER_BYTES], sha256[HASH_HEX_BYTES], place[ANSWER_BYTES];
 	struct scratch scratch;
 	struct buf journal;
 
@@ -261,6 +261,8 @@ static void what_is_there_is_noted_as_it_is_there(void **state)
 			 ERR_NONE);
 	assert_non_null(strstr((const char *)journal.data, "\"bytes\":0,"));
 	assert_non_null(strstr((const char *)journal.data, sha256));
+	(void)snprintf(place, sizeof(place), "\"place\":\"%s trail\"", server.url);
+	assert_non_null(strstr((const char *)journal.data, place));
 	buf_release(&journal);
 	scratch_remove(&scratch);
 }
