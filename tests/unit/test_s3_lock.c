@@ -95,7 +95,7 @@ static void seal_for_server(bool again)
 			   .secret_key = "an-example-of-a-secret-key",
 			   .session_token = ""},
 		.archive = {.prefix = "audit", .stream = {.epoch = 1}},
-		.folder = "",
+		.folder = NULL,
 		.put = {.sse = "aws:kms",
 			.kms_key_id = "an-example",
 			.storage_class = "",
