@@ -6,7 +6,7 @@
  *
  * Ownership: the caller owns a struct hasher; it is reused for every digest,
  *            because fetching an algorithm costs more than hashing a line.
- * Threads:   a hasher belongs to one thread; hash_hex() is pure.
+ * Threads:   a hasher belongs to one thread; hash_hex() and hash_hex_copy() are pure.
  * Errors:    ERR_FATAL when libcrypto has no SHA-256 or no memory.
  */
 
@@ -40,6 +40,9 @@ NODISCARD bool hash_md5(struct span bytes, uint8_t ret[HASH_MD5_BYTES]);
 
 /* Lower-case hexadecimal and a NUL. Returns text. */
 const char *hash_hex(const uint8_t digest[HASH_BYTES], char text[HASH_HEX_BYTES]);
+
+/* A text from elsewhere that hash_hex() could have made, and a NUL. False: it is none. */
+NODISCARD bool hash_hex_copy(struct span text, char ret[HASH_HEX_BYTES]);
 
 /* len random bytes from the system. */
 NODISCARD enum err_kind hash_random(void *ret, size_t len, struct err *err);

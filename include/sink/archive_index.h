@@ -19,16 +19,25 @@
  *
  * Until it is put, an index is a journal in the spool's folder, INDEX_JOURNAL_NAME:
  *
- *	{"stream":UUID,"epoch":"1","date":"2026-11-26","prefix":"flytrail","first_seq":"1"}
+ *	{"stream":UUID,"epoch":"1","date":"2026-11-26","prefix":"flytrail",
+ *	 "place":"https://s3.example.com BUCKET","first_seq":"1"}		(one line)
  *	{"key":...}						objects of a range
  *	{"first_seq":"1","last_seq":"99"}			the range is in it
  *
  * synced after each range. A range without its last line was torn by a crash, and is made
- * again, as its cursor says. The journal is closed, which is to say that the index is put and
+ * again, as its cursor says. One that is whole and is made again, for the cursor had not moved,
+ * may have objects that the first time had not: FLYTRAIL_S3_SEND was another. Those are a
+ * range of the same numbers. The journal is closed, which is to say that the index is put and
  * the journal removed, by the first range that is not its own: of a later day, of another
  * stream or epoch (an adopted spool), under another prefix, one that does not follow on it, or
  * one more than INDEX_ENTRIES_MAX lines allow. So the objects since the last close are in no
  * index yet.
+ *
+ * A journal of another place, which is what the options named before, can be put there alone,
+ * where its objects are, and there the options lead no more. So it is put aside, as
+ * INDEX_JOURNAL_NAME.HEX, of the place's hash, and keeps their names. It is taken up again, and
+ * its index put, when the options name its place again. Until then its objects are in no index,
+ * which is what `flytrail archive verify` says in their bucket.
  *
  *	archive_index_due(i, now, range, &object, err)		object: put it, then
  *	archive_index_closed(i, err)
@@ -39,6 +48,7 @@
  * Threads:   one index, one thread.
  * Limits:    INDEX_ENTRIES_MAX lines, INDEX_BYTES_MAX of a journal.
  * Errors:    those of base/file.h. ERR_CORRUPT: the journal is none that this version writes.
+ *            ERR_CONFIG: two journals are of one place, or a name is too long.
  */
 
 #include "sink/archive.h"
@@ -59,9 +69,10 @@ struct archive_index_entry {
 	const char *sha256;
 };
 
-/* Of options, the prefix and the stream are what is delivered from now on. */
+/* Of options, the prefix and the stream are what is delivered from now on; place: see sink.h. */
 NODISCARD enum err_kind archive_index_open(struct archive_index **ret, const char *folder,
-					   const struct archive_options *options, struct err *err);
+					   const char *place, const struct archive_options *options,
+					   struct err *err);
 void archive_index_free(struct archive_index *i); /* NULL is fine */
 
 /* *ret: the index that is to be put before any object of the range; NULL: none. */
@@ -70,7 +81,7 @@ NODISCARD enum err_kind archive_index_due(struct archive_index *i, int64_t now_n
 					  const struct archive_object **ret, struct err *err);
 NODISCARD enum err_kind archive_index_closed(struct archive_index *i, struct err *err);
 
-/* All objects of the range are there. One that is in the journal already is not doubled. */
+/* All objects of the range are there. What of it is in the journal already is not doubled. */
 NODISCARD enum err_kind archive_index_add(struct archive_index *i, int64_t now_ns,
 					  struct archive_range range,
 					  const struct archive_index_entry *entries, size_t count,

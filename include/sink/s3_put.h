@@ -7,7 +7,9 @@
  * It is put with `If-None-Match: *`, and with its own checksums, which S3 holds against
  * what came. Where it is not known whether an earlier put arrived, the object is looked
  * at first: x-amz-meta-content-sha256 says what is compressed in it. The same: it is
- * there. Another: nothing is overwritten, and an operator must act.
+ * there. Another: nothing is overwritten, and an operator must act. One that says the hash
+ * of the very bytes that would be put, x-amz-meta-sha256, and has not as many of them, is
+ * not there either, whoever put it.
  *
  * Where a lock is asked for, it is put with that, and then S3 is asked what it has: the
  * content, as many bytes as were sent, and a lock as strong as was asked for. What is

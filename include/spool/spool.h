@@ -184,6 +184,8 @@ void spool_reader_free(struct spool_reader *r); /* NULL is fine */
 /*
  * Goes to just after after_seq, back or on; *ret_lost: what lay between and is
  * gone (first_seq 0: nothing). What the caller has read is to be thrown away.
+ * How often a place was tried that the disk does not give stays known, so that
+ * it is damage in the end for who goes back after each failure, too.
  */
 NODISCARD enum err_kind spool_reader_seek(struct spool_reader *r, uint64_t after_seq,
 					  struct spool_damage *ret_lost, struct err *err);

@@ -107,6 +107,19 @@ const char *hash_hex(const uint8_t digest[HASH_BYTES], char text[HASH_HEX_BYTES]
 	return text;
 }
 
+bool hash_hex_copy(struct span text, char ret[HASH_HEX_BYTES])
+{
+	if (text.len != HASH_HEX_BYTES - 1)
+		return false;
+	for (size_t i = 0; i < text.len; i++)
+		if (!((text.data[i] >= '0' && text.data[i] <= '9') ||
+		      (text.data[i] >= 'a' && text.data[i] <= 'f')))
+			return false;
+	memcpy(ret, text.data, text.len);
+	ret[text.len] = '\0';
+	return true;
+}
+
 enum err_kind hash_random(void *ret, size_t len, struct err *err)
 {
 	uint8_t *at = ret;

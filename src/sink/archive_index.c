@@ -11,9 +11,11 @@
 
 enum {
 	DATE_BYTES = 11, /* 2026-11-26 and a NUL */
-	HEADER_BYTES_MAX = 4096,
+	PLACE_BYTES = 1024,
+	PLACE_NAME_HEX = 16, /* of the hash of a place: so much tells a few from each other */
+	HEADER_BYTES_MAX = 8192,
 	ENTRY_BYTES_MAX = 4096, /* a key is plain, and not escaped */
-	RANGE_BYTES_MAX = (ARCHIVE_OBJECTS_MAX + 1) * ENTRY_BYTES_MAX,
+	RANGE_BYTES_MAX = (ARCHIVE_OBJECTS_MAX + 2) * ENTRY_BYTES_MAX,
 };
 
 _Static_assert(HEADER_BYTES_MAX + 2 * RANGE_BYTES_MAX < INDEX_BYTES_MAX, "many ranges have room");
@@ -26,6 +28,7 @@ struct journal {
 	struct spool_stream stream;
 	char date[DATE_BYTES];
 	char prefix[ARCHIVE_PREFIX_BYTES_MAX + 1];
+	char place[PLACE_BYTES];
 	uint64_t first_seq;
 	struct archive_range last; /* the newest */
 	size_t lines;
@@ -34,7 +37,7 @@ struct journal {
 
 struct archive_index {
 	/* const after archive_index_open() */
-	char *folder, *prefix;
+	char *folder, *prefix, *place;
 	struct spool_stream stream;
 	char path[PATH_MAX];
 	struct gzip_writer *writer;
@@ -68,6 +71,7 @@ static bool read_header(struct journal *j, const struct json *root)
 	       copy_text(root, "date", j->date, sizeof(j->date)) &&
 	       strlen(j->date) == sizeof(j->date) - 1 &&
 	       copy_text(root, "prefix", j->prefix, sizeof(j->prefix)) &&
+	       copy_text(root, "place", j->place, sizeof(j->place)) &&
 	       json_read_digits(root, "first_seq", &j->first_seq);
 }
 
@@ -160,7 +164,73 @@ void archive_index_free(struct archive_index *i)
 	buf_release(&i->text);
 	free(i->folder);
 	free(i->prefix);
+	free(i->place);
 	free(i);
+}
+
+static enum err_kind aside_path(struct archive_index *i, const char *place, char ret[PATH_MAX],
+				struct err *err)
+{
+	uint8_t digest[HASH_BYTES];
+	char hex[HASH_HEX_BYTES];
+	enum err_kind rc = hasher_digest(i->hasher, span_text(place), digest, err);
+	int len;
+
+	if (rc)
+		return rc;
+	len = snprintf(ret, PATH_MAX, "%s.%.*s", i->path, PLACE_NAME_HEX, hash_hex(digest, hex));
+	return len > 0 && len < PATH_MAX
+		       ? ERR_NONE
+		       : err_set(err, ERR_CONFIG, "the path of " INDEX_JOURNAL_NAME " is too long");
+}
+
+static enum err_kind put_aside(struct archive_index *i, struct err *err)
+{
+	char path[PATH_MAX];
+	enum err_kind rc = aside_path(i, i->journal.place, path, err);
+
+	if (!rc && !file_is_missing(path))
+		rc = err_set(err, ERR_CONFIG,
+			     INDEX_JOURNAL_NAME " is of another bucket, as %s is, which is in its "
+						"way: move one of them out of the folder",
+			     strrchr(path, '/') + 1);
+	if (!rc)
+		rc = file_rename(i->path, path, err);
+	if (!rc)
+		rc = file_sync_folder(i->folder, err);
+	if (!rc)
+		i->journal.open = false;
+	return rc;
+}
+
+static enum err_kind take_up(struct archive_index *i, struct err *err)
+{
+	char path[PATH_MAX];
+	enum err_kind rc = aside_path(i, i->place, path, err);
+
+	if (rc || file_is_missing(path))
+		return rc;
+	rc = file_rename(path, i->path, err);
+	if (!rc)
+		rc = file_sync_folder(i->folder, err);
+	return rc ? rc : load(i, err);
+}
+
+/* Its objects are not where an index of it would be put now. */
+static bool is_of_another_place(const struct archive_index *i)
+{
+	return i->journal.open && strcmp(i->journal.place, i->place) != 0;
+}
+
+static enum err_kind find_journal(struct archive_index *i, struct err *err)
+{
+	enum err_kind rc = load(i, err);
+
+	if (!rc && is_of_another_place(i))
+		rc = put_aside(i, err);
+	if (!rc && !i->journal.open)
+		rc = take_up(i, err);
+	return rc;
 }
 
 static enum err_kind open_parts(struct archive_index *i, struct err *err)
@@ -170,17 +240,19 @@ static enum err_kind open_parts(struct archive_index *i, struct err *err)
 
 	if (len < 0 || (size_t)len >= sizeof(i->path))
 		rc = err_set(err, ERR_CONFIG, "the path of " INDEX_JOURNAL_NAME " is too long");
+	if (!rc && strlen(i->place) >= PLACE_BYTES)
+		rc = err_set(err, ERR_CONFIG, "the endpoint and the bucket are too long");
 	if (!rc)
 		rc = gzip_writer_new(&i->writer, err);
 	if (!rc)
 		rc = hasher_new(&i->hasher, err);
 	if (!rc)
-		rc = load(i, err);
+		rc = find_journal(i, err);
 	buf_release(&i->text);
 	return rc;
 }
 
-enum err_kind archive_index_open(struct archive_index **ret, const char *folder,
+enum err_kind archive_index_open(struct archive_index **ret, const char *folder, const char *place,
 				 const struct archive_options *options, struct err *err)
 {
 	struct archive_index *i = calloc(1, sizeof(*i));
@@ -193,8 +265,10 @@ enum err_kind archive_index_open(struct archive_index **ret, const char *folder,
 	i->stream = options->stream;
 	i->folder = span_copy(span_text(folder));
 	i->prefix = span_copy(span_text(options->prefix));
-	rc = i->folder && i->prefix ? open_parts(i, err)
-				    : err_set(err, ERR_FATAL, "out of memory for an index");
+	i->place = span_copy(span_text(place));
+	rc = i->folder && i->prefix && i->place
+		     ? open_parts(i, err)
+		     : err_set(err, ERR_FATAL, "out of memory for an index");
 	if (rc)
 		archive_index_free(i);
 	else
@@ -269,7 +343,7 @@ static bool is_ours(const struct archive_index *i)
 	       j->stream.epoch == i->stream.epoch && strcmp(j->prefix, i->prefix) == 0;
 }
 
-/* A crash came between the journal and the cursor. */
+/* A crash came between the journal and the cursor; what was to be sent may be more now. */
 static bool is_there(const struct archive_index *i, struct archive_range range)
 {
 	const struct journal *j = &i->journal;
@@ -278,9 +352,10 @@ static bool is_there(const struct archive_index *i, struct archive_range range)
 	       j->last.last_seq == range.last_seq;
 }
 
+/* For a range, and its end once more: see archive_index_add(). */
 static bool has_room(const struct journal *j)
 {
-	return j->lines + ARCHIVE_OBJECTS_MAX + 1 <= INDEX_ENTRIES_MAX &&
+	return j->lines + ARCHIVE_OBJECTS_MAX + 2 <= INDEX_ENTRIES_MAX &&
 	       j->len + RANGE_BYTES_MAX <= INDEX_BYTES_MAX;
 }
 
@@ -332,13 +407,18 @@ static int compare_keys(const void *a, const void *b)
 	return strcmp(x->object->key, y->object->key);
 }
 
+static void write_key(struct buf *out, const struct archive_object *o)
+{
+	buf_span(out, ENTRY);
+	json_write_text(out, span_text(o->key));
+}
+
 static void write_entry(struct buf *out, const struct archive_index_entry *e,
 			struct archive_range range)
 {
 	const struct archive_object *o = e->object;
 
-	buf_span(out, ENTRY);
-	json_write_text(out, span_text(o->key));
+	write_key(out, o);
 	buf_fmt(out,
 		",\"bytes\":%" PRIu64 ",\"sha256\":\"%s\",\"content_sha256\":\"%s\""
 		",\"content_bytes\":%" PRIu64 ",\"records\":%" PRIu64,
@@ -353,7 +433,6 @@ static void write_range(struct buf *out, struct archive_range range,
 {
 	struct archive_index_entry sorted[ARCHIVE_OBJECTS_MAX];
 
-	REQUIRE(count <= ARCHIVE_OBJECTS_MAX);
 	memcpy(sorted, entries, count * sizeof(sorted[0]));
 	qsort(sorted, count, sizeof(sorted[0]), compare_keys);
 	for (size_t at = 0; at < count; at++)
@@ -376,6 +455,8 @@ static void write_header(struct buf *out, const struct journal *j)
 	json_write_text(out, span_text(j->date));
 	json_write_key(out, "prefix");
 	json_write_text(out, span_text(j->prefix));
+	json_write_key(out, "place");
+	json_write_text(out, span_text(j->place));
 	json_write_digits(out, "first_seq", j->first_seq);
 	buf_str(out, "}\n");
 }
@@ -396,21 +477,52 @@ static enum err_kind append(struct archive_index *i, struct err *err)
 	return rc;
 }
 
-enum err_kind archive_index_add(struct archive_index *i, int64_t now_ns, struct archive_range range,
-				const struct archive_index_entry *entries, size_t count,
-				struct err *err)
+static bool is_named(const struct archive_index *i, struct span start)
+{
+	struct span left = span_of(i->text.data, (size_t)i->journal.len), line;
+
+	while (next_line(&left, &line))
+		if (span_starts(line, start))
+			return true;
+	return false;
+}
+
+/* Puts into ret those that the journal, which is read again, does not name. */
+static enum err_kind find_new(struct archive_index *i, const struct archive_index_entry *entries,
+			      size_t count, struct archive_index_entry *ret, size_t *ret_count,
+			      struct err *err)
+{
+	struct buf start;
+	enum err_kind rc = load(i, err);
+
+	*ret_count = 0;
+	buf_init(&start, ENTRY_BYTES_MAX);
+	for (size_t at = 0; at < count && !rc; at++) {
+		buf_reset(&start);
+		write_key(&start, entries[at].object);
+		rc = buf_check(&start, err);
+		if (!rc && !is_named(i, span_of(start.data, start.len)))
+			ret[(*ret_count)++] = entries[at];
+	}
+	buf_release(&start);
+	buf_release(&i->text);
+	return rc;
+}
+
+static enum err_kind add_range(struct archive_index *i, int64_t now_ns, struct archive_range range,
+			       const struct archive_index_entry *entries, size_t count,
+			       struct err *err)
 {
 	struct journal j = i->journal;
 	enum err_kind rc;
 
-	if (is_there(i, range))
-		return ERR_NONE;
 	buf_reset(&i->text);
 	if (!j.open) {
 		j = (struct journal){
 			.open = true, .stream = i->stream, .first_seq = range.first_seq};
 		date_of(now_ns, j.date);
 		(void)snprintf(j.prefix, sizeof(j.prefix), "%s", i->prefix);
+		(void)snprintf(j.place, sizeof(j.place), "%s", i->place);
 		write_header(&i->text, &j);
 	}
 	write_range(&i->text, range, entries, count);
@@ -426,4 +538,20 @@ enum err_kind archive_index_add(struct archive_index *i, int64_t now_ns, struct 
 	j.last = range;
 	i->journal = j;
 	return ERR_NONE;
+}
+
+enum err_kind archive_index_add(struct archive_index *i, int64_t now_ns, struct archive_range range,
+				const struct archive_index_entry *entries, size_t count,
+				struct err *err)
+{
+	struct archive_index_entry found[ARCHIVE_OBJECTS_MAX];
+	enum err_kind rc;
+
+	REQUIRE(count <= ARCHIVE_OBJECTS_MAX);
+	if (!is_there(i, range))
+		return add_range(i, now_ns, range, entries, count, err);
+	rc = find_new(i, entries, count, found, &count, err);
+	if (rc || (i->journal.open && count == 0))
+		return rc;
+	return add_range(i, now_ns, range, found, count, err);
 }

@@ -161,26 +161,6 @@ static bool read_count(const struct json *object, const char *key, uint64_t max,
 	return (double)*ret == number;
 }
 
-static bool is_hash(struct span text)
-{
-	if (text.len != HASH_HEX_BYTES - 1)
-		return false;
-	for (size_t i = 0; i < text.len; i++)
-		if (!((text.data[i] >= '0' && text.data[i] <= '9') ||
-		      (text.data[i] >= 'a' && text.data[i] <= 'f')))
-			return false;
-	return true;
-}
-
-static bool copy_hash(struct span text, char ret[HASH_HEX_BYTES])
-{
-	if (!is_hash(text))
-		return false;
-	memcpy(ret, text.data, text.len);
-	ret[text.len] = '\0';
-	return true;
-}
-
 static struct span text_of(const struct json *object, const char *key)
 {
 	const struct json *v = json_member(object, key);
@@ -212,8 +192,8 @@ static bool read_entry(const char *prefix, const struct json *v, struct archive_
 	       read_count(v, "content_bytes", ARCHIVE_OBJECT_CONTENT_BYTES_MAX,
 			  &ret->content_bytes) &&
 	       read_count(v, "records", ARCHIVE_OBJECT_CONTENT_BYTES_MAX, &ret->records) &&
-	       copy_hash(text_of(v, "sha256"), ret->sha256) &&
-	       copy_hash(text_of(v, "content_sha256"), ret->content_sha256) &&
+	       hash_hex_copy(text_of(v, "sha256"), ret->sha256) &&
+	       hash_hex_copy(text_of(v, "content_sha256"), ret->content_sha256) &&
 	       is_seq(v, "first_seq", ret->name.first_seq) &&
 	       is_seq(v, "last_seq", ret->name.last_seq);
 }
@@ -357,7 +337,7 @@ static bool read_metadata(const struct s3_client *client, struct archive_entry *
 	struct span sha256;
 
 	return s3_client_header(client, "x-amz-meta-content-sha256", &sha256) &&
-	       copy_hash(sha256, ret->content_sha256) &&
+	       hash_hex_copy(sha256, ret->content_sha256) &&
 	       read_header(client, "x-amz-meta-content-bytes", ARCHIVE_OBJECT_CONTENT_BYTES_MAX,
 			   &ret->content_bytes) &&
 	       read_header(client, "x-amz-meta-records", ARCHIVE_OBJECT_CONTENT_BYTES_MAX,

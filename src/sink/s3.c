@@ -52,7 +52,7 @@ static enum err_kind open_parts(struct s3 *s, const struct s3_sink_options *o, s
 	if (!rc)
 		rc = s3_put_new(&s->put, &o->client, &o->put, err);
 	if (!rc && o->folder)
-		rc = archive_index_open(&s->index, o->folder, &o->archive, err);
+		rc = archive_index_open(&s->index, o->folder, s->place, &o->archive, err);
 	return rc;
 }
 

@@ -69,6 +69,7 @@ struct values {
 	char records[NUMBER_BYTES], bytes[NUMBER_BYTES];
 	struct s3_lock lock;
 	char lock_date[S3_LOCK_DATE_BYTES];
+	bool sent; /* now, and taken: what S3 has is these bytes, and not another zlib's */
 	struct s3_stored stored;
 };
 
@@ -85,6 +86,7 @@ static enum err_kind make_values(struct s3_put *p, const struct archive_object *
 	ret->lock_date[0] = '\0';
 	if (ret->lock.mode != S3_LOCK_OFF)
 		(void)s3_lock_date(ret->lock.until_ns, ret->lock_date);
+	ret->sent = false;
 	ret->stored.bytes = o->bytes.len;
 	memcpy(ret->stored.sha256, ret->sums.sha256_hex, sizeof(ret->stored.sha256));
 	return ERR_NONE;
@@ -147,24 +149,36 @@ static enum err_kind put(struct s3_put *p, const struct archive_object *o, const
 	return rc && v->lock.mode != S3_LOCK_OFF ? explain_refusal(rc, answer, err) : rc;
 }
 
-/* What S3 says of the object that was looked at; of one that does not say it, *ret stays. */
-static void read_stored(const struct s3_put *p, struct s3_stored *ret)
+/*
+ * What S3 says that it has of the object that was looked at; of one that does not say it,
+ * v->stored stays, as of one whose hash is none. Whoever put it, and
+ * whenever: with our hash it has as many bytes as we would put. Under another hash it may be
+ * another zlib's.
+ */
+static enum err_kind read_stored(const struct s3_put *p, const struct archive_object *o,
+				 struct values *v, struct err *err)
 {
-	struct span sha256, length;
-	uint64_t bytes;
+	struct span text, length;
+	struct s3_stored says = {.bytes = 0};
+	bool says_hash = s3_client_header(p->client, STORED_SHA256, &text) &&
+			 hash_hex_copy(text, says.sha256);
+	bool says_length = s3_client_header(p->client, "content-length", &length) &&
+			   span_digits(length, &says.bytes);
+	bool is_same = says_hash && strcmp(says.sha256, v->sums.sha256_hex) == 0;
 
-	if (!s3_client_header(p->client, STORED_SHA256, &sha256) ||
-	    sha256.len != sizeof(ret->sha256) - 1 ||
-	    !s3_client_header(p->client, "content-length", &length) || !span_digits(length, &bytes))
-		return;
-	ret->bytes = bytes;
-	memcpy(ret->sha256, sha256.data, sha256.len);
-	ret->sha256[sha256.len] = '\0';
+	if ((is_same || v->sent) && !(is_same && says_length && says.bytes == o->bytes.len))
+		return err_set(err, ERR_CONFIG,
+			       "S3 was sent %zu bytes of %.*s and says that it has others; what "
+			       "stands between?",
+			       o->bytes.len, KEY_SHOWN_BYTES, o->key);
+	if (says_hash && says_length)
+		v->stored = says;
+	return ERR_NONE;
 }
 
 /* *ret_there: the object is there, as it would be put. */
-static enum err_kind look(struct s3_put *p, const struct archive_object *o, bool *ret_there,
-			  struct s3_stored *ret, struct s3_answer *answer, struct err *err)
+static enum err_kind look(struct s3_put *p, const struct archive_object *o, struct values *v,
+			  bool *ret_there, struct s3_answer *answer, struct err *err)
 {
 	const struct s3_request request = {.method = "HEAD", .key = span_text(o->key)};
 	struct span sha256;
@@ -183,36 +197,25 @@ static enum err_kind look(struct s3_put *p, const struct archive_object *o, bool
 		return rc;
 	*ret_there = s3_client_header(p->client, CONTENT_SHA256, &sha256) &&
 		     span_is(sha256, o->content_sha256);
-	if (*ret_there) {
-		read_stored(p, ret);
-		return ERR_NONE;
-	}
+	if (*ret_there)
+		return read_stored(p, o, v, err);
 	return err_set(err, ERR_CONFIG,
 		       "%.*s is in the bucket already, and is not what flytrail has for it: "
 		       "nothing is overwritten; find out who wrote it, move it away, and it is put",
 		       KEY_SHOWN_BYTES, o->key);
 }
 
-/*
- * What S3 says that it has, held against what it was to have. ours: it was put now, so that its
- * bytes are these; those of an earlier put may be another zlib's.
- */
-static enum err_kind prove(struct s3_put *p, const struct archive_object *o, const struct values *v,
-			   bool ours, struct s3_answer *answer, struct err *err)
+/* What S3 says that it has, held against what it was to have. */
+static enum err_kind prove(struct s3_put *p, const struct archive_object *o, struct values *v,
+			   struct s3_answer *answer, struct err *err)
 {
 	const struct s3_lock_target target = {.key = o->key, .version = ""};
-	struct s3_stored stored = {.bytes = 0};
 	struct s3_lock has, raised;
 	bool there;
-	enum err_kind rc = look(p, o, &there, &stored, answer, err);
+	enum err_kind rc = look(p, o, v, &there, answer, err);
 
 	if (rc || !there)
 		return rc ? rc : err_set(err, ERR_RETRY, "%s was put and is not there", o->key);
-	if (ours && (stored.bytes != o->bytes.len || strcmp(stored.sha256, v->stored.sha256) != 0))
-		return err_set(err, ERR_CONFIG,
-			       "S3 was sent %zu bytes of %.*s and says that it has others; what "
-			       "stands between?",
-			       o->bytes.len, KEY_SHOWN_BYTES, o->key);
 	has = s3_lock_read(p->client);
 	if (s3_lock_holds(&has, &v->lock))
 		return ERR_NONE;
@@ -223,7 +226,7 @@ static enum err_kind prove(struct s3_put *p, const struct archive_object *o, con
 	rc = s3_lock_set(p->client, p->hasher, &target, &raised, answer, err);
 	if (rc)
 		return explain_refusal(rc, answer, err);
-	rc = look(p, o, &there, &stored, answer, err);
+	rc = look(p, o, v, &there, answer, err);
 	has = s3_lock_read(p->client);
 	if (rc || s3_lock_holds(&has, &v->lock))
 		return rc;
@@ -238,24 +241,24 @@ enum err_kind s3_put_once(struct s3_put *p, const struct archive_object *o, bool
 			  struct s3_stored *ret, struct s3_answer *ret_answer, struct err *err)
 {
 	struct values v;
-	bool there = false, ours = false;
+	bool there = false;
 	enum err_kind rc = make_values(p, o, &v, err);
 
 	if (!rc && *in_doubt)
-		rc = look(p, o, &there, &v.stored, ret_answer, err);
+		rc = look(p, o, &v, &there, ret_answer, err);
 	if (!rc && !there) {
 		*in_doubt = true;
 		rc = put(p, o, &v, &there, ret_answer, err);
-		ours = !rc && !there;
+		v.sent = !rc && !there;
 		if (!rc && there)
-			rc = look(p, o, &there, &v.stored, ret_answer, err);
+			rc = look(p, o, &v, &there, ret_answer, err);
 		else
 			there = !rc;
 	}
 	if (!rc && !there) /* it was there a moment ago */
 		rc = err_set(err, ERR_RETRY, "%s is in the bucket and cannot be looked at", o->key);
 	if (!rc && v.lock.mode != S3_LOCK_OFF)
-		rc = prove(p, o, &v, ours, ret_answer, err);
+		rc = prove(p, o, &v, ret_answer, err);
 	if (rc)
 		return rc;
 	*in_doubt = false;

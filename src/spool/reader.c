@@ -10,6 +10,16 @@ enum {
 	READ_CHUNK_BYTES = 256 * 1024,
 	READ_CHUNK_BYTES_MIN = 4096, /* a disk's sector and a page: what fails as one */
 	READ_TRIES = 5,              /* before a place that the disk does not give is damage */
+	UNREAD_MAX = 16,             /* such places that are known at a time */
+};
+
+/*
+ * Bytes of a segment that the disk did not give. They are known by their place, for a consumer
+ * goes back after each failure and comes by what was read before and by other such places.
+ */
+struct unread {
+	uint64_t segment, from, until; /* in the segment */
+	unsigned tries;                /* 0: the slot is free */
 };
 
 struct spool_reader {
@@ -24,7 +34,8 @@ struct spool_reader {
 	size_t need;     /* bytes that the frame there is known to need */
 	bool committed;  /* a commit stands right before offset */
 	size_t chunk;
-	unsigned tries;
+	struct unread unread[UNREAD_MAX];
+	size_t unread_next; /* where the next one is noted, over the oldest */
 	/* for the next damage */
 	int64_t last_ns;
 	struct spool_damage pending; /* found, not told yet */
@@ -111,7 +122,6 @@ static void go_to(struct spool_reader *r, uint64_t after_seq)
 	r->walk.next_seq = after_seq + 1;
 	r->last_ns = 0;
 	r->pending = (struct spool_damage){0};
-	r->tries = 0;
 	r->chunk = READ_CHUNK_BYTES;
 }
 
@@ -216,6 +226,38 @@ void spool_reader_pass(struct spool_reader *r, uint64_t seq)
 	lock_drop(&s->block_lock);
 }
 
+/* ---- what the disk does not give ---- */
+
+/* Counts a read that failed. True: it was tried often enough. */
+static bool is_given_up(struct spool_reader *r, uint64_t segment, uint64_t from, uint64_t until)
+{
+	struct unread *u = NULL;
+
+	for (size_t i = 0; i < UNREAD_MAX && !u; i++)
+		if (r->unread[i].tries > 0 && r->unread[i].segment == segment &&
+		    from <= r->unread[i].until && r->unread[i].from <= until)
+			u = &r->unread[i];
+	if (!u) {
+		u = &r->unread[r->unread_next++ % UNREAD_MAX];
+		*u = (struct unread){.segment = segment, .from = from, .until = until};
+	}
+	if (from < u->from)
+		u->from = from;
+	if (until > u->until) /* what follows on it is a part of it, and not tried as often again */
+		u->until = until;
+	if (u->tries <= READ_TRIES)
+		u->tries++;
+	return u->tries > READ_TRIES;
+}
+
+static void forget_unread(struct spool_reader *r, uint64_t segment, uint64_t from, uint64_t until)
+{
+	for (size_t i = 0; i < UNREAD_MAX; i++)
+		if (r->unread[i].segment == segment && from <= r->unread[i].from &&
+		    until >= r->unread[i].until)
+			r->unread[i].tries = 0;
+}
+
 /* ---- where a number is ---- */
 
 struct place {
@@ -287,7 +329,7 @@ static enum err_kind enter(struct spool_reader *r, const struct place *p, struct
 
 	if (p->segment != 0)
 		rc = segment_open(&home, p->segment, FILE_READ, &r->fd, &h, err);
-	if (rc == ERR_RETRY && r->tries++ >= READ_TRIES)
+	if (rc == ERR_RETRY && is_given_up(r, p->segment, 0, SEGMENT_HEADER_BYTES))
 		rc = ERR_CORRUPT;
 	if (rc == ERR_CORRUPT || rc == ERR_CONFIG) {
 		lose_rest(r, p);
@@ -295,6 +337,7 @@ static enum err_kind enter(struct spool_reader *r, const struct place *p, struct
 	}
 	if (rc)
 		return rc;
+	forget_unread(r, p->segment, 0, SEGMENT_HEADER_BYTES);
 	r->segment = p->segment;
 	r->walk = (struct walk){.keys = frame_keys_from(h.salt), .next_seq = p->segment};
 	r->offset = SEGMENT_HEADER_BYTES;
@@ -394,7 +437,8 @@ static void walk_window(struct spool_reader *r, struct spool_batch *b, const str
 }
 
 /* A place that the disk does not give is tried again, smaller; at last it is damage. */
-static enum err_kind unreadable(struct spool_reader *r, const struct place *p, enum err_kind rc)
+static enum err_kind unreadable(struct spool_reader *r, const struct place *p, size_t len,
+				enum err_kind rc)
 {
 	if (rc == ERR_FATAL)
 		return rc;
@@ -402,10 +446,8 @@ static enum err_kind unreadable(struct spool_reader *r, const struct place *p, e
 		r->chunk = READ_CHUNK_BYTES_MIN;
 		return ERR_NONE;
 	}
-	if (r->tries < READ_TRIES) {
-		r->tries++;
+	if (!is_given_up(r, r->segment, r->offset, r->offset + len))
 		return rc;
-	}
 	r->offset = (r->offset / READ_CHUNK_BYTES_MIN + 1) * READ_CHUNK_BYTES_MIN;
 	if (r->offset > p->end)
 		r->offset = p->end;
@@ -443,12 +485,11 @@ static enum err_kind read_window(struct spool_reader *r, struct spool_batch *b,
 	rc = file_read_at(r->fd, at, want, r->offset, &got, err);
 	buf_cut(&b->bytes, rc ? start : start + got);
 	if (rc)
-		return unreadable(r, p, rc);
+		return unreadable(r, p, want, rc);
+	forget_unread(r, r->segment, r->offset, r->offset + got);
 	walk_window(r, b, p, start, &more);
-	if (b->count > delivered) {
-		r->tries = 0;
+	if (b->count > delivered)
 		r->chunk = READ_CHUNK_BYTES;
-	}
 	if (more && (got < want || got == left)) { /* nothing follows: the file or the end */
 		lose_rest(r, p);
 		r->offset = p->end;

@@ -102,7 +102,6 @@ static bool fails(int number)
 WRAPPED(void *, malloc, (size_t len), (len), ENOMEM, NULL)
 WRAPPED(void *, calloc, (size_t count, size_t len), (count, len), ENOMEM, NULL)
 WRAPPED(void *, realloc, (void *old, size_t len), (old, len), ENOMEM, NULL)
-WRAPPED(ssize_t, pread, (int fd, void *bytes, size_t len, off_t at), (fd, bytes, len, at), EIO, -1)
 WRAPPED(int, fstat, (int fd, struct stat *st), (fd, st), EIO, -1)
 WRAPPED(int, ftruncate, (int fd, off_t len), (fd, len), EIO, -1)
 WRAPPED(int, unlink, (const char *path), (path), EIO, -1)
@@ -125,6 +124,8 @@ WRAPPED(ssize_t, getrandom, (void *bytes, size_t len, unsigned flags), (bytes, l
 		return disk && disk->name ? disk->name arguments : __real_##name arguments; \
 	}
 
+WRAPPED_DISK(ssize_t, pread, (int fd, void *bytes, size_t len, off_t at), (fd, bytes, len, at), EIO,
+	     -1)
 WRAPPED_DISK(ssize_t, pwrite, (int fd, const void *bytes, size_t len, off_t at),
 	     (fd, bytes, len, at), ENOSPC, -1)
 WRAPPED_DISK(int, fdatasync, (int fd), (fd), EIO, -1)

@@ -28,10 +28,11 @@ void fault_resume(void);
 void fault_everywhere(void (*body)(void *), void *arg);
 
 /*
- * A disk of the test's own under our code's writes; an empty slot is the real
+ * A disk of the test's own under our code; an empty slot is the real
  * call. It reaches the real disk through the fault_real_ functions.
  */
 struct fault_disk {
+	ssize_t (*pread)(int fd, void *bytes, size_t len, off_t at);
 	ssize_t (*pwrite)(int fd, const void *bytes, size_t len, off_t at);
 	int (*fdatasync)(int fd);
 	int (*fsync)(int fd);
@@ -40,6 +41,7 @@ struct fault_disk {
 };
 
 void fault_set_disk(const struct fault_disk *disk); /* NULL: the real one again */
+ssize_t fault_real_pread(int fd, void *bytes, size_t len, off_t at);
 ssize_t fault_real_pwrite(int fd, const void *bytes, size_t len, off_t at);
 int fault_real_fdatasync(int fd);
 int fault_real_fsync(int fd);

@@ -41,6 +41,27 @@ static void the_standards_vectors_come_out(void **state)
 	hasher_free(NULL);
 }
 
+static void what_hash_hex_would_not_write_is_no_hash(void **state)
+{
+	static const char sha[] =
+		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	char text[HASH_HEX_BYTES], ret[HASH_HEX_BYTES];
+
+	(void)state;
+	assert_true(hash_hex_copy(span_text(sha), ret));
+	assert_string_equal(ret, sha);
+	assert_false(hash_hex_copy(span_of(sha, sizeof(sha) - 2), ret));
+	assert_false(hash_hex_copy(span_of(sha, sizeof(sha)), ret));
+	assert_false(hash_hex_copy(SPAN(""), ret));
+	for (size_t i = 0; i < sizeof(sha) - 1; i++)
+		for (const char *bad = "/:`gAF\"\\ \n"; *bad; bad++) {
+			memcpy(text, sha, sizeof(sha));
+			text[i] = *bad;
+			assert_false(hash_hex_copy(span_text(text), ret));
+		}
+	assert_string_equal(ret, sha);
+}
+
 /* Of RFC 4231: the first, the second, and one whose key is longer than a block. */
 static void hmac_is_the_standards(void **state)
 {
@@ -169,6 +190,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_standards_vectors_come_out),
+		cmocka_unit_test(what_hash_hex_would_not_write_is_no_hash),
 		cmocka_unit_test(hmac_is_the_standards),
 		cmocka_unit_test(pieces_make_the_digest_of_the_whole),
 		cmocka_unit_test(random_bytes_differ),

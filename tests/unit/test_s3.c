@@ -241,7 +241,7 @@ static void an_index_is_put_before_the_next_days_first_object(void **state)
 /* What the index says is in the bucket is what S3 says, and not what would be put today. */
 static void what_is_there_is_noted_as_it_is_there(void **state)
 {
-	char headers[ANSWER_BYTES], sha256[HASH_HEX_BYTES];
+	char headers[ANSWER_BYTES], sha256[HASH_HEX_BYTES], place[ANSWER_BYTES];
 	struct scratch scratch;
 	struct buf journal;
 
@@ -261,8 +261,48 @@ static void what_is_there_is_noted_as_it_is_there(void **state)
 			 ERR_NONE);
 	assert_non_null(strstr((const char *)journal.data, "\"bytes\":0,"));
 	assert_non_null(strstr((const char *)journal.data, sha256));
+	(void)snprintf(place, sizeof(place), "\"place\":\"%s trail\"", server.url);
+	assert_non_null(strstr((const char *)journal.data, place));
 	buf_release(&journal);
 	scratch_remove(&scratch);
+}
+
+/* Its metadata is whoever's that wrote it: what is no hash does not come into the index. */
+static void what_is_said_for_a_hash_and_is_none_is_not_noted(void **state)
+{
+	static const char *const said[] = {
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"bytes\":1,\"x\":\"aaaaaaaaaaaaaaa",
+		"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+	};
+	char headers[ANSWER_BYTES];
+	struct scratch scratch;
+	struct buf journal;
+
+	for (size_t i = 0; i < ARRAY_LEN(said); i++) {
+		scratch_make(&scratch);
+		folder = scratch.path;
+		answer(200, "");
+		seal(true);
+		(void)snprintf(headers, sizeof(headers),
+			       SHA256_HEADER "%.*s\r\nx-amz-meta-sha256: %s\r\n",
+			       (int)our_sha256().len, our_sha256().data, said[i]);
+		(void)tiny_http_answer(texts[0], ANSWER_BYTES, 200, headers, "");
+		assert_int_equal(deliver(), ERR_NONE);
+		buf_init(&journal, PAYLOAD_BYTES);
+		assert_int_equal(
+			file_read_all(scratch_file(&scratch, INDEX_JOURNAL_NAME), &journal, &err),
+			ERR_NONE);
+		buf_add(&journal, "", 1);
+		assert_non_null(strstr((const char *)journal.data, "\"sha256\":\""));
+		assert_null(strstr((const char *)journal.data, said[i]));
+		buf_release(&journal);
+		scratch_remove(&scratch);
+		if (i + 1 == ARRAY_LEN(said))
+			return;
+		(void)tear_down(state);
+		(void)set_up(state);
+	}
 }
 
 int main(void)
@@ -276,6 +316,7 @@ int main(void)
 		TEST(a_refusal_of_a_request_is_an_operators),
 		TEST(an_index_is_put_before_the_next_days_first_object),
 		TEST(what_is_there_is_noted_as_it_is_there),
+		TEST(what_is_said_for_a_hash_and_is_none_is_not_noted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,6 +75,16 @@ static int tear_down(void **state)
 	return 0;
 }
 
+static void seal_one(bool again)
+{
+	buf_reset(&cut);
+	sink.ops->begin(sink.ctx, 1, again);
+	assert_int_equal(sink.ops->add(sink.ctx, 1, span_of(payload.data, payload.len),
+				       &(bool){false}, &err),
+			 ERR_NONE);
+	assert_int_equal(sink.ops->seal(sink.ctx, 1, &cut, &err), ERR_NONE);
+}
+
 /* A delivery of one object, to a server that has been started. */
 static void seal_for_server(bool again)
 {
@@ -85,7 +95,7 @@ static void seal_for_server(bool again)
 			   .secret_key = "an-example-of-a-secret-key",
 			   .session_token = ""},
 		.archive = {.prefix = "audit", .stream = {.epoch = 1}},
-		.folder = "",
+		.folder = NULL,
 		.put = {.sse = "aws:kms",
 			.kms_key_id = "an-example",
 			.storage_class = "",
@@ -94,11 +104,7 @@ static void seal_for_server(bool again)
 
 	options.client.endpoint = server.url;
 	assert_int_equal(s3_open(&sink, &options, &err), ERR_NONE);
-	sink.ops->begin(sink.ctx, 1, again);
-	assert_int_equal(sink.ops->add(sink.ctx, 1, span_of(payload.data, payload.len),
-				       &(bool){false}, &err),
-			 ERR_NONE);
-	assert_int_equal(sink.ops->seal(sink.ctx, 1, &cut, &err), ERR_NONE);
+	seal_one(again);
 }
 
 static void seal(bool again)
@@ -284,6 +290,25 @@ static void fewer_bytes_than_were_sent_are_no_object(void **state)
 	(void)state;
 	bucket = (struct bucket){.mode = "GOVERNANCE", .date = date, .is_short = true};
 	seal_locked(false, date);
+	for (size_t i = 0; i < 3; i++) { /* it is not believed later either */
+		err = (struct err){.kind = ERR_NONE};
+		assert_int_equal(deliver(), ERR_CONFIG);
+		assert_non_null(strstr(err.text, "says that it has others"));
+	}
+	bucket.is_short = false;
+	assert_int_equal(deliver(), ERR_NONE);
+}
+
+/* Nor where no lock is asked for, or where a process before sent them. */
+static void fewer_bytes_of_an_earlier_put_are_no_object(void **state)
+{
+	(void)state;
+	bucket = (struct bucket){.mode = NULL};
+	tiny_http_start_choosing(&server, answer_of_bucket);
+	seal_for_server(false);
+	assert_int_equal(deliver(), ERR_NONE);
+	bucket.is_short = true;
+	seal_one(true);
 	assert_int_equal(deliver(), ERR_CONFIG);
 	assert_non_null(strstr(err.text, "says that it has others"));
 }
@@ -356,6 +381,7 @@ int main(void)
 		TEST(a_server_that_passes_over_a_lock_is_found_out),
 		TEST(a_bucket_that_takes_no_lock_says_how_to_make_one),
 		TEST(fewer_bytes_than_were_sent_are_no_object),
+		TEST(fewer_bytes_of_an_earlier_put_are_no_object),
 		TEST(a_term_that_is_over_asks_for_no_lock),
 		cmocka_unit_test(a_lock_is_as_strong_as_another_in_mode_and_date),
 		cmocka_unit_test(a_term_is_of_the_objects_own_day_and_class),

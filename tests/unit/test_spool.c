@@ -792,6 +792,80 @@ static void a_place_that_the_disk_never_gives_is_damage_in_the_end(void **state)
 	scratch_remove(&dir);
 }
 
+enum { SECTOR = 4096 };
+
+static const off_t bad_sectors[] = {3, 7, 8};
+
+static ssize_t read_but_bad_sectors(int fd, void *bytes, size_t len, off_t at)
+{
+	for (size_t i = 0; i < ARRAY_LEN(bad_sectors); i++)
+		if (at < (bad_sectors[i] + 1) * SECTOR &&
+		    at + (off_t)len > bad_sectors[i] * SECTOR) {
+			errno = EIO;
+			return -1;
+		}
+	return fault_real_pread(fd, bytes, len, at);
+}
+
+/* As a consumer that delivers all or nothing. */
+static enum err_kind gather(struct spool_reader *r, struct spool_batch *b, struct kit_read *ret)
+{
+	struct spool_damage lost;
+	struct err err;
+	enum err_kind rc = spool_reader_seek(r, 0, &lost, &err);
+
+	ret->count = ret->damage_count = 0;
+	while (!rc) {
+		spool_batch_reset(b);
+		rc = spool_reader_read(r, b, 0, 0, &err);
+		if (rc || (b->count == 0 && b->damage.first_seq == 0))
+			return rc;
+		ret->count += b->count;
+		ret->damage_count += b->damage.first_seq != 0;
+	}
+	return rc;
+}
+
+/* It goes back after each failure, and so over the place before it, too. */
+static void what_goes_back_between_the_tries_comes_over_such_places_as_well(void **state)
+{
+	const struct fault_disk disk = {.pread = read_but_bad_sectors};
+	enum err_kind rc = ERR_RETRY;
+	struct kit_read got;
+	struct spool_reader *r;
+	struct spool_batch b;
+	struct scratch dir;
+	struct spool *s;
+	struct err err;
+	int tries = 0;
+
+	(void)state;
+	scratch_make(&dir);
+	s = kit_open(dir.path);
+	kit_append(s, 300, 100);
+	kit_commit(s);
+	r = new_reader(s, "store", 0);
+	assert_int_equal(spool_batch_init(&b, 100, MIB, &err), ERR_NONE);
+	fault_set_disk(&disk);
+	for (; tries < 30 && rc == ERR_RETRY; tries++)
+		rc = gather(r, &b, &got);
+	assert_int_equal(rc, ERR_NONE);
+	assert_true(tries > 3); /* not at once */
+	assert_int_equal(got.damage_count, 2);
+	assert_in_range(got.count, 150, 299);
+	assert_int_equal(gather(r, &b, &got), ERR_NONE);
+	fault_set_disk(NULL);
+	assert_int_equal(gather(r, &b, &got), ERR_NONE);
+	assert_true(got.count == 300 && got.damage_count == 0);
+	fault_set_disk(&disk); /* it gave them: what is not given now may be again */
+	assert_int_equal(gather(r, &b, &got), ERR_RETRY);
+	fault_set_disk(NULL);
+	spool_batch_release(&b);
+	spool_reader_free(r);
+	spool_close(s);
+	scratch_remove(&dir);
+}
+
 static void a_folder_that_is_no_spool_is_refused(void **state)
 {
 	struct spool_options options = {.max_bytes = 64 * MIB};
@@ -915,6 +989,7 @@ int main(void)
 		cmocka_unit_test(a_segment_whose_header_rots_under_way_is_lost_alone),
 		cmocka_unit_test(damages_that_do_not_touch_come_with_a_batch_each),
 		cmocka_unit_test(a_place_that_the_disk_never_gives_is_damage_in_the_end),
+		cmocka_unit_test(what_goes_back_between_the_tries_comes_over_such_places_as_well),
 		cmocka_unit_test(a_folder_that_is_no_spool_is_refused),
 		cmocka_unit_test(the_streams_name_is_found_again_in_its_segments),
 		cmocka_unit_test(a_spool_can_be_looked_at_while_another_has_it),
