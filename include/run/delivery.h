@@ -11,7 +11,7 @@
  *
  * An archive gets an index for each of these ranges; its journal is in a folder in /tmp that
  * goes with the delivery. No cursor is read or moved. What is given may be there already, in part
- *or whole: the sink looks, as after a crash (sink/sink.h, again).
+ * or whole: the sink looks, as after a crash (sink/sink.h, again).
  *
  * Ownership: delivery_open() makes it, delivery_close() ends it; the configuration outlives it.
  * Threads:   one.
@@ -36,9 +36,13 @@ NODISCARD enum err_kind delivery_open(struct delivery **ret, const struct config
 void delivery_close(struct delivery *d); /* NULL is fine */
 
 void delivery_begin(struct delivery *d, uint64_t first_seq);
-/* ERR_FULL: the range ends before this record. ERR_REJECT: it can never be delivered. */
+/*
+ * ERR_FULL: the range ends before this record. ERR_REJECT: it can never be delivered. *ret_taken
+ * false: it is none of those that the sink is to have, by delivery_send_option().
+ */
 NODISCARD enum err_kind delivery_add(struct delivery *d, uint64_t seq, struct span payload,
-				     struct err *err);
+				     bool *ret_taken, struct err *err);
+const char *delivery_send_option(const struct delivery *d);
 
 struct delivery_result {
 	uint64_t refused; /* records that the place refused when it had them; the rest is there */

@@ -22,12 +22,14 @@
 #include "store/export.h"
 
 struct resend_result {
-	uint64_t records, deliveries;
-	uint64_t numbers;  /* of the range's, for which Postgres has something */
-	uint64_t refused;  /* of records, for good */
+	uint64_t records, deliveries; /* that are there now */
+	uint64_t numbers;             /* of the range's, for which Postgres has something */
+	uint64_t refused;             /* of records, for good */
 	uint64_t late;     /* of records that were left out for their age, by the sink's options */
-	uint64_t sent_seq; /* all up to here was sent; 0: nothing */
-	struct err why;    /* of the newest that was refused */
+	uint64_t left_out; /* of records that the sink is not to have, by send_option */
+	const char *send_option; /* NULL: none was left out */
+	uint64_t sent_seq;       /* all up to here was sent; 0: nothing */
+	struct err why;          /* of the newest that was refused */
 };
 
 NODISCARD enum err_kind resend(const struct config *c, const char *sink,

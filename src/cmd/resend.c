@@ -117,6 +117,9 @@ static void print_result(const struct order *o, const struct export_range *range
 		(void)printf("%" PRIu64 " were left out for their age, as FLYTRAIL_DATADOG_LATE "
 			     "has it\n",
 			     r->late);
+	if (r->left_out > 0)
+		(void)printf("%" PRIu64 " were left out, as %s has it\n", r->left_out,
+			     r->send_option);
 	if (r->refused > 0)
 		(void)printf("%" PRIu64 " were refused, the last one because: %s\n", r->refused,
 			     r->why.text);

@@ -15,6 +15,7 @@ static const char FOLDER[] = "/tmp/flytrail-delivery-XXXXXX";
 
 struct delivery {
 	struct sink sink;
+	const char *send_option;
 	uint64_t records; /* of the range */
 	struct buf cut;   /* not kept: a command that is broken off is called again by somebody */
 	_Atomic uint64_t late;
@@ -64,13 +65,13 @@ static enum err_kind open_datadog(struct delivery *d, const struct config *c,
 }
 
 static const struct {
-	const char *name;
+	const char *name, *send_option;
 	bool (*is_on)(const struct config *c);
 	enum err_kind (*open)(struct delivery *d, const struct config *c,
 			      const struct spool_stream *stream, struct err *err);
 } sinks[] = {
-	{"s3", sinks_has_s3, open_s3},
-	{"datadog", sinks_has_datadog, open_datadog},
+	{"s3", "FLYTRAIL_S3_SEND", sinks_has_s3, open_s3},
+	{"datadog", "FLYTRAIL_DATADOG_SEND", sinks_has_datadog, open_datadog},
 };
 
 enum err_kind delivery_open(struct delivery **ret, const struct config *c, const char *sink,
@@ -90,6 +91,7 @@ enum err_kind delivery_open(struct delivery **ret, const struct config *c, const
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return err_set(err, ERR_FATAL, "out of memory for a delivery to %s", sink);
+	d->send_option = sinks[i].send_option;
 	buf_init(&d->cut, CUT_BYTES_MAX);
 	rc = sinks[i].open(d, c, stream, err);
 	if (rc) {
@@ -121,13 +123,18 @@ void delivery_begin(struct delivery *d, uint64_t first_seq)
 	d->sink.ops->begin(d->sink.ctx, first_seq, true);
 }
 
-enum err_kind delivery_add(struct delivery *d, uint64_t seq, struct span payload, struct err *err)
+enum err_kind delivery_add(struct delivery *d, uint64_t seq, struct span payload, bool *ret_taken,
+			   struct err *err)
 {
-	bool taken = false;
-	enum err_kind rc = d->sink.ops->add(d->sink.ctx, seq, payload, &taken, err);
+	enum err_kind rc = d->sink.ops->add(d->sink.ctx, seq, payload, ret_taken, err);
 
-	d->records += taken && !rc;
+	d->records += *ret_taken && !rc;
 	return rc;
+}
+
+const char *delivery_send_option(const struct delivery *d)
+{
+	return d->send_option;
 }
 
 static enum err_kind deliver(struct delivery *d, struct delivery_result *ret, struct err *err)

@@ -9,7 +9,7 @@ struct sending {
 	struct delivery *to;
 	struct resend_result *result;
 	uint64_t last_seq; /* of what was read; 0: nothing */
-	uint64_t records;  /* in the present delivery */
+	uint64_t records;  /* that the sink has taken into the present delivery */
 };
 
 /* One delivery is there, with all up to last_seq. */
@@ -33,7 +33,8 @@ static enum err_kind end_delivery(struct sending *s, uint64_t last_seq, struct e
 
 static enum err_kind add(struct sending *s, const struct export_record *r, struct err *err)
 {
-	enum err_kind rc = delivery_add(s->to, r->seq, r->payload, err);
+	bool taken = false;
+	enum err_kind rc = delivery_add(s->to, r->seq, r->payload, &taken, err);
 
 	if (rc == ERR_FULL) {
 		/* Two records of one number, a fact and what it is about, may be apart now. */
@@ -43,14 +44,17 @@ static enum err_kind add(struct sending *s, const struct export_record *r, struc
 		if (rc)
 			return rc;
 		delivery_begin(s->to, r->seq);
-		rc = delivery_add(s->to, r->seq, r->payload, err);
+		rc = delivery_add(s->to, r->seq, r->payload, &taken, err);
 	}
 	if (rc == ERR_REJECT) {
 		s->result->refused++;
 		s->result->why = *err;
 		rc = ERR_NONE;
-	} else if (!rc) {
+	} else if (!rc && taken) {
 		s->records++;
+	} else if (!rc) {
+		s->result->left_out++;
+		s->result->send_option = delivery_send_option(s->to);
 	}
 	s->result->numbers += r->seq != s->last_seq;
 	s->last_seq = r->seq;
@@ -80,7 +84,7 @@ static enum err_kind tell(struct apart *a, const struct config *c, const char *s
 	const struct act_number numbers[] = {
 		{"records", r->records}, {"deliveries", r->deliveries},
 		{"numbers", r->numbers}, {"refused", r->refused},
-		{"late", r->late},
+		{"late", r->late},       {"left_out", r->left_out},
 	};
 	const struct act_text texts[] = {{"since", span_text(s->range->since)},
 					 {"until", span_text(s->range->until)}};

@@ -122,13 +122,14 @@ static enum err_kind store_record(struct settle *s, const struct dead_key *key, 
 	return apart_add(s->apart, &row, err);
 }
 
-/* What was refused when it was delivered is refused once more. */
+/* What was refused when it was delivered, or is left out by now, is refused once more. */
 static enum err_kind deliver_record(struct settle *s, const struct dead_key *key,
 				    struct span payload, struct err *err)
 {
 	const struct spool_stream stream = {.uuid = key->stream, .epoch = key->epoch};
 	const struct dead_key range = {.stream = key->stream, .epoch = key->epoch};
 	struct delivery_result result = {.refused = 0};
+	bool taken = false;
 	enum err_kind rc = ERR_NONE;
 
 	if (s->delivery && dead_key_compare(&range, &s->delivery_key) != 0) {
@@ -141,7 +142,11 @@ static enum err_kind deliver_record(struct settle *s, const struct dead_key *key
 		return rc;
 	s->delivery_key = range;
 	delivery_begin(s->delivery, key->seq);
-	rc = delivery_add(s->delivery, key->seq, payload, err);
+	rc = delivery_add(s->delivery, key->seq, payload, &taken, err);
+	if (!rc && !taken)
+		return err_set(err, ERR_REJECT,
+			       "it is none of the records that %s is to have: see %s", s->sink,
+			       delivery_send_option(s->delivery));
 	if (!rc)
 		rc = delivery_end(s->delivery, key->seq, &result, err);
 	if (!rc && result.late > 0)

@@ -274,6 +274,19 @@ class Datadog(Case):
         self.assertEqual(self.ft.stop(), 0)
         self.assertEqual(len(self.messages("numbered line ")), 10)
 
+    def test_what_is_left_out_by_now_is_not_delivered(self):
+        letter, = self.letters(self.ft, "datadog")
+        self.intake.poison = None
+        self.ft.env["FLYTRAIL_DATADOG_SEND"] = "events"
+        status, text = self.ft.command("dead", "retry", "--all")
+        self.assertEqual(status, 1)
+        self.assertIn("it is none of the records that datadog is to have: see FLYTRAIL_DATADOG_SEND", text)
+        self.assertEqual(self.letters(self.ft, "datadog"), [letter])
+        self.assertEqual(self.facts("trail.dead_retried"), [])
+        del self.ft.env["FLYTRAIL_DATADOG_SEND"]
+        self.assertEqual(self.ft.command("dead", "retry", "--all")[0], 0)
+        self.assertEqual(len(self.messages("numbered line 3 ")), 1)
+
     def test_what_is_left_out_for_its_age_is_not_delivered(self):
         path = self.path(self.ft, "dead-datadog.ndjson")
         self.assertEqual(self.ft.stop(), 0)

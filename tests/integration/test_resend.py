@@ -246,6 +246,24 @@ class Datadog(Case):
         self.assertEqual(len({log["event_id"] for log in intake.logs}), cursor - 1)
         self.assertEqual(self.facts()[0]["refused"], 1)
 
+    def test_what_it_is_not_to_have_and_what_is_late_is_told_apart(self):
+        intake = self.enterContext(datadog.Intake())
+        ft = self.world.flytrail()
+        old = self.now - datetime.timedelta(hours=20)
+        stream, cursor = self.keep(ft, [
+            line("plain", self.now), line("Main child exited normally with code: 0", self.now),
+            line("Process appears to have been OOM killed!", old)])
+        ft.env.update(intake.environment())
+        ft.env["FLYTRAIL_DATADOG_SEND"] = "events"
+        status, text = self.resend(ft, self.bucket, f"{stream}.1-1-{cursor}", sink="datadog")
+        self.assertEqual(status, 0, text)
+        self.assertIn(f"{cursor - 2} records were sent to datadog, in 1 deliveries\n", text)
+        self.assertIn("1 were left out for their age, as FLYTRAIL_DATADOG_LATE has it\n", text)
+        self.assertIn("1 were left out, as FLYTRAIL_DATADOG_SEND has it\n", text)
+        self.assertEqual(len({log["event_id"] for log in intake.logs}), cursor - 2)
+        said, = self.facts()
+        self.assertEqual((said["records"], said["late"], said["left_out"]), (cursor - 2, 1, 1))
+
 
 if __name__ == "__main__":
     unittest.main()
