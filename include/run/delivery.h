@@ -16,7 +16,8 @@
  * Ownership: delivery_open() makes it, delivery_close() ends it; the configuration outlives it.
  * Threads:   one.
  * Limits:    DELIVERY_TRIES_MAX tries of a range, with the waits of base/backoff.h or what the
- *            sink asks for, up to DELIVERY_WAIT_SECONDS_MAX each.
+ *            sink asks for, up to DELIVERY_WAIT_SECONDS_MAX each. Of the records that are
+ *            refused DELIVERY_REFUSED_TOLD are told by their numbers.
  * Errors:    the sink's. ERR_CONFIG from delivery_open(): there is no such sink, or it is not
  *            configured.
  */
@@ -25,7 +26,7 @@
 #include "sink/sink.h"
 #include "spool/spool.h"
 
-enum { DELIVERY_TRIES_MAX = 5, DELIVERY_WAIT_SECONDS_MAX = 60 };
+enum { DELIVERY_TRIES_MAX = 5, DELIVERY_WAIT_SECONDS_MAX = 60, DELIVERY_REFUSED_TOLD = 64 };
 
 struct delivery;
 
@@ -46,7 +47,8 @@ const char *delivery_send_option(const struct delivery *d);
 
 struct delivery_result {
 	uint64_t refused; /* records that the place refused when it had them; the rest is there */
-	uint64_t late;    /* that were left out for their age, as the sink's options have it */
+	uint64_t refused_seqs[DELIVERY_REFUSED_TOLD]; /* the first of these */
+	uint64_t late; /* that were left out for their age, as the sink's options have it */
 };
 
 /* Where ret->refused is not 0, *err says of the last one why, also with ERR_NONE. */

@@ -8,7 +8,7 @@
  * trail.sink_missed has the range. Records go in the order of their numbers, in deliveries as
  * large as the sink takes them; the first begins with the range, and the last ends with it, so
  * that objects in S3 have names that say which numbers they cover. What is there already under
- * such a name is not overwritten (sink/s3.h).
+ * such a name is not overwritten (sink/s3.h). What the sink refuses stands in nobody's way.
  *
  * What was sent is a fact, trail.resent, also where it ended early.
  *
@@ -19,12 +19,14 @@
  */
 
 #include "base/config.h"
+#include "run/delivery.h"
 #include "store/export.h"
 
 struct resend_result {
 	uint64_t records, deliveries; /* that are there now */
 	uint64_t numbers;             /* of the range's, for which Postgres has something */
 	uint64_t refused;             /* of records, for good */
+	uint64_t refused_seqs[DELIVERY_REFUSED_TOLD]; /* the first of these */
 	uint64_t late;     /* of records that were left out for their age, by the sink's options */
 	uint64_t left_out; /* of records that the sink is not to have, by send_option */
 	const char *send_option; /* NULL: none was left out */

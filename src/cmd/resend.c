@@ -100,6 +100,19 @@ static int read_order(struct order *o, struct export_range *ret, int argc, char 
 
 /* --- what is said --- */
 
+static void print_refused(FILE *out, const struct resend_result *r)
+{
+	const size_t told = ARRAY_LEN(r->refused_seqs);
+
+	if (r->refused == 0)
+		return;
+	(void)fprintf(out, "%" PRIu64 " were refused, of the numbers", r->refused);
+	for (size_t i = 0; i < r->refused && i < told; i++)
+		(void)fprintf(out, " %" PRIu64, r->refused_seqs[i]);
+	(void)fprintf(out, "%s, the last one because: %s\n", r->refused > told ? " and more" : "",
+		      r->why.text);
+}
+
 static void print_result(const struct order *o, const struct export_range *range,
 			 const struct resend_result *r)
 {
@@ -120,9 +133,7 @@ static void print_result(const struct order *o, const struct export_range *range
 	if (r->left_out > 0)
 		(void)printf("%" PRIu64 " were left out, as %s has it\n", r->left_out,
 			     r->send_option);
-	if (r->refused > 0)
-		(void)printf("%" PRIu64 " were refused, the last one because: %s\n", r->refused,
-			     r->why.text);
+	print_refused(stdout, r);
 }
 
 static void print_failure(const struct order *o, const struct export_range *range,

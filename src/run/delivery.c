@@ -58,7 +58,8 @@ static enum err_kind open_datadog(struct delivery *d, const struct config *c,
 {
 	struct sinks_datadog datadog;
 
-	(void)stream; /* its logs have ids, and no range */
+	/* Its logs have ids, and no range. Who gave the command sees what is refused. */
+	(void)stream;
 	sinks_datadog(c, &datadog);
 	datadog.options.late_count = &d->late;
 	return datadog_open(&d->sink, &datadog.options, err);
@@ -148,6 +149,8 @@ static enum err_kind deliver(struct delivery *d, struct delivery_result *ret, st
 		/* The delivery goes on without that one, so there are at most as many as records.
 		 */
 		if (rc == ERR_REJECT && ret->refused < d->records) {
+			if (ret->refused < ARRAY_LEN(ret->refused_seqs))
+				ret->refused_seqs[ret->refused] = answer.refused_seq;
 			ret->refused++;
 			continue;
 		}

@@ -1,7 +1,6 @@
 #include "run/resend.h"
 
 #include "run/act.h"
-#include "run/delivery.h"
 
 struct sending {
 	const struct export_range *range;
@@ -12,13 +11,21 @@ struct sending {
 	uint64_t records;  /* that the sink has taken into the present delivery */
 };
 
+static void note_refused(struct resend_result *r, uint64_t seq)
+{
+	if (r->refused < ARRAY_LEN(r->refused_seqs))
+		r->refused_seqs[r->refused] = seq;
+	r->refused++;
+}
+
 /* One delivery is there, with all up to last_seq. */
 static enum err_kind end_delivery(struct sending *s, uint64_t last_seq, struct err *err)
 {
 	struct delivery_result result;
 	enum err_kind rc = delivery_end(s->to, last_seq, &result, err);
 
-	s->result->refused += result.refused;
+	for (uint64_t i = 0; i < result.refused; i++) /* behind those told only the count matters */
+		note_refused(s->result, result.refused_seqs[i % ARRAY_LEN(result.refused_seqs)]);
 	s->result->late += result.late;
 	if (result.refused > 0)
 		s->result->why = *err;
@@ -47,7 +54,7 @@ static enum err_kind add(struct sending *s, const struct export_record *r, struc
 		rc = delivery_add(s->to, r->seq, r->payload, &taken, err);
 	}
 	if (rc == ERR_REJECT) {
-		s->result->refused++;
+		note_refused(s->result, r->seq);
 		s->result->why = *err;
 		rc = ERR_NONE;
 	} else if (!rc && taken) {

@@ -274,6 +274,23 @@ class Datadog(Case):
         self.assertEqual(self.ft.stop(), 0)
         self.assertEqual(len(self.messages("numbered line ")), 10)
 
+    def test_what_stays_refused_does_not_keep_the_next_from_being_delivered(self):
+        path = self.path(self.ft, "dead-datadog.ndjson")
+        self.assertEqual(self.ft.stop(), 0)
+        with open(path, encoding="ascii") as file:
+            letter = json.loads(file.readline())
+        payload = base64.b64decode(letter["payload"]).replace(b"numbered line 3 ", b"numbered line 4 ")
+        good = base64.b64encode(payload).decode()
+        with open(path, "w", encoding="ascii") as file:
+            for n in range(30):
+                file.write(json.dumps({**letter, "seq": 1000 + n}) + "\n")
+            file.write(json.dumps({**letter, "seq": 2000, "payload": good}) + "\n")
+        status, text = self.ft.command("dead", "retry", "--all")
+        self.assertEqual(status, 1)
+        self.assertEqual(text.count(": refused once more: "), 30)
+        self.assertIn("-2000: delivered\n", text)
+        self.assertEqual(len(self.letters(self.ft, "datadog")), 30)
+
     def test_what_is_left_out_by_now_is_not_delivered(self):
         letter, = self.letters(self.ft, "datadog")
         self.intake.poison = None

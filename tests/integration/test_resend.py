@@ -242,9 +242,25 @@ class Datadog(Case):
         status, text = self.resend(ft, self.bucket, f"{stream}.1-1-{cursor}", sink="datadog")
         self.assertEqual(status, 1)
         self.assertIn(f"{cursor - 1} records were sent to datadog, in 1 deliveries\n", text)
-        self.assertIn("1 were refused, the last one because: ", text)
+        self.assertRegex(text, r"(?m)^1 were refused, of the numbers \d+, the last one because: Datadog answers 400")
         self.assertEqual(len({log["event_id"] for log in intake.logs}), cursor - 1)
         self.assertEqual(self.facts()[0]["refused"], 1)
+
+    def test_what_is_refused_does_not_keep_what_is_behind_it(self):
+        intake = self.enterContext(datadog.Intake())
+        ft = self.world.flytrail()
+        bad = 70
+        stream, cursor = self.keep(ft, [*(line(f"poison {n}", self.now) for n in range(bad)),
+                                        *(line(f"good {n}", self.now) for n in range(30))])
+        ft.env.update(intake.environment())
+        intake.poison = "poison"
+        status, text = self.resend(ft, self.bucket, f"{stream}.1-1-{cursor}", sink="datadog")
+        self.assertEqual(status, 1)
+        self.assertIn(f"{cursor - bad} records were sent to datadog, in 1 deliveries\n", text)
+        told = re.search(rf"(?m)^{bad} were refused, of the numbers ([\d ]+) and more, the last one", text)
+        numbers = self.world.pg.psql("SELECT seq FROM flytrail.log_lines WHERE message LIKE 'poison%' ORDER BY seq")
+        self.assertEqual(told[1].split(), [number for number, in numbers][:64])
+        self.assertEqual(len({log["event_id"] for log in intake.logs}), cursor - bad)
 
     def test_what_it_is_not_to_have_and_what_is_late_is_told_apart(self):
         intake = self.enterContext(datadog.Intake())
