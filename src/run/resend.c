@@ -18,8 +18,8 @@ static void note_refused(struct resend_result *r, uint64_t seq)
 	r->refused++;
 }
 
-/* One delivery is there, with all up to last_seq. */
-static enum err_kind end_delivery(struct sending *s, uint64_t last_seq, struct err *err)
+/* One delivery is there, with all up to last_seq; torn: but for a second record of last_seq. */
+static enum err_kind end_delivery(struct sending *s, uint64_t last_seq, bool torn, struct err *err)
 {
 	struct delivery_result result;
 	enum err_kind rc = delivery_end(s->to, last_seq, &result, err);
@@ -33,7 +33,7 @@ static enum err_kind end_delivery(struct sending *s, uint64_t last_seq, struct e
 		return rc;
 	s->result->records += s->records - result.refused - result.late;
 	s->result->deliveries += s->records > 0;
-	s->result->sent_seq = last_seq;
+	s->result->sent_seq = torn ? last_seq - 1 : last_seq;
 	s->records = 0;
 	return ERR_NONE;
 }
@@ -47,7 +47,7 @@ static enum err_kind add(struct sending *s, const struct export_record *r, struc
 		/* Two records of one number, a fact and what it is about, may be apart now. */
 		bool is_torn = r->seq == s->last_seq;
 
-		rc = end_delivery(s, is_torn ? r->seq : r->seq - 1, err);
+		rc = end_delivery(s, is_torn ? r->seq : r->seq - 1, is_torn, err);
 		if (rc)
 			return rc;
 		delivery_begin(s->to, r->seq);
@@ -80,7 +80,7 @@ static enum err_kind send_all(struct sending *s, struct err *err)
 		if (!rc && found)
 			rc = add(s, &record, err);
 	}
-	return rc ? rc : end_delivery(s, s->range->last_seq, err);
+	return rc ? rc : end_delivery(s, s->range->last_seq, false, err);
 }
 
 /* Of what was sent, which may be less than what was asked for. */

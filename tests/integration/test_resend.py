@@ -16,7 +16,8 @@ import lab  # noqa: E402
 import s3  # noqa: E402
 
 STREAM = "4718f5dc-5f98-830a-888b-c53ebf1e1bf5"
-HOURS = 80  # more than a delivery has objects
+OBJECTS = 64  # of a delivery
+HOURS = 80  # more than that
 KEY = re.compile(r"/([0-9a-f-]{36})\.(\d+)-(\d{20})-(\d{20})\.ndjson\.gz$")
 TIMES = ("occurred_at", "observed_at", "not_after")
 
@@ -131,6 +132,31 @@ class Resend(Case):
         (first, middle), (next_, last) = self.ranges(self.bucket)
         self.assertEqual((first, next_, last), (1, middle + 1, cursor))
         self.assertEqual(len(content(self.bucket, "lines")), HOURS)
+
+    def test_a_number_whose_records_are_torn_apart_is_sent_when_both_are(self):
+        ft = self.world.flytrail()
+        hours = [self.now - datetime.timedelta(hours=n) for n in range(HOURS)]
+        stream, _ = self.keep(ft, [line(f"plain {n}", at) for n, at in enumerate(hours)])
+        (first, last), = self.world.pg.psql("SELECT min(seq), max(seq) FROM flytrail.log_lines")
+        # The line takes the last object that there is room for, and the fact beside it wants one more.
+        self.world.pg.psql(
+            "INSERT INTO flytrail.events SELECT made.* FROM flytrail.log_lines l, "
+            "(SELECT e FROM flytrail.events e LIMIT 1) AS one, "
+            "LATERAL jsonb_populate_record(one.e, jsonb_build_object('event_id', gen_random_uuid(), "
+            f"'seq', l.seq, 'occurred_at', l.occurred_at)) AS made ORDER BY l.seq OFFSET {OBJECTS - 1} LIMIT 1")
+        range_ = f"{stream}.1-{first}-{last}"
+        self.assertEqual(self.resend(ft, self.bucket, range_)[0], 0)
+        (_, torn), (again, _), *_ = self.ranges(self.bucket)
+        self.assertEqual(torn, again)
+        other = self.server.bucket()
+        for key in self.bucket.keys():
+            if f".1-{again:020}-" in key:
+                other.put(key, b"other", {"x-amz-meta-content-sha256": "0" * 64})
+        status, text = self.resend(ft, other, range_)
+        self.assertEqual(status, 1)
+        self.assertIn(f"what is numbered up to {torn - 1} was sent: go on with --range {stream}.1-{torn}-{last}\n",
+                      text)
+        self.assertEqual(self.facts()[-1]["last_seq"], torn - 1)
 
     def test_large_rows_come_one_by_one_and_whole(self):
         ft = self.world.flytrail()
