@@ -48,10 +48,10 @@ const char *delivery_send_option(const struct delivery *d);
 struct delivery_result {
 	uint64_t refused; /* records that the place refused when it had them; the rest is there */
 	uint64_t refused_seqs[DELIVERY_REFUSED_TOLD]; /* the first of these */
-	uint64_t late; /* that were left out for their age, as the sink's options have it */
+	uint64_t late;  /* that were left out for their age, as the sink's options have it */
+	struct err why; /* of the last that was refused */
 };
 
-/* Where ret->refused is not 0, *err says of the last one why, also with ERR_NONE. */
 NODISCARD enum err_kind delivery_end(struct delivery *d, uint64_t last_seq,
 				     struct delivery_result *ret, struct err *err);
 

@@ -10,7 +10,8 @@
  * that objects in S3 have names that say which numbers they cover. What is there already under
  * such a name is not overwritten (sink/s3.h). What the sink refuses stands in nobody's way.
  *
- * What was sent is a fact, trail.resent, also where it ended early.
+ * What was sent is a fact, trail.resent, also where it ended early. Where Postgres is gone when it
+ * is to be told, it is asked for another connection; where that is of no use, ret says why.
  *
  * Ownership: nothing is kept.
  * Threads:   one; `flytrail run` may be at work on the same stream.
@@ -32,6 +33,7 @@ struct resend_result {
 	const char *send_option; /* NULL: none was left out */
 	uint64_t sent_seq;       /* all up to here was sent; 0: nothing */
 	struct err why;          /* of the newest that was refused */
+	struct err untold;       /* why what was sent is not on record; its kind ERR_NONE: it is */
 };
 
 NODISCARD enum err_kind resend(const struct config *c, const char *sink,

@@ -140,6 +140,7 @@ static void print_failure(const struct order *o, const struct export_range *rang
 			  const struct resend_result *r, const struct err *err)
 {
 	(void)fprintf(stderr, "flytrail: resend: %s\n", err->text);
+	print_refused(stderr, r);
 	if (r->sent_seq > 0 && r->sent_seq < range->last_seq)
 		(void)fprintf(stderr,
 			      "flytrail: resend: what is numbered up to %" PRIu64
@@ -157,6 +158,7 @@ int cmd_resend(int argc, char **argv)
 	struct resend_result result;
 	struct config c;
 	struct err err = {0};
+	enum err_kind rc;
 	int status = read_order(&order, &range, argc, argv);
 
 	if (status != CMD_OK)
@@ -166,10 +168,17 @@ int cmd_resend(int argc, char **argv)
 		cmd_print_report(stderr, &report);
 		return CMD_USAGE;
 	}
-	if (resend(&c, order.sink, &range, &result, &err)) {
+	rc = resend(&c, order.sink, &range, &result, &err);
+	if (rc)
 		print_failure(&order, &range, &result, &err);
-		return CMD_FAILED;
-	}
-	print_result(&order, &range, &result);
-	return result.refused > 0 || result.records == 0 ? CMD_FAILED : CMD_OK;
+	else
+		print_result(&order, &range, &result);
+	if (result.untold.kind != ERR_NONE)
+		(void)fprintf(stderr,
+			      "flytrail: resend: it was sent, but that could not be put on record: "
+			      "%s\n",
+			      result.untold.text);
+	return rc || result.untold.kind != ERR_NONE || result.refused > 0 || result.records == 0
+		       ? CMD_FAILED
+		       : CMD_OK;
 }

@@ -152,6 +152,7 @@ static enum err_kind deliver(struct delivery *d, struct delivery_result *ret, st
 			if (ret->refused < ARRAY_LEN(ret->refused_seqs))
 				ret->refused_seqs[ret->refused] = answer.refused_seq;
 			ret->refused++;
+			ret->why = *err;
 			continue;
 		}
 		if (rc != ERR_RETRY || ++failures == DELIVERY_TRIES_MAX)

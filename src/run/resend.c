@@ -1,5 +1,6 @@
 #include "run/resend.h"
 
+#include "base/time.h"
 #include "run/act.h"
 
 struct sending {
@@ -28,7 +29,7 @@ static enum err_kind end_delivery(struct sending *s, uint64_t last_seq, bool tor
 		note_refused(s->result, result.refused_seqs[i % ARRAY_LEN(result.refused_seqs)]);
 	s->result->late += result.late;
 	if (result.refused > 0)
-		s->result->why = *err;
+		s->result->why = result.why;
 	if (rc)
 		return rc;
 	s->result->records += s->records - result.refused - result.late;
@@ -83,8 +84,17 @@ static enum err_kind send_all(struct sending *s, struct err *err)
 	return rc ? rc : end_delivery(s, s->range->last_seq, false, err);
 }
 
+static enum err_kind commit(struct apart *a, const struct config *c, const struct act *act,
+			    struct err *err)
+{
+	struct apart_result ignored;
+	enum err_kind rc = act_add(a, c, act, err);
+
+	return rc ? rc : apart_commit(a, &ignored, err);
+}
+
 /* Of what was sent, which may be less than what was asked for. */
-static enum err_kind tell(struct apart *a, const struct config *c, const char *sink,
+static enum err_kind tell(struct apart **a, const struct config *c, const char *sink,
 			  const struct sending *s, struct err *err)
 {
 	const struct resend_result *r = s->result;
@@ -102,6 +112,7 @@ static enum err_kind tell(struct apart *a, const struct config *c, const char *s
 		.target = sink,
 		.stream = s->range->stream.uuid,
 		.epoch = s->range->stream.epoch,
+		.at_ns = time_now_ns(),
 		.first_seq = s->range->first_seq,
 		.last_seq = r->sent_seq,
 		.why = "",
@@ -110,10 +121,15 @@ static enum err_kind tell(struct apart *a, const struct config *c, const char *s
 		.texts = texts,
 		.text_count = ARRAY_LEN(texts),
 	};
-	struct apart_result ignored;
-	enum err_kind rc = act_add(a, c, &act, err);
+	enum err_kind rc = commit(*a, c, &act, err);
 
-	return rc ? rc : apart_commit(a, &ignored, err);
+	if (rc != ERR_RETRY)
+		return rc;
+	/* The connection was idle for as long as the sending took, and may be none any more. */
+	apart_close(*a);
+	*a = NULL;
+	rc = apart_open(a, c->database_url, err);
+	return rc ? rc : commit(*a, c, &act, err);
 }
 
 enum err_kind resend(const struct config *c, const char *sink, const struct export_range *range,
@@ -121,7 +137,7 @@ enum err_kind resend(const struct config *c, const char *sink, const struct expo
 {
 	struct sending s = {.range = range, .result = ret};
 	struct apart *a = NULL;
-	struct err aside;
+	struct err untold;
 	enum err_kind rc;
 
 	*ret = (struct resend_result){.records = 0};
@@ -132,10 +148,8 @@ enum err_kind resend(const struct config *c, const char *sink, const struct expo
 		rc = export_open(&s.from, c->database_url, range, err);
 	if (!rc)
 		rc = send_all(&s, err);
-	if (ret->sent_seq > 0 && tell(a, c, sink, &s, &aside)) {
-		rc = err_set(err, aside.kind,
-			     "it was sent, but that could not be put on record: %s", aside.text);
-	}
+	if (ret->sent_seq > 0 && tell(&a, c, sink, &s, &untold))
+		ret->untold = untold;
 	export_close(s.from);
 	apart_close(a);
 	delivery_close(s.to);

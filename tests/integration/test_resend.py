@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import re
+import subprocess
 import sys
 import unittest
 
@@ -271,6 +272,45 @@ class Datadog(Case):
         self.assertRegex(text, r"(?m)^1 were refused, of the numbers \d+, the last one because: Datadog answers 400")
         self.assertEqual(len({log["event_id"] for log in intake.logs}), cursor - 1)
         self.assertEqual(self.facts()[0]["refused"], 1)
+
+    def delayed(self, ft, meanwhile):
+        """What becomes of a resend of all, while Datadog asks for seconds."""
+        intake = self.enterContext(datadog.Intake())
+        stream, cursor = self.keep(ft, [line("poison", self.now), *self.lines()])
+        intake.poison = "poison"
+        intake.misbehave("status", code=429, headers=["Retry-After: 3"])
+        command = subprocess.Popen(
+            [flytrail.BINARY, "resend", "--sink", "datadog", "--range", f"{stream}.1-1-{cursor}"],
+            env={**ft.env, **intake.environment()}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        lab.wait_for(lambda: intake.answers, 30, "the first request")
+        meanwhile(intake)
+        return command.communicate(timeout=60)[0], cursor
+
+    def cut_off(self, _):
+        self.world.pg.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                           "WHERE usename = 'flytrail_writer'")
+
+    def test_a_connection_that_is_lost_meanwhile_is_made_again_for_the_fact(self):
+        text, cursor = self.delayed(self.world.flytrail(), self.cut_off)
+        self.assertIn(f"{cursor - 1} records were sent to datadog, in 1 deliveries\n", text)
+        self.assertNotIn("on record", text)
+        said, = self.facts()
+        self.assertEqual((said["records"], said["refused"]), (cursor - 1, 1))
+
+    def test_where_that_cannot_be_it_is_said_beside_what_was_sent(self):
+        text, cursor = self.delayed(self.world.flytrail(), lambda _: self.world.pg.stop())
+        self.assertIn(f"{cursor - 1} records were sent to datadog, in 1 deliveries\n", text)
+        self.assertRegex(text, "flytrail: resend: it was sent, but that could not be put on record: .*Postgres")
+
+    def test_a_failure_says_how_many_were_refused_before(self):
+        def refuse(intake):
+            intake.misbehave("status", 8, code=400)  # until of some 200 one is left
+            intake.misbehave("status", code=403)
+        text, cursor = self.delayed(self.world.flytrail(), refuse)
+        self.assertIn(cursor, range(128, 256))
+        self.assertIn("DATADOG_API_KEY", text)
+        self.assertIn("\n1 were refused, of the numbers 1, the last one because: Datadog answers 400", text)
+        self.assertEqual(self.facts(), [])
 
     def test_what_is_refused_does_not_keep_what_is_behind_it(self):
         intake = self.enterContext(datadog.Intake())
