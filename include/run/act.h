@@ -42,6 +42,7 @@ struct act {
 	const char *target_type, *target; /* what it was done to: "sink", "s3" */
 	struct id stream;                 /* of the records that it is about */
 	uint64_t epoch, first_seq, last_seq; /* epoch 0: they are of no one stream */
+	int64_t at_ns;                    /* 0: now; said, an act that is told twice is one fact */
 	const char *why;                  /* in the words of who did it; "": none were asked for */
 	const struct act_number *numbers; /* further attributes; those of 0, too */
 	size_t number_count;

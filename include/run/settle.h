@@ -8,7 +8,8 @@
  * transaction with the fact; for any other sink it is a delivery of that record alone, and
  * then the fact. A letter is settled (sink/dead_settled.h) when its fact is stored and not
  * before: where Postgres cannot be told, nothing is dropped. Broken off in between, it is
- * still a letter, and to retry it again is no harm.
+ * still a letter, and to retry it again is no harm. A connection that was lost is made again,
+ * once for each letter; what a sink has then, and Postgres was not told, is said.
  *
  * Ownership: settle_open() makes it, settle_close() ends it; the configuration outlives it.
  * Threads:   one; `flytrail run` may be at work on the same folder.

@@ -34,7 +34,7 @@ void sinks_s3(const struct config *c, struct sinks_s3 *ret);
 
 struct sinks_datadog {
 	char url[SINKS_ENDPOINT_BYTES];
-	struct datadog_options options; /* cut and late_count are the caller's */
+	struct datadog_options options; /* cut, suspects and late_count are the caller's */
 };
 
 /* sinks_has_datadog(c) is true. */

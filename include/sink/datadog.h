@@ -24,9 +24,12 @@
  *	408, 429, 5xx, none ERR_RETRY
  *	any other           ERR_CONFIG: of 401 and 403 the key is at fault, else the address
  *
- * Where DATADOG_REFUSALS_MAX records are refused and none is accepted between them, it is
- * the address that is at fault: ERR_CONFIG, and nothing is refused by that call. So what
- * answers 400 to everything makes no dead letters of everything.
+ * Where DATADOG_REFUSALS_MAX records are refused and none is accepted between them, it may be
+ * the address that is at fault. Who goes on by itself has that suspected: ERR_CONFIG, nothing is
+ * refused by that call, and DATADOG_REFUSALS_MAX more may be refused after it. So what answers
+ * 400 to everything makes dead letters of everything, but slowly: with the forwarder's waits, of
+ * half a minute to a minute, 16 to 32 a minute until an operator acts. To hold them all would be
+ * to stand still where it is the records that are at fault.
  *
  * Datadog takes what is older than DATADOG_LATE_SECONDS for now's, or drops it.
  *
@@ -68,6 +71,7 @@ struct datadog_options {
 	enum datadog_late late;
 	const char *ca_file;          /* for tests: see base/http_client.h */
 	const _Atomic bool *cut;      /* set: a request under way ends, as ERR_RETRY; or NULL */
+	bool suspects;                /* the address, where all is refused */
 	_Atomic uint64_t *late_count; /* of records that were skipped for their age; or NULL */
 };
 

@@ -100,6 +100,19 @@ static int read_order(struct order *o, struct export_range *ret, int argc, char 
 
 /* --- what is said --- */
 
+static void print_refused(FILE *out, const struct resend_result *r)
+{
+	const size_t told = ARRAY_LEN(r->refused_seqs);
+
+	if (r->refused == 0)
+		return;
+	(void)fprintf(out, "%" PRIu64 " were refused, of the numbers", r->refused);
+	for (size_t i = 0; i < r->refused && i < told; i++)
+		(void)fprintf(out, " %" PRIu64, r->refused_seqs[i]);
+	(void)fprintf(out, "%s, the last one because: %s\n", r->refused > told ? " and more" : "",
+		      r->why.text);
+}
+
 static void print_result(const struct order *o, const struct export_range *range,
 			 const struct resend_result *r)
 {
@@ -117,15 +130,17 @@ static void print_result(const struct order *o, const struct export_range *range
 		(void)printf("%" PRIu64 " were left out for their age, as FLYTRAIL_DATADOG_LATE "
 			     "has it\n",
 			     r->late);
-	if (r->refused > 0)
-		(void)printf("%" PRIu64 " were refused, the last one because: %s\n", r->refused,
-			     r->why.text);
+	if (r->left_out > 0)
+		(void)printf("%" PRIu64 " were left out, as %s has it\n", r->left_out,
+			     r->send_option);
+	print_refused(stdout, r);
 }
 
 static void print_failure(const struct order *o, const struct export_range *range,
 			  const struct resend_result *r, const struct err *err)
 {
 	(void)fprintf(stderr, "flytrail: resend: %s\n", err->text);
+	print_refused(stderr, r);
 	if (r->sent_seq > 0 && r->sent_seq < range->last_seq)
 		(void)fprintf(stderr,
 			      "flytrail: resend: what is numbered up to %" PRIu64
@@ -143,6 +158,7 @@ int cmd_resend(int argc, char **argv)
 	struct resend_result result;
 	struct config c;
 	struct err err = {0};
+	enum err_kind rc;
 	int status = read_order(&order, &range, argc, argv);
 
 	if (status != CMD_OK)
@@ -152,10 +168,17 @@ int cmd_resend(int argc, char **argv)
 		cmd_print_report(stderr, &report);
 		return CMD_USAGE;
 	}
-	if (resend(&c, order.sink, &range, &result, &err)) {
+	rc = resend(&c, order.sink, &range, &result, &err);
+	if (rc)
 		print_failure(&order, &range, &result, &err);
-		return CMD_FAILED;
-	}
-	print_result(&order, &range, &result);
-	return result.refused > 0 || result.records == 0 ? CMD_FAILED : CMD_OK;
+	else
+		print_result(&order, &range, &result);
+	if (result.untold.kind != ERR_NONE)
+		(void)fprintf(stderr,
+			      "flytrail: resend: it was sent, but that could not be put on record: "
+			      "%s\n",
+			      result.untold.text);
+	return rc || result.untold.kind != ERR_NONE || result.refused > 0 || result.records == 0
+		       ? CMD_FAILED
+		       : CMD_OK;
 }

@@ -102,7 +102,7 @@ enum err_kind act_encode(const struct config *c, const struct act *act, struct h
 	struct event e = {
 		.class = CLASS_trail,
 		.action = act->action,
-		.occurred_ns = time_now_ns(),
+		.occurred_ns = act->at_ns != 0 ? act->at_ns : time_now_ns(),
 		.not_after_ns = EVENT_NO_TIME,
 		.time_basis = TIME_OBSERVED,
 		.org = span_text(c->org),

@@ -1,15 +1,12 @@
 #include "run/delivery.h"
 
 #include "base/backoff.h"
-#include "base/time.h"
 #include "run/sinks.h"
 #include "sink/archive_index.h"
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { CUT_BYTES_MAX = 128 * 1024, FOLDER_BYTES = 64 };
@@ -18,6 +15,7 @@ static const char FOLDER[] = "/tmp/flytrail-delivery-XXXXXX";
 
 struct delivery {
 	struct sink sink;
+	const char *send_option;
 	uint64_t records; /* of the range */
 	struct buf cut;   /* not kept: a command that is broken off is called again by somebody */
 	_Atomic uint64_t late;
@@ -60,20 +58,21 @@ static enum err_kind open_datadog(struct delivery *d, const struct config *c,
 {
 	struct sinks_datadog datadog;
 
-	(void)stream; /* its logs have ids, and no range */
+	/* Its logs have ids, and no range. Who gave the command sees what is refused. */
+	(void)stream;
 	sinks_datadog(c, &datadog);
 	datadog.options.late_count = &d->late;
 	return datadog_open(&d->sink, &datadog.options, err);
 }
 
 static const struct {
-	const char *name;
+	const char *name, *send_option;
 	bool (*is_on)(const struct config *c);
 	enum err_kind (*open)(struct delivery *d, const struct config *c,
 			      const struct spool_stream *stream, struct err *err);
 } sinks[] = {
-	{"s3", sinks_has_s3, open_s3},
-	{"datadog", sinks_has_datadog, open_datadog},
+	{"s3", "FLYTRAIL_S3_SEND", sinks_has_s3, open_s3},
+	{"datadog", "FLYTRAIL_DATADOG_SEND", sinks_has_datadog, open_datadog},
 };
 
 enum err_kind delivery_open(struct delivery **ret, const struct config *c, const char *sink,
@@ -93,6 +92,7 @@ enum err_kind delivery_open(struct delivery **ret, const struct config *c, const
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return err_set(err, ERR_FATAL, "out of memory for a delivery to %s", sink);
+	d->send_option = sinks[i].send_option;
 	buf_init(&d->cut, CUT_BYTES_MAX);
 	rc = sinks[i].open(d, c, stream, err);
 	if (rc) {
@@ -124,27 +124,18 @@ void delivery_begin(struct delivery *d, uint64_t first_seq)
 	d->sink.ops->begin(d->sink.ctx, first_seq, true);
 }
 
-enum err_kind delivery_add(struct delivery *d, uint64_t seq, struct span payload, struct err *err)
+enum err_kind delivery_add(struct delivery *d, uint64_t seq, struct span payload, bool *ret_taken,
+			   struct err *err)
 {
-	bool taken = false;
-	enum err_kind rc = d->sink.ops->add(d->sink.ctx, seq, payload, &taken, err);
+	enum err_kind rc = d->sink.ops->add(d->sink.ctx, seq, payload, ret_taken, err);
 
-	d->records += taken && !rc;
+	d->records += *ret_taken && !rc;
 	return rc;
 }
 
-static void wait_before(unsigned attempt, unsigned wait_seconds)
+const char *delivery_send_option(const struct delivery *d)
 {
-	int64_t ms = backoff_random_ms(attempt);
-	struct timespec left;
-
-	if (wait_seconds > DELIVERY_WAIT_SECONDS_MAX)
-		wait_seconds = DELIVERY_WAIT_SECONDS_MAX;
-	if (ms < (int64_t)wait_seconds * 1000)
-		ms = (int64_t)wait_seconds * 1000;
-	left = (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * NS_PER_MS};
-	while (nanosleep(&left, &left) != 0 && errno == EINTR)
-		continue;
+	return d->send_option;
 }
 
 static enum err_kind deliver(struct delivery *d, struct delivery_result *ret, struct err *err)
@@ -158,12 +149,17 @@ static enum err_kind deliver(struct delivery *d, struct delivery_result *ret, st
 		/* The delivery goes on without that one, so there are at most as many as records.
 		 */
 		if (rc == ERR_REJECT && ret->refused < d->records) {
+			if (ret->refused < ARRAY_LEN(ret->refused_seqs))
+				ret->refused_seqs[ret->refused] = answer.refused_seq;
 			ret->refused++;
+			ret->why = *err;
 			continue;
 		}
 		if (rc != ERR_RETRY || ++failures == DELIVERY_TRIES_MAX)
 			return rc;
-		wait_before(failures, answer.wait_seconds);
+		backoff_wait(failures, answer.wait_seconds < DELIVERY_WAIT_SECONDS_MAX
+					       ? answer.wait_seconds
+					       : DELIVERY_WAIT_SECONDS_MAX);
 	}
 }
 

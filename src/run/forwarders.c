@@ -67,6 +67,7 @@ static enum err_kind open_datadog(struct forwarders *f, struct sink *ret, struct
 
 	sinks_datadog(f->o.config, &datadog);
 	datadog.options.cut = &f->o.life->cut;
+	datadog.options.suspects = true;
 	datadog.options.late_count = &f->o.status->sinks[SINK_DATADOG].late;
 	return datadog_open(ret, &datadog.options, err);
 }

@@ -1,7 +1,7 @@
 #include "run/resend.h"
 
+#include "base/time.h"
 #include "run/act.h"
-#include "run/delivery.h"
 
 struct sending {
 	const struct export_range *range;
@@ -9,48 +9,60 @@ struct sending {
 	struct delivery *to;
 	struct resend_result *result;
 	uint64_t last_seq; /* of what was read; 0: nothing */
-	uint64_t records;  /* in the present delivery */
+	uint64_t records;  /* that the sink has taken into the present delivery */
 };
 
-/* One delivery is there, with all up to last_seq. */
-static enum err_kind end_delivery(struct sending *s, uint64_t last_seq, struct err *err)
+static void note_refused(struct resend_result *r, uint64_t seq)
+{
+	if (r->refused < ARRAY_LEN(r->refused_seqs))
+		r->refused_seqs[r->refused] = seq;
+	r->refused++;
+}
+
+/* One delivery is there, with all up to last_seq; torn: but for a second record of last_seq. */
+static enum err_kind end_delivery(struct sending *s, uint64_t last_seq, bool torn, struct err *err)
 {
 	struct delivery_result result;
 	enum err_kind rc = delivery_end(s->to, last_seq, &result, err);
 
-	s->result->refused += result.refused;
+	for (uint64_t i = 0; i < result.refused; i++) /* behind those told only the count matters */
+		note_refused(s->result, result.refused_seqs[i % ARRAY_LEN(result.refused_seqs)]);
 	s->result->late += result.late;
 	if (result.refused > 0)
-		s->result->why = *err;
+		s->result->why = result.why;
 	if (rc)
 		return rc;
 	s->result->records += s->records - result.refused - result.late;
 	s->result->deliveries += s->records > 0;
-	s->result->sent_seq = last_seq;
+	s->result->sent_seq = torn ? last_seq - 1 : last_seq;
 	s->records = 0;
 	return ERR_NONE;
 }
 
 static enum err_kind add(struct sending *s, const struct export_record *r, struct err *err)
 {
-	enum err_kind rc = delivery_add(s->to, r->seq, r->payload, err);
+	bool taken = false;
+	enum err_kind rc = delivery_add(s->to, r->seq, r->payload, &taken, err);
 
 	if (rc == ERR_FULL) {
 		/* Two records of one number, a fact and what it is about, may be apart now. */
 		bool is_torn = r->seq == s->last_seq;
 
-		rc = end_delivery(s, is_torn ? r->seq : r->seq - 1, err);
+		rc = end_delivery(s, is_torn ? r->seq : r->seq - 1, is_torn, err);
 		if (rc)
 			return rc;
 		delivery_begin(s->to, r->seq);
-		rc = delivery_add(s->to, r->seq, r->payload, err);
+		rc = delivery_add(s->to, r->seq, r->payload, &taken, err);
 	}
 	if (rc == ERR_REJECT) {
-		s->result->refused++;
+		note_refused(s->result, r->seq);
 		s->result->why = *err;
 		rc = ERR_NONE;
-	} else if (!rc) {
+	} else if (!rc && taken) {
 		s->records++;
+	} else if (!rc) {
+		s->result->left_out++;
+		s->result->send_option = delivery_send_option(s->to);
 	}
 	s->result->numbers += r->seq != s->last_seq;
 	s->last_seq = r->seq;
@@ -69,18 +81,27 @@ static enum err_kind send_all(struct sending *s, struct err *err)
 		if (!rc && found)
 			rc = add(s, &record, err);
 	}
-	return rc ? rc : end_delivery(s, s->range->last_seq, err);
+	return rc ? rc : end_delivery(s, s->range->last_seq, false, err);
+}
+
+static enum err_kind commit(struct apart *a, const struct config *c, const struct act *act,
+			    struct err *err)
+{
+	struct apart_result ignored;
+	enum err_kind rc = act_add(a, c, act, err);
+
+	return rc ? rc : apart_commit(a, &ignored, err);
 }
 
 /* Of what was sent, which may be less than what was asked for. */
-static enum err_kind tell(struct apart *a, const struct config *c, const char *sink,
+static enum err_kind tell(struct apart **a, const struct config *c, const char *sink,
 			  const struct sending *s, struct err *err)
 {
 	const struct resend_result *r = s->result;
 	const struct act_number numbers[] = {
 		{"records", r->records}, {"deliveries", r->deliveries},
 		{"numbers", r->numbers}, {"refused", r->refused},
-		{"late", r->late},
+		{"late", r->late},       {"left_out", r->left_out},
 	};
 	const struct act_text texts[] = {{"since", span_text(s->range->since)},
 					 {"until", span_text(s->range->until)}};
@@ -91,6 +112,7 @@ static enum err_kind tell(struct apart *a, const struct config *c, const char *s
 		.target = sink,
 		.stream = s->range->stream.uuid,
 		.epoch = s->range->stream.epoch,
+		.at_ns = time_now_ns(),
 		.first_seq = s->range->first_seq,
 		.last_seq = r->sent_seq,
 		.why = "",
@@ -99,10 +121,15 @@ static enum err_kind tell(struct apart *a, const struct config *c, const char *s
 		.texts = texts,
 		.text_count = ARRAY_LEN(texts),
 	};
-	struct apart_result ignored;
-	enum err_kind rc = act_add(a, c, &act, err);
+	enum err_kind rc = commit(*a, c, &act, err);
 
-	return rc ? rc : apart_commit(a, &ignored, err);
+	if (rc != ERR_RETRY)
+		return rc;
+	/* The connection was idle for as long as the sending took, and may be none any more. */
+	apart_close(*a);
+	*a = NULL;
+	rc = apart_open(a, c->database_url, err);
+	return rc ? rc : commit(*a, c, &act, err);
 }
 
 enum err_kind resend(const struct config *c, const char *sink, const struct export_range *range,
@@ -110,7 +137,7 @@ enum err_kind resend(const struct config *c, const char *sink, const struct expo
 {
 	struct sending s = {.range = range, .result = ret};
 	struct apart *a = NULL;
-	struct err aside;
+	struct err untold;
 	enum err_kind rc;
 
 	*ret = (struct resend_result){.records = 0};
@@ -121,10 +148,8 @@ enum err_kind resend(const struct config *c, const char *sink, const struct expo
 		rc = export_open(&s.from, c->database_url, range, err);
 	if (!rc)
 		rc = send_all(&s, err);
-	if (ret->sent_seq > 0 && tell(a, c, sink, &s, &aside)) {
-		rc = err_set(err, aside.kind,
-			     "it was sent, but that could not be put on record: %s", aside.text);
-	}
+	if (ret->sent_seq > 0 && tell(&a, c, sink, &s, &untold))
+		ret->untold = untold;
 	export_close(s.from);
 	apart_close(a);
 	delivery_close(s.to);

@@ -1,11 +1,13 @@
 #include "run/settle.h"
 
 #include "base/span.h"
+#include "base/time.h"
 #include "model/event.h"
 #include "run/act.h"
 #include "run/delivery.h"
 #include "sink/dead_settled.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 enum { REASON_TEXTS = 2 };
@@ -73,30 +75,31 @@ struct dead_reader *settle_letters(const struct settle *s)
 
 /* --- the fact --- */
 
-/*
- * What Postgres says no to for a reason that may pass has cost the connection. Where there is
- * another one at once, it was this letter, and the next may be tried.
- */
-static enum err_kind judge(struct settle *s, enum err_kind failed, struct err *err)
-{
-	struct err aside;
-
-	if (failed == ERR_REJECT || failed == ERR_NONE)
-		return failed;
-	disconnect(s);
-	if (failed != ERR_RETRY || connect(s, &aside))
-		return failed;
-	err->kind = ERR_REJECT;
-	return ERR_REJECT;
-}
-
-/* With what was added before it, if anything was. */
-static enum err_kind commit_fact(struct settle *s, const struct act *act, struct err *err)
+/* row NULL: the fact alone. */
+static enum err_kind commit(struct settle *s, const struct apart_row *row, const struct act *act,
+			    struct err *err)
 {
 	struct apart_result result;
-	enum err_kind rc = act_add(s->apart, s->config, act, err);
+	enum err_kind rc = connect(s, err);
 
-	return rc ? rc : apart_commit(s->apart, &result, err);
+	if (!rc && row)
+		rc = apart_add(s->apart, row, err);
+	if (!rc)
+		rc = act_add(s->apart, s->config, act, err);
+	if (!rc)
+		rc = apart_commit(s->apart, &result, err);
+	if (rc && rc != ERR_REJECT)
+		disconnect(s);
+	return rc;
+}
+
+/* A connection that is gone is no letter's fault: once more, with another. The fact is the same. */
+static enum err_kind commit_surely(struct settle *s, const struct apart_row *row,
+				   const struct act *act, struct err *err)
+{
+	enum err_kind rc = commit(s, row, act, err);
+
+	return rc == ERR_RETRY ? commit(s, row, act, err) : rc;
 }
 
 static struct act act_of(const struct settle *s, const struct dead_key *key)
@@ -108,27 +111,50 @@ static struct act act_of(const struct settle *s, const struct dead_key *key)
 		.epoch = key->epoch,
 		.first_seq = key->seq,
 		.last_seq = key->seq,
+		.at_ns = time_now_ns(),
 		.why = "",
 	};
 }
 
 /* --- retrying --- */
 
+/*
+ * What has cost two connections, and there is a third one at once, is this letter's own: the next
+ * may be tried.
+ */
 static enum err_kind store_record(struct settle *s, const struct dead_key *key, struct span payload,
-				  struct err *err)
+				  const struct act *act, struct err *err)
 {
 	const struct apart_row row = {.stream = key->stream, .seq = key->seq, .payload = payload};
+	struct err aside;
+	enum err_kind rc = commit_surely(s, &row, act, err);
 
-	return apart_add(s->apart, &row, err);
+	if (rc == ERR_RETRY && !connect(s, &aside))
+		err->kind = rc = ERR_REJECT;
+	return rc;
 }
 
-/* What was refused when it was delivered is refused once more. */
+/* The sink has it. */
+static enum err_kind tell_delivered(struct settle *s, const struct act *act, struct err *err)
+{
+	enum err_kind rc = commit_surely(s, NULL, act, err);
+
+	if (!rc)
+		return ERR_NONE;
+	if (rc == ERR_REJECT) /* of no use to the next, either: it would be sent for nothing */
+		err->kind = ERR_RETRY;
+	return err_wrap(err, "number %" PRIu64 " was delivered, but that is not on record",
+			act->first_seq);
+}
+
+/* What was refused when it was delivered, or is left out by now, is refused once more. */
 static enum err_kind deliver_record(struct settle *s, const struct dead_key *key,
 				    struct span payload, struct err *err)
 {
 	const struct spool_stream stream = {.uuid = key->stream, .epoch = key->epoch};
 	const struct dead_key range = {.stream = key->stream, .epoch = key->epoch};
 	struct delivery_result result = {.refused = 0};
+	bool taken = false;
 	enum err_kind rc = ERR_NONE;
 
 	if (s->delivery && dead_key_compare(&range, &s->delivery_key) != 0) {
@@ -141,7 +167,11 @@ static enum err_kind deliver_record(struct settle *s, const struct dead_key *key
 		return rc;
 	s->delivery_key = range;
 	delivery_begin(s->delivery, key->seq);
-	rc = delivery_add(s->delivery, key->seq, payload, err);
+	rc = delivery_add(s->delivery, key->seq, payload, &taken, err);
+	if (!rc && !taken)
+		return err_set(err, ERR_REJECT,
+			       "it is none of the records that %s is to have: see %s", s->sink,
+			       delivery_send_option(s->delivery));
 	if (!rc)
 		rc = delivery_end(s->delivery, key->seq, &result, err);
 	if (!rc && result.late > 0)
@@ -149,7 +179,11 @@ static enum err_kind deliver_record(struct settle *s, const struct dead_key *key
 			       "it is older than %s takes for what it is, and is left out: see "
 			       "FLYTRAIL_DATADOG_LATE",
 			       s->sink);
-	return rc || result.refused == 0 ? rc : ERR_REJECT;
+	if (!rc && result.refused > 0) {
+		*err = result.why;
+		rc = err->kind;
+	}
+	return rc;
 }
 
 enum err_kind settle_retry(struct settle *s, size_t idx, struct err *err)
@@ -166,15 +200,12 @@ enum err_kind settle_retry(struct settle *s, size_t idx, struct err *err)
 		rc = dead_reader_read(s->letters, idx, &letter, err);
 	if (rc)
 		return rc;
-	if (!is_store)
-		rc = deliver_record(s, key, letter.payload, err);
-	if (rc)
-		return rc;
 	if (is_store)
-		rc = store_record(s, key, letter.payload, err);
-	if (!rc)
-		rc = commit_fact(s, &act, err);
-	rc = judge(s, rc, err);
+		rc = store_record(s, key, letter.payload, &act, err);
+	else
+		rc = deliver_record(s, key, letter.payload, err);
+	if (!rc && !is_store)
+		rc = tell_delivered(s, &act, err);
 	return rc ? rc : dead_settled_add(s->settled, key, DEAD_RETRIED, "", err);
 }
 
@@ -213,8 +244,7 @@ enum err_kind settle_drop(struct settle *s, size_t idx, const char *why, struct 
 		act.why = why;
 		act.texts = texts;
 		act.text_count = REASON_TEXTS;
-		rc = commit_fact(s, &act, err);
+		rc = commit_surely(s, NULL, &act, err);
 	}
-	rc = judge(s, rc, err);
 	return rc ? rc : dead_settled_add(s->settled, key, DEAD_DROPPED, why, err);
 }

@@ -356,7 +356,7 @@ static enum err_kind datadog_deliver(void *ctx, struct sink_answer *ret, struct 
 			halve_part(d);
 			continue;
 		}
-		if (kind == ERR_REJECT && d->refusals == DATADOG_REFUSALS_MAX)
+		if (kind == ERR_REJECT && d->o.suspects && d->refusals == DATADOG_REFUSALS_MAX)
 			return suspect(d, status, err);
 		if (kind == ERR_NONE || kind == ERR_REJECT)
 			pass_part(d);

@@ -274,6 +274,75 @@ class Datadog(Case):
         self.assertEqual(self.ft.stop(), 0)
         self.assertEqual(len(self.messages("numbered line ")), 10)
 
+    def test_what_stays_refused_does_not_keep_the_next_from_being_delivered(self):
+        path = self.path(self.ft, "dead-datadog.ndjson")
+        self.assertEqual(self.ft.stop(), 0)
+        with open(path, encoding="ascii") as file:
+            letter = json.loads(file.readline())
+        payload = base64.b64decode(letter["payload"]).replace(b"numbered line 3 ", b"numbered line 4 ")
+        good = base64.b64encode(payload).decode()
+        with open(path, "w", encoding="ascii") as file:
+            for n in range(30):
+                file.write(json.dumps({**letter, "seq": 1000 + n}) + "\n")
+            file.write(json.dumps({**letter, "seq": 2000, "payload": good}) + "\n")
+        status, text = self.ft.command("dead", "retry", "--all")
+        self.assertEqual(status, 1)
+        self.assertEqual(text.count(": refused once more: "), 30)
+        self.assertIn("-2000: delivered\n", text)
+        self.assertEqual(len(self.letters(self.ft, "datadog")), 30)
+
+    def retry_delayed(self, meanwhile):
+        """What becomes of a retry, while Datadog asks for seconds."""
+        self.intake.poison = None
+        before = len(self.intake.answers)
+        self.intake.misbehave("status", code=429, headers=["Retry-After: 3"])
+        command = subprocess.Popen([flytrail.BINARY, "dead", "retry", "--all"], env=self.ft.env,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        lab.wait_for(lambda: len(self.intake.answers) > before, 30, "the first request")
+        meanwhile()
+        text = command.communicate(timeout=60)[0]
+        return command.returncode, text
+
+    def cut_off(self):
+        self.world.pg.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                           "WHERE usename = 'flytrail_writer'")
+
+    def test_a_connection_that_is_lost_meanwhile_is_made_again_for_the_fact(self):
+        letter, = self.letters(self.ft, "datadog")
+        self.assertEqual(self.ft.stop(), 0)
+        self.assertEqual(self.retry_delayed(self.cut_off), (0, f"{letter}: delivered\n"))
+        self.assertEqual(len(self.facts("trail.dead_retried")), 1)
+        self.assertEqual(self.letters(self.ft, "datadog"), [])
+
+    def test_what_is_delivered_and_cannot_be_on_record_is_said(self):
+        letter, = self.letters(self.ft, "datadog")
+        self.assertEqual(self.ft.stop(), 0)
+        status, text = self.retry_delayed(self.world.pg.stop)
+        self.assertEqual(status, 1)
+        self.assertRegex(text, r"number \d+ was delivered, but that is not on record: .*Postgres")
+        self.assertNotIn("refused once more", text)
+        self.assertEqual(self.letters(self.ft, "datadog"), [letter])
+        self.world.pg.restart()
+        self.world.pg.psql("ALTER TABLE flytrail.events ADD CONSTRAINT quiet "
+                           "CHECK (action <> 'trail.dead_retried')")
+        status, text = self.ft.command("dead", "retry", "--all")
+        self.assertEqual(status, 1)
+        self.assertRegex(text, r"was delivered, but that is not on record: Postgres refuses a row")
+        self.assertEqual(self.letters(self.ft, "datadog"), [letter])
+
+    def test_what_is_left_out_by_now_is_not_delivered(self):
+        letter, = self.letters(self.ft, "datadog")
+        self.intake.poison = None
+        self.ft.env["FLYTRAIL_DATADOG_SEND"] = "events"
+        status, text = self.ft.command("dead", "retry", "--all")
+        self.assertEqual(status, 1)
+        self.assertIn("it is none of the records that datadog is to have: see FLYTRAIL_DATADOG_SEND", text)
+        self.assertEqual(self.letters(self.ft, "datadog"), [letter])
+        self.assertEqual(self.facts("trail.dead_retried"), [])
+        del self.ft.env["FLYTRAIL_DATADOG_SEND"]
+        self.assertEqual(self.ft.command("dead", "retry", "--all")[0], 0)
+        self.assertEqual(len(self.messages("numbered line 3 ")), 1)
+
     def test_what_is_left_out_for_its_age_is_not_delivered(self):
         path = self.path(self.ft, "dead-datadog.ndjson")
         self.assertEqual(self.ft.stop(), 0)

@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import re
+import subprocess
 import sys
 import unittest
 
@@ -16,7 +17,8 @@ import lab  # noqa: E402
 import s3  # noqa: E402
 
 STREAM = "4718f5dc-5f98-830a-888b-c53ebf1e1bf5"
-HOURS = 80  # more than a delivery has objects
+OBJECTS = 64  # of a delivery
+HOURS = 80  # more than that
 KEY = re.compile(r"/([0-9a-f-]{36})\.(\d+)-(\d{20})-(\d{20})\.ndjson\.gz$")
 TIMES = ("occurred_at", "observed_at", "not_after")
 
@@ -132,6 +134,31 @@ class Resend(Case):
         self.assertEqual((first, next_, last), (1, middle + 1, cursor))
         self.assertEqual(len(content(self.bucket, "lines")), HOURS)
 
+    def test_a_number_whose_records_are_torn_apart_is_sent_when_both_are(self):
+        ft = self.world.flytrail()
+        hours = [self.now - datetime.timedelta(hours=n) for n in range(HOURS)]
+        stream, _ = self.keep(ft, [line(f"plain {n}", at) for n, at in enumerate(hours)])
+        (first, last), = self.world.pg.psql("SELECT min(seq), max(seq) FROM flytrail.log_lines")
+        # The line takes the last object that there is room for, and the fact beside it wants one more.
+        self.world.pg.psql(
+            "INSERT INTO flytrail.events SELECT made.* FROM flytrail.log_lines l, "
+            "(SELECT e FROM flytrail.events e LIMIT 1) AS one, "
+            "LATERAL jsonb_populate_record(one.e, jsonb_build_object('event_id', gen_random_uuid(), "
+            f"'seq', l.seq, 'occurred_at', l.occurred_at)) AS made ORDER BY l.seq OFFSET {OBJECTS - 1} LIMIT 1")
+        range_ = f"{stream}.1-{first}-{last}"
+        self.assertEqual(self.resend(ft, self.bucket, range_)[0], 0)
+        (_, torn), (again, _), *_ = self.ranges(self.bucket)
+        self.assertEqual(torn, again)
+        other = self.server.bucket()
+        for key in self.bucket.keys():
+            if f".1-{again:020}-" in key:
+                other.put(key, b"other", {"x-amz-meta-content-sha256": "0" * 64})
+        status, text = self.resend(ft, other, range_)
+        self.assertEqual(status, 1)
+        self.assertIn(f"what is numbered up to {torn - 1} was sent: go on with --range {stream}.1-{torn}-{last}\n",
+                      text)
+        self.assertEqual(self.facts()[-1]["last_seq"], torn - 1)
+
     def test_large_rows_come_one_by_one_and_whole(self):
         ft = self.world.flytrail()
         large = [line(f"large {n} " + "x" * 700_000, self.now) for n in range(40)]
@@ -242,9 +269,82 @@ class Datadog(Case):
         status, text = self.resend(ft, self.bucket, f"{stream}.1-1-{cursor}", sink="datadog")
         self.assertEqual(status, 1)
         self.assertIn(f"{cursor - 1} records were sent to datadog, in 1 deliveries\n", text)
-        self.assertIn("1 were refused, the last one because: ", text)
+        self.assertRegex(text, r"(?m)^1 were refused, of the numbers \d+, the last one because: Datadog answers 400")
         self.assertEqual(len({log["event_id"] for log in intake.logs}), cursor - 1)
         self.assertEqual(self.facts()[0]["refused"], 1)
+
+    def delayed(self, ft, meanwhile):
+        """What becomes of a resend of all, while Datadog asks for seconds."""
+        intake = self.enterContext(datadog.Intake())
+        stream, cursor = self.keep(ft, [line("poison", self.now), *self.lines()])
+        intake.poison = "poison"
+        intake.misbehave("status", code=429, headers=["Retry-After: 3"])
+        command = subprocess.Popen(
+            [flytrail.BINARY, "resend", "--sink", "datadog", "--range", f"{stream}.1-1-{cursor}"],
+            env={**ft.env, **intake.environment()}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        lab.wait_for(lambda: intake.answers, 30, "the first request")
+        meanwhile(intake)
+        return command.communicate(timeout=60)[0], cursor
+
+    def cut_off(self, _):
+        self.world.pg.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                           "WHERE usename = 'flytrail_writer'")
+
+    def test_a_connection_that_is_lost_meanwhile_is_made_again_for_the_fact(self):
+        text, cursor = self.delayed(self.world.flytrail(), self.cut_off)
+        self.assertIn(f"{cursor - 1} records were sent to datadog, in 1 deliveries\n", text)
+        self.assertNotIn("on record", text)
+        said, = self.facts()
+        self.assertEqual((said["records"], said["refused"]), (cursor - 1, 1))
+
+    def test_where_that_cannot_be_it_is_said_beside_what_was_sent(self):
+        text, cursor = self.delayed(self.world.flytrail(), lambda _: self.world.pg.stop())
+        self.assertIn(f"{cursor - 1} records were sent to datadog, in 1 deliveries\n", text)
+        self.assertRegex(text, "flytrail: resend: it was sent, but that could not be put on record: .*Postgres")
+
+    def test_a_failure_says_how_many_were_refused_before(self):
+        def refuse(intake):
+            intake.misbehave("status", 8, code=400)  # until of some 200 one is left
+            intake.misbehave("status", code=403)
+        text, cursor = self.delayed(self.world.flytrail(), refuse)
+        self.assertIn(cursor, range(128, 256))
+        self.assertIn("DATADOG_API_KEY", text)
+        self.assertIn("\n1 were refused, of the numbers 1, the last one because: Datadog answers 400", text)
+        self.assertEqual(self.facts(), [])
+
+    def test_what_is_refused_does_not_keep_what_is_behind_it(self):
+        intake = self.enterContext(datadog.Intake())
+        ft = self.world.flytrail()
+        bad = 70
+        stream, cursor = self.keep(ft, [*(line(f"poison {n}", self.now) for n in range(bad)),
+                                        *(line(f"good {n}", self.now) for n in range(30))])
+        ft.env.update(intake.environment())
+        intake.poison = "poison"
+        status, text = self.resend(ft, self.bucket, f"{stream}.1-1-{cursor}", sink="datadog")
+        self.assertEqual(status, 1)
+        self.assertIn(f"{cursor - bad} records were sent to datadog, in 1 deliveries\n", text)
+        told = re.search(rf"(?m)^{bad} were refused, of the numbers ([\d ]+) and more, the last one", text)
+        numbers = self.world.pg.psql("SELECT seq FROM flytrail.log_lines WHERE message LIKE 'poison%' ORDER BY seq")
+        self.assertEqual(told[1].split(), [number for number, in numbers][:64])
+        self.assertEqual(len({log["event_id"] for log in intake.logs}), cursor - bad)
+
+    def test_what_it_is_not_to_have_and_what_is_late_is_told_apart(self):
+        intake = self.enterContext(datadog.Intake())
+        ft = self.world.flytrail()
+        old = self.now - datetime.timedelta(hours=20)
+        stream, cursor = self.keep(ft, [
+            line("plain", self.now), line("Main child exited normally with code: 0", self.now),
+            line("Process appears to have been OOM killed!", old)])
+        ft.env.update(intake.environment())
+        ft.env["FLYTRAIL_DATADOG_SEND"] = "events"
+        status, text = self.resend(ft, self.bucket, f"{stream}.1-1-{cursor}", sink="datadog")
+        self.assertEqual(status, 0, text)
+        self.assertIn(f"{cursor - 2} records were sent to datadog, in 1 deliveries\n", text)
+        self.assertIn("1 were left out for their age, as FLYTRAIL_DATADOG_LATE has it\n", text)
+        self.assertIn("1 were left out, as FLYTRAIL_DATADOG_SEND has it\n", text)
+        self.assertEqual(len({log["event_id"] for log in intake.logs}), cursor - 2)
+        said, = self.facts()
+        self.assertEqual((said["records"], said["late"], said["left_out"]), (cursor - 2, 1, 1))
 
 
 if __name__ == "__main__":

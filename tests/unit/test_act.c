@@ -67,6 +67,24 @@ static void assert_has(struct span text, const char *part)
 	assert_non_null(memmem(text.data, text.len, part, strlen(part)));
 }
 
+static void told_twice_it_is_one_fact_where_its_time_is_said(void **state)
+{
+	struct config c = on_fly();
+	struct act act = drop;
+	struct told first, again;
+	struct err err;
+
+	(void)state;
+	act.at_ns = 1764150000 * NS_PER_S;
+	assert_int_equal(encode(&first, &c, &act, &err), ERR_NONE);
+	assert_int_equal(encode(&again, &c, &act, &err), ERR_NONE);
+	assert_int_equal(id_compare(&first.event.id, &again.event.id), 0);
+	assert_int_equal(first.event.occurred_ns, act.at_ns);
+	assert_int_equal(again.event.occurred_ns, act.at_ns);
+	buf_release(&first.bytes);
+	buf_release(&again.bytes);
+}
+
 static void it_says_where_and_as_whom_and_claims_no_person(void **state)
 {
 	struct config c = on_fly();
@@ -187,6 +205,7 @@ static void a_reason_without_end_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(told_twice_it_is_one_fact_where_its_time_is_said),
 		cmocka_unit_test(it_says_where_and_as_whom_and_claims_no_person),
 		cmocka_unit_test(off_fly_the_place_is_the_hosts_name),
 		cmocka_unit_test(its_attributes_are_json_with_all_that_was_said),

@@ -545,6 +545,8 @@ static void who_refuses_everything_is_suspected_and_not_the_records(void **state
 	struct sink_answer ret;
 
 	(void)state;
+	options.suspects = true;
+	open_sink();
 	for (uint64_t seq = 1; seq <= 2 * DATADOG_REFUSALS_MAX; seq++)
 		add_line(seq, "bad");
 	add_line(2 * DATADOG_REFUSALS_MAX + 1, "line");
@@ -562,6 +564,21 @@ static void who_refuses_everything_is_suspected_and_not_the_records(void **state
 	assert_int_equal(ret.refused_seq, 2 * DATADOG_REFUSALS_MAX + 2);
 	assert_delivers(ERR_NONE);
 	assert_int_equal(intake.accepted_count, 1);
+}
+
+static void who_does_not_suspect_is_told_of_each_record_that_is_refused(void **state)
+{
+	struct sink_answer ret;
+
+	(void)state;
+	for (uint64_t seq = 1; seq <= 3 * DATADOG_REFUSALS_MAX; seq++)
+		add_line(seq, "bad");
+	seal(3 * DATADOG_REFUSALS_MAX);
+	for (uint64_t seq = 1; seq <= 3 * DATADOG_REFUSALS_MAX; seq++) {
+		assert_int_equal(deliver(&ret), ERR_REJECT);
+		assert_int_equal(ret.refused_seq, seq);
+	}
+	assert_delivers(ERR_NONE);
 }
 
 static void trouble_in_the_middle_of_a_search_does_not_begin_it_anew(void **state)
@@ -720,6 +737,7 @@ int main(void)
 		TEST(the_record_at_fault_is_found_and_the_others_are_sent_once),
 		TEST(so_are_two),
 		TEST(who_refuses_everything_is_suspected_and_not_the_records),
+		TEST(who_does_not_suspect_is_told_of_each_record_that_is_refused),
 		TEST(trouble_in_the_middle_of_a_search_does_not_begin_it_anew),
 		TEST(a_request_that_is_too_large_is_halved),
 		TEST(a_record_that_is_too_large_alone_is_refused),
