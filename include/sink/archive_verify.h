@@ -16,7 +16,8 @@
  * An object behind the last index of its stream is counted as not indexed yet: its day may
  * not be over. stream() says where that is, for whoever reads it. With unindexed_too, each
  * object of a range that no index has is held against its own metadata instead
- * (sink/archive_read.h), and counted as not indexed.
+ * (sink/archive_read.h), and counted as not indexed: after all that an index vouches for, so
+ * that whoever can only add an object cannot get ahead of one.
  *
  * What the caller finds out about an object's records is told and counted in the same way.
  *

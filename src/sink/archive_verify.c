@@ -37,6 +37,7 @@ struct verify {
 	size_t index_count, index_room;
 	struct item *items;
 	size_t item_count, item_room;
+	bool left_unindexed;        /* the listing had some that are to be read after the others */
 	struct archive_entry entry; /* the present one */
 	struct buf content;         /* of the present index, or object */
 };
@@ -425,6 +426,7 @@ static enum err_kind take_object(struct verify *v, struct span key, struct err *
 	struct archive_name name;
 	struct item *item;
 
+	(void)err; /* what is wrong with a name is told */
 	if (!archive_name_parse(v->options->prefix, key, &name)) {
 		tell(v, "STRANGE", "%s is no name of the archive's", shown(key, text));
 		return ERR_NONE;
@@ -435,12 +437,22 @@ static enum err_kind take_object(struct verify *v, struct span key, struct err *
 	if (item)
 		item->found = true;
 	else if (v->options->unindexed_too && !is_covered(v, &name))
-		return read_unindexed(v, key, err);
+		v->left_unindexed = true;
 	else if (is_behind(v, &name))
 		v->total->unindexed++;
 	else
 		tell(v, "STRANGE", "%s is in no index, and its range is", shown(key, text));
 	return ERR_NONE;
+}
+
+static enum err_kind take_unindexed(struct verify *v, struct span key, struct err *err)
+{
+	struct archive_name name;
+
+	if (!archive_name_parse(v->options->prefix, key, &name) || !is_asked_for(v, &name) ||
+	    find_item(v, key) || is_covered(v, &name))
+		return ERR_NONE;
+	return read_unindexed(v, key, err);
 }
 
 static enum err_kind read_object(struct verify *v, const struct item *item, struct err *err)
@@ -456,17 +468,28 @@ static enum err_kind read_object(struct verify *v, const struct item *item, stru
 	return judge_object(v, rc, &v->total->objects, err);
 }
 
+static enum err_kind list_objects(struct verify *v,
+				  enum err_kind (*take)(struct verify *, struct span, struct err *),
+				  struct err *err)
+{
+	enum err_kind rc = list_folder(v, "lines/", take, err);
+
+	return rc ? rc : list_folder(v, "events/", take, err);
+}
+
+/* What an index vouches for comes first: who takes the first of two that claim one id must not
+ * take that which anybody may have put there. */
 static enum err_kind read_objects(struct verify *v, struct err *err)
 {
-	enum err_kind rc = list_folder(v, "lines/", take_object, err);
+	enum err_kind rc = list_objects(v, take_object, err);
 
-	if (!rc)
-		rc = list_folder(v, "events/", take_object, err);
 	for (size_t i = 0; i < v->item_count && !rc; i++)
 		if (v->items[i].found)
 			rc = read_object(v, &v->items[i], err);
 		else
 			tell(v, "MISSING", "%s: it is not in the bucket", v->items[i].key);
+	if (!rc && v->left_unindexed)
+		rc = list_objects(v, take_unindexed, err);
 	return rc;
 }
 

@@ -368,6 +368,22 @@ class Hostile(ReplayCase):
                 self.put_index([entry, self.entries[0]])
                 self.assert_refused("index/", ["line 1"])
 
+    def test_what_an_index_vouches_for_comes_before_what_anybody_put_there(self):
+        event, line = self.event(actor="mallory@example.com"), self.line()
+        early = "00000000-0000-4000-8000-000000000001"  # whose keys are listed first
+        self.put([event], kind="security", stream=STREAM)
+        self.put([line], stream=STREAM)
+        self.put_index()
+        self.put([{**event, "actor": "alice@example.com"}], kind="security", stream=early)
+        self.put([{**line, "message": "another"}], stream=early)
+        status, out, error = self.replay()
+        self.assertEqual((status, error), (0, ""))
+        self.assertIn("4 objects replayed: 2 as 1 indexes have them, 2 that no index has", out)
+        self.assertIn("\n2 rows added, 2 there already", out)
+        self.assertEqual(self.pg.psql("SELECT actor FROM flytrail.events WHERE class = 'ssh_session'"),
+                         [["mallory@example.com"]])
+        self.assertEqual(self.messages(), [line["message"]])
+
     def test_a_key_that_is_none(self):
         self.put([self.line()])
         self.bucket.put(f"{PREFIX}/lines/date=2026-11-26/x", b"")
