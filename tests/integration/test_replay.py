@@ -158,6 +158,26 @@ class Replay(ReplayCase):
         self.assertEqual({name: row[name] for name in same}, {**same, "source": "replay"})
         self.assertEqual((is_new, is_a_day), ("t", "t"))
 
+    def test_what_the_api_said_tells_its_stories_again(self):
+        api = {"trust": "api", "source": "watch", "app": "web-1", "actor": "somebody@example.com", "actor_type": "user",
+               "correlation_id": "2", "rule": "watch.releases", "message": None}
+        release = {"class": "deploy", "target_type": "release", "target": "2",
+                   "attributes": {"after": {"created_at": text(self.hour), "image": "web:2"}}}
+        self.put([self.event(action="deploy.release_started", **release, **api),
+                  self.event(self.hour + datetime.timedelta(minutes=1), action="deploy.release_succeeded", **release, **api),
+                  self.event(self.hour - DAY / 24, action="secret_change.set", **{
+                      **api, "class": "secret_change", "correlation_id": None, "target_type": "secret",
+                      "target": "NAME", "attributes": {"after": {"digest": "1"}}})],
+                 kind="security")
+        self.assertEqual(self.replay()[0], 0)
+        self.assertEqual(self.pg.psql("SELECT DISTINCT source FROM flytrail.events WHERE trust = 'api'"), [["replay"]])
+        for view, columns, expected in (
+                ("releases", "release, outcome, actor", ["2", "success", "somebody@example.com"]),
+                ("deploys", "release, outcome, actor", ["2", "success", "somebody@example.com"]),
+                ("secret_changes", "secret_name, change, actor", ["NAME", "set", "somebody@example.com"])):
+            with self.subTest(view):
+                self.assertEqual(self.pg.psql(f"SELECT {columns} FROM flytrail.{view}"), [expected])
+
     def test_again_it_adds_nothing_and_changes_nothing(self):
         self.put([self.line(), self.line()])
         self.put([self.event()], kind="security")
@@ -533,6 +553,12 @@ class Drill(ReplayCase):
                             f"WHERE action IS DISTINCT FROM 'trail.replayed' ORDER BY {key}, occurred_at",
                             database=database)
 
+    def told(self, view, database):
+        """A view's rows, but for what follows from a row's source."""
+        return self.pg.psql(f"SELECT to_jsonb(t) - 'assurance' AS row FROM flytrail.{view} AS t "
+                            "WHERE to_jsonb(t) ->> 'action' IS DISTINCT FROM 'trail.replayed' ORDER BY 1",
+                            database=database)
+
     def test_an_empty_database_becomes_what_the_trail_was(self):
         self.run_once()
         self.end_day()
@@ -550,6 +576,12 @@ class Drill(ReplayCase):
             for old, new in zip(before, after):
                 self.assertEqual(old, new)
             self.assertEqual(len(before), len(after))
+        for view, least in (("timeline", 100), ("deploys", 0), ("secret_changes", 0), ("restarts", 1),
+                            ("ssh_sessions", 1), ("inventory", 0)):
+            with self.subTest(view):
+                before, after = (self.told(view, database) for database in ("postgres", "restored"))
+                self.assertGreaterEqual(len(before), least)
+                self.assertEqual(before, after)
         [[raws, attributes]] = self.pg.psql("SELECT count(raw), count(attributes) FROM flytrail.log_lines",
                                             database="restored")
         self.assertGreater(int(raws), 1)
