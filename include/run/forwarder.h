@@ -20,7 +20,7 @@
  * It yields (spool/spool.h): what left the spool before the sink had taken it is in no delivery,
  * so that ranges name what they have, and is a fact,
  * trail.sink_missed, which is in the spool before the cursor moves past that; and before it
- * comes so far, at FORWARDER_BEHIND_PERCENT of what is kept for a sink, trail.sink_behind says
+ * comes so far, run/sink_trail.h says
  * when it will.
  *
  * Where the place can be tried, that is done before the first delivery of this spool to it,
@@ -45,7 +45,6 @@ enum {
 	/* Before what a process before may have sent is looked for: its last request may still be
 	 * on its way, and not every store takes no second object of one name. */
 	FORWARDER_SETTLE_MS = 1000,
-	FORWARDER_BEHIND_PERCENT = 10, /* at half of that it has caught up */
 	FORWARDER_FRAMES_MAX = 4096,
 	FORWARDER_BYTES_MAX = 1024 * 1024,
 };

@@ -25,9 +25,12 @@ struct forwarders_options {
 	bool finite; /* see run/forwarder.h */
 };
 
-/* ERR_CONFIG: a sink's cursor is none of this spool's. */
+/* What is wrong with one sink's files parks that sink; ERR_FATAL. */
 NODISCARD enum err_kind forwarders_start(struct forwarders **ret,
 					 const struct forwarders_options *options, struct err *err);
+
+/* Some sink has not all that the spool has appended. NULL: there is none. Any thread. */
+bool forwarders_are_behind(const struct forwarders *f);
 
 /* Waits for the threads, after life.sinks_done or life_cut(). NULL is fine. */
 void forwarders_free(struct forwarders *f);

@@ -26,6 +26,12 @@ struct intake {
 		lost_told; /* the source's thread's: of the drops that go on, so many are counted */
 };
 
+enum { INTAKE_BATCHES = 4 };
+
+/* Makes both queues, and the batches of the pool. */
+NODISCARD enum err_kind intake_make_batches(struct intake *in, struct err *err);
+void intake_free_batches(struct intake *in); /* also what was made in part */
+
 /* Until the source has ended or close is set; then closes the queue `filled`. */
 void intake_run(struct intake *in);
 

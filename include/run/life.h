@@ -27,6 +27,7 @@ struct life {
 	_Atomic bool cut;
 	_Atomic bool intake_done; /* nothing will be appended to the spool any more */
 	_Atomic bool input_ended; /* the source has no more lines, ever */
+	_Atomic bool lines_done;  /* then: all of them are in the spool */
 
 	/* a thread has ended, or will not do anything more that matters */
 	_Atomic bool source_done, pipeline_done, store_done, house_done, recovery_done, watch_done;

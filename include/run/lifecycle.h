@@ -20,7 +20,7 @@
 #include "run/status.h"
 #include "source/source.h"
 
-enum { LIFECYCLE_BATCHES = 4, LIFECYCLE_LEAVE_SECONDS = 3 };
+enum { LIFECYCLE_LEAVE_SECONDS = 3 };
 
 enum { RUN_DONE = 0, RUN_FAILED = 1, RUN_CONFIG = 2 }; /* exit statuses */
 

@@ -90,8 +90,12 @@ NODISCARD bool trail_offer(struct trail *t, const struct fact *fact);
 bool trail_peek(struct trail *t, struct fact *ret);
 void trail_pop(struct trail *t);
 
-/* Any thread: all that was put into the mailbox is in the spool. */
+/* Any thread: all that was put into the mailbox is in the spool, if not accepted yet. */
 bool trail_is_empty(struct trail *t);
+
+/* Any thread: how many facts were put into the mailbox, and how many of these are in the spool. */
+uint64_t trail_put_count(struct trail *t);
+uint64_t trail_popped_count(struct trail *t);
 
 /* Appends the fact's payload to out. */
 NODISCARD enum err_kind trail_encode(const struct trail *t, struct hasher *hasher,

@@ -27,6 +27,11 @@ struct sink {
 	const struct sink_ops *ops;
 	void *ctx;
 	unsigned gather_seconds; /* a delivery waits so long for more, from its first record on */
+	/*
+	 * Where the records go, as the options say it, and no secret; lent until close. Another
+	 * text is another place, of which nothing is true that was found of the first.
+	 */
+	const char *place;
 };
 
 /* What a place says beside yes and no. */

@@ -188,6 +188,10 @@ void spool_reader_free(struct spool_reader *r); /* NULL is fine */
 NODISCARD enum err_kind spool_reader_seek(struct spool_reader *r, uint64_t after_seq,
 					  struct spool_damage *ret_lost, struct err *err);
 
+/* Likewise, to read something again: what is kept for this consumer stays what it was. */
+NODISCARD enum err_kind spool_reader_reread(struct spool_reader *r, uint64_t after_seq,
+					    struct spool_damage *ret_lost, struct err *err);
+
 /*
  * Appends accepted frames to b until it is full or, after at least one,
  * gather_ns have passed since the first. Waits at most timeout_ns for the

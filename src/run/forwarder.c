@@ -3,13 +3,14 @@
 #include "base/backoff.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "run/sink_trail.h"
 #include "sink/cursor.h"
 #include "sink/dead_letter.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { IDLE_MS = 500, TOLD_MS = 20, CUT_BYTES_MAX = 128 * 1024 };
+enum { IDLE_MS = 500, CUT_BYTES_MAX = 128 * 1024 };
 
 struct forwarder {
 	struct forwarder_options o; /* const after forwarder_new() */
@@ -25,9 +26,9 @@ struct forwarder {
 	int64_t first_ns;         /* when the first of it was read, on the monotonic clock */
 	unsigned failures;        /* in a row */
 	struct spool_damage hole; /* that the reader met last; it may be behind */
-	bool untold;              /* facts about the present delivery may not be in the spool yet */
-	bool behind_told;
-	bool is_new; /* of this spool nothing was delivered, as far as the cursor says */
+	struct sink_trail record;
+	bool cut_is_saved;
+	bool is_new; /* this place was not tried yet */
 };
 
 /* --- start --- */
@@ -52,7 +53,8 @@ static enum err_kind find_cursor(struct forwarder *f, struct err *err)
 				       "%s.cursor is ahead of the spool: the volume is an older "
 				       "copy; run `flytrail spool adopt` on it",
 				       f->sink.ops->name);
-		f->is_new = c->delivered_seq == 0;
+		f->is_new = false;
+		f->cut_is_saved = true;
 		return ERR_NONE;
 	}
 	c->stream = stream;
@@ -75,6 +77,13 @@ enum err_kind forwarder_new(struct forwarder **ret, struct sink sink,
 	}
 	f->o = *options;
 	f->sink = sink;
+	f->record = (struct sink_trail){
+		.sink = sink.ops->name,
+		.trail = options->trail,
+		.spool = options->spool,
+		.life = options->life,
+		.status = options->status,
+	};
 	cursor_init(&f->cursor, &stream);
 	buf_init(&f->cut, CUT_BYTES_MAX);
 	rc = spool_batch_init(&f->batch, FORWARDER_FRAMES_MAX, FORWARDER_BYTES_MAX, err);
@@ -121,71 +130,6 @@ static void tell(struct forwarder *f, enum sink_state state, const char *error)
 	sink_status_set(f->o.status, state, error);
 }
 
-static void post(struct forwarder *f, struct fact *fact)
-{
-	fact->noticed_ns = time_now_ns();
-	(void)snprintf(fact->found.subject, sizeof(fact->found.subject), "%s", f->sink.ops->name);
-	trail_post(f->o.trail, fact);
-	f->untold = true;
-}
-
-/* What left the spool, or was damaged in it, before it was taken. */
-static void tell_missed(struct forwarder *f, const struct spool_damage *lost)
-{
-	struct fact fact = {
-		.action = ACTION_trail_sink_missed,
-		.gap = {.start_ns = lost->from_ns,
-			.end_ns = lost->to_ns,
-			.lines_lost = lost->last_seq - lost->first_seq + 1},
-		.first_seq = lost->first_seq,
-		.last_seq = lost->last_seq,
-	};
-
-	post(f, &fact);
-	atomic_fetch_add(&f->o.status->missed, lost->last_seq - lost->first_seq + 1);
-	log_error(sink_missed, LOG_TEXT("sink", f->sink.ops->name),
-		  LOG_NUMBER("first_seq", lost->first_seq), LOG_NUMBER("last_seq", lost->last_seq));
-}
-
-/* Told once, until it has caught up. */
-static void tell_behind(struct forwarder *f)
-{
-	struct sink_status *s = f->o.status;
-	struct fact fact = {.action = ACTION_trail_sink_behind,
-			    .first_seq = f->cursor.delivered_seq + 1};
-	int64_t now_ns = time_now_ns();
-	int64_t misses_ns = sink_status_misses_ns(s, now_ns);
-	char time[TIME_TEXT_BYTES];
-
-	f->behind_told = true;
-	if (misses_ns != 0)
-		(void)snprintf(fact.why, sizeof(fact.why), "the oldest will have to go at %s",
-			       time_format(misses_ns, time));
-	fact.gap.start_ns = atomic_load(&s->behind_ns);
-	post(f, &fact);
-	log_error(sink_behind, LOG_TEXT("sink", f->sink.ops->name), LOG_TEXT("why", fact.why));
-}
-
-static void look_behind(struct forwarder *f)
-{
-	struct sink_status *s = f->o.status;
-	struct spool_behind behind;
-	uint64_t percent;
-
-	spool_reader_behind(f->reader, &behind);
-	atomic_store(&s->behind_bytes, behind.bytes);
-	atomic_store(&s->behind_bytes_max, behind.bytes_max);
-	atomic_store(&s->behind_ns, behind.from_ns);
-	/* Less than two segments are whatever was written last. */
-	percent = behind.bytes <= 2 * (uint64_t)SPOOL_SEGMENT_BYTES
-			  ? 0
-			  : behind.bytes / (behind.bytes_max / 100);
-	if (percent >= FORWARDER_BEHIND_PERCENT && !f->behind_told)
-		tell_behind(f);
-	else if (percent < FORWARDER_BEHIND_PERCENT / 2)
-		f->behind_told = false;
-}
-
 /* --- gathering --- */
 
 static bool has_any(const struct forwarder *f)
@@ -196,20 +140,13 @@ static bool has_any(const struct forwarder *f)
 static enum err_kind dead_letter(struct forwarder *f, uint64_t seq, struct span payload,
 				 const char *why, struct span said, struct err *err)
 {
-	struct fact fact = {
-		.action = ACTION_trail_dead_lettered, .first_seq = seq, .last_seq = seq};
 	enum err_kind rc = dead_letters_add(f->dead, seq, payload, why, said, err);
 
 	if (rc == ERR_FULL) /* the file, or the disk: nothing is passed that is not kept */
 		err->kind = rc = ERR_CONFIG;
-	if (rc)
-		return rc;
-	(void)snprintf(fact.why, sizeof(fact.why), "%s", why);
-	post(f, &fact);
-	log_error(dead_letter, LOG_TEXT("sink", f->sink.ops->name), LOG_NUMBER("seq", seq),
-		  LOG_TEXT("error", why));
-	atomic_fetch_add(&f->o.status->dead_letters, 1);
-	return ERR_NONE;
+	if (!rc)
+		sink_trail_dead(&f->record, seq, why);
+	return rc;
 }
 
 static enum err_kind add_frame(struct forwarder *f, const struct spool_frame *frame,
@@ -228,6 +165,7 @@ static enum err_kind add_frame(struct forwarder *f, const struct spool_frame *fr
 	}
 	if (rc)
 		return rc;
+	REQUIRE(frame->seq > f->last_seq);
 	if (!has_any(f))
 		f->first_ns = time_monotonic_ns();
 	f->last_seq = frame->seq;
@@ -300,8 +238,9 @@ static enum err_kind gather(struct forwarder *f, uint64_t until_seq, bool *ret_e
 		note_hole(f, &f->batch.damage);
 		if (f->batch.count > 0 || is_at_hole(f))
 			continue;
-		/* What was cut and cannot be read any more is as whole as it will ever be. */
-		if (until_seq != 0)
+		/* What was cut and cannot be read any more is as whole as it will ever be; and to
+		 * input that has ended nothing is added but facts. */
+		if (until_seq != 0 || (has_any(f) && atomic_load(&f->o.life->lines_done)))
 			return ERR_NONE;
 		*ret_end = intake_was_done && !has_any(f);
 		if (intake_was_done)
@@ -342,7 +281,8 @@ static enum err_kind seek(struct forwarder *f, uint64_t after_seq, struct err *e
 
 	spool_batch_reset(&f->batch);
 	f->at = 0;
-	rc = spool_reader_seek(f->reader, after_seq, &lost, err);
+	f->hole = (struct spool_damage){.first_seq = 0}; /* it is met again */
+	rc = spool_reader_reread(f->reader, after_seq, &lost, err);
 	if (!rc)
 		note_hole(f, &lost);
 	return rc;
@@ -363,7 +303,8 @@ static enum err_kind bury(struct forwarder *f, const struct sink_answer *answer,
 	if (f->batch.count > 0 && f->batch.frames[0].seq == seq)
 		rc = dead_letter(f, seq, spool_batch_payload(&f->batch, 0), why, said, err);
 	else /* it has left the spool meanwhile */
-		tell_missed(f, &(struct spool_damage){.first_seq = seq, .last_seq = seq});
+		sink_trail_missed(&f->record,
+				  &(struct spool_damage){.first_seq = seq, .last_seq = seq});
 	return rc ? rc : seek(f, f->last_seq, err);
 }
 
@@ -392,7 +333,7 @@ static enum err_kind deliver(struct forwarder *f, struct err *err)
 		struct sink_answer answer = {.wait_seconds = 0};
 		enum err_kind rc;
 
-		look_behind(f);
+		sink_trail_look_behind(&f->record, f->reader, f->cursor.delivered_seq + 1);
 		rc = f->sink.ops->deliver(f->sink.ctx, &answer, err);
 		if (rc == ERR_REJECT) {
 			rc = bury_surely(f, &answer, err);
@@ -410,21 +351,6 @@ static enum err_kind save(struct forwarder *f, struct err *err)
 	return cursor_save(&f->cursor, f->o.folder, f->sink.ops->name, err);
 }
 
-/*
- * What there was to tell of these records is on record before the cursor moves past them. False: it
- * cannot be any more, and they are delivered, and told of, again.
- */
-static bool await_told(struct forwarder *f)
-{
-	while (f->untold && !trail_is_empty(f->o.trail)) {
-		if (atomic_load(&f->o.life->pipeline_done) || atomic_load(&f->o.life->cut))
-			return false;
-		life_wait(f->o.life, TOLD_MS * NS_PER_MS);
-	}
-	f->untold = false;
-	return true;
-}
-
 /* All up to last_seq is dealt with. */
 static enum err_kind move_cursor(struct forwarder *f, struct err *err)
 {
@@ -435,7 +361,7 @@ static enum err_kind move_cursor(struct forwarder *f, struct err *err)
 	if (save(f, err))
 		return err->kind;
 	spool_reader_pass(f->reader, f->last_seq);
-	look_behind(f);
+	sink_trail_look_behind(&f->record, f->reader, f->cursor.delivered_seq + 1);
 	atomic_store(&f->o.status->delivered_seq, f->last_seq);
 	return ERR_NONE;
 }
@@ -467,7 +393,7 @@ static enum err_kind cut(struct forwarder *f, struct err *err)
 	rc = f->sink.ops->seal(f->sink.ctx, f->last_seq, &f->cut, err);
 	if (rc)
 		return rc;
-	if (c->cut_seq == f->last_seq &&
+	if (f->cut_is_saved && c->cut_seq == f->last_seq &&
 	    span_equal(span_of(c->cut.data, c->cut.len), span_of(f->cut.data, f->cut.len)))
 		return ERR_NONE;
 	if (c->cut_seq != 0)
@@ -478,7 +404,11 @@ static enum err_kind cut(struct forwarder *f, struct err *err)
 	buf_span(&c->cut, span_of(f->cut.data, f->cut.len));
 	c->cut_seq = f->last_seq;
 	rc = buf_check(&c->cut, err);
-	return rc ? rc : save(f, err);
+	f->cut_is_saved = false;
+	if (!rc)
+		rc = save(f, err);
+	f->cut_is_saved = !rc;
+	return rc;
 }
 
 /*
@@ -488,10 +418,10 @@ static enum err_kind cut(struct forwarder *f, struct err *err)
 static enum err_kind pass_hole(struct forwarder *f, bool *ret_end, struct err *err)
 {
 	if (is_at_hole(f)) {
-		tell_missed(f, &f->hole);
+		sink_trail_missed(&f->record, &f->hole);
 		f->last_seq = f->hole.last_seq;
 	}
-	*ret_end = !await_told(f);
+	*ret_end = !sink_trail_await(&f->record);
 	return *ret_end ? ERR_NONE : move_cursor(f, err);
 }
 
@@ -514,7 +444,7 @@ static enum err_kind forward(struct forwarder *f, bool *ret_end, struct err *err
 		rc = deliver(f, err);
 	if (rc)
 		return rc;
-	*ret_end = !await_told(f);
+	*ret_end = !sink_trail_await(&f->record);
 	return *ret_end ? ERR_NONE : note_delivered(f, err);
 }
 
@@ -528,11 +458,10 @@ static enum err_kind go_back(struct forwarder *f, struct err *err)
 /* Until the place can be used, or life.cut. */
 static enum err_kind prove(struct forwarder *f, struct err *err)
 {
-	struct fact fact = {.action = ACTION_trail_sink_proved};
 	enum err_kind rc = ERR_RETRY;
 	struct buf found;
 
-	buf_init(&found, sizeof(fact.found_json) - 1);
+	buf_init(&found, FACT_JSON_BYTES - 1);
 	while (rc && rc != ERR_FATAL && !atomic_load(&f->o.life->cut)) {
 		buf_reset(&found);
 		rc = f->o.prove(f->o.arg, &found, err);
@@ -541,9 +470,9 @@ static enum err_kind prove(struct forwarder *f, struct err *err)
 	}
 	if (!rc) {
 		f->failures = 0;
-		if (!found.failed)
-			memcpy(fact.found_json, found.data, found.len);
-		post(f, &fact);
+		sink_trail_proved(&f->record, found.failed || found.len == 0
+						      ? SPAN("")
+						      : span_of(found.data, found.len));
 		tell(f, SINK_STARTING, "");
 	}
 	buf_release(&found);

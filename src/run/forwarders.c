@@ -1,5 +1,7 @@
 #include "run/forwarders.h"
 
+#include "base/log.h"
+#include "base/time.h"
 #include "run/sinks.h"
 #include "sink/s3_probe.h"
 
@@ -8,7 +10,9 @@
 #include <stdlib.h>
 
 struct one {
-	struct forwarder *forwarder; /* NULL: its sink is off */
+	enum sink_id id;
+	bool is_on;
+	struct forwarder *forwarder; /* NULL: not opened yet */
 	pthread_t thread;
 	bool running;
 	struct forwarders *all;
@@ -26,15 +30,6 @@ static void one_has_ended(struct forwarders *f)
 		return;
 	atomic_store(&f->o.life->sinks_done, true);
 	life_wake(f->o.life);
-}
-
-static void *one_main(void *arg)
-{
-	struct one *one = arg;
-
-	forwarder_run(one->forwarder);
-	one_has_ended(one->all);
-	return NULL;
 }
 
 static void s3_options(struct forwarders *f, struct sinks_s3 *ret)
@@ -76,33 +71,75 @@ static enum err_kind open_datadog(struct forwarders *f, struct sink *ret, struct
 	return datadog_open(ret, &datadog.options, err);
 }
 
-static enum err_kind
-open_one(struct forwarders *f, enum sink_id id,
-	 enum err_kind (*open)(struct forwarders *, struct sink *, struct err *), struct err *err)
+static enum err_kind open_one(struct one *one, struct err *err)
 {
+	struct forwarders *f = one->all;
 	const struct forwarder_options options = {
 		.spool = f->o.spool,
 		.life = f->o.life,
-		.status = &f->o.status->sinks[id],
+		.status = &f->o.status->sinks[one->id],
 		.trail = f->o.trail,
 		.folder = f->o.config->spool_dir,
 		.finite = f->o.finite,
-		.prove = id == SINK_S3 ? prove_s3 : NULL,
+		.prove = one->id == SINK_S3 ? prove_s3 : NULL,
 		.arg = f,
 	};
 	struct sink sink;
-	enum err_kind rc = open(f, &sink, err);
+	enum err_kind rc =
+		one->id == SINK_S3 ? open_s3(f, &sink, err) : open_datadog(f, &sink, err);
 
-	REQUIRE(rc || strcmp(sink.ops->name, sink_name(id)) == 0);
-	return rc ? rc : forwarder_new(&f->ones[id].forwarder, sink, &options, err);
+	REQUIRE(rc || strcmp(sink.ops->name, sink_name(one->id)) == 0);
+	return rc ? rc : forwarder_new(&one->forwarder, sink, &options, err);
 }
 
+/*
+ * What cannot be opened, because its files are damaged or of an older copy of the volume, is that
+ * sink's trouble and nobody else's.
+ */
+static enum err_kind open_at_last(struct one *one, struct err *err)
+{
+	struct forwarders *f = one->all;
+	const struct life *life = f->o.life;
+	enum err_kind rc = ERR_CONFIG;
+
+	while (rc && rc != ERR_FATAL && !atomic_load(&life->cut) &&
+	       !atomic_load(&life->intake_done)) {
+		rc = open_one(one, err);
+		if (!rc || rc == ERR_FATAL)
+			break;
+		sink_status_set(&f->o.status->sinks[one->id], SINK_PARKED, err->text);
+		log_error(sink_parked, LOG_TEXT("sink", sink_name(one->id)),
+			  LOG_TEXT("error", err->text));
+		if (f->o.finite)
+			life_fail(f->o.life, err);
+		life_wait(f->o.life, FORWARDER_PARKED_MS * NS_PER_MS);
+	}
+	return rc;
+}
+
+static void *one_main(void *arg)
+{
+	struct one *one = arg;
+	struct err err;
+	enum err_kind rc = one->forwarder ? ERR_NONE : open_at_last(one, &err);
+
+	if (rc == ERR_FATAL)
+		life_fail(one->all->o.life, &err);
+	else if (!rc)
+		forwarder_run(one->forwarder);
+	one_has_ended(one->all);
+	return NULL;
+}
+
+/* It is opened at once, so that the spool keeps for it what the store passes. */
 static enum err_kind start_one(struct forwarders *f, enum sink_id id, struct err *err)
 {
 	struct one *one = &f->ones[id];
 	int rc;
 
-	one->all = f;
+	*one = (struct one){.all = f, .id = id, .is_on = true};
+	if (open_one(one, err) == ERR_FATAL)
+		return ERR_FATAL;
 	atomic_fetch_add(&f->left, 1);
 	rc = pthread_create(&one->thread, NULL, one_main, one);
 	if (rc != 0) {
@@ -128,14 +165,25 @@ enum err_kind forwarders_start(struct forwarders **ret, const struct forwarders_
 	/* Before any of them can end: until all are started, they have not all ended. */
 	atomic_store(&f->left, 1);
 	if (sinks_has_s3(options->config))
-		rc = open_one(f, SINK_S3, open_s3, err);
+		rc = start_one(f, SINK_S3, err);
 	if (!rc && sinks_has_datadog(options->config))
-		rc = open_one(f, SINK_DATADOG, open_datadog, err);
-	for (size_t i = 0; i < SINK_COUNT && !rc; i++)
-		if (f->ones[i].forwarder)
-			rc = start_one(f, (enum sink_id)i, err);
+		rc = start_one(f, SINK_DATADOG, err);
 	one_has_ended(f);
 	return rc;
+}
+
+bool forwarders_are_behind(const struct forwarders *f)
+{
+	struct spool_stats stats;
+
+	if (!f)
+		return false;
+	spool_stats(f->o.spool, &stats);
+	for (size_t i = 0; i < SINK_COUNT; i++)
+		if (f->ones[i].is_on &&
+		    atomic_load(&f->o.status->sinks[i].delivered_seq) < stats.appended_seq)
+			return true;
+	return false;
 }
 
 void forwarders_free(struct forwarders *f)

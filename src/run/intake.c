@@ -140,3 +140,40 @@ void intake_run(struct intake *in)
 	atomic_store(&in->life->source_done, true);
 	life_wake(in->life);
 }
+
+/* --- its batches --- */
+
+enum err_kind intake_make_batches(struct intake *in, struct err *err)
+{
+	enum err_kind rc;
+
+	rc = queue_new(&in->pool, INTAKE_BATCHES, err);
+	if (rc == ERR_NONE)
+		rc = queue_new(&in->filled, INTAKE_BATCHES, err);
+	for (size_t i = 0; i < INTAKE_BATCHES && rc == ERR_NONE; i++) {
+		struct batch *batch;
+
+		rc = batch_new(&batch, err);
+		if (rc == ERR_NONE)
+			REQUIRE(queue_put(in->pool, batch));
+	}
+	return rc;
+}
+
+static void free_queue(struct queue *q)
+{
+	struct batch *batch;
+
+	if (!q)
+		return;
+	queue_close(q);
+	while ((batch = queue_get(q, 0)) != NULL)
+		batch_free(batch);
+	queue_free(q);
+}
+
+void intake_free_batches(struct intake *in)
+{
+	free_queue(in->filled);
+	free_queue(in->pool);
+}

@@ -28,6 +28,7 @@
 
 enum {
 	PROGRESS_MS = 500,
+	FORWARDED_MS = 50,
 	SPOOL_SHARE_PERCENT = 70, /* of the volume, where no size is configured */
 	HOST_BYTES = 256,
 };
@@ -81,6 +82,22 @@ static void post_fact(struct run *r, enum action action)
 	trail_post(r->trail, &fact);
 }
 
+/* Input that ends by itself is forwarded while what the sinks have to tell of it can be told. */
+static enum err_kind await_forwarded(struct run *r, struct err *err)
+{
+	enum err_kind rc = ERR_NONE;
+	struct err why;
+
+	atomic_store(&r->life.lines_done, true);
+	while (!rc && !atomic_load(&r->life.cut) && !life_failure(&r->life, &why)) {
+		rc = pipeline_take_facts(r->pipeline, err);
+		if (!forwarders_are_behind(r->forwarders))
+			break;
+		life_wait(&r->life, FORWARDED_MS * NS_PER_MS);
+	}
+	return rc;
+}
+
 static void *pipeline_main(void *arg)
 {
 	struct run *r = arg;
@@ -88,6 +105,8 @@ static void *pipeline_main(void *arg)
 	enum err_kind rc;
 
 	rc = pipeline_run(r->pipeline, &err);
+	if (!rc && !r->intake.source.ops->live)
+		rc = await_forwarded(r, &err);
 	if (rc == ERR_NONE || rc == ERR_FULL) {
 		post_fact(r, ACTION_trail_stopped);
 		rc = pipeline_take_facts(r->pipeline, &err);
@@ -221,23 +240,6 @@ static enum err_kind open_spool(struct run *r, struct err *err)
 	return ERR_NONE;
 }
 
-static enum err_kind make_batches(struct run *r, struct err *err)
-{
-	enum err_kind rc;
-
-	rc = queue_new(&r->intake.pool, LIFECYCLE_BATCHES, err);
-	if (rc == ERR_NONE)
-		rc = queue_new(&r->intake.filled, LIFECYCLE_BATCHES, err);
-	for (size_t i = 0; i < LIFECYCLE_BATCHES && rc == ERR_NONE; i++) {
-		struct batch *batch;
-
-		rc = batch_new(&batch, err);
-		if (rc == ERR_NONE)
-			REQUIRE(queue_put(r->intake.pool, batch));
-	}
-	return rc;
-}
-
 static enum err_kind make_parts(struct run *r, struct err *err)
 {
 	const struct config *c = r->o->config;
@@ -274,7 +276,7 @@ static enum err_kind make_parts(struct run *r, struct err *err)
 	pipeline.store_app = span_text(r->store_app);
 	rc = trail_new(&r->trail, &self, err);
 	if (rc == ERR_NONE)
-		rc = make_batches(r, err);
+		rc = intake_make_batches(&r->intake, err);
 	if (rc)
 		return rc;
 	consumer.trail = r->trail;
@@ -323,13 +325,13 @@ static enum err_kind start_all(struct run *r, struct err *err)
 		 LOG_TEXT("spool", r->o->config->spool_dir),
 		 LOG_TEXT("source", r->intake.source.ops->name));
 	post_fact(r, ACTION_trail_started);
-	rc = start(r, &r->pipeline_job, "pipeline", pipeline_main, err);
+	rc = start_forwarders(r, err);
+	if (rc == ERR_NONE)
+		rc = start(r, &r->pipeline_job, "pipeline", pipeline_main, err);
 	if (rc == ERR_NONE)
 		rc = start(r, &r->source_job, "source", source_main, err);
 	if (rc == ERR_NONE)
 		rc = start(r, &r->store_job, "store", store_main, err);
-	if (rc == ERR_NONE)
-		rc = start_forwarders(r, err);
 	if (rc == ERR_NONE)
 		rc = start(r, &r->house_job, "house", house_main, err);
 	if (rc == ERR_NONE && r->o->live)
@@ -490,18 +492,6 @@ static bool drain(struct run *r)
 	       leave(r, &r->watch_job, &r->life.watch_done);
 }
 
-static void free_queue(struct queue *q)
-{
-	struct batch *batch;
-
-	if (!q)
-		return;
-	queue_close(q);
-	while ((batch = queue_get(q, 0)) != NULL)
-		batch_free(batch);
-	queue_free(q);
-}
-
 static void release(struct run *r)
 {
 	forwarders_free(r->forwarders);
@@ -510,8 +500,7 @@ static void release(struct run *r)
 	committer_stop(r->committer);
 	if (r->intake.source.ops)
 		r->intake.source.ops->close(r->intake.source.ctx);
-	free_queue(r->intake.filled);
-	free_queue(r->intake.pool);
+	intake_free_batches(&r->intake);
 	trail_free(r->trail);
 	status_set_spool(r->o->status, NULL);
 	if (r->spool)

@@ -22,6 +22,7 @@ struct trail {
 	struct lock lock;
 	struct fact facts[TRAIL_FACTS_MAX];
 	size_t first, count;
+	uint64_t popped; /* since the beginning */
 };
 
 enum err_kind trail_new(struct trail **ret, const struct trail_self *self, struct err *err)
@@ -86,6 +87,7 @@ void trail_pop(struct trail *t)
 	REQUIRE(t->count > 0);
 	t->first = (t->first + 1) % TRAIL_FACTS_MAX;
 	t->count--;
+	t->popped++;
 	lock_drop(&t->lock);
 }
 
@@ -97,6 +99,26 @@ bool trail_is_empty(struct trail *t)
 	empty = t->count == 0;
 	lock_drop(&t->lock);
 	return empty;
+}
+
+uint64_t trail_put_count(struct trail *t)
+{
+	uint64_t count;
+
+	lock_take(&t->lock);
+	count = t->popped + t->count;
+	lock_drop(&t->lock);
+	return count;
+}
+
+uint64_t trail_popped_count(struct trail *t)
+{
+	uint64_t count;
+
+	lock_take(&t->lock);
+	count = t->popped;
+	lock_drop(&t->lock);
+	return count;
 }
 
 struct fact trail_damage(enum gap_reason reason, const struct spool_damage *damage)

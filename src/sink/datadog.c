@@ -395,6 +395,6 @@ enum err_kind datadog_open(struct sink *ret, const struct datadog_options *optio
 	if (rc)
 		datadog_close(d);
 	else
-		*ret = (struct sink){&ops, d, DATADOG_GATHER_SECONDS};
+		*ret = (struct sink){&ops, d, DATADOG_GATHER_SECONDS, d->url};
 	return rc;
 }

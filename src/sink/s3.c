@@ -3,6 +3,7 @@
 #include "base/time.h"
 #include "sink/archive_index.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct s3 {
@@ -10,6 +11,7 @@ struct s3 {
 	struct archive *archive;
 	struct archive_index *index; /* NULL: none is kept */
 	bool index_each;
+	char *place;
 	/* of a delivery */
 	struct archive_range range;
 	bool again;    /* a process before may have put any of it */
@@ -29,7 +31,18 @@ static void s3_close(void *ctx)
 	s3_put_free(s->put);
 	archive_free(s->archive);
 	archive_index_free(s->index);
+	free(s->place);
 	free(s);
+}
+
+static char *place_of(const struct s3_options *o)
+{
+	size_t size = strlen(o->endpoint) + 1 + strlen(o->bucket) + 1;
+	char *ret = malloc(size);
+
+	if (ret)
+		(void)snprintf(ret, size, "%s %s", o->endpoint, o->bucket);
+	return ret;
 }
 
 static enum err_kind open_parts(struct s3 *s, const struct s3_sink_options *o, struct err *err)
@@ -168,10 +181,12 @@ enum err_kind s3_open(struct sink *ret, const struct s3_sink_options *options, s
 	if (!s)
 		return err_set(err, ERR_FATAL, "out of memory for S3");
 	s->index_each = options->index_each;
-	rc = open_parts(s, options, err);
+	s->place = place_of(&options->client);
+	rc = s->place ? open_parts(s, options, err)
+		      : err_set(err, ERR_FATAL, "out of memory for S3");
 	if (rc)
 		s3_close(s);
 	else
-		*ret = (struct sink){&ops, s, options->gather_seconds};
+		*ret = (struct sink){&ops, s, options->gather_seconds, s->place};
 	return rc;
 }

@@ -162,8 +162,8 @@ void spool_reader_behind(struct spool_reader *r, struct spool_behind *ret)
 	lock_drop(&s->lock);
 }
 
-enum err_kind spool_reader_seek(struct spool_reader *r, uint64_t after_seq,
-				struct spool_damage *ret_lost, struct err *err)
+static enum err_kind move(struct spool_reader *r, uint64_t after_seq, bool passes,
+			  struct spool_damage *ret_lost, struct err *err)
 {
 	struct spool *s = r->spool;
 	struct spool_damage lost = {0};
@@ -177,7 +177,7 @@ enum err_kind spool_reader_seek(struct spool_reader *r, uint64_t after_seq,
 		lost.to_ns = s->segments[0].first_ns;
 		after_seq = lost.last_seq;
 	}
-	if (!rc)
+	if (!rc && passes)
 		s->consumers[r->consumer].passed = after_seq;
 	lock_drop(&s->lock);
 	if (rc)
@@ -185,6 +185,18 @@ enum err_kind spool_reader_seek(struct spool_reader *r, uint64_t after_seq,
 	go_to(r, after_seq);
 	*ret_lost = lost;
 	return ERR_NONE;
+}
+
+enum err_kind spool_reader_seek(struct spool_reader *r, uint64_t after_seq,
+				struct spool_damage *ret_lost, struct err *err)
+{
+	return move(r, after_seq, true, ret_lost, err);
+}
+
+enum err_kind spool_reader_reread(struct spool_reader *r, uint64_t after_seq,
+				  struct spool_damage *ret_lost, struct err *err)
+{
+	return move(r, after_seq, false, ret_lost, err);
 }
 
 void spool_reader_pass(struct spool_reader *r, uint64_t seq)

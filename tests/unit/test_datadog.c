@@ -161,6 +161,7 @@ static void open_sink(void)
 	if (sink.ops)
 		sink.ops->close(sink.ctx);
 	assert_int_equal(datadog_open(&sink, &options, &err), ERR_NONE);
+	assert_ptr_equal(strstr(sink.place, options.url), sink.place);
 	sink.ops->begin(sink.ctx, 1, false);
 }
 

@@ -166,7 +166,8 @@ static struct forwarder *open_forwarder(void)
 						  .folder = dir.path};
 	struct forwarder *f = NULL;
 
-	assert_int_equal(forwarder_new(&f, (struct sink){&place_ops, &place, gather_seconds},
+	assert_int_equal(forwarder_new(&f,
+				       (struct sink){&place_ops, &place, gather_seconds, "here"},
 				       &options, &err),
 			 ERR_NONE);
 	return f;
@@ -543,7 +544,8 @@ static void a_cursor_that_is_ahead_of_the_spool_is_said_so(void **state)
 	(void)state;
 	write_cursor(6, 0);
 	append(5);
-	assert_int_equal(forwarder_new(&f, (struct sink){&place_ops, &place, gather_seconds},
+	assert_int_equal(forwarder_new(&f,
+				       (struct sink){&place_ops, &place, gather_seconds, "here"},
 				       &options, &err),
 			 ERR_CONFIG);
 	assert_true(place.closed);

@@ -144,6 +144,8 @@ static void a_new_object_is_put_at_once_and_with_its_proofs(void **state)
 	(void)state;
 	answer(200, "");
 	seal(false);
+	(void)snprintf(expected, sizeof(expected), "%s trail", server.url);
+	assert_string_equal(sink.place, expected);
 	assert_int_equal(deliver(), ERR_NONE);
 	assert_asked(0, "PUT");
 	for (size_t i = 0; i < ARRAY_LEN(headers); i++)
