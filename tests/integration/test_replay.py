@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -211,7 +212,8 @@ class Replay(ReplayCase):
         self.put([self.line(), self.line(app="web-2")])
         self.put([self.line()], span=(20, 30), metadata={})
         self.assertEqual(self.replay("--app", "web-2", "--class", "lines", "--since", "2020-01-01")[0], 1)
-        [told] = self.recorded()
+        begun, told = self.recorded()
+        self.assertEqual((begun["state"], begun["rows_added"], told["state"]), ("begun", 0, "done"))
         self.assertEqual({name: told[name] for name in (
             "command", "archive", "app", "class", "since", "objects_indexed", "objects_unindexed", "refused",
             "rows_added", "rows_there")}, {
@@ -269,6 +271,49 @@ class Replay(ReplayCase):
         self.assertIn("3 rows added", out)
         self.assertEqual(self.messages(), ["line 1", "line 2", "line 3"])
         self.assertEqual(self.pg.psql("SELECT last_value FROM public.attempts"), [["4"]])
+
+    def end_within_the_first_object(self, signal_number):
+        """The exit status, and what it says."""
+        self.pg.psql("""
+            CREATE TABLE public.go (x int);
+            CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+            BEGIN
+                WHILE NOT EXISTS (SELECT FROM public.go) LOOP
+                    PERFORM pg_sleep(0.05);
+                END LOOP;
+                RETURN NULL;
+            END $$;
+            CREATE TRIGGER hold AFTER INSERT ON flytrail.log_lines FOR EACH ROW EXECUTE FUNCTION public.hold();""")
+        self.addCleanup(self.pg.psql, "DROP FUNCTION public.hold() CASCADE; DROP TABLE public.go")
+        for first in (10, 20, 30):
+            self.put([self.line()], span=(first, first + 1))
+        with self.start() as replaying:
+            lab.wait_for(lambda: self.pg.psql("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"),
+                         what="an object that is being written")
+            replaying.send_signal(signal_number)
+            if signal_number == signal.SIGKILL:
+                replaying.wait(timeout=60)
+            self.pg.psql("INSERT INTO public.go VALUES (1)")
+            _, error = replaying.communicate(timeout=60)
+        return replaying.returncode, error
+
+    def assert_ended_between_two_objects(self, signal_number):
+        status, error = self.end_within_the_first_object(signal_number)
+        self.assertEqual(status, 1)
+        self.assertRegex(error, "it was told to end; .*may be replayed again")
+        self.assertEqual(self.messages(), ["line 1"])
+        self.assertEqual([(told["state"], told["rows_added"]) for told in self.recorded()],
+                         [("begun", 0), ("ended early", 1)])
+
+    def test_who_is_told_to_end_does_so_between_two_objects_and_on_record(self):
+        self.assert_ended_between_two_objects(signal.SIGTERM)
+
+    def test_who_is_interrupted_does_too(self):
+        self.assert_ended_between_two_objects(signal.SIGINT)
+
+    def test_that_it_began_is_on_record_whatever_ends_it(self):
+        self.assertEqual(self.end_within_the_first_object(signal.SIGKILL)[0], -signal.SIGKILL)
+        self.assertEqual([told["state"] for told in self.recorded()], ["begun"])
 
     def start(self, **environment):
         return subprocess.Popen([FLYTRAIL, "replay"], env={**self.environment(), **environment}, text=True,
@@ -376,7 +421,7 @@ class Hostile(ReplayCase):
         self.put_index(self.entries[:1], span=(1, 10))
         self.put_index(self.entries[2:], span=(21, 30))
         self.assert_refused("RANGE .*no index has 11 to 20", ["line 1", "line 2", "line 3"])
-        self.assertEqual((self.recorded()[0]["objects_indexed"], self.recorded()[0]["objects_unindexed"]), (2, 1))
+        self.assertEqual((self.recorded()[1]["objects_indexed"], self.recorded()[1]["objects_unindexed"]), (2, 1))
 
     def test_an_index_of_what_is_not_its_own(self):
         self.put([self.line()])
