@@ -19,6 +19,9 @@ enum {
 struct index {
 	char *key;
 	struct archive_name name;
+	bool is_whole; /* it was read, and each line of it says what one should */
+	/* The greatest last number, of the stream's up to this one; and of those that are whole. */
+	uint64_t reach, whole_reach;
 };
 
 /* An object that an index names: its key, a NUL, and the line. */
@@ -180,13 +183,16 @@ static int compare_streams(const struct archive_name *a, const struct archive_na
 	return by_id != 0 ? by_id : compare_numbers(a->epoch, b->epoch);
 }
 
+static int compare_names(const struct archive_name *a, const struct archive_name *b)
+{
+	int by_stream = compare_streams(a, b);
+
+	return by_stream != 0 ? by_stream : compare_numbers(a->first_seq, b->first_seq);
+}
+
 static int compare_indexes(const void *a, const void *b)
 {
-	const struct archive_name *x = &((const struct index *)a)->name;
-	const struct archive_name *y = &((const struct index *)b)->name;
-	int by_stream = compare_streams(x, y);
-
-	return by_stream != 0 ? by_stream : compare_numbers(x->first_seq, y->first_seq);
+	return compare_names(&((const struct index *)a)->name, &((const struct index *)b)->name);
 }
 
 static void tell_range(struct verify *v, const struct archive_verify_stream *s, uint64_t next_seq)
@@ -269,7 +275,13 @@ static bool is_within(const struct archive_name *n, const struct archive_name *i
 	       n->last_seq <= index->last_seq;
 }
 
-static enum err_kind read_line(struct verify *v, const struct index *index, struct span line,
+static void tell_line(struct verify *v, struct index *index, const char *what)
+{
+	index->is_whole = false;
+	tell(v, "INDEX", "%s: %s", index->key, what);
+}
+
+static enum err_kind read_line(struct verify *v, struct index *index, struct span line,
 			       struct err *err)
 {
 	enum err_kind rc = archive_index_parse(v->options->prefix, line, &v->entry, err);
@@ -277,19 +289,20 @@ static enum err_kind read_line(struct verify *v, const struct index *index, stru
 	if (rc == ERR_FATAL)
 		return rc;
 	if (rc)
-		tell(v, "INDEX", "%s: %s", index->key, err->text);
+		tell_line(v, index, err->text);
 	else if (!is_within(&v->entry.name, &index->name))
-		tell(v, "INDEX", "%s names an object of another range", index->key);
+		tell_line(v, index, "it names an object of another range");
 	else if (is_asked_for(v, &v->entry.name))
 		return add_item(v, line, err);
 	return ERR_NONE;
 }
 
-static enum err_kind read_lines(struct verify *v, const struct index *index, struct err *err)
+static enum err_kind read_lines(struct verify *v, struct index *index, struct err *err)
 {
 	struct span left = span_of(v->content.data, v->content.len);
 	enum err_kind rc = ERR_NONE;
 
+	index->is_whole = true;
 	while (left.len > 0 && !rc) {
 		const char *end = memchr(left.data, '\n', left.len);
 		size_t len = end ? (size_t)(end - left.data) : left.len;
@@ -300,7 +313,7 @@ static enum err_kind read_lines(struct verify *v, const struct index *index, str
 	return rc;
 }
 
-static enum err_kind read_index(struct verify *v, const struct index *index, struct err *err)
+static enum err_kind read_index(struct verify *v, struct index *index, struct err *err)
 {
 	unsigned tries = 0;
 	enum err_kind rc;
@@ -347,6 +360,21 @@ static void merge_items(struct verify *v)
 	v->item_count = kept + 1;
 }
 
+static void set_reaches(struct verify *v)
+{
+	for (size_t i = 0; i < v->index_count; i++) {
+		struct index *index = &v->indexes[i];
+		bool goes_on = i > 0 && compare_streams(&index[-1].name, &index->name) == 0;
+
+		index->reach = index->name.last_seq;
+		index->whole_reach = index->is_whole ? index->name.last_seq : 0;
+		if (goes_on && index[-1].reach > index->reach)
+			index->reach = index[-1].reach;
+		if (goes_on && index[-1].whole_reach > index->whole_reach)
+			index->whole_reach = index[-1].whole_reach;
+	}
+}
+
 static enum err_kind read_indexes(struct verify *v, struct err *err)
 {
 	enum err_kind rc = list_folder(v, "index/", take_index, err);
@@ -356,6 +384,7 @@ static enum err_kind read_indexes(struct verify *v, struct err *err)
 	check_streams(v);
 	for (size_t i = 0; i < v->index_count && !rc; i++)
 		rc = read_index(v, &v->indexes[i], err);
+	set_reaches(v);
 	merge_items(v);
 	return rc;
 }
@@ -373,22 +402,49 @@ static struct item *find_item(struct verify *v, struct span key)
 	return bsearch(&wanted, v->items, v->item_count, sizeof(wanted), compare_items);
 }
 
+/* The last index of that stream which does not begin behind first_seq; NULL: none. */
+static const struct index *find_index(const struct verify *v, const struct archive_name *n,
+				      uint64_t first_seq)
+{
+	const struct archive_name wanted = {
+		.stream = n->stream, .epoch = n->epoch, .first_seq = first_seq};
+	size_t from = 0, until = v->index_count;
+
+	while (from < until) {
+		size_t middle = from + (until - from) / 2;
+
+		if (compare_names(&v->indexes[middle].name, &wanted) <= 0)
+			from = middle + 1;
+		else
+			until = middle;
+	}
+	if (from == 0 || compare_streams(&v->indexes[from - 1].name, n) != 0)
+		return NULL;
+	return &v->indexes[from - 1];
+}
+
 /* Behind all that the indexes have of its stream. */
 static bool is_behind(const struct verify *v, const struct archive_name *n)
 {
-	for (size_t i = 0; i < v->index_count; i++)
-		if (compare_streams(&v->indexes[i].name, n) == 0 &&
-		    n->first_seq <= v->indexes[i].name.last_seq)
-			return false;
-	return true;
+	const struct index *last = find_index(v, n, UINT64_MAX);
+
+	return !last || last->reach < n->first_seq;
 }
 
+/* An index has its range, and would name it. */
 static bool is_covered(const struct verify *v, const struct archive_name *n)
 {
-	for (size_t i = 0; i < v->index_count; i++)
-		if (is_within(n, &v->indexes[i].name))
-			return true;
-	return false;
+	const struct index *index = find_index(v, n, n->first_seq);
+
+	return index && index->whole_reach >= n->last_seq;
+}
+
+/* An index has its range, and that one is told of as no index that can be read. */
+static bool is_in_doubt(const struct verify *v, const struct archive_name *n)
+{
+	const struct index *index = find_index(v, n, n->first_seq);
+
+	return index && index->reach >= n->last_seq && index->whole_reach < n->last_seq;
 }
 
 /* v->entry and v->content are an object, if reading it went well. */
@@ -438,7 +494,7 @@ static enum err_kind take_object(struct verify *v, struct span key, struct err *
 		item->found = true;
 	else if (v->options->unindexed_too && !is_covered(v, &name))
 		v->left_unindexed = true;
-	else if (is_behind(v, &name))
+	else if (is_behind(v, &name) || is_in_doubt(v, &name))
 		v->total->unindexed++;
 	else
 		tell(v, "STRANGE", "%s is in no index, and its range is", shown(key, text));

@@ -415,6 +415,19 @@ class Hostile(ReplayCase):
         self.put([self.line()])
         self.assert_refused("INDEX +.*index/.*not what gzip makes", ["line 1"])
 
+    def test_an_index_that_cannot_be_read_vouches_for_nothing_and_forbids_nothing(self):
+        self.put([self.line()])
+        self.put([self.line()], span=(20, 30))
+        for name, arguments in (("no gzip", None), ("a line that is none", {"content": ndjson([self.entries[0], {}])})):
+            with self.subTest(name):
+                if arguments:
+                    self.put_index(**arguments)
+                else:
+                    self.bucket.put(self.key("index", span=(1, 1000)), b"no gzip")
+                self.assert_refused("INDEX +.*index/", ["line 1", "line 2"])
+        told = [(told["objects_indexed"], told["objects_unindexed"]) for told in self.recorded() if told["state"] == "done"]
+        self.assertEqual(told, [(0, 2), (1, 1)])
+
     def test_an_index_that_is_lost_is_said_and_what_it_named_is_taken(self):
         for first in (1, 11, 21):
             self.put([self.line()], span=(first, first + 9))
