@@ -2,6 +2,7 @@
 
 #include "base/backoff.h"
 #include "base/time.h"
+#include "sink/archive_index.h"
 #include "sink/s3_list.h"
 
 #include <inttypes.h>
@@ -14,6 +15,7 @@ enum {
 	FOLDER_BYTES = ARCHIVE_PREFIX_BYTES_MAX + 16,
 	KEY_SHOWN_BYTES = 200,
 	GROW_FROM = 256,
+	ITEMS_MAX = 2 * VERIFY_OBJECTS_MAX, /* with what is named more than once */
 };
 
 struct index {
@@ -245,16 +247,51 @@ static bool is_asked_for(const struct verify *v, const struct archive_name *n)
 	       (o->kinds == 0 || (o->kinds & 1u << n->kind) != 0);
 }
 
+static int compare_items(const void *a, const void *b)
+{
+	return strcmp(((const struct item *)a)->key, ((const struct item *)b)->key);
+}
+
+static struct span line_of(const struct item *item)
+{
+	return span_of(item->key + strlen(item->key) + 1, item->line_len);
+}
+
+/* Two indexes may name one object, where a volume was copied; and then they say the same of it.
+ * It leaves room for as many as it leaves. */
+static enum err_kind merge_items(struct verify *v, struct err *err)
+{
+	size_t kept = 0;
+
+	if (v->item_count == 0)
+		return ERR_NONE;
+	qsort(v->items, v->item_count, sizeof(v->items[0]), compare_items);
+	for (size_t i = 1; i < v->item_count; i++) {
+		if (compare_items(&v->items[kept], &v->items[i]) != 0) {
+			v->items[++kept] = v->items[i];
+			continue;
+		}
+		if (!span_equal(line_of(&v->items[kept]), line_of(&v->items[i])))
+			tell(v, "INDEX", "%s: two indexes do not say the same of it",
+			     v->items[i].key);
+		free(v->items[i].key);
+	}
+	v->item_count = kept + 1;
+	if (v->item_count > VERIFY_OBJECTS_MAX)
+		return err_set(err, ERR_FULL,
+			       "the indexes name more than %d objects of that time: ask for less",
+			       VERIFY_OBJECTS_MAX);
+	return ERR_NONE;
+}
+
 static enum err_kind add_item(struct verify *v, struct span line, struct err *err)
 {
 	size_t key_len = strlen(v->entry.key);
 	struct item *grown;
 	char *text;
 
-	if (v->item_count == VERIFY_OBJECTS_MAX)
-		return err_set(err, ERR_FULL,
-			       "the indexes name more than %d objects of that time: ask for less",
-			       VERIFY_OBJECTS_MAX);
+	if (v->item_count == ITEMS_MAX && merge_items(v, err))
+		return err->kind;
 	grown = grow(v->items, v->item_count, &v->item_room, sizeof(v->items[0]));
 	if (!grown)
 		return no_memory(err);
@@ -313,6 +350,20 @@ static enum err_kind read_lines(struct verify *v, struct index *index, struct er
 	return rc;
 }
 
+/* Up to one more than there may be. */
+static size_t count_lines(struct span left)
+{
+	size_t count = 0;
+
+	while (left.len > 0 && count <= INDEX_ENTRIES_MAX) {
+		const char *end = memchr(left.data, '\n', left.len);
+
+		left = span_after(left, end ? (size_t)(end - left.data) + 1 : left.len);
+		count++;
+	}
+	return count;
+}
+
 static enum err_kind read_index(struct verify *v, struct index *index, struct err *err)
 {
 	unsigned tries = 0;
@@ -325,39 +376,12 @@ static enum err_kind read_index(struct verify *v, struct index *index, struct er
 		tell(v, "INDEX", "%s", err->text);
 		return ERR_NONE;
 	}
+	if (!rc && count_lines(span_of(v->content.data, v->content.len)) > INDEX_ENTRIES_MAX) {
+		tell(v, "INDEX", "%s: it has more than %d lines", index->key, INDEX_ENTRIES_MAX);
+		return ERR_NONE;
+	}
 	v->total->indexes++;
 	return rc ? rc : read_lines(v, index, err);
-}
-
-static int compare_items(const void *a, const void *b)
-{
-	return strcmp(((const struct item *)a)->key, ((const struct item *)b)->key);
-}
-
-static struct span line_of(const struct item *item)
-{
-	return span_of(item->key + strlen(item->key) + 1, item->line_len);
-}
-
-/* Two indexes may name one object, where a volume was copied; and then they say the same of it. */
-static void merge_items(struct verify *v)
-{
-	size_t kept = 0;
-
-	if (v->item_count == 0)
-		return;
-	qsort(v->items, v->item_count, sizeof(v->items[0]), compare_items);
-	for (size_t i = 1; i < v->item_count; i++) {
-		if (compare_items(&v->items[kept], &v->items[i]) != 0) {
-			v->items[++kept] = v->items[i];
-			continue;
-		}
-		if (!span_equal(line_of(&v->items[kept]), line_of(&v->items[i])))
-			tell(v, "INDEX", "%s: two indexes do not say the same of it",
-			     v->items[i].key);
-		free(v->items[i].key);
-	}
-	v->item_count = kept + 1;
 }
 
 static void set_reaches(struct verify *v)
@@ -385,8 +409,7 @@ static enum err_kind read_indexes(struct verify *v, struct err *err)
 	for (size_t i = 0; i < v->index_count && !rc; i++)
 		rc = read_index(v, &v->indexes[i], err);
 	set_reaches(v);
-	merge_items(v);
-	return rc;
+	return rc ? rc : merge_items(v, err);
 }
 
 /* --- what is there --- */
@@ -444,7 +467,7 @@ static bool is_in_doubt(const struct verify *v, const struct archive_name *n)
 {
 	const struct index *index = find_index(v, n, n->first_seq);
 
-	return index && index->reach >= n->last_seq && index->whole_reach < n->last_seq;
+	return index && index->reach >= n->last_seq && !is_covered(v, n);
 }
 
 /* v->entry and v->content are an object, if reading it went well. */

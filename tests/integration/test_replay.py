@@ -428,6 +428,17 @@ class Hostile(ReplayCase):
         told = [(told["objects_indexed"], told["objects_unindexed"]) for told in self.recorded() if told["state"] == "done"]
         self.assertEqual(told, [(0, 2), (1, 1)])
 
+    def test_an_index_that_is_longer_than_one_can_be(self):
+        self.put([self.line()])
+        self.put_index(4096 * self.entries)
+        self.assertEqual(self.replay()[0], 0)
+        self.put_index(4097 * self.entries)
+        self.assert_refused("INDEX +.*index/.*: it has more than 4096 lines", ["line 1"])
+        self.put_index(content=b" " * (8 * 1024 * 1024 + 1) + b"\n")
+        self.assert_refused("INDEX +.*index/.*: more is compressed in it", ["line 1"])
+        self.assertEqual([(told["objects_indexed"], told["objects_unindexed"]) for told in self.recorded()
+                          if told["state"] == "done"], [(1, 0), (0, 1), (0, 1)])
+
     def test_an_index_that_is_lost_is_said_and_what_it_named_is_taken(self):
         for first in (1, 11, 21):
             self.put([self.line()], span=(first, first + 9))
