@@ -1,15 +1,12 @@
 #include "run/delivery.h"
 
 #include "base/backoff.h"
-#include "base/time.h"
 #include "run/sinks.h"
 #include "sink/archive_index.h"
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { CUT_BYTES_MAX = 128 * 1024, FOLDER_BYTES = 64 };
@@ -133,20 +130,6 @@ enum err_kind delivery_add(struct delivery *d, uint64_t seq, struct span payload
 	return rc;
 }
 
-static void wait_before(unsigned attempt, unsigned wait_seconds)
-{
-	int64_t ms = backoff_random_ms(attempt);
-	struct timespec left;
-
-	if (wait_seconds > DELIVERY_WAIT_SECONDS_MAX)
-		wait_seconds = DELIVERY_WAIT_SECONDS_MAX;
-	if (ms < (int64_t)wait_seconds * 1000)
-		ms = (int64_t)wait_seconds * 1000;
-	left = (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * NS_PER_MS};
-	while (nanosleep(&left, &left) != 0 && errno == EINTR)
-		continue;
-}
-
 static enum err_kind deliver(struct delivery *d, struct delivery_result *ret, struct err *err)
 {
 	unsigned failures = 0;
@@ -163,7 +146,9 @@ static enum err_kind deliver(struct delivery *d, struct delivery_result *ret, st
 		}
 		if (rc != ERR_RETRY || ++failures == DELIVERY_TRIES_MAX)
 			return rc;
-		wait_before(failures, answer.wait_seconds);
+		backoff_wait(failures, answer.wait_seconds < DELIVERY_WAIT_SECONDS_MAX
+					       ? answer.wait_seconds
+					       : DELIVERY_WAIT_SECONDS_MAX);
 	}
 }
 
