@@ -550,6 +550,16 @@ class Hostile(ReplayCase):
                 self.assert_refused(why)
         self.assertEqual(self.partitions(), [])
 
+    def test_times_that_postgres_would_read_as_later_ones(self):
+        last = self.hour.replace(hour=23)
+        for name, time in (("24:00", f"{last:%Y-%m-%d}T24:00:00.000000000Z"),
+                           ("a second 60", f"{last:%Y-%m-%d}T23:59:60.000000000Z"),
+                           ("a minute 60", f"{last:%Y-%m-%d}T23:60:00.000000000Z")):
+            with self.subTest(name):
+                self.put([self.line(occurred_at=time)], at=last)
+                self.assert_refused("1 of its lines are none that this version writes")
+        self.assertEqual(self.partitions(), [])
+
     def test_times_for_which_no_partition_is_made(self):
         for days, why in ((-801, "more than 800 days ago"), (101, "more than 100 days ahead")):
             with self.subTest(days=days):
