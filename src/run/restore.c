@@ -5,12 +5,10 @@
 #include "run/act.h"
 #include "store/replay.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-enum { MS_PER_S = 1000, TEXT_BYTES = ARCHIVE_KEY_BYTES + ERR_TEXT_BYTES + 2 };
+enum { TEXT_BYTES = ARCHIVE_KEY_BYTES + ERR_TEXT_BYTES + 2 };
 
 static const struct {
 	const char *class;
@@ -58,15 +56,6 @@ static void stream(void *arg, const struct archive_verify_stream *s)
 	(void)s; /* how far the indexes go is for who verifies */
 }
 
-static void wait_for_attempt(unsigned attempt)
-{
-	int64_t ms = backoff_random_ms(attempt);
-	struct timespec left = {.tv_sec = ms / MS_PER_S, .tv_nsec = ms % MS_PER_S * NS_PER_MS};
-
-	while (nanosleep(&left, &left) != 0 && errno == EINTR)
-		continue;
-}
-
 static enum err_kind write_object(struct restore *r, const struct archive_name *n,
 				  struct span content, struct err *err)
 {
@@ -85,7 +74,7 @@ static enum err_kind write_object(struct restore *r, const struct archive_name *
 	enum err_kind rc = replay_write(r->replay, &job, &result, err);
 
 	for (unsigned attempt = 1; rc == ERR_RETRY && attempt < RESTORE_ATTEMPTS_MAX; attempt++) {
-		wait_for_attempt(attempt);
+		backoff_wait(attempt, 0);
 		rc = replay_write(r->replay, &job, &result, err);
 	}
 	r->counts->rows += result.wanted;

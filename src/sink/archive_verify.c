@@ -1,14 +1,12 @@
 #include "sink/archive_verify.h"
 
 #include "base/backoff.h"
-#include "base/time.h"
 #include "sink/archive_index.h"
 #include "sink/s3_list.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 
 enum {
 	TEXT_BYTES = ARCHIVE_KEY_BYTES + ERR_TEXT_BYTES,
@@ -79,14 +77,9 @@ static const char *shown(struct span key, char text[KEY_SHOWN_BYTES])
 /* False: it was tried often enough, or would not help. */
 static bool may_try_again(enum err_kind rc, unsigned tries)
 {
-	struct timespec nap;
-	int64_t ms;
-
 	if (rc != ERR_RETRY || tries >= VERIFY_TRIES)
 		return false;
-	ms = backoff_random_ms(tries);
-	nap = (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * NS_PER_MS};
-	(void)nanosleep(&nap, NULL);
+	backoff_wait(tries, 0);
 	return true;
 }
 
