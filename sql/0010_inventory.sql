@@ -112,7 +112,7 @@ WITH details AS (
 		('wireguard_token', 'delegated_tokens', true), ('peer', 'peers', true),
 		('third_party', 'third_parties', true)
 	) AS kinds (target_type, resource, has_id) ON kinds.target_type = e.target_type
-	WHERE e.retention_class = 'security' AND e.class IN ('access', 'cert', 'deploy', 'secret_change') AND e.source = 'watch'
+	WHERE e.retention_class = 'security' AND e.class IN ('access', 'cert', 'deploy', 'secret_change') AND e.trust = 'api'
 		AND e.attributes ? 'after' AND (e.action = 'deploy.app_replaced'
 			OR NOT e.attributes ? 'before' AND e.action ~ '[._](added|created|set|made|allocated)$')
 	GROUP BY 1, 2, 3
@@ -228,7 +228,7 @@ LEFT JOIN watched w ON w.resource = s.resource AND w.app IS NOT DISTINCT FROM s.
 LEFT JOIN LATERAL (
 	SELECT min(coalesce(e.not_after, e.occurred_at)) AS at
 	FROM flytrail.events e
-	WHERE s.observed_at IS NULL AND w.resource IS NULL AND e.source = 'watch' AND e.app = s.app
+	WHERE s.observed_at IS NULL AND w.resource IS NULL AND e.trust = 'api' AND e.app = s.app
 		AND coalesce(e.not_after, e.occurred_at) >= s.occurred_at
 		AND (e.action = 'deploy.app_deleted' OR e.target = s.item
 			AND e.action IN ('deploy.machine_destroyed', 'volume.deleted', 'cert.removed'))

@@ -6,7 +6,7 @@ SELECT set_config('role', current_setting('flytrail.owner_role'), true);
 
 -- What the API says of an application's releases and secrets is little, among many lines' events.
 CREATE INDEX events_release_idx ON flytrail.events (app, action, occurred_at DESC)
-	WHERE source = 'watch' AND class IN ('deploy', 'secret_change');
+	WHERE trust = 'api' AND class IN ('deploy', 'secret_change');
 
 -- Each release that was made, and its end where that is known; and those that were under way when they
 -- were first looked at, of which only the end is on record. Numbers begin anew where an application is
@@ -27,19 +27,19 @@ SELECT
 FROM flytrail.events s
 LEFT JOIN LATERAL (
 	SELECT e.action, e.occurred_at, e.not_after FROM flytrail.events e
-	WHERE e.retention_class = 'security' AND e.source = 'watch' AND e.class = 'deploy'
+	WHERE e.retention_class = 'security' AND e.trust = 'api' AND e.class = 'deploy'
 		AND e.action IN ('deploy.release_succeeded', 'deploy.release_failed', 'deploy.release_interrupted')
 		AND e.app = s.app AND e.correlation_id = s.correlation_id
 		AND e.attributes #>> '{after,created_at}' IS NOT DISTINCT FROM s.attributes #>> '{after,created_at}'
 		AND e.occurred_at >= s.occurred_at
 	ORDER BY e.occurred_at LIMIT 1
 ) AS ended ON true
-WHERE s.retention_class = 'security' AND s.source = 'watch' AND s.class = 'deploy'
+WHERE s.retention_class = 'security' AND s.trust = 'api' AND s.class = 'deploy'
 	AND s.action = 'deploy.release_started'
 	-- Told again after a crash, another release may have come to be known as the one that it goes back to.
 	AND s.event_id = coalesce((
 		SELECT t.event_id FROM flytrail.events t
-		WHERE t.retention_class = 'security' AND t.source = 'watch' AND t.class = 'deploy'
+		WHERE t.retention_class = 'security' AND t.trust = 'api' AND t.class = 'deploy'
 			AND t.action = 'deploy.release_started' AND t.app = s.app AND t.correlation_id = s.correlation_id
 			AND t.occurred_at = s.occurred_at
 		ORDER BY t.event_id LIMIT 1
@@ -55,12 +55,12 @@ SELECT
 	(e.attributes #>> '{after,previous_at}')::timestamptz, e.attributes #>> '{after,rollback_to}',
 	e.trust, e.summary, e.seq, e.occurred_at
 FROM flytrail.events e
-WHERE e.retention_class = 'security' AND e.source = 'watch' AND e.class = 'deploy'
+WHERE e.retention_class = 'security' AND e.trust = 'api' AND e.class = 'deploy'
 	AND e.action IN ('deploy.release_succeeded', 'deploy.release_failed', 'deploy.release_interrupted')
 	AND e.correlation_id IS NOT NULL
 	AND NOT EXISTS (
 		SELECT FROM flytrail.events s
-		WHERE s.retention_class = 'security' AND s.source = 'watch' AND s.class = 'deploy'
+		WHERE s.retention_class = 'security' AND s.trust = 'api' AND s.class = 'deploy'
 			AND s.action IN ('deploy.release_started', 'deploy.release_succeeded', 'deploy.release_failed',
 				'deploy.release_interrupted')
 			AND s.app = e.app AND s.correlation_id = e.correlation_id AND s.occurred_at <= e.occurred_at
@@ -113,7 +113,7 @@ LEFT JOIN LATERAL (
 		AND r.event_at < coalesce(u.not_after, u.occurred_at) + interval '2 hours'
 	ORDER BY r.started_at DESC LIMIT 1
 ) AS believed ON true
-WHERE u.retention_class = 'security' AND u.source = 'watch' AND u.class = 'deploy'
+WHERE u.retention_class = 'security' AND u.trust = 'api' AND u.class = 'deploy'
 	AND u.action = 'deploy.machine_updated' AND u.machine_id IS NOT NULL;
 COMMENT ON VIEW flytrail.machine_updates IS 'each time that Fly''s API shows a machine with another version or config than before, by a release or not';
 COMMENT ON COLUMN flytrail.machine_updates.event_id IS 'the event';
@@ -357,13 +357,13 @@ LEFT JOIN LATERAL (
 		UNION ALL
 		-- Lines may be missing where Fly's API shows that a machine was given the version.
 		SELECT g.machine_id, g.region, NULL, NULL FROM flytrail.events g
-		WHERE g.retention_class = 'security' AND g.source = 'watch' AND g.class = 'deploy'
+		WHERE g.retention_class = 'security' AND g.trust = 'api' AND g.class = 'deploy'
 			AND g.action = 'deploy.machine_replacing' AND g.app = r.app AND g.machine_id IS NOT NULL
 			AND g.occurred_at >= r.started_at - interval '5 seconds'
 			AND g.occurred_at <= least(r.ended_before, r.started_at + interval '1 hour') + interval '1 minute'
 			AND NOT EXISTS (
 				SELECT FROM flytrail.events n
-				WHERE n.retention_class = 'security' AND n.source = 'watch' AND n.class = 'deploy'
+				WHERE n.retention_class = 'security' AND n.trust = 'api' AND n.class = 'deploy'
 					AND n.action = 'deploy.release_started' AND n.app = r.app
 					AND n.occurred_at > r.started_at AND n.occurred_at <= g.occurred_at + interval '5 seconds'
 			)
@@ -384,13 +384,13 @@ LEFT JOIN LATERAL (
 CROSS JOIN LATERAL (
 	SELECT EXISTS (
 		SELECT FROM flytrail.events d
-		WHERE d.retention_class = 'security' AND d.source = 'watch' AND d.class = 'secret_change'
+		WHERE d.retention_class = 'security' AND d.trust = 'api' AND d.class = 'secret_change'
 			AND d.action = 'secret_change.deployed' AND d.app = r.app AND d.correlation_id = r.release
 			AND d.occurred_at >= r.started_at - interval '1 second'
 			AND d.occurred_at <= r.started_at + interval '1 second'
 	) OR EXISTS (
 		SELECT FROM flytrail.events u
-		WHERE u.retention_class = 'security' AND u.source = 'watch' AND u.class = 'secret_change'
+		WHERE u.retention_class = 'security' AND u.trust = 'api' AND u.class = 'secret_change'
 			AND u.action = 'secret_change.unset' AND u.app = r.app
 			AND u.occurred_at <= r.started_at AND u.occurred_at > r.started_at - interval '30 days'
 			AND coalesce(u.not_after, u.occurred_at) >= r.previous_at

@@ -10,8 +10,9 @@
  * counted, and nothing of it is in the trail; the others go on.
  *
  * An object is a transaction of its own, and ids make it so that all may be done again, after
- * whatever ended it. What was done is on record as a fact, trail.replayed, also where it ended
- * early and something had been done.
+ * whatever ended it. It is on record as facts, trail.replayed: one before the first object is
+ * written, with the state begun, which stays alone where the process was killed; and one of what
+ * was done, with the state done or ended early. Between two objects it asks whether to end.
  *
  * Rows have as their number the first of their object's range, for an archive keeps no more.
  *
@@ -19,8 +20,8 @@
  * Threads:   one; it waits for S3 and Postgres.
  * Limits:    those of sink/archive_verify.h; RESTORE_ATTEMPTS_MAX of each object's transaction,
  *            with base/backoff.h's waits.
- * Errors:    ERR_RETRY: S3 or Postgres stays away. ERR_CONFIG: an operator must act.
- *            ERR_FULL: the limits. ERR_FATAL: no memory. Not that something was refused.
+ * Errors:    ERR_RETRY: S3 or Postgres stays away, or it was told to end. ERR_CONFIG: an operator
+ * must act. ERR_FULL: the limits. ERR_FATAL: no memory. Not that something was refused.
  */
 
 #include "base/config.h"
@@ -45,6 +46,8 @@ struct restore_options {
 	int64_t since_ns, until_ns; /* INT64_MIN and INT64_MAX: of all time */
 	/* Of each thing that is refused: a word of sink/archive_verify.h, or REFUSED. */
 	void (*refused)(void *arg, const char *word, const char *why);
+	/* Before each object: true, and it is the end. */
+	bool (*is_over)(void *arg);
 	/* After each object. */
 	void (*progress)(void *arg, const struct restore_counts *so_far);
 	void *arg;

@@ -21,7 +21,8 @@
  *
  * Ownership: the caller's buffers and structs.
  * Threads:   pure functions, but for the client's.
- * Limits:    ARCHIVE_OBJECT_BYTES_MAX stored, ARCHIVE_OBJECT_CONTENT_BYTES_MAX inflated.
+ * Limits:    ARCHIVE_OBJECT_BYTES_MAX stored, ARCHIVE_OBJECT_CONTENT_BYTES_MAX inflated; of an
+ *            index, INDEX_BYTES_MAX.
  * Errors:    ERR_CORRUPT: it is not what it should be. ERR_REJECT: there is no such object.
  *            ERR_FATAL: no memory. Else those of sink/s3_client.h. Texts name the key, which
  *            is of the layout's form, and no byte more of what was read.

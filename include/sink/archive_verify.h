@@ -14,9 +14,12 @@
  *	DIFFERS		the object is not what its index says
  *
  * An object behind the last index of its stream is counted as not indexed yet: its day may
- * not be over. stream() says where that is, for whoever reads it. With unindexed_too, each
- * object of a range that no index has is held against its own metadata instead
- * (sink/archive_read.h), and counted as not indexed.
+ * not be over. So is one in the range of an index that is told of as INDEX: what that can still
+ * say counts, and what it does not say proves nothing. stream() says where the indexes of a
+ * stream end, for whoever reads it. With unindexed_too, each object of a range that no whole
+ * index has is held against its own metadata instead (sink/archive_read.h), and counted as not
+ * indexed: after all that an index vouches for, so that whoever can only add an object cannot
+ * get ahead of one.
  *
  * What the caller finds out about an object's records is told and counted in the same way.
  *

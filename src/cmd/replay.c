@@ -9,12 +9,37 @@
 #include "run/sinks.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <unistd.h>
 
 enum { FROM_BYTES = 1024, BUCKET_BYTES_MAX = 255, PROGRESS_MS = 500, PROGRESS_BYTES = 128 };
 
 static const char TAKES[] = "it takes --from-archive s3://BUCKET/PREFIX, --class "
 			    "security|operations|lines, --app APP, --since TIME and --until TIME";
+
+/* The next one ends the process at once: an object may take minutes. */
+static volatile sig_atomic_t is_over;
+
+static void end(int signal)
+{
+	(void)signal;
+	is_over = 1;
+}
+
+static void catch_signals(void)
+{
+	struct sigaction action = {.sa_handler = end, .sa_flags = (int)(SA_RESTART | SA_RESETHAND)};
+
+	(void)sigemptyset(&action.sa_mask);
+	(void)sigaction(SIGINT, &action, NULL);
+	(void)sigaction(SIGTERM, &action, NULL);
+}
+
+static bool tell_over(void *arg)
+{
+	(void)arg;
+	return is_over != 0;
+}
 
 struct told {
 	bool progress; /* somebody looks at stderr */
@@ -153,8 +178,10 @@ static int replay(const struct config *c, const struct restore_options *filters)
 	o.prefix = c->s3_prefix;
 	o.from = from;
 	o.refused = tell_refused;
+	o.is_over = tell_over;
 	o.progress = tell_progress;
 	o.arg = &told;
+	catch_signals();
 	rc = restore_run(&o, &counts, &err);
 	log_progress("");
 	if (!rc)

@@ -5,12 +5,10 @@
 #include "run/act.h"
 #include "store/replay.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-enum { MS_PER_S = 1000, TEXT_BYTES = ARCHIVE_KEY_BYTES + ERR_TEXT_BYTES + 2 };
+enum { TEXT_BYTES = ARCHIVE_KEY_BYTES + ERR_TEXT_BYTES + 2 };
 
 static const struct {
 	const char *class;
@@ -25,6 +23,7 @@ struct restore {
 	const struct restore_options *options;
 	struct restore_counts *counts;
 	struct replay *replay;
+	bool is_on_record; /* that it began */
 };
 
 /* Of archive_verify_options; 0: it is none, or "". */
@@ -57,15 +56,6 @@ static void stream(void *arg, const struct archive_verify_stream *s)
 	(void)s; /* how far the indexes go is for who verifies */
 }
 
-static void wait_for_attempt(unsigned attempt)
-{
-	int64_t ms = backoff_random_ms(attempt);
-	struct timespec left = {.tv_sec = ms / MS_PER_S, .tv_nsec = ms % MS_PER_S * NS_PER_MS};
-
-	while (nanosleep(&left, &left) != 0 && errno == EINTR)
-		continue;
-}
-
 static enum err_kind write_object(struct restore *r, const struct archive_name *n,
 				  struct span content, struct err *err)
 {
@@ -84,7 +74,7 @@ static enum err_kind write_object(struct restore *r, const struct archive_name *
 	enum err_kind rc = replay_write(r->replay, &job, &result, err);
 
 	for (unsigned attempt = 1; rc == ERR_RETRY && attempt < RESTORE_ATTEMPTS_MAX; attempt++) {
-		wait_for_attempt(attempt);
+		backoff_wait(attempt, 0);
 		rc = replay_write(r->replay, &job, &result, err);
 	}
 	r->counts->rows += result.wanted;
@@ -92,13 +82,85 @@ static enum err_kind write_object(struct restore *r, const struct archive_name *
 	return rc;
 }
 
+/* --- on record --- */
+
+static const char *time_or_nothing(int64_t ns, char text[TIME_TEXT_BYTES])
+{
+	return ns == INT64_MIN || ns == INT64_MAX ? "" : time_format(ns, text);
+}
+
+/* How it went on since the fact before. */
+static enum err_kind put_on_record(struct restore *r, const char *state, struct err *err)
+{
+	const struct restore_options *o = r->options;
+	const struct restore_counts *counts = r->counts;
+	char since[TIME_TEXT_BYTES], until[TIME_TEXT_BYTES];
+	const struct act_text texts[] = {
+		{"state", span_text(state)},
+		{"class", span_text(o->class)},
+		{"app", span_text(o->app)},
+		{"since", span_text(time_or_nothing(o->since_ns, since))},
+		{"until", span_text(time_or_nothing(o->until_ns, until))},
+	};
+	const struct act_number numbers[] = {
+		{"indexes", counts->indexes},
+		{"objects_indexed", counts->indexed},
+		{"objects_unindexed", counts->unindexed},
+		{"refused", counts->refused},
+		{"rows_added", counts->added},
+		{"rows_there", counts->rows - counts->added},
+	};
+	const struct act act = {
+		.action = ACTION_trail_replayed,
+		.command = "replay",
+		.target_type = "archive",
+		.target = o->from,
+		.why = "",
+		.numbers = numbers,
+		.number_count = ARRAY_LEN(numbers),
+		.texts = texts,
+		.text_count = ARRAY_LEN(texts),
+	};
+	struct apart_result result;
+	struct apart *apart = NULL;
+	enum err_kind rc = apart_open(&apart, o->config->database_url, err);
+
+	if (!rc)
+		rc = act_add(apart, o->config, &act, err);
+	if (!rc)
+		rc = apart_commit(apart, &result, err);
+	apart_close(apart);
+	return rc;
+}
+
+/* Before the first row, for whatever ends it may leave no time to say so. */
+static enum err_kind begin_record(struct restore *r, struct err *err)
+{
+	enum err_kind rc;
+
+	if (r->is_on_record)
+		return ERR_NONE;
+	rc = put_on_record(r, "begun", err);
+	if (rc)
+		return err_wrap(err, "that it begins cannot be put on record");
+	r->is_on_record = true;
+	return ERR_NONE;
+}
+
+/* --- objects --- */
+
 static enum err_kind object(void *arg, const struct archive_entry *entry, struct span content,
 			    struct err *err)
 {
 	struct restore *r = arg;
 	bool is_indexed = entry->sha256[0] != '\0';
-	enum err_kind rc = write_object(r, &entry->name, content, err);
+	enum err_kind rc;
 
+	if (r->options->is_over(r->options->arg))
+		return err_set(err, ERR_RETRY, "it was told to end");
+	rc = begin_record(r, err);
+	if (!rc)
+		rc = write_object(r, &entry->name, content, err);
 	if (!rc) {
 		(*(is_indexed ? &r->counts->indexed : &r->counts->unindexed))++;
 	} else if (rc == ERR_REJECT) {
@@ -134,52 +196,6 @@ static enum err_kind take_all(struct restore *r, struct err *err)
 
 /* --- the whole --- */
 
-static const char *time_or_nothing(int64_t ns, char text[TIME_TEXT_BYTES])
-{
-	return ns == INT64_MIN || ns == INT64_MAX ? "" : time_format(ns, text);
-}
-
-static enum err_kind put_on_record(const struct restore_options *o,
-				   const struct restore_counts *counts, struct err *err)
-{
-	char since[TIME_TEXT_BYTES], until[TIME_TEXT_BYTES];
-	const struct act_text texts[] = {
-		{"class", span_text(o->class)},
-		{"app", span_text(o->app)},
-		{"since", span_text(time_or_nothing(o->since_ns, since))},
-		{"until", span_text(time_or_nothing(o->until_ns, until))},
-	};
-	const struct act_number numbers[] = {
-		{"indexes", counts->indexes},
-		{"objects_indexed", counts->indexed},
-		{"objects_unindexed", counts->unindexed},
-		{"refused", counts->refused},
-		{"rows_added", counts->added},
-		{"rows_there", counts->rows - counts->added},
-	};
-	const struct act act = {
-		.action = ACTION_trail_replayed,
-		.command = "replay",
-		.target_type = "archive",
-		.target = o->from,
-		.why = "",
-		.numbers = numbers,
-		.number_count = ARRAY_LEN(numbers),
-		.texts = texts,
-		.text_count = ARRAY_LEN(texts),
-	};
-	struct apart_result result;
-	struct apart *apart = NULL;
-	enum err_kind rc = apart_open(&apart, o->config->database_url, err);
-
-	if (!rc)
-		rc = act_add(apart, o->config, &act, err);
-	if (!rc)
-		rc = apart_commit(apart, &result, err);
-	apart_close(apart);
-	return rc ? err_wrap(err, "it is done, but not on record") : ERR_NONE;
-}
-
 enum err_kind restore_run(const struct restore_options *options, struct restore_counts *ret,
 			  struct err *err)
 {
@@ -191,9 +207,11 @@ enum err_kind restore_run(const struct restore_options *options, struct restore_
 	if (!rc)
 		rc = take_all(&r, err);
 	replay_close(r.replay);
-	if (!rc)
-		return put_on_record(options, ret, err);
-	if (ret->indexed + ret->unindexed > 0 && put_on_record(options, ret, &aside))
-		return err_wrap(err, "what was done is not on record");
+	if (!rc) {
+		rc = put_on_record(&r, "done", err);
+		return rc ? err_wrap(err, "it is done, but that is not on record") : ERR_NONE;
+	}
+	if (r.is_on_record && put_on_record(&r, "ended early", &aside))
+		return err_wrap(err, "how far it came is not on record");
 	return rc;
 }

@@ -3,6 +3,7 @@
 #include "base/gzip.h"
 #include "base/json.h"
 #include "base/time.h"
+#include "sink/archive_index.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -374,6 +375,6 @@ enum err_kind archive_read_index(struct s3_client *client, struct span key, stru
 	REQUIRE(key.len < sizeof(name));
 	(void)snprintf(name, sizeof(name), "%.*s", (int)key.len, key.data);
 	buf_reset(content);
-	content->max = ARCHIVE_OBJECT_CONTENT_BYTES_MAX;
+	content->max = INDEX_BYTES_MAX;
 	return rc ? rc : inflate(name, answer.body, content, err);
 }

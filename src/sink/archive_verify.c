@@ -1,24 +1,27 @@
 #include "sink/archive_verify.h"
 
 #include "base/backoff.h"
-#include "base/time.h"
+#include "sink/archive_index.h"
 #include "sink/s3_list.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 
 enum {
 	TEXT_BYTES = ARCHIVE_KEY_BYTES + ERR_TEXT_BYTES,
 	FOLDER_BYTES = ARCHIVE_PREFIX_BYTES_MAX + 16,
 	KEY_SHOWN_BYTES = 200,
 	GROW_FROM = 256,
+	ITEMS_MAX = 2 * VERIFY_OBJECTS_MAX, /* with what is named more than once */
 };
 
 struct index {
 	char *key;
 	struct archive_name name;
+	bool is_whole; /* it was read, and each line of it says what one should */
+	/* The greatest last number, of the stream's up to this one; and of those that are whole. */
+	uint64_t reach, whole_reach;
 };
 
 /* An object that an index names: its key, a NUL, and the line. */
@@ -37,6 +40,7 @@ struct verify {
 	size_t index_count, index_room;
 	struct item *items;
 	size_t item_count, item_room;
+	bool left_unindexed;        /* the listing had some that are to be read after the others */
 	struct archive_entry entry; /* the present one */
 	struct buf content;         /* of the present index, or object */
 };
@@ -73,14 +77,9 @@ static const char *shown(struct span key, char text[KEY_SHOWN_BYTES])
 /* False: it was tried often enough, or would not help. */
 static bool may_try_again(enum err_kind rc, unsigned tries)
 {
-	struct timespec nap;
-	int64_t ms;
-
 	if (rc != ERR_RETRY || tries >= VERIFY_TRIES)
 		return false;
-	ms = backoff_random_ms(tries);
-	nap = (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * NS_PER_MS};
-	(void)nanosleep(&nap, NULL);
+	backoff_wait(tries, 0);
 	return true;
 }
 
@@ -179,13 +178,16 @@ static int compare_streams(const struct archive_name *a, const struct archive_na
 	return by_id != 0 ? by_id : compare_numbers(a->epoch, b->epoch);
 }
 
+static int compare_names(const struct archive_name *a, const struct archive_name *b)
+{
+	int by_stream = compare_streams(a, b);
+
+	return by_stream != 0 ? by_stream : compare_numbers(a->first_seq, b->first_seq);
+}
+
 static int compare_indexes(const void *a, const void *b)
 {
-	const struct archive_name *x = &((const struct index *)a)->name;
-	const struct archive_name *y = &((const struct index *)b)->name;
-	int by_stream = compare_streams(x, y);
-
-	return by_stream != 0 ? by_stream : compare_numbers(x->first_seq, y->first_seq);
+	return compare_names(&((const struct index *)a)->name, &((const struct index *)b)->name);
 }
 
 static void tell_range(struct verify *v, const struct archive_verify_stream *s, uint64_t next_seq)
@@ -238,16 +240,51 @@ static bool is_asked_for(const struct verify *v, const struct archive_name *n)
 	       (o->kinds == 0 || (o->kinds & 1u << n->kind) != 0);
 }
 
+static int compare_items(const void *a, const void *b)
+{
+	return strcmp(((const struct item *)a)->key, ((const struct item *)b)->key);
+}
+
+static struct span line_of(const struct item *item)
+{
+	return span_of(item->key + strlen(item->key) + 1, item->line_len);
+}
+
+/* Two indexes may name one object, where a volume was copied; and then they say the same of it.
+ * It leaves room for as many as it leaves. */
+static enum err_kind merge_items(struct verify *v, struct err *err)
+{
+	size_t kept = 0;
+
+	if (v->item_count == 0)
+		return ERR_NONE;
+	qsort(v->items, v->item_count, sizeof(v->items[0]), compare_items);
+	for (size_t i = 1; i < v->item_count; i++) {
+		if (compare_items(&v->items[kept], &v->items[i]) != 0) {
+			v->items[++kept] = v->items[i];
+			continue;
+		}
+		if (!span_equal(line_of(&v->items[kept]), line_of(&v->items[i])))
+			tell(v, "INDEX", "%s: two indexes do not say the same of it",
+			     v->items[i].key);
+		free(v->items[i].key);
+	}
+	v->item_count = kept + 1;
+	if (v->item_count > VERIFY_OBJECTS_MAX)
+		return err_set(err, ERR_FULL,
+			       "the indexes name more than %d objects of that time: ask for less",
+			       VERIFY_OBJECTS_MAX);
+	return ERR_NONE;
+}
+
 static enum err_kind add_item(struct verify *v, struct span line, struct err *err)
 {
 	size_t key_len = strlen(v->entry.key);
 	struct item *grown;
 	char *text;
 
-	if (v->item_count == VERIFY_OBJECTS_MAX)
-		return err_set(err, ERR_FULL,
-			       "the indexes name more than %d objects of that time: ask for less",
-			       VERIFY_OBJECTS_MAX);
+	if (v->item_count == ITEMS_MAX && merge_items(v, err))
+		return err->kind;
 	grown = grow(v->items, v->item_count, &v->item_room, sizeof(v->items[0]));
 	if (!grown)
 		return no_memory(err);
@@ -268,7 +305,13 @@ static bool is_within(const struct archive_name *n, const struct archive_name *i
 	       n->last_seq <= index->last_seq;
 }
 
-static enum err_kind read_line(struct verify *v, const struct index *index, struct span line,
+static void tell_line(struct verify *v, struct index *index, const char *what)
+{
+	index->is_whole = false;
+	tell(v, "INDEX", "%s: %s", index->key, what);
+}
+
+static enum err_kind read_line(struct verify *v, struct index *index, struct span line,
 			       struct err *err)
 {
 	enum err_kind rc = archive_index_parse(v->options->prefix, line, &v->entry, err);
@@ -276,19 +319,20 @@ static enum err_kind read_line(struct verify *v, const struct index *index, stru
 	if (rc == ERR_FATAL)
 		return rc;
 	if (rc)
-		tell(v, "INDEX", "%s: %s", index->key, err->text);
+		tell_line(v, index, err->text);
 	else if (!is_within(&v->entry.name, &index->name))
-		tell(v, "INDEX", "%s names an object of another range", index->key);
+		tell_line(v, index, "it names an object of another range");
 	else if (is_asked_for(v, &v->entry.name))
 		return add_item(v, line, err);
 	return ERR_NONE;
 }
 
-static enum err_kind read_lines(struct verify *v, const struct index *index, struct err *err)
+static enum err_kind read_lines(struct verify *v, struct index *index, struct err *err)
 {
 	struct span left = span_of(v->content.data, v->content.len);
 	enum err_kind rc = ERR_NONE;
 
+	index->is_whole = true;
 	while (left.len > 0 && !rc) {
 		const char *end = memchr(left.data, '\n', left.len);
 		size_t len = end ? (size_t)(end - left.data) : left.len;
@@ -299,7 +343,21 @@ static enum err_kind read_lines(struct verify *v, const struct index *index, str
 	return rc;
 }
 
-static enum err_kind read_index(struct verify *v, const struct index *index, struct err *err)
+/* Up to one more than there may be. */
+static size_t count_lines(struct span left)
+{
+	size_t count = 0;
+
+	while (left.len > 0 && count <= INDEX_ENTRIES_MAX) {
+		const char *end = memchr(left.data, '\n', left.len);
+
+		left = span_after(left, end ? (size_t)(end - left.data) + 1 : left.len);
+		count++;
+	}
+	return count;
+}
+
+static enum err_kind read_index(struct verify *v, struct index *index, struct err *err)
 {
 	unsigned tries = 0;
 	enum err_kind rc;
@@ -311,39 +369,27 @@ static enum err_kind read_index(struct verify *v, const struct index *index, str
 		tell(v, "INDEX", "%s", err->text);
 		return ERR_NONE;
 	}
+	if (!rc && count_lines(span_of(v->content.data, v->content.len)) > INDEX_ENTRIES_MAX) {
+		tell(v, "INDEX", "%s: it has more than %d lines", index->key, INDEX_ENTRIES_MAX);
+		return ERR_NONE;
+	}
 	v->total->indexes++;
 	return rc ? rc : read_lines(v, index, err);
 }
 
-static int compare_items(const void *a, const void *b)
+static void set_reaches(struct verify *v)
 {
-	return strcmp(((const struct item *)a)->key, ((const struct item *)b)->key);
-}
+	for (size_t i = 0; i < v->index_count; i++) {
+		struct index *index = &v->indexes[i];
+		bool goes_on = i > 0 && compare_streams(&index[-1].name, &index->name) == 0;
 
-static struct span line_of(const struct item *item)
-{
-	return span_of(item->key + strlen(item->key) + 1, item->line_len);
-}
-
-/* Two indexes may name one object, where a volume was copied; and then they say the same of it. */
-static void merge_items(struct verify *v)
-{
-	size_t kept = 0;
-
-	if (v->item_count == 0)
-		return;
-	qsort(v->items, v->item_count, sizeof(v->items[0]), compare_items);
-	for (size_t i = 1; i < v->item_count; i++) {
-		if (compare_items(&v->items[kept], &v->items[i]) != 0) {
-			v->items[++kept] = v->items[i];
-			continue;
-		}
-		if (!span_equal(line_of(&v->items[kept]), line_of(&v->items[i])))
-			tell(v, "INDEX", "%s: two indexes do not say the same of it",
-			     v->items[i].key);
-		free(v->items[i].key);
+		index->reach = index->name.last_seq;
+		index->whole_reach = index->is_whole ? index->name.last_seq : 0;
+		if (goes_on && index[-1].reach > index->reach)
+			index->reach = index[-1].reach;
+		if (goes_on && index[-1].whole_reach > index->whole_reach)
+			index->whole_reach = index[-1].whole_reach;
 	}
-	v->item_count = kept + 1;
 }
 
 static enum err_kind read_indexes(struct verify *v, struct err *err)
@@ -355,8 +401,8 @@ static enum err_kind read_indexes(struct verify *v, struct err *err)
 	check_streams(v);
 	for (size_t i = 0; i < v->index_count && !rc; i++)
 		rc = read_index(v, &v->indexes[i], err);
-	merge_items(v);
-	return rc;
+	set_reaches(v);
+	return rc ? rc : merge_items(v, err);
 }
 
 /* --- what is there --- */
@@ -372,22 +418,49 @@ static struct item *find_item(struct verify *v, struct span key)
 	return bsearch(&wanted, v->items, v->item_count, sizeof(wanted), compare_items);
 }
 
+/* The last index of that stream which does not begin behind first_seq; NULL: none. */
+static const struct index *find_index(const struct verify *v, const struct archive_name *n,
+				      uint64_t first_seq)
+{
+	const struct archive_name wanted = {
+		.stream = n->stream, .epoch = n->epoch, .first_seq = first_seq};
+	size_t from = 0, until = v->index_count;
+
+	while (from < until) {
+		size_t middle = from + (until - from) / 2;
+
+		if (compare_names(&v->indexes[middle].name, &wanted) <= 0)
+			from = middle + 1;
+		else
+			until = middle;
+	}
+	if (from == 0 || compare_streams(&v->indexes[from - 1].name, n) != 0)
+		return NULL;
+	return &v->indexes[from - 1];
+}
+
 /* Behind all that the indexes have of its stream. */
 static bool is_behind(const struct verify *v, const struct archive_name *n)
 {
-	for (size_t i = 0; i < v->index_count; i++)
-		if (compare_streams(&v->indexes[i].name, n) == 0 &&
-		    n->first_seq <= v->indexes[i].name.last_seq)
-			return false;
-	return true;
+	const struct index *last = find_index(v, n, UINT64_MAX);
+
+	return !last || last->reach < n->first_seq;
 }
 
+/* An index has its range, and would name it. */
 static bool is_covered(const struct verify *v, const struct archive_name *n)
 {
-	for (size_t i = 0; i < v->index_count; i++)
-		if (is_within(n, &v->indexes[i].name))
-			return true;
-	return false;
+	const struct index *index = find_index(v, n, n->first_seq);
+
+	return index && index->whole_reach >= n->last_seq;
+}
+
+/* An index has its range, and that one is told of as no index that can be read. */
+static bool is_in_doubt(const struct verify *v, const struct archive_name *n)
+{
+	const struct index *index = find_index(v, n, n->first_seq);
+
+	return index && index->reach >= n->last_seq && !is_covered(v, n);
 }
 
 /* v->entry and v->content are an object, if reading it went well. */
@@ -425,6 +498,7 @@ static enum err_kind take_object(struct verify *v, struct span key, struct err *
 	struct archive_name name;
 	struct item *item;
 
+	(void)err; /* what is wrong with a name is told */
 	if (!archive_name_parse(v->options->prefix, key, &name)) {
 		tell(v, "STRANGE", "%s is no name of the archive's", shown(key, text));
 		return ERR_NONE;
@@ -435,12 +509,22 @@ static enum err_kind take_object(struct verify *v, struct span key, struct err *
 	if (item)
 		item->found = true;
 	else if (v->options->unindexed_too && !is_covered(v, &name))
-		return read_unindexed(v, key, err);
-	else if (is_behind(v, &name))
+		v->left_unindexed = true;
+	else if (is_behind(v, &name) || is_in_doubt(v, &name))
 		v->total->unindexed++;
 	else
 		tell(v, "STRANGE", "%s is in no index, and its range is", shown(key, text));
 	return ERR_NONE;
+}
+
+static enum err_kind take_unindexed(struct verify *v, struct span key, struct err *err)
+{
+	struct archive_name name;
+
+	if (!archive_name_parse(v->options->prefix, key, &name) || !is_asked_for(v, &name) ||
+	    find_item(v, key) || is_covered(v, &name))
+		return ERR_NONE;
+	return read_unindexed(v, key, err);
 }
 
 static enum err_kind read_object(struct verify *v, const struct item *item, struct err *err)
@@ -456,17 +540,28 @@ static enum err_kind read_object(struct verify *v, const struct item *item, stru
 	return judge_object(v, rc, &v->total->objects, err);
 }
 
+static enum err_kind list_objects(struct verify *v,
+				  enum err_kind (*take)(struct verify *, struct span, struct err *),
+				  struct err *err)
+{
+	enum err_kind rc = list_folder(v, "lines/", take, err);
+
+	return rc ? rc : list_folder(v, "events/", take, err);
+}
+
+/* What an index vouches for comes first: who takes the first of two that claim one id must not
+ * take that which anybody may have put there. */
 static enum err_kind read_objects(struct verify *v, struct err *err)
 {
-	enum err_kind rc = list_folder(v, "lines/", take_object, err);
+	enum err_kind rc = list_objects(v, take_object, err);
 
-	if (!rc)
-		rc = list_folder(v, "events/", take_object, err);
 	for (size_t i = 0; i < v->item_count && !rc; i++)
 		if (v->items[i].found)
 			rc = read_object(v, &v->items[i], err);
 		else
 			tell(v, "MISSING", "%s: it is not in the bucket", v->items[i].key);
+	if (!rc && v->left_unindexed)
+		rc = list_objects(v, take_unindexed, err);
 	return rc;
 }
 

@@ -28,8 +28,11 @@ struct replay {
 
 #define TABLE "pg_temp.replayed"
 
-/* Times compare as texts, to the nanosecond, for all have the same form. */
-#define TIME_FORM "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{9}Z$"
+/* Times compare as texts, to the nanosecond, for all have the same form. Postgres would take 24:00
+ * and a second 60, and make the next hour or minute of it. */
+#define TIME_FORM                     \
+	"^[0-9]{4}-[0-9]{2}-[0-9]{2}" \
+	"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{9}Z$"
 #define TIME "(line ->> 'occurred_at') COLLATE \"C\""
 
 /* $1: the application; $2 and $3: from when, until when. */

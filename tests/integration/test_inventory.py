@@ -38,9 +38,9 @@ class Inventory(Coverage):
         self.watch("apps", "", 0, 100, content='{"web-1": {}}')
         self.watch("members", "", 0, 100, content='{"u1": {"email": "mara@example.com"}}')
         self.watch("certificates", "web-1", 0, 100, content='{"example.com": {}, "www.example.com": {}}')
-        self.tell([(0, "access.member_added", {"after": {}})], base=f"'{when(40)}'::timestamptz", app=None, source="watch",
+        self.tell([(0, "access.member_added", {"after": {}})], base=f"'{when(40)}'::timestamptz", app=None, source="watch", trust="api",
                   target_type="member", target="mara@example.com", time_basis="interval", not_after=when(70))
-        cert = {"app": "web-1", "target_type": "hostname", "source": "watch"}
+        cert = {"app": "web-1", "target_type": "hostname", "source": "watch", "trust": "api"}
         self.tell([(0, "cert.added", {"after": {}})], base=f"'{when(10)}'::timestamptz", target="example.com", **cert)
         for name in ("example.com", "www.example.com"):
             self.tell([(0, "cert.issued", {"after": {}})], base=f"'{when(50)}'::timestamptz", target=name, **cert)

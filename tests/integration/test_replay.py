@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -158,6 +159,26 @@ class Replay(ReplayCase):
         self.assertEqual({name: row[name] for name in same}, {**same, "source": "replay"})
         self.assertEqual((is_new, is_a_day), ("t", "t"))
 
+    def test_what_the_api_said_tells_its_stories_again(self):
+        api = {"trust": "api", "source": "watch", "app": "web-1", "actor": "somebody@example.com", "actor_type": "user",
+               "correlation_id": "2", "rule": "watch.releases", "message": None}
+        release = {"class": "deploy", "target_type": "release", "target": "2",
+                   "attributes": {"after": {"created_at": text(self.hour), "image": "web:2"}}}
+        self.put([self.event(action="deploy.release_started", **release, **api),
+                  self.event(self.hour + datetime.timedelta(minutes=1), action="deploy.release_succeeded", **release, **api),
+                  self.event(self.hour - DAY / 24, action="secret_change.set", **{
+                      **api, "class": "secret_change", "correlation_id": None, "target_type": "secret",
+                      "target": "NAME", "attributes": {"after": {"digest": "1"}}})],
+                 kind="security")
+        self.assertEqual(self.replay()[0], 0)
+        self.assertEqual(self.pg.psql("SELECT DISTINCT source FROM flytrail.events WHERE trust = 'api'"), [["replay"]])
+        for view, columns, expected in (
+                ("releases", "release, outcome, actor", ["2", "success", "somebody@example.com"]),
+                ("deploys", "release, outcome, actor", ["2", "success", "somebody@example.com"]),
+                ("secret_changes", "secret_name, change, actor", ["NAME", "set", "somebody@example.com"])):
+            with self.subTest(view):
+                self.assertEqual(self.pg.psql(f"SELECT {columns} FROM flytrail.{view}"), [expected])
+
     def test_again_it_adds_nothing_and_changes_nothing(self):
         self.put([self.line(), self.line()])
         self.put([self.event()], kind="security")
@@ -191,7 +212,8 @@ class Replay(ReplayCase):
         self.put([self.line(), self.line(app="web-2")])
         self.put([self.line()], span=(20, 30), metadata={})
         self.assertEqual(self.replay("--app", "web-2", "--class", "lines", "--since", "2020-01-01")[0], 1)
-        [told] = self.recorded()
+        begun, told = self.recorded()
+        self.assertEqual((begun["state"], begun["rows_added"], told["state"]), ("begun", 0, "done"))
         self.assertEqual({name: told[name] for name in (
             "command", "archive", "app", "class", "since", "objects_indexed", "objects_unindexed", "refused",
             "rows_added", "rows_there")}, {
@@ -249,6 +271,49 @@ class Replay(ReplayCase):
         self.assertIn("3 rows added", out)
         self.assertEqual(self.messages(), ["line 1", "line 2", "line 3"])
         self.assertEqual(self.pg.psql("SELECT last_value FROM public.attempts"), [["4"]])
+
+    def end_within_the_first_object(self, signal_number):
+        """The exit status, and what it says."""
+        self.pg.psql("""
+            CREATE TABLE public.go (x int);
+            CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+            BEGIN
+                WHILE NOT EXISTS (SELECT FROM public.go) LOOP
+                    PERFORM pg_sleep(0.05);
+                END LOOP;
+                RETURN NULL;
+            END $$;
+            CREATE TRIGGER hold AFTER INSERT ON flytrail.log_lines FOR EACH ROW EXECUTE FUNCTION public.hold();""")
+        self.addCleanup(self.pg.psql, "DROP FUNCTION public.hold() CASCADE; DROP TABLE public.go")
+        for first in (10, 20, 30):
+            self.put([self.line()], span=(first, first + 1))
+        with self.start() as replaying:
+            lab.wait_for(lambda: self.pg.psql("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"),
+                         what="an object that is being written")
+            replaying.send_signal(signal_number)
+            if signal_number == signal.SIGKILL:
+                replaying.wait(timeout=60)
+            self.pg.psql("INSERT INTO public.go VALUES (1)")
+            _, error = replaying.communicate(timeout=60)
+        return replaying.returncode, error
+
+    def assert_ended_between_two_objects(self, signal_number):
+        status, error = self.end_within_the_first_object(signal_number)
+        self.assertEqual(status, 1)
+        self.assertRegex(error, "it was told to end; .*may be replayed again")
+        self.assertEqual(self.messages(), ["line 1"])
+        self.assertEqual([(told["state"], told["rows_added"]) for told in self.recorded()],
+                         [("begun", 0), ("ended early", 1)])
+
+    def test_who_is_told_to_end_does_so_between_two_objects_and_on_record(self):
+        self.assert_ended_between_two_objects(signal.SIGTERM)
+
+    def test_who_is_interrupted_does_too(self):
+        self.assert_ended_between_two_objects(signal.SIGINT)
+
+    def test_that_it_began_is_on_record_whatever_ends_it(self):
+        self.assertEqual(self.end_within_the_first_object(signal.SIGKILL)[0], -signal.SIGKILL)
+        self.assertEqual([told["state"] for told in self.recorded()], ["begun"])
 
     def start(self, **environment):
         return subprocess.Popen([FLYTRAIL, "replay"], env={**self.environment(), **environment}, text=True,
@@ -350,13 +415,37 @@ class Hostile(ReplayCase):
         self.put([self.line()])
         self.assert_refused("INDEX +.*index/.*not what gzip makes", ["line 1"])
 
+    def test_an_index_that_cannot_be_read_vouches_for_nothing_and_forbids_nothing(self):
+        self.put([self.line()])
+        self.put([self.line()], span=(20, 30))
+        for name, arguments in (("no gzip", None), ("a line that is none", {"content": ndjson([self.entries[0], {}])})):
+            with self.subTest(name):
+                if arguments:
+                    self.put_index(**arguments)
+                else:
+                    self.bucket.put(self.key("index", span=(1, 1000)), b"no gzip")
+                self.assert_refused("INDEX +.*index/", ["line 1", "line 2"])
+        told = [(told["objects_indexed"], told["objects_unindexed"]) for told in self.recorded() if told["state"] == "done"]
+        self.assertEqual(told, [(0, 2), (1, 1)])
+
+    def test_an_index_that_is_longer_than_one_can_be(self):
+        self.put([self.line()])
+        self.put_index(4096 * self.entries)
+        self.assertEqual(self.replay()[0], 0)
+        self.put_index(4097 * self.entries)
+        self.assert_refused("INDEX +.*index/.*: it has more than 4096 lines", ["line 1"])
+        self.put_index(content=b" " * (8 * 1024 * 1024 + 1) + b"\n")
+        self.assert_refused("INDEX +.*index/.*: more is compressed in it", ["line 1"])
+        self.assertEqual([(told["objects_indexed"], told["objects_unindexed"]) for told in self.recorded()
+                          if told["state"] == "done"], [(1, 0), (0, 1), (0, 1)])
+
     def test_an_index_that_is_lost_is_said_and_what_it_named_is_taken(self):
         for first in (1, 11, 21):
             self.put([self.line()], span=(first, first + 9))
         self.put_index(self.entries[:1], span=(1, 10))
         self.put_index(self.entries[2:], span=(21, 30))
         self.assert_refused("RANGE .*no index has 11 to 20", ["line 1", "line 2", "line 3"])
-        self.assertEqual((self.recorded()[0]["objects_indexed"], self.recorded()[0]["objects_unindexed"]), (2, 1))
+        self.assertEqual((self.recorded()[1]["objects_indexed"], self.recorded()[1]["objects_unindexed"]), (2, 1))
 
     def test_an_index_of_what_is_not_its_own(self):
         self.put([self.line()])
@@ -367,6 +456,22 @@ class Hostile(ReplayCase):
             with self.subTest(entry=entry):
                 self.put_index([entry, self.entries[0]])
                 self.assert_refused("index/", ["line 1"])
+
+    def test_what_an_index_vouches_for_comes_before_what_anybody_put_there(self):
+        event, line = self.event(actor="mallory@example.com"), self.line()
+        early = "00000000-0000-4000-8000-000000000001"  # whose keys are listed first
+        self.put([event], kind="security", stream=STREAM)
+        self.put([line], stream=STREAM)
+        self.put_index()
+        self.put([{**event, "actor": "alice@example.com"}], kind="security", stream=early)
+        self.put([{**line, "message": "another"}], stream=early)
+        status, out, error = self.replay()
+        self.assertEqual((status, error), (0, ""))
+        self.assertIn("4 objects replayed: 2 as 1 indexes have them, 2 that no index has", out)
+        self.assertIn("\n2 rows added, 2 there already", out)
+        self.assertEqual(self.pg.psql("SELECT actor FROM flytrail.events WHERE class = 'ssh_session'"),
+                         [["mallory@example.com"]])
+        self.assertEqual(self.messages(), [line["message"]])
 
     def test_a_key_that_is_none(self):
         self.put([self.line()])
@@ -445,6 +550,16 @@ class Hostile(ReplayCase):
                 self.assert_refused(why)
         self.assertEqual(self.partitions(), [])
 
+    def test_times_that_postgres_would_read_as_later_ones(self):
+        last = self.hour.replace(hour=23)
+        for name, time in (("24:00", f"{last:%Y-%m-%d}T24:00:00.000000000Z"),
+                           ("a second 60", f"{last:%Y-%m-%d}T23:59:60.000000000Z"),
+                           ("a minute 60", f"{last:%Y-%m-%d}T23:60:00.000000000Z")):
+            with self.subTest(name):
+                self.put([self.line(occurred_at=time)], at=last)
+                self.assert_refused("1 of its lines are none that this version writes")
+        self.assertEqual(self.partitions(), [])
+
     def test_times_for_which_no_partition_is_made(self):
         for days, why in ((-801, "more than 800 days ago"), (101, "more than 100 days ahead")):
             with self.subTest(days=days):
@@ -517,6 +632,12 @@ class Drill(ReplayCase):
                             f"WHERE action IS DISTINCT FROM 'trail.replayed' ORDER BY {key}, occurred_at",
                             database=database)
 
+    def told(self, view, database):
+        """A view's rows, but for what follows from a row's source."""
+        return self.pg.psql(f"SELECT to_jsonb(t) - 'assurance' AS row FROM flytrail.{view} AS t "
+                            "WHERE to_jsonb(t) ->> 'action' IS DISTINCT FROM 'trail.replayed' ORDER BY 1",
+                            database=database)
+
     def test_an_empty_database_becomes_what_the_trail_was(self):
         self.run_once()
         self.end_day()
@@ -534,6 +655,12 @@ class Drill(ReplayCase):
             for old, new in zip(before, after):
                 self.assertEqual(old, new)
             self.assertEqual(len(before), len(after))
+        for view, least in (("timeline", 100), ("deploys", 0), ("secret_changes", 0), ("restarts", 1),
+                            ("ssh_sessions", 1), ("inventory", 0)):
+            with self.subTest(view):
+                before, after = (self.told(view, database) for database in ("postgres", "restored"))
+                self.assertGreaterEqual(len(before), least)
+                self.assertEqual(before, after)
         [[raws, attributes]] = self.pg.psql("SELECT count(raw), count(attributes) FROM flytrail.log_lines",
                                             database="restored")
         self.assertGreater(int(raws), 1)
