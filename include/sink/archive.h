@@ -62,6 +62,7 @@ struct archive_object {
 	struct span bytes;                   /* compressed */
 	char content_sha256[HASH_HEX_BYTES]; /* of what is compressed */
 	uint64_t records, content_bytes;
+	uint64_t first_seq, last_seq; /* of the range */
 	enum archive_kind kind;
 	/*
 	 * The end of the UTC day that the key names: from here terms of retention count. Where that

@@ -305,6 +305,8 @@ static enum err_kind end_part(struct archive *a, struct part *p, uint64_t last_s
 		       a->prefix[0] != '\0' ? "/" : "", p->place, id_format(&stream->uuid, uuid),
 		       stream->epoch, a->first_seq, last_seq);
 	o->bytes = span_of(p->bytes.data, p->bytes.len);
+	o->first_seq = a->first_seq;
+	o->last_seq = last_seq;
 	return ERR_NONE;
 }
 

@@ -320,6 +320,8 @@ static void name_index(struct archive_index *i)
 	o->kind = ARCHIVE_INDEX;
 	if (time_parse(span_text(midnight), false, &day_ns, &digits))
 		o->day_end_ns = day_ns + ARCHIVE_DAY_NS;
+	o->first_seq = j->first_seq;
+	o->last_seq = j->last.last_seq;
 	(void)snprintf(o->key, sizeof(o->key),
 		       "%s%sindex/date=%s/%s.%" PRIu64 "-%020" PRIu64 "-%020" PRIu64 ".ndjson.gz",
 		       j->prefix, j->prefix[0] != '\0' ? "/" : "", j->date,

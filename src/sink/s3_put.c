@@ -66,7 +66,7 @@ enum err_kind s3_put_new(struct s3_put **ret, const struct s3_options *client,
 /* What stands in the headers of an object, beside texts that live longer. */
 struct values {
 	struct s3_sums sums;
-	char records[NUMBER_BYTES], bytes[NUMBER_BYTES];
+	char records[NUMBER_BYTES], bytes[NUMBER_BYTES], range[2 * NUMBER_BYTES];
 	struct s3_lock lock;
 	char lock_date[S3_LOCK_DATE_BYTES];
 	bool sent; /* now, and taken: what S3 has is these bytes, and not another zlib's */
@@ -82,6 +82,8 @@ static enum err_kind make_values(struct s3_put *p, const struct archive_object *
 		return rc;
 	(void)snprintf(ret->records, sizeof(ret->records), "%" PRIu64, o->records);
 	(void)snprintf(ret->bytes, sizeof(ret->bytes), "%" PRIu64, o->content_bytes);
+	(void)snprintf(ret->range, sizeof(ret->range), "%" PRIu64 "-%" PRIu64, o->first_seq,
+		       o->last_seq);
 	ret->lock = s3_lock_of(&p->lock, o, time_now_ns());
 	ret->lock_date[0] = '\0';
 	if (ret->lock.mode != S3_LOCK_OFF)
@@ -136,6 +138,7 @@ static enum err_kind put(struct s3_put *p, const struct archive_object *o, const
 	add_header(headers, count, CONTENT_SHA256, o->content_sha256);
 	add_header(headers, count, STORED_SHA256, v->stored.sha256);
 	add_header(headers, count, "x-amz-meta-content-bytes", v->bytes);
+	add_header(headers, count, "x-amz-meta-range", v->range);
 	add_header(headers, count, "x-amz-meta-records", v->records);
 	add_header(headers, count, "x-amz-object-lock-mode", s3_lock_mode_name(v->lock.mode));
 	add_header(headers, count, "x-amz-object-lock-retain-until-date", v->lock_date);

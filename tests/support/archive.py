@@ -20,6 +20,7 @@ def read(bucket):
         rows = [json.loads(line) for line in gzip.decompress(body).decode().splitlines()]
         head = bucket.head(key)
         assert head["x-amz-meta-records"] == str(len(rows)), key
+        assert head["x-amz-meta-range"] == f"{int(named[7])}-{int(named[8])}", key
         for row in rows:
             at = row["occurred_at"]
             assert at[:10] == (named[1] or named[4]), (key, at)

@@ -135,6 +135,7 @@ static void a_new_object_is_put_at_once_and_with_its_proofs(void **state)
 		"\r\ncontent-md5: ",
 		"\r\nif-none-match: *\r\n",
 		"\r\nx-amz-checksum-sha256: ",
+		"\r\nx-amz-meta-range: 1-1\r\n",
 		"\r\nx-amz-meta-records: 1\r\n",
 		"\r\nx-amz-meta-sha256: ",
 		"x-amz-server-side-encryption: aws:kms",
