@@ -30,6 +30,19 @@ VERIFY_SECONDS = 300
 DAY_KILLS = 3  # each third kill is at the end of a day
 
 
+def stamp(path):
+    return os.stat(path).st_mtime_ns if os.path.exists(path) else None
+
+
+def last_range(path):
+    """Of a journal: the newest that is whole."""
+    if not os.path.exists(path):
+        return 0
+    with open(path, encoding="ascii") as journal:
+        return max((int(found) for found in re.findall(r'(?m)^{"first_seq":"[0-9]+","last_seq":"([0-9]+)"}$',
+                                                       journal.read())), default=0)
+
+
 class Kill(unittest.TestCase):
     def setUp(self):
         seed = int.from_bytes(os.urandom(4), "big")
@@ -41,6 +54,12 @@ class Kill(unittest.TestCase):
 
     def puts(self, folder):
         return sum(f"/{folder}/" in line for line in self.way.asked if line.startswith("PUT "))
+
+    def await_journal(self, path, before):
+        """Until it is written: who is killed then has no cursor yet that says so."""
+        deadline = time.monotonic() + 1
+        while stamp(path) == before and time.monotonic() < deadline:
+            time.sleep(0.0002)
 
     def end_day(self, ft):
         """As if the journal had been begun yesterday; False: it is missing, or of another day already."""
@@ -83,19 +102,25 @@ class Kill(unittest.TestCase):
         self.addCleanup(publisher.wait)
         self.addCleanup(publisher.kill)
         self.way.delay = WAY_SECONDS
-        in_delivery = in_index = 0
+        in_delivery = in_index = in_cursor = 0
+        journal = os.path.join(ft.env["FLYTRAIL_SPOOL_DIR"], "s3.index")
         for n in range(1, KILLS + 1):
             folder = "index" if n % DAY_KILLS == 0 and self.end_day(ft) else "lines"
-            before = self.puts(folder)
+            before, written = self.puts(folder), stamp(journal)
             ft.start(wait=False)
             lab.wait_for(lambda seen=before, of=folder: self.puts(of) > seen, 60, f"a PUT of {folder}")
             # On its way there, while it is stored, on the way back, when the cursor is written; and
             # of an index, when its journal goes.
-            time.sleep(self.random.uniform(0, 3 * WAY_SECONDS))
+            if n % DAY_KILLS == 1:
+                self.await_journal(journal, written)
+            else:
+                time.sleep(self.random.uniform(0, 3 * WAY_SECONDS))
             ft.kill()
             in_index += folder == "index"
             with open(os.path.join(ft.env["FLYTRAIL_SPOOL_DIR"], "s3.cursor"), encoding="ascii") as cursor:
-                in_delivery += '"cut_seq":"0"' not in cursor.read()
+                text = cursor.read()
+            in_delivery += '"cut_seq":"0"' not in text
+            in_cursor += last_range(journal) > int(re.search('"delivered_seq":"([0-9]+)"', text)[1])
         self.assertGreater(in_delivery, KILLS // 4)
         self.assertGreater(in_index, 0)
         publisher.kill()
@@ -114,7 +139,7 @@ class Kill(unittest.TestCase):
         versions = [key for key, _, _ in bucket.versions()]
         self.assertEqual(len(versions), len(set(versions)))
         print(f"# {len(versions)} objects, {indexes} of them indexes, {in_index} of {KILLS} kills at an index, "
-              f"{in_delivery} before the cursor had moved, "
+              f"{in_cursor} behind the journal, {in_delivery} before the cursor had moved, "
               f"{len(archive.ids(found, 'lines'))} lines")
 
 
