@@ -43,6 +43,8 @@ struct dead_key {
 int dead_key_compare(const struct dead_key *a, const struct dead_key *b);
 /* Of a line's object. False: it has none. */
 NODISCARD bool dead_key_read(const struct json *line, struct dead_key *ret);
+/* When a line was written. False: it does not say. */
+NODISCARD bool dead_time_read(const struct json *line, int64_t *ret_ns);
 /* Appends the key's members to an object: "stream", "epoch", "seq". */
 void dead_key_write(const struct dead_key *key, struct buf *out);
 

@@ -42,6 +42,7 @@ const struct dead_damages *dead_reader_damages(const struct dead_reader *r);
 
 struct dead_letter {
 	struct span time, reason, answer; /* answer may be empty */
+	int64_t written_ns;               /* time */
 	struct span payload;
 };
 

@@ -1,6 +1,7 @@
 #include "sink/dead_file.h"
 
 #include "base/file.h"
+#include "base/time.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -55,6 +56,14 @@ bool dead_key_read(const struct json *line, struct dead_key *ret)
 	       id_parse(json_text(stream), &ret->stream) &&
 	       read_number(json_member(line, "epoch"), &ret->epoch) &&
 	       read_number(json_member(line, "seq"), &ret->seq);
+}
+
+bool dead_time_read(const struct json *line, int64_t *ret_ns)
+{
+	const struct json *v = json_member(line, "time");
+	unsigned digits;
+
+	return v && json_type(v) == JSON_TEXT && time_parse(json_text(v), false, ret_ns, &digits);
 }
 
 void dead_key_write(const struct dead_key *key, struct buf *out)

@@ -48,7 +48,8 @@ static enum err_kind parse(struct span line, struct dead_key *ret_key, struct de
 		return rc;
 	ret->answer = SPAN("");
 	if (!dead_key_read(v, ret_key) || !member_text(v, "time", &ret->time) ||
-	    !member_text(v, "reason", &ret->reason) || !member_text(v, "payload", &ret->payload)) {
+	    !dead_time_read(v, &ret->written_ns) || !member_text(v, "reason", &ret->reason) ||
+	    !member_text(v, "payload", &ret->payload)) {
 		json_free(v);
 		return err_set(err, ERR_REJECT, "a line is no dead letter");
 	}
@@ -119,7 +120,7 @@ static enum err_kind add_line(struct dead_reader *r, const struct dead_lines *li
 		add_damage(r, lines->at);
 		return ERR_NONE;
 	}
-	place.is_old = dead_keys_have(&r->settled, &place.key);
+	place.is_old = dead_keys_have(&r->settled, &place.key, letter.written_ns);
 	return add_place(r, &place, err);
 }
 
@@ -245,7 +246,7 @@ bool dead_reader_find(const struct dead_reader *r, const struct dead_key *key, s
 
 bool dead_reader_is_settled(const struct dead_reader *r, const struct dead_key *key)
 {
-	return dead_keys_have(&r->settled, key);
+	return dead_keys_have(&r->settled, key, INT64_MIN);
 }
 
 const struct dead_damages *dead_reader_damages(const struct dead_reader *r)

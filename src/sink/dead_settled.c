@@ -111,18 +111,19 @@ enum err_kind dead_settled_add(struct dead_settled *s, const struct dead_key *ke
 
 /* --- what is settled --- */
 
-static enum err_kind add_key(struct dead_keys *k, const struct dead_key *key, struct err *err)
+static enum err_kind add_key(struct dead_keys *k, const struct dead_settlement *one,
+			     struct err *err)
 {
 	if (k->count == k->room) {
 		size_t room = k->room > 0 ? 2 * k->room : KEYS_MIN;
-		struct dead_key *keys = realloc(k->keys, room * sizeof(*keys));
+		struct dead_settlement *keys = realloc(k->keys, room * sizeof(*keys));
 
 		if (!keys)
 			return err_set(err, ERR_FATAL, "no memory for %zu dead letters", room);
 		k->keys = keys;
 		k->room = room;
 	}
-	k->keys[k->count++] = *key;
+	k->keys[k->count++] = *one;
 	return ERR_NONE;
 }
 
@@ -131,14 +132,14 @@ static enum err_kind add_line(struct dead_keys *k, const struct dead_lines *line
 {
 	struct span text = span_of(lines->line.data, lines->line.len);
 	struct json *v = NULL;
-	struct dead_key key;
+	struct dead_settlement one;
 	struct err aside;
 	enum err_kind rc = lines->is_too_long ? ERR_REJECT : json_parse(&v, text, &aside);
 
 	if (rc == ERR_FATAL)
 		*err = aside;
-	else if (rc == ERR_NONE && dead_key_read(v, &key))
-		rc = add_key(k, &key, err);
+	else if (rc == ERR_NONE && dead_key_read(v, &one.key) && dead_time_read(v, &one.time_ns))
+		rc = add_key(k, &one, err);
 	json_free(v);
 	return rc == ERR_FATAL ? rc : ERR_NONE;
 }
@@ -162,9 +163,12 @@ static enum err_kind read_keys(struct dead_keys *k, int fd, struct err *err)
 	return rc;
 }
 
-static int compare_keys(const void *a, const void *b)
+static int compare_settlements(const void *a, const void *b)
 {
-	return dead_key_compare(a, b);
+	const struct dead_settlement *x = a, *y = b;
+	int order = dead_key_compare(&x->key, &y->key);
+
+	return order != 0 ? order : (x->time_ns > y->time_ns) - (x->time_ns < y->time_ns);
 }
 
 enum err_kind dead_keys_read(struct dead_keys *ret, const char *folder, const char *sink,
@@ -186,7 +190,7 @@ enum err_kind dead_keys_read(struct dead_keys *ret, const char *folder, const ch
 		return rc;
 	}
 	if (keys.count > 0)
-		qsort(keys.keys, keys.count, sizeof(keys.keys[0]), compare_keys);
+		qsort(keys.keys, keys.count, sizeof(keys.keys[0]), compare_settlements);
 	*ret = keys;
 	return ERR_NONE;
 }
@@ -197,10 +201,20 @@ void dead_keys_release(struct dead_keys *k)
 	*k = (struct dead_keys){.count = 0};
 }
 
-bool dead_keys_have(const struct dead_keys *k, const struct dead_key *key)
+bool dead_keys_have(const struct dead_keys *k, const struct dead_key *key, int64_t written_ns)
 {
-	return k->count > 0 &&
-	       bsearch(key, k->keys, k->count, sizeof(k->keys[0]), compare_keys) != NULL;
+	const struct dead_settlement wanted = {.key = *key, .time_ns = written_ns};
+	size_t from = 0, to = k->count;
+
+	while (from < to) { /* the first that is not before it */
+		size_t middle = from + (to - from) / 2;
+
+		if (compare_settlements(&k->keys[middle], &wanted) < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from < k->count && dead_key_compare(&k->keys[from].key, key) == 0;
 }
 
 /* --- clearing --- */
@@ -210,12 +224,14 @@ static bool is_settled(const struct dead_keys *keys, const struct dead_lines *li
 {
 	struct json *v = NULL;
 	struct dead_key key;
+	int64_t written_ns;
 	struct err aside;
 	enum err_kind rc =
 		lines->is_too_long
 			? ERR_REJECT
 			: json_parse(&v, span_of(lines->line.data, lines->line.len), &aside);
-	bool settled = rc == ERR_NONE && dead_key_read(v, &key) && dead_keys_have(keys, &key);
+	bool settled = rc == ERR_NONE && dead_key_read(v, &key) && dead_time_read(v, &written_ns) &&
+		       dead_keys_have(keys, &key, written_ns);
 
 	*ret_no_memory = rc == ERR_FATAL;
 	json_free(v);

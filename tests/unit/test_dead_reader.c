@@ -239,11 +239,14 @@ static void a_line_that_cannot_be_read_is_told_with_its_place_and_stops_nobody(v
 		"\n",
 		"{}\n",
 		"[1]\n",
-		"{\"time\":\"t\",\"stream\":\"4718f5dc-5f98-830a-888b-c53ebf1e1bf5\",\"epoch\":3,"
+		"{\"time\":\"2026-01-02T03:04:05Z\",\"stream\":\"4718f5dc-5f98-830a-888b-"
+		"c53ebf1e1bf5\",\"epoch\":3,"
 		"\"seq\":4,\"reason\":\"r\",\"payload\":\"no base64\"}\n",
-		"{\"time\":\"t\",\"stream\":\"4718f5dc\",\"epoch\":3,\"seq\":4,\"reason\":\"r\","
+		"{\"time\":\"2026-01-02T03:04:05Z\",\"stream\":\"4718f5dc\",\"epoch\":3,\"seq\":4,"
+		"\"reason\":\"r\","
 		"\"payload\":\"AAAA\"}\n",
-		"{\"time\":\"t\",\"stream\":\"4718f5dc-5f98-830a-888b-c53ebf1e1bf5\",\"epoch\":3,"
+		"{\"time\":\"2026-01-02T03:04:05Z\",\"stream\":\"4718f5dc-5f98-830a-888b-"
+		"c53ebf1e1bf5\",\"epoch\":3,"
 		"\"seq\":-4,\"reason\":\"r\",\"payload\":\"AAAA\"}\n",
 	};
 	struct scratch dir;
@@ -610,9 +613,37 @@ static void no_fault_settles_by_halves(void **state)
 	fault_everywhere(settle_one, NULL);
 }
 
+static void what_is_refused_again_after_it_was_settled_is_a_letter(void **state)
+{
+	struct dead_reader *r;
+	struct scratch dir;
+	struct err err = {0};
+	bool cleared;
+
+	(void)state;
+	scratch_make(&dir);
+	bury(&dir, 7, 9);
+	settle(&dir, 8);
+	settle(&dir, 9);
+	/* As a run does that has its letters open and clears nothing. */
+	write_at_end(&dir, LETTERS,
+		     SPAN("{\"time\":\"2262-01-01T00:00:00Z\",\"stream\":"
+			  "\"4718f5dc-5f98-830a-888b-c53ebf1e1bf5\",\"epoch\":3,\"seq\":8,"
+			  "\"reason\":\"again\",\"payload\":\"AXBheWxvYWQ=\"}\n"));
+	assert_string_equal(numbers(&dir), "7 8");
+	assert_int_equal(dead_settled_clear(dir.path, "s3", &cleared, &err), ERR_NONE);
+	assert_true(cleared);
+	assert_string_equal(numbers(&dir), "7 8");
+	r = open_reader(&dir);
+	assert_int_equal(dead_reader_damages(r)->count, 0);
+	dead_reader_close(r);
+	scratch_remove(&dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_refused_again_after_it_was_settled_is_a_letter),
 		cmocka_unit_test(where_there_is_no_file_there_are_no_letters),
 		cmocka_unit_test(a_letter_comes_back_as_it_went),
 		cmocka_unit_test(of_an_answer_the_first_bytes_are_kept),
