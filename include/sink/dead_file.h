@@ -41,7 +41,7 @@ struct dead_key {
 };
 
 int dead_key_compare(const struct dead_key *a, const struct dead_key *b);
-/* Of a line's object. False: it has none. */
+/* Of a line's object. False: it has none; epoch and number are from 1 to INT64_MAX. */
 NODISCARD bool dead_key_read(const struct json *line, struct dead_key *ret);
 /* When a line was written. False: it does not say. */
 NODISCARD bool dead_time_read(const struct json *line, int64_t *ret_ns);

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NUMBER_DIGITS_MAX = 20 };
+/* Up to here a double has every whole number. */
+#define EXACT_MAX 9007199254740992.0
 
 /* --- keys --- */
 
@@ -25,27 +26,20 @@ int dead_key_compare(const struct dead_key *a, const struct dead_key *b)
 	return order != 0 ? order : compare_numbers(a->seq, b->seq);
 }
 
-/* A large number comes as the text of its digits. */
+/* A number that a double might change comes as the text of its digits. */
 static bool read_number(const struct json *v, uint64_t *ret)
 {
-	char text[NUMBER_DIGITS_MAX + 1], *end;
-	struct span digits;
 	double number;
 
-	if (v && json_type(v) == JSON_NUMBER) {
-		number = json_number(v);
-		*ret = number >= 0 ? (uint64_t)number : 0;
-		return number >= 0;
-	}
-	if (!v || json_type(v) != JSON_TEXT)
+	if (!v)
 		return false;
-	digits = json_text(v);
-	if (digits.len == 0 || digits.len >= sizeof(text))
+	if (json_type(v) == JSON_TEXT)
+		return span_digits(json_text(v), ret) && *ret > 0 && *ret <= INT64_MAX;
+	number = json_type(v) == JSON_NUMBER ? json_number(v) : 0;
+	if (!(number >= 1 && number <= EXACT_MAX))
 		return false;
-	memcpy(text, digits.data, digits.len);
-	text[digits.len] = '\0';
-	*ret = strtoull(text, &end, 10);
-	return *end == '\0';
+	*ret = (uint64_t)number;
+	return (double)*ret == number;
 }
 
 bool dead_key_read(const struct json *line, struct dead_key *ret)

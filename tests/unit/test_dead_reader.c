@@ -178,13 +178,13 @@ static void the_largest_letter_is_one_line(void **state)
 	memset(said, 0xff, sizeof(said));
 	scratch_make(&dir);
 	assert_int_equal(dead_letters_open(&d, dir.path, "s3", stream, &err), ERR_NONE);
-	assert_int_equal(dead_letters_add(d, UINT64_MAX, span_of(payload, RECORD_PAYLOAD_BYTES_MAX),
+	assert_int_equal(dead_letters_add(d, INT64_MAX, span_of(payload, RECORD_PAYLOAD_BYTES_MAX),
 					  reason, span_of(said, sizeof(said)), &err),
 			 ERR_NONE);
 	dead_letters_close(d);
 	r = open_reader(&dir);
 	assert_int_equal(dead_reader_count(r), 1);
-	assert_true(dead_reader_key(r, 0)->seq == UINT64_MAX);
+	assert_true(dead_reader_key(r, 0)->seq == INT64_MAX);
 	assert_int_equal(dead_reader_read(r, 0, &letter, &err), ERR_NONE);
 	assert_true(span_equal(letter.payload, span_of(payload, RECORD_PAYLOAD_BYTES_MAX)));
 	dead_reader_close(r);
@@ -613,6 +613,48 @@ static void no_fault_settles_by_halves(void **state)
 	fault_everywhere(settle_one, NULL);
 }
 
+static void a_number_that_is_none_makes_no_letter(void **state)
+{
+	static const char *const bad[] = {"0",
+					  "-5",
+					  "1.5",
+					  "1e20",
+					  "\"-5\"",
+					  "\" 5\"",
+					  "\"\"",
+					  "\"5x\"",
+					  "9223372036854775808",
+					  "\"0\"",
+					  "\"18446744073709551621\"",
+					  "null"};
+	static const char *const good[] = {"1", "9223372036854775807", "\"5\""};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * ARRAY_LEN(bad) + ARRAY_LEN(good); i++) {
+		bool is_bad = i < 2 * ARRAY_LEN(bad);
+		const char *number = is_bad ? bad[i / 2] : good[i - 2 * ARRAY_LEN(bad)];
+		bool is_epoch = is_bad && i % 2 == 0;
+		struct dead_reader *r;
+		struct scratch dir;
+		char line[512];
+
+		(void)snprintf(line, sizeof(line),
+			       "{\"time\":\"2026-01-02T03:04:05Z\",\"stream\":"
+			       "\"4718f5dc-5f98-830a-888b-c53ebf1e1bf5\",\"epoch\":%s,\"seq\":%s,"
+			       "\"reason\":\"r\",\"payload\":\"AXBheWxvYWQ=\"}\n",
+			       is_epoch ? number : "3", is_epoch ? "4" : number);
+		scratch_make(&dir);
+		bury(&dir, 7, 7);
+		write_at_end(&dir, LETTERS, span_text(line));
+		r = open_reader(&dir);
+		if (dead_reader_count(r) != (is_bad ? 1 : 2))
+			fail_msg("%s", line);
+		assert_int_equal(dead_reader_damages(r)->count, is_bad ? 1 : 0);
+		dead_reader_close(r);
+		scratch_remove(&dir);
+	}
+}
+
 static void what_is_refused_again_after_it_was_settled_is_a_letter(void **state)
 {
 	struct dead_reader *r;
@@ -643,6 +685,7 @@ static void what_is_refused_again_after_it_was_settled_is_a_letter(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_number_that_is_none_makes_no_letter),
 		cmocka_unit_test(what_is_refused_again_after_it_was_settled_is_a_letter),
 		cmocka_unit_test(where_there_is_no_file_there_are_no_letters),
 		cmocka_unit_test(a_letter_comes_back_as_it_went),
