@@ -52,7 +52,8 @@ enum dead_name { DEAD_LETTERS, DEAD_LETTERS_FRESH, DEAD_SETTLED, DEAD_LOCK };
 NODISCARD enum err_kind dead_file_path(char path[PATH_MAX], const char *folder, const char *sink,
 				       enum dead_name name, struct err *err);
 
-/* Opens to add to it, makes it where it is missing, and cuts a torn line off. */
+/* Opens to add to it, makes it where it is missing, and cuts a torn line off. *ret_fd is -1 before,
+ * and where that fails. */
 NODISCARD enum err_kind dead_file_open(int *ret_fd, const char *folder, const char *path,
 				       uint64_t *ret_len, struct err *err);
 

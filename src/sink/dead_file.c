@@ -128,7 +128,11 @@ enum err_kind dead_file_open(int *ret_fd, const char *folder, const char *path, 
 		rc = find_end(*ret_fd, ret_len, err);
 	if (!rc)
 		rc = file_truncate(*ret_fd, *ret_len, err);
-	return rc ? rc : file_sync_folder(folder, err);
+	if (!rc)
+		rc = file_sync_folder(folder, err);
+	if (rc) /* without a length it is of no use */
+		file_close(ret_fd);
+	return rc;
 }
 
 enum err_kind dead_file_add(int fd, const struct buf *line, uint64_t *len, struct err *err)

@@ -297,6 +297,30 @@ static void no_fault_loses_what_was_dealt_with(void **state)
 	fault_everywhere(open_and_add, NULL);
 }
 
+static void open_file(void *arg)
+{
+	const char *folder = arg;
+	char path[PATH_MAX];
+	struct err err = {0};
+	uint64_t len;
+	int fd = -1;
+
+	assert_int_equal(dead_file_path(path, folder, "store", DEAD_LETTERS, &err), ERR_NONE);
+	if (dead_file_open(&fd, folder, path, &len, &err))
+		assert_int_equal(fd, -1);
+	file_close(&fd);
+}
+
+static void what_cannot_be_opened_whole_is_not_open(void **state)
+{
+	struct scratch dir;
+
+	(void)state;
+	scratch_make(&dir);
+	fault_everywhere(open_file, dir.path);
+	scratch_remove(&dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -308,6 +332,7 @@ int main(void)
 		cmocka_unit_test(the_bound_holds),
 		cmocka_unit_test(the_largest_payload_has_room),
 		cmocka_unit_test(no_fault_loses_what_was_dealt_with),
+		cmocka_unit_test(what_cannot_be_opened_whole_is_not_open),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
