@@ -4,7 +4,7 @@
 #include "base/json.h"
 #include "fault.h"
 #include "names.h"
-#include "sink/dead_file.h"
+#include "sink/dead_settled.h"
 #include "scratch.h"
 
 #include <setjmp.h>
@@ -237,6 +237,37 @@ static void the_bound_holds(void **state)
 	scratch_remove(&dir);
 }
 
+static void no_room_says_why_what_is_settled_is_still_there(void **state)
+{
+	const struct dead_key key = {.stream = stream.uuid, .epoch = stream.epoch, .seq = 1};
+	struct dead_settled *settled = NULL;
+	struct dead_letters *d;
+	struct scratch dir;
+	struct err err = {0};
+	int fd = -1;
+
+	(void)state;
+	scratch_make(&dir);
+	d = open_letters(&dir);
+	add(d, 1, SPAN("x"), "why");
+	dead_letters_close(d);
+	MUST0(file_open(&fd, scratch_file(&dir, "dead-store.ndjson"), FILE_WRITE, &err));
+	MUST0(file_write_at(fd, "\n", 1, DEAD_FILE_BYTES_MAX - 10, &err));
+	file_close(&fd);
+	d = open_letters(&dir);
+	MUST0(dead_settled_open(&settled, dir.path, "store", &err));
+	MUST0(dead_settled_add(settled, &key, DEAD_DROPPED, "known", &err));
+	dead_settled_close(settled);
+	MUST0(mkdir(scratch_file(&dir, "dead-store.ndjson.new"), 0700)); /* in its way */
+	assert_int_equal(dead_letters_add(d, 3, SPAN("z"), "why", SPAN(""), &err), ERR_FULL);
+	assert_non_null(strstr(err.text, "; what is settled cannot be cleared: "));
+	assert_non_null(strstr(err.text, "dead-store.ndjson.new"));
+	MUST0(rmdir(scratch_file(&dir, "dead-store.ndjson.new")));
+	add(d, 3, SPAN("z"), "why"); /* the hole is a line that cannot be read, and stays */
+	dead_letters_close(d);
+	scratch_remove(&dir);
+}
+
 static void the_largest_payload_has_room(void **state)
 {
 	char *payload = malloc(RECORD_PAYLOAD_BYTES_MAX);
@@ -330,6 +361,7 @@ int main(void)
 		cmocka_unit_test(letters_are_added_behind_those_of_an_earlier_run),
 		cmocka_unit_test(a_line_that_a_crash_tore_is_cut_off),
 		cmocka_unit_test(the_bound_holds),
+		cmocka_unit_test(no_room_says_why_what_is_settled_is_still_there),
 		cmocka_unit_test(the_largest_payload_has_room),
 		cmocka_unit_test(no_fault_loses_what_was_dealt_with),
 		cmocka_unit_test(what_cannot_be_opened_whole_is_not_open),
