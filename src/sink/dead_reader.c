@@ -37,7 +37,8 @@ static bool member_text(const struct json *line, const char *key, struct span *r
 	return true;
 }
 
-/* ERR_REJECT: it is no letter. Else *ret_json is the caller's to free, and ret lends from it. */
+/* ERR_REJECT: it is no letter. ERR_NONE: *ret_json is the caller's to free, and ret lends from it.
+ */
 static enum err_kind parse(struct span line, struct dead_key *ret_key, struct dead_letter *ret,
 			   struct json **ret_json, struct err *err)
 {
@@ -254,6 +255,7 @@ const struct dead_damages *dead_reader_damages(const struct dead_reader *r)
 	return &r->damages;
 }
 
+/* ERR_REJECT: it is not there any more. */
 static enum err_kind read_line(struct dead_reader *r, const struct place *place, struct err *err)
 {
 	size_t got = 0;
@@ -266,7 +268,7 @@ static enum err_kind read_line(struct dead_reader *r, const struct place *place,
 		return buf_check(&r->line, err);
 	rc = file_read_at(r->fd, room, place->len, place->at, &got, err);
 	if (!rc && got < place->len)
-		rc = err_set(err, ERR_RETRY, "the file of dead letters has become shorter");
+		rc = err_set(err, ERR_REJECT, "the file of dead letters has become shorter");
 	return rc;
 }
 
@@ -283,14 +285,15 @@ enum err_kind dead_reader_read(struct dead_reader *r, size_t idx, struct dead_le
 	rc = read_line(r, place, err);
 	if (!rc)
 		rc = parse(span_of(r->line.data, place->len - 1), &key, ret, &r->json, err);
-	if (rc)
-		return rc;
-	rc = dead_key_compare(&key, &place->key) == 0 ? decode(r, ret->payload, err) : ERR_REJECT;
-	if (rc == ERR_REJECT)
+	if (!rc)
+		rc = dead_key_compare(&key, &place->key) == 0 ? decode(r, ret->payload, err)
+							      : ERR_REJECT;
+	if (rc == ERR_REJECT) /* it was a letter when its place was noted */
 		return err_set(err, ERR_CORRUPT,
 			       "the file of dead letters was changed while it was read, at byte "
 			       "%" PRIu64,
 			       place->at);
-	ret->payload = span_of(r->payload.data, r->payload.len);
+	if (!rc)
+		ret->payload = span_of(r->payload.data, r->payload.len);
 	return rc;
 }
