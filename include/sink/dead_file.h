@@ -61,20 +61,23 @@ NODISCARD enum err_kind dead_file_open(int *ret_fd, const char *folder, const ch
 NODISCARD enum err_kind dead_file_add(int fd, const struct buf *line, uint64_t *len,
 				      struct err *err);
 
-/* A file's lines, one after another. */
-struct dead_lines {
-	int fd;
-	struct buf line;  /* the present one, without its newline */
-	bool is_too_long; /* there is more of it than line has */
+struct dead_line {
+	struct span text; /* without its newline; of one that is too long, its beginning */
+	bool is_too_long;
 	uint64_t at, end; /* where it stands in the file, with its newline */
-	uint64_t read_at; /* what follows is in no chunk yet */
-	size_t used, got; /* of chunk */
-	char chunk[DEAD_CHUNK_BYTES];
 };
 
-void dead_lines_init(struct dead_lines *l, int fd);
-void dead_lines_release(struct dead_lines *l); /* fd stays open */
-/* *ret_found false: there are no more. ERR_FULL: the file has more than DEAD_FILE_BYTES_MAX. */
-NODISCARD enum err_kind dead_lines_next(struct dead_lines *l, bool *ret_found, struct err *err);
+/* *ret_found false: the line cannot be read. Else its key, and when it was written. */
+NODISCARD enum err_kind dead_line_key(const struct dead_line *line, struct dead_key *ret,
+				      int64_t *ret_written_ns, bool *ret_found, struct err *err);
+
+/*
+ * Gives take() each line of an open file, which stays open, until there are no more or it fails.
+ * ERR_FULL: the file has more than DEAD_FILE_BYTES_MAX.
+ */
+NODISCARD enum err_kind
+dead_lines_each(int fd,
+		enum err_kind (*take)(void *arg, const struct dead_line *line, struct err *err),
+		void *arg, struct err *err);
 
 #endif

@@ -98,18 +98,17 @@ static enum err_kind add_place(struct dead_reader *r, const struct place *place,
 	return ERR_NONE;
 }
 
-static enum err_kind add_line(struct dead_reader *r, const struct dead_lines *lines,
-			      struct err *err)
+static enum err_kind add_line(void *arg, const struct dead_line *line, struct err *err)
 {
-	struct place place = {.at = lines->at, .len = (uint32_t)(lines->end - lines->at)};
+	struct dead_reader *r = arg;
+	struct place place = {.at = line->at, .len = (uint32_t)(line->end - line->at)};
 	struct dead_letter letter = {.payload = SPAN("")};
 	struct json *v = NULL;
 	struct err why;
 	enum err_kind rc = ERR_REJECT;
 
-	if (!lines->is_too_long)
-		rc = parse(span_of(lines->line.data, lines->line.len), &place.key, &letter, &v,
-			   &why);
+	if (!line->is_too_long)
+		rc = parse(line->text, &place.key, &letter, &v, &why);
 	if (!rc)
 		rc = decode(r, letter.payload, &why);
 	json_free(v);
@@ -118,30 +117,11 @@ static enum err_kind add_line(struct dead_reader *r, const struct dead_lines *li
 		return rc;
 	}
 	if (rc) {
-		add_damage(r, lines->at);
+		add_damage(r, line->at);
 		return ERR_NONE;
 	}
 	place.is_old = dead_keys_have(&r->settled, &place.key, letter.written_ns);
 	return add_place(r, &place, err);
-}
-
-static enum err_kind read_places(struct dead_reader *r, struct err *err)
-{
-	struct dead_lines *lines = malloc(sizeof(*lines));
-	bool found = true;
-	enum err_kind rc = ERR_NONE;
-
-	if (!lines)
-		return err_set(err, ERR_FATAL, "no memory to read dead letters");
-	dead_lines_init(lines, r->fd);
-	while (!rc && found) {
-		rc = dead_lines_next(lines, &found, err);
-		if (!rc && found)
-			rc = add_line(r, lines, err);
-	}
-	dead_lines_release(lines);
-	free(lines);
-	return rc;
 }
 
 static int by_key(const void *a, const void *b)
@@ -198,7 +178,7 @@ enum err_kind dead_reader_open(struct dead_reader **ret, const char *folder, con
 	if (!rc && !file_is_missing(path)) {
 		rc = file_open(&r->fd, path, FILE_READ, err);
 		if (!rc)
-			rc = read_places(r, err);
+			rc = dead_lines_each(r->fd, add_line, r, err);
 	}
 	if (rc) {
 		dead_reader_close(r);

@@ -128,39 +128,13 @@ static enum err_kind add_key(struct dead_keys *k, const struct dead_settlement *
 }
 
 /* What cannot be read settles nothing: its letter is dealt with once more. */
-static enum err_kind add_line(struct dead_keys *k, const struct dead_lines *lines, struct err *err)
+static enum err_kind add_line(void *arg, const struct dead_line *line, struct err *err)
 {
-	struct span text = span_of(lines->line.data, lines->line.len);
-	struct json *v = NULL;
 	struct dead_settlement one;
-	struct err aside;
-	enum err_kind rc = lines->is_too_long ? ERR_REJECT : json_parse(&v, text, &aside);
+	bool found;
+	enum err_kind rc = dead_line_key(line, &one.key, &one.time_ns, &found, err);
 
-	if (rc == ERR_FATAL)
-		*err = aside;
-	else if (rc == ERR_NONE && dead_key_read(v, &one.key) && dead_time_read(v, &one.time_ns))
-		rc = add_key(k, &one, err);
-	json_free(v);
-	return rc == ERR_FATAL ? rc : ERR_NONE;
-}
-
-static enum err_kind read_keys(struct dead_keys *k, int fd, struct err *err)
-{
-	struct dead_lines *lines = malloc(sizeof(*lines));
-	bool found = true;
-	enum err_kind rc = ERR_NONE;
-
-	if (!lines)
-		return err_set(err, ERR_FATAL, "no memory to read dead letters");
-	dead_lines_init(lines, fd);
-	while (!rc && found) {
-		rc = dead_lines_next(lines, &found, err);
-		if (!rc && found)
-			rc = add_line(k, lines, err);
-	}
-	dead_lines_release(lines);
-	free(lines);
-	return rc;
+	return rc || !found ? rc : add_key(arg, &one, err);
 }
 
 static int compare_settlements(const void *a, const void *b)
@@ -182,7 +156,7 @@ enum err_kind dead_keys_read(struct dead_keys *ret, const char *folder, const ch
 	if (!rc && !file_is_missing(path)) {
 		rc = file_open(&fd, path, FILE_READ, err);
 		if (!rc)
-			rc = read_keys(&keys, fd, err);
+			rc = dead_lines_each(fd, add_line, &keys, err);
 		file_close(&fd);
 	}
 	if (rc) {
@@ -219,27 +193,10 @@ bool dead_keys_have(const struct dead_keys *k, const struct dead_key *key, int64
 
 /* --- clearing --- */
 
-static bool is_settled(const struct dead_keys *keys, const struct dead_lines *lines,
-		       bool *ret_no_memory)
-{
-	struct json *v = NULL;
-	struct dead_key key;
-	int64_t written_ns;
-	struct err aside;
-	enum err_kind rc =
-		lines->is_too_long
-			? ERR_REJECT
-			: json_parse(&v, span_of(lines->line.data, lines->line.len), &aside);
-	bool settled = rc == ERR_NONE && dead_key_read(v, &key) && dead_time_read(v, &written_ns) &&
-		       dead_keys_have(keys, &key, written_ns);
-
-	*ret_no_memory = rc == ERR_FATAL;
-	json_free(v);
-	return settled;
-}
-
 struct copy {
 	int from, to;
+	struct dead_keys keys;
+	bool leaves_some_out;
 	uint64_t len; /* of to */
 	char bytes[DEAD_CHUNK_BYTES];
 };
@@ -264,31 +221,20 @@ static enum err_kind copy_range(struct copy *c, uint64_t at, uint64_t end, struc
 }
 
 /* All lines but the settled ones, those that cannot be read among them. */
-static enum err_kind copy_rest(struct copy *c, const struct dead_keys *keys, bool *ret_some,
-			       struct err *err)
+static enum err_kind copy_line(void *arg, const struct dead_line *line, struct err *err)
 {
-	struct dead_lines *lines = malloc(sizeof(*lines));
-	bool found = true, no_memory = false;
-	enum err_kind rc = ERR_NONE;
+	struct copy *c = arg;
+	struct dead_key key;
+	int64_t written_ns;
+	bool found;
+	enum err_kind rc = dead_line_key(line, &key, &written_ns, &found, err);
 
-	*ret_some = false;
-	if (!lines)
-		return err_set(err, ERR_FATAL, "no memory to read dead letters");
-	dead_lines_init(lines, c->from);
-	while (!rc && found) {
-		rc = dead_lines_next(lines, &found, err);
-		if (rc || !found)
-			break;
-		if (is_settled(keys, lines, &no_memory))
-			*ret_some = true;
-		else if (no_memory)
-			rc = err_set(err, ERR_FATAL, "no memory to read dead letters");
-		else
-			rc = copy_range(c, lines->at, lines->end, err);
-	}
-	dead_lines_release(lines);
-	free(lines);
-	return rc;
+	if (rc)
+		return rc;
+	if (!found || !dead_keys_have(&c->keys, &key, written_ns))
+		return copy_range(c, line->at, line->end, err);
+	c->leaves_some_out = true;
+	return ERR_NONE;
 }
 
 /* What stays of it is removed by the next one that clears. */
@@ -301,7 +247,7 @@ static void discard(const char *path)
 }
 
 static enum err_kind rewrite(struct copy *c, const char *folder, const char *sink,
-			     const struct dead_keys *keys, bool *ret_cleared, struct err *err)
+			     bool *ret_cleared, struct err *err)
 {
 	char path[PATH_MAX], fresh[PATH_MAX];
 	enum err_kind rc = dead_file_path(path, folder, sink, DEAD_LETTERS, err);
@@ -318,9 +264,8 @@ static enum err_kind rewrite(struct copy *c, const char *folder, const char *sin
 		rc = file_open(&c->to, fresh, FILE_CREATE, err);
 	if (rc)
 		return rc;
-	rc = copy_rest(c, keys, ret_cleared, err);
-	if (rc || !*ret_cleared) {
-		*ret_cleared = false;
+	rc = dead_lines_each(c->from, copy_line, c, err);
+	if (rc || !c->leaves_some_out) {
 		discard(fresh);
 		return rc;
 	}
@@ -334,7 +279,6 @@ static enum err_kind rewrite(struct copy *c, const char *folder, const char *sin
 static enum err_kind clear(const char *folder, const char *sink, bool *ret_cleared, struct err *err)
 {
 	struct copy *c = calloc(1, sizeof(*c));
-	struct dead_keys keys = {.count = 0};
 	char path[PATH_MAX];
 	enum err_kind rc = dead_file_path(path, folder, sink, DEAD_SETTLED, err);
 
@@ -342,16 +286,16 @@ static enum err_kind clear(const char *folder, const char *sink, bool *ret_clear
 		return err_set(err, ERR_FATAL, "no memory to clear dead letters");
 	c->from = c->to = -1;
 	if (!rc)
-		rc = dead_keys_read(&keys, folder, sink, err);
-	if (!rc && keys.count > 0)
-		rc = rewrite(c, folder, sink, &keys, ret_cleared, err);
+		rc = dead_keys_read(&c->keys, folder, sink, err);
+	if (!rc && c->keys.count > 0)
+		rc = rewrite(c, folder, sink, ret_cleared, err);
 	if (!rc)
 		rc = file_remove(path, err);
 	if (!rc)
 		rc = file_sync_folder(folder, err);
 	file_close(&c->from);
 	file_close(&c->to);
-	dead_keys_release(&keys);
+	dead_keys_release(&c->keys);
 	free(c);
 	return rc;
 }
