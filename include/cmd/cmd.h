@@ -9,6 +9,7 @@
  */
 
 #include "base/config.h"
+#include "model/id.h"
 
 #include <stdio.h>
 
@@ -61,6 +62,11 @@ NODISCARD bool cmd_has_value(int argc, char **argv, int idx);
 
 /* RFC 3339, or a date, which is its beginning. False: it is neither. */
 NODISCARD bool cmd_parse_time(const char *text, int64_t *ret_ns);
+
+/* Digits from 1 to INT64_MAX, up to end, which *at is behind then. False: they are none. */
+NODISCARD bool cmd_parse_number(const char **at, char end, uint64_t *ret);
+/* STREAM.EPOCH- at the beginning of *at, which is behind it then. False: it is none. */
+NODISCARD bool cmd_parse_stream(const char **at, struct id *ret_stream, uint64_t *ret_epoch);
 
 /* True when the command got no arguments; else says on stderr that it takes none. */
 NODISCARD bool cmd_takes_no_arguments(int argc, char **argv);

@@ -11,10 +11,15 @@
  * still a letter, and to retry it again is no harm. A connection that was lost is made again,
  * once for each letter; what a sink has then, and Postgres was not told, is said.
  *
+ * A letter of the store that is settled is as safe as Postgres: what a failover to a standby that
+ * was behind takes back of the store, `flytrail run` stores again from the spool, but not what was
+ * retried here. Its fact goes with it, and once `run` has cleared it away so has the letter.
+ *
  * Ownership: settle_open() makes it, settle_close() ends it; the configuration outlives it.
  * Threads:   one; `flytrail run` may be at work on the same folder.
  * Limits:    those of sink/dead_reader.h and run/delivery.h.
- * Errors:    ERR_REJECT: this letter is refused once more, and the next may be tried. Any
+ * Errors:    ERR_REJECT: this letter is refused once more, and the next may be tried;
+ *            ERR_CORRUPT: its line was changed meanwhile, and likewise. Any
  *            other: nothing more can be done now. ERR_CONFIG from settle_open() also where
  *            another command is at work.
  */

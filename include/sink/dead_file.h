@@ -41,8 +41,10 @@ struct dead_key {
 };
 
 int dead_key_compare(const struct dead_key *a, const struct dead_key *b);
-/* Of a line's object. False: it has none. */
+/* Of a line's object. False: it has none; epoch and number are from 1 to INT64_MAX. */
 NODISCARD bool dead_key_read(const struct json *line, struct dead_key *ret);
+/* When a line was written. False: it does not say. */
+NODISCARD bool dead_time_read(const struct json *line, int64_t *ret_ns);
 /* Appends the key's members to an object: "stream", "epoch", "seq". */
 void dead_key_write(const struct dead_key *key, struct buf *out);
 
@@ -50,7 +52,8 @@ enum dead_name { DEAD_LETTERS, DEAD_LETTERS_FRESH, DEAD_SETTLED, DEAD_LOCK };
 NODISCARD enum err_kind dead_file_path(char path[PATH_MAX], const char *folder, const char *sink,
 				       enum dead_name name, struct err *err);
 
-/* Opens to add to it, makes it where it is missing, and cuts a torn line off. */
+/* Opens to add to it, makes it where it is missing, and cuts a torn line off. *ret_fd is -1 before,
+ * and where that fails. */
 NODISCARD enum err_kind dead_file_open(int *ret_fd, const char *folder, const char *path,
 				       uint64_t *ret_len, struct err *err);
 
@@ -58,20 +61,23 @@ NODISCARD enum err_kind dead_file_open(int *ret_fd, const char *folder, const ch
 NODISCARD enum err_kind dead_file_add(int fd, const struct buf *line, uint64_t *len,
 				      struct err *err);
 
-/* A file's lines, one after another. */
-struct dead_lines {
-	int fd;
-	struct buf line;  /* the present one, without its newline */
-	bool is_too_long; /* there is more of it than line has */
+struct dead_line {
+	struct span text; /* without its newline; of one that is too long, its beginning */
+	bool is_too_long;
 	uint64_t at, end; /* where it stands in the file, with its newline */
-	uint64_t read_at; /* what follows is in no chunk yet */
-	size_t used, got; /* of chunk */
-	char chunk[DEAD_CHUNK_BYTES];
 };
 
-void dead_lines_init(struct dead_lines *l, int fd);
-void dead_lines_release(struct dead_lines *l); /* fd stays open */
-/* *ret_found false: there are no more. ERR_FULL: the file has more than DEAD_FILE_BYTES_MAX. */
-NODISCARD enum err_kind dead_lines_next(struct dead_lines *l, bool *ret_found, struct err *err);
+/* *ret_found false: the line cannot be read. Else its key, and when it was written. */
+NODISCARD enum err_kind dead_line_key(const struct dead_line *line, struct dead_key *ret,
+				      int64_t *ret_written_ns, bool *ret_found, struct err *err);
+
+/*
+ * Gives take() each line of an open file, which stays open, until there are no more or it fails.
+ * ERR_FULL: the file has more than DEAD_FILE_BYTES_MAX.
+ */
+NODISCARD enum err_kind
+dead_lines_each(int fd,
+		enum err_kind (*take)(void *arg, const struct dead_line *line, struct err *err),
+		void *arg, struct err *err);
 
 #endif

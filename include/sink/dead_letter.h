@@ -10,7 +10,8 @@
  * said, where it said something; the file is the operator's, and no log.
  *
  * What `flytrail dead` has settled is cleared away when the letters are opened, and when there
- * is no room for more. What cannot be cleared stays, and is no error.
+ * is no room for more. What cannot be cleared stays, and is no error;
+ * where there is no room then, that says why.
  *
  * Ownership: the caller owns the handle.
  * Threads:   one handle a thread; files are apart by sink.

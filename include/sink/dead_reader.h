@@ -13,7 +13,8 @@
  * Threads:   one.
  * Limits:    those of the files, so some 50 MB for the places of a million letters. Of lines
  *            that cannot be read DEAD_DAMAGES_TOLD have a place.
- * Errors:    those of base/file.h. A file that is not there has no letters.
+ * Errors:    those of base/file.h. A file that is not there has no letters. ERR_CORRUPT from
+ *            dead_reader_read(): somebody has changed the line since dead_reader_open().
  */
 
 #include "sink/dead_file.h"
@@ -42,6 +43,7 @@ const struct dead_damages *dead_reader_damages(const struct dead_reader *r);
 
 struct dead_letter {
 	struct span time, reason, answer; /* answer may be empty */
+	int64_t written_ns;               /* time */
 	struct span payload;
 };
 

@@ -8,6 +8,9 @@
  * its own: NDJSON lines {"time","stream","epoch","seq","end","why"}, each synced before the
  * command says that it is done. Who settles holds a lock, so of two commands one works.
  *
+ * What is settled is so for the letters of its key that were written before: where the record is
+ * refused again later, as after a rewind, that is a letter nobody has dealt with.
+ *
  * `run` clears, when it opens its letters and when they are full: what is settled goes out of
  * the file of letters, which is put in place whole, and then the settled ones' own file goes.
  * A crash between the two leaves lines there about letters that are gone, which mean nothing.
@@ -33,16 +36,20 @@ void dead_settled_close(struct dead_settled *s); /* NULL is fine */
 NODISCARD enum err_kind dead_settled_add(struct dead_settled *s, const struct dead_key *key,
 					 enum dead_end end, const char *why, struct err *err);
 
-/* The keys of all that is settled, in order. */
+/* All that is settled, in the order of keys, and then of time. */
 struct dead_keys {
-	struct dead_key *keys;
+	struct dead_settlement {
+		struct dead_key key;
+		int64_t time_ns;
+	} * keys;
 	size_t count, room;
 };
 
 NODISCARD enum err_kind dead_keys_read(struct dead_keys *ret, const char *folder, const char *sink,
 				       struct err *err);
 void dead_keys_release(struct dead_keys *k); /* one of zeros is fine */
-bool dead_keys_have(const struct dead_keys *k, const struct dead_key *key);
+/* Whether a letter of this key that was written then is settled. */
+bool dead_keys_have(const struct dead_keys *k, const struct dead_key *key, int64_t written_ns);
 
 /* For who adds letters alone, with their file closed. *ret_cleared: some went. */
 NODISCARD enum err_kind dead_settled_clear(const char *folder, const char *sink, bool *ret_cleared,

@@ -25,3 +25,25 @@ bool cmd_parse_time(const char *text, int64_t *ret_ns)
 	}
 	return time_parse(span_text(text), true, ret_ns, &digits);
 }
+
+bool cmd_parse_number(const char **at, char end, uint64_t *ret)
+{
+	const char *behind = strchr(*at, end);
+
+	if (!behind || !span_digits(span_of(*at, (size_t)(behind - *at)), ret) || *ret == 0 ||
+	    *ret > INT64_MAX)
+		return false;
+	*at = behind + (end != '\0' ? 1 : 0);
+	return true;
+}
+
+bool cmd_parse_stream(const char **at, struct id *ret_stream, uint64_t *ret_epoch)
+{
+	const size_t id_len = ID_TEXT_BYTES - 1;
+
+	if (strnlen(*at, ID_TEXT_BYTES) < ID_TEXT_BYTES || (*at)[id_len] != '.' ||
+	    !id_parse(span_of(*at, id_len), ret_stream))
+		return false;
+	*at += ID_TEXT_BYTES;
+	return cmd_parse_number(at, '-', ret_epoch);
+}

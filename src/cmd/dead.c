@@ -15,7 +15,6 @@ enum {
 	WORDS_MAX = 2,
 	/* A record's two texts: escapes are six bytes. */
 	TEXT_BYTES_MAX = 16 * RECORD_PAYLOAD_BYTES_MAX,
-	NUMBER_DIGITS = 10, /* the base */
 };
 
 static const char USAGE[] =
@@ -361,28 +360,11 @@ static bool is_sink(struct span name)
 	return false;
 }
 
-static bool parse_number(const char **at, char end, uint64_t *ret)
-{
-	char *behind = NULL;
-
-	if (**at < '0' || **at > '9')
-		return false;
-	*ret = strtoull(*at, &behind, NUMBER_DIGITS);
-	if (*behind != end)
-		return false;
-	*at = behind + (end != '\0' ? 1 : 0);
-	return true;
-}
-
 /* STREAM.EPOCH-SEQ */
 static bool parse_key(const char *text, struct dead_key *ret)
 {
-	const char *at = text + ID_TEXT_BYTES;
-
-	if (strlen(text) < ID_TEXT_BYTES || text[ID_TEXT_BYTES - 1] != '.' ||
-	    !id_parse(span_of(text, ID_TEXT_BYTES - 1), &ret->stream))
-		return false;
-	return parse_number(&at, '-', &ret->epoch) && parse_number(&at, '\0', &ret->seq);
+	return cmd_parse_stream(&text, &ret->stream, &ret->epoch) &&
+	       cmd_parse_number(&text, '\0', &ret->seq);
 }
 
 /* SINK/KEY, or SINK and KEY: what list prints, or what somebody took apart. */

@@ -10,8 +10,6 @@
 static const char TAKES[] = "it takes --sink s3|datadog, --range STREAM.EPOCH-FIRST-LAST, and "
 			    "--since TIME and --until TIME, between which all of the range is";
 
-enum { NUMBER_BASE = 10 };
-
 struct order {
 	const char *sink, *range, *since, *until;
 };
@@ -24,30 +22,12 @@ static int bad(const char *word, const char *what)
 
 /* --- arguments --- */
 
-static bool parse_number(const char **at, char end, uint64_t *ret)
-{
-	char *behind = NULL;
-
-	if (**at < '0' || **at > '9')
-		return false;
-	*ret = strtoull(*at, &behind, NUMBER_BASE);
-	if (*behind != end)
-		return false;
-	*at = behind + (end != '\0' ? 1 : 0);
-	return true;
-}
-
 /* STREAM.EPOCH-FIRST-LAST, as the names of objects have it. */
 static bool parse_range(const char *text, struct export_range *ret)
 {
-	const char *at = text + ID_TEXT_BYTES;
-
-	if (strlen(text) < ID_TEXT_BYTES || text[ID_TEXT_BYTES - 1] != '.' ||
-	    !id_parse(span_of(text, ID_TEXT_BYTES - 1), &ret->stream.uuid) ||
-	    !parse_number(&at, '-', &ret->stream.epoch) ||
-	    !parse_number(&at, '-', &ret->first_seq) || !parse_number(&at, '\0', &ret->last_seq))
-		return false;
-	return ret->first_seq > 0 && ret->first_seq <= ret->last_seq && ret->last_seq <= INT64_MAX;
+	return cmd_parse_stream(&text, &ret->stream.uuid, &ret->stream.epoch) &&
+	       cmd_parse_number(&text, '-', &ret->first_seq) &&
+	       cmd_parse_number(&text, '\0', &ret->last_seq) && ret->first_seq <= ret->last_seq;
 }
 
 static int read_words(struct order *o, int argc, char **argv)

@@ -1,12 +1,15 @@
 #include "sink/dead_file.h"
 
 #include "base/file.h"
+#include "base/time.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { NUMBER_DIGITS_MAX = 20 };
+/* Up to here a double has every whole number. */
+#define EXACT_MAX 9007199254740992.0
 
 /* --- keys --- */
 
@@ -24,27 +27,20 @@ int dead_key_compare(const struct dead_key *a, const struct dead_key *b)
 	return order != 0 ? order : compare_numbers(a->seq, b->seq);
 }
 
-/* A large number comes as the text of its digits. */
+/* A number that a double might change comes as the text of its digits. */
 static bool read_number(const struct json *v, uint64_t *ret)
 {
-	char text[NUMBER_DIGITS_MAX + 1], *end;
-	struct span digits;
 	double number;
 
-	if (v && json_type(v) == JSON_NUMBER) {
-		number = json_number(v);
-		*ret = number >= 0 ? (uint64_t)number : 0;
-		return number >= 0;
-	}
-	if (!v || json_type(v) != JSON_TEXT)
+	if (!v)
 		return false;
-	digits = json_text(v);
-	if (digits.len == 0 || digits.len >= sizeof(text))
+	if (json_type(v) == JSON_TEXT)
+		return span_digits(json_text(v), ret) && *ret > 0 && *ret <= INT64_MAX;
+	number = json_type(v) == JSON_NUMBER ? json_number(v) : 0;
+	if (!(number >= 1 && number <= EXACT_MAX))
 		return false;
-	memcpy(text, digits.data, digits.len);
-	text[digits.len] = '\0';
-	*ret = strtoull(text, &end, 10);
-	return *end == '\0';
+	*ret = (uint64_t)number;
+	return (double)*ret == number;
 }
 
 bool dead_key_read(const struct json *line, struct dead_key *ret)
@@ -55,6 +51,14 @@ bool dead_key_read(const struct json *line, struct dead_key *ret)
 	       id_parse(json_text(stream), &ret->stream) &&
 	       read_number(json_member(line, "epoch"), &ret->epoch) &&
 	       read_number(json_member(line, "seq"), &ret->seq);
+}
+
+bool dead_time_read(const struct json *line, int64_t *ret_ns)
+{
+	const struct json *v = json_member(line, "time");
+	unsigned digits;
+
+	return v && json_type(v) == JSON_TEXT && time_parse(json_text(v), false, ret_ns, &digits);
 }
 
 void dead_key_write(const struct dead_key *key, struct buf *out)
@@ -125,7 +129,11 @@ enum err_kind dead_file_open(int *ret_fd, const char *folder, const char *path, 
 		rc = find_end(*ret_fd, ret_len, err);
 	if (!rc)
 		rc = file_truncate(*ret_fd, *ret_len, err);
-	return rc ? rc : file_sync_folder(folder, err);
+	if (!rc)
+		rc = file_sync_folder(folder, err);
+	if (rc) /* without a length it is of no use */
+		file_close(ret_fd);
+	return rc;
 }
 
 enum err_kind dead_file_add(int fd, const struct buf *line, uint64_t *len, struct err *err)
@@ -145,21 +153,31 @@ enum err_kind dead_file_add(int fd, const struct buf *line, uint64_t *len, struc
 
 /* --- lines --- */
 
-void dead_lines_init(struct dead_lines *l, int fd)
+enum err_kind dead_line_key(const struct dead_line *line, struct dead_key *ret,
+			    int64_t *ret_written_ns, bool *ret_found, struct err *err)
 {
-	buf_init(&l->line, DEAD_LINE_BYTES_MAX);
-	l->fd = fd;
-	l->at = l->end = l->read_at = 0;
-	l->used = l->got = 0;
-	l->is_too_long = false;
+	struct json *v = NULL;
+	struct err aside;
+	enum err_kind rc = line->is_too_long ? ERR_REJECT : json_parse(&v, line->text, &aside);
+
+	*ret_found = !rc && dead_key_read(v, ret) && dead_time_read(v, ret_written_ns);
+	json_free(v);
+	if (rc != ERR_FATAL)
+		return ERR_NONE;
+	*err = aside;
+	return rc;
 }
 
-void dead_lines_release(struct dead_lines *l)
-{
-	buf_release(&l->line);
-}
+struct lines {
+	int fd;
+	struct buf text;
+	struct dead_line line;
+	uint64_t read_at; /* what follows is in no chunk yet */
+	size_t used, got; /* of chunk */
+	char chunk[DEAD_CHUNK_BYTES];
+};
 
-static enum err_kind read_chunk(struct dead_lines *l, struct err *err)
+static enum err_kind read_chunk(struct lines *l, struct err *err)
 {
 	enum err_kind rc =
 		file_read_at(l->fd, l->chunk, sizeof(l->chunk), l->read_at, &l->got, err);
@@ -177,36 +195,61 @@ static enum err_kind read_chunk(struct dead_lines *l, struct err *err)
 }
 
 /* Up to a newline, or the chunk's end. */
-static void take(struct dead_lines *l, bool *ret_whole)
+static void take_bytes(struct lines *l, bool *ret_whole)
 {
 	const char *from = l->chunk + l->used;
 	const char *newline = memchr(from, '\n', l->got - l->used);
 	size_t len = newline ? (size_t)(newline - from) : l->got - l->used;
 
-	if (len > l->line.max - l->line.len)
-		l->is_too_long = true;
-	else if (!l->is_too_long)
-		buf_add(&l->line, from, len);
+	if (len > l->text.max - l->text.len)
+		l->line.is_too_long = true;
+	else if (!l->line.is_too_long)
+		buf_add(&l->text, from, len);
 	*ret_whole = newline != NULL;
 	l->used += len + (newline ? 1 : 0);
-	l->end += len + (newline ? 1 : 0);
+	l->line.end += len + (newline ? 1 : 0);
 }
 
-enum err_kind dead_lines_next(struct dead_lines *l, bool *ret_found, struct err *err)
+/* *ret_found false: there are no more. */
+static enum err_kind next_line(struct lines *l, bool *ret_found, struct err *err)
 {
 	enum err_kind rc = ERR_NONE;
 	bool whole = false;
 
-	buf_reset(&l->line);
-	l->is_too_long = false;
-	l->at = l->end;
+	buf_reset(&l->text);
+	l->line.is_too_long = false;
+	l->line.at = l->line.end;
 	while (!whole) {
 		if (l->used == l->got)
 			rc = read_chunk(l, err);
 		if (rc || l->got == 0)
 			break;
-		take(l, &whole);
+		take_bytes(l, &whole);
 	}
 	*ret_found = whole;
-	return rc ? rc : buf_check(&l->line, err);
+	l->line.text = span_of(l->text.data, l->text.len);
+	return rc ? rc : buf_check(&l->text, err);
+}
+
+enum err_kind dead_lines_each(int fd,
+			      enum err_kind (*take)(void *arg, const struct dead_line *line,
+						    struct err *err),
+			      void *arg, struct err *err)
+{
+	struct lines *l = calloc(1, sizeof(*l));
+	bool found = true;
+	enum err_kind rc = ERR_NONE;
+
+	if (!l)
+		return err_set(err, ERR_FATAL, "no memory to read dead letters");
+	buf_init(&l->text, DEAD_LINE_BYTES_MAX);
+	l->fd = fd;
+	while (!rc && found) {
+		rc = next_line(l, &found, err);
+		if (!rc && found)
+			rc = take(arg, &l->line, err);
+	}
+	buf_release(&l->text);
+	free(l);
+	return rc;
 }

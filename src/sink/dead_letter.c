@@ -14,16 +14,19 @@ struct dead_letters {
 	char sink[SPOOL_CONSUMER_NAME_BYTES];
 };
 
-/* Also of letters that are open: then it is another file from now on. */
-static enum err_kind open_file(struct dead_letters *d, struct err *err)
+/*
+ * Also of letters that are open: then it is another file from now on. *ret_uncleared says why what
+ * is settled is still there, else its kind is ERR_NONE; the next one that opens them tries again.
+ */
+static enum err_kind open_file(struct dead_letters *d, struct err *ret_uncleared, struct err *err)
 {
 	char path[PATH_MAX];
 	bool cleared;
-	struct err aside;
-	enum err_kind rc = dead_settled_clear(d->folder, d->sink, &cleared, &aside);
+	enum err_kind rc;
 
-	(void)rc; /* the next one that opens them tries again */
 	file_close(&d->fd);
+	ret_uncleared->text[0] = '\0';
+	ret_uncleared->kind = dead_settled_clear(d->folder, d->sink, &cleared, ret_uncleared);
 	rc = dead_file_path(path, d->folder, d->sink, DEAD_LETTERS, err);
 	return rc ? rc : dead_file_open(&d->fd, d->folder, path, &d->len, err);
 }
@@ -32,6 +35,7 @@ enum err_kind dead_letters_open(struct dead_letters **ret, const char *folder, c
 				struct spool_stream stream, struct err *err)
 {
 	struct dead_letters *d = calloc(1, sizeof(*d));
+	struct err uncleared;
 	enum err_kind rc;
 
 	REQUIRE(strlen(sink) < sizeof(d->sink));
@@ -44,7 +48,7 @@ enum err_kind dead_letters_open(struct dead_letters **ret, const char *folder, c
 	memcpy(d->sink, sink, strlen(sink) + 1);
 	d->stream = stream;
 	d->fd = -1;
-	rc = open_file(d, err);
+	rc = open_file(d, &uncleared, err);
 	if (rc) {
 		dead_letters_close(d);
 		return err_wrap(err, "open the dead letters of %s", sink);
@@ -97,15 +101,19 @@ static bool is_full(const struct dead_letters *d, const struct buf *line)
 
 static enum err_kind append_line(struct dead_letters *d, const struct buf *line, struct err *err)
 {
+	struct err uncleared = {.kind = ERR_NONE};
 	enum err_kind rc = ERR_NONE;
 
 	if (d->fd < 0 || is_full(d, line)) /* there may be more room since somebody settled some */
-		rc = open_file(d, err);
+		rc = open_file(d, &uncleared, err);
 	if (!rc && is_full(d, line))
 		rc = err_set(err, ERR_FULL,
 			     "the dead letters of %s have reached %d MiB: see `flytrail dead list "
-			     "%s`, and retry or drop them",
-			     d->sink, DEAD_FILE_BYTES_MAX >> 20, d->sink);
+			     "--sink %s`, and retry or drop them%s%s",
+			     d->sink, DEAD_FILE_BYTES_MAX >> 20, d->sink,
+			     uncleared.kind != ERR_NONE ? "; what is settled cannot be cleared: "
+							: "",
+			     uncleared.text);
 	return rc ? rc : dead_file_add(d->fd, line, &d->len, err);
 }
 

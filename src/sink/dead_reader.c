@@ -37,7 +37,8 @@ static bool member_text(const struct json *line, const char *key, struct span *r
 	return true;
 }
 
-/* ERR_REJECT: it is no letter. Else *ret_json is the caller's to free, and ret lends from it. */
+/* ERR_REJECT: it is no letter. ERR_NONE: *ret_json is the caller's to free, and ret lends from it.
+ */
 static enum err_kind parse(struct span line, struct dead_key *ret_key, struct dead_letter *ret,
 			   struct json **ret_json, struct err *err)
 {
@@ -48,7 +49,8 @@ static enum err_kind parse(struct span line, struct dead_key *ret_key, struct de
 		return rc;
 	ret->answer = SPAN("");
 	if (!dead_key_read(v, ret_key) || !member_text(v, "time", &ret->time) ||
-	    !member_text(v, "reason", &ret->reason) || !member_text(v, "payload", &ret->payload)) {
+	    !dead_time_read(v, &ret->written_ns) || !member_text(v, "reason", &ret->reason) ||
+	    !member_text(v, "payload", &ret->payload)) {
 		json_free(v);
 		return err_set(err, ERR_REJECT, "a line is no dead letter");
 	}
@@ -96,18 +98,17 @@ static enum err_kind add_place(struct dead_reader *r, const struct place *place,
 	return ERR_NONE;
 }
 
-static enum err_kind add_line(struct dead_reader *r, const struct dead_lines *lines,
-			      struct err *err)
+static enum err_kind add_line(void *arg, const struct dead_line *line, struct err *err)
 {
-	struct place place = {.at = lines->at, .len = (uint32_t)(lines->end - lines->at)};
+	struct dead_reader *r = arg;
+	struct place place = {.at = line->at, .len = (uint32_t)(line->end - line->at)};
 	struct dead_letter letter = {.payload = SPAN("")};
 	struct json *v = NULL;
 	struct err why;
 	enum err_kind rc = ERR_REJECT;
 
-	if (!lines->is_too_long)
-		rc = parse(span_of(lines->line.data, lines->line.len), &place.key, &letter, &v,
-			   &why);
+	if (!line->is_too_long)
+		rc = parse(line->text, &place.key, &letter, &v, &why);
 	if (!rc)
 		rc = decode(r, letter.payload, &why);
 	json_free(v);
@@ -116,30 +117,11 @@ static enum err_kind add_line(struct dead_reader *r, const struct dead_lines *li
 		return rc;
 	}
 	if (rc) {
-		add_damage(r, lines->at);
+		add_damage(r, line->at);
 		return ERR_NONE;
 	}
-	place.is_old = dead_keys_have(&r->settled, &place.key);
+	place.is_old = dead_keys_have(&r->settled, &place.key, letter.written_ns);
 	return add_place(r, &place, err);
-}
-
-static enum err_kind read_places(struct dead_reader *r, struct err *err)
-{
-	struct dead_lines *lines = malloc(sizeof(*lines));
-	bool found = true;
-	enum err_kind rc = ERR_NONE;
-
-	if (!lines)
-		return err_set(err, ERR_FATAL, "no memory to read dead letters");
-	dead_lines_init(lines, r->fd);
-	while (!rc && found) {
-		rc = dead_lines_next(lines, &found, err);
-		if (!rc && found)
-			rc = add_line(r, lines, err);
-	}
-	dead_lines_release(lines);
-	free(lines);
-	return rc;
 }
 
 static int by_key(const void *a, const void *b)
@@ -196,7 +178,7 @@ enum err_kind dead_reader_open(struct dead_reader **ret, const char *folder, con
 	if (!rc && !file_is_missing(path)) {
 		rc = file_open(&r->fd, path, FILE_READ, err);
 		if (!rc)
-			rc = read_places(r, err);
+			rc = dead_lines_each(r->fd, add_line, r, err);
 	}
 	if (rc) {
 		dead_reader_close(r);
@@ -245,7 +227,7 @@ bool dead_reader_find(const struct dead_reader *r, const struct dead_key *key, s
 
 bool dead_reader_is_settled(const struct dead_reader *r, const struct dead_key *key)
 {
-	return dead_keys_have(&r->settled, key);
+	return dead_keys_have(&r->settled, key, INT64_MIN);
 }
 
 const struct dead_damages *dead_reader_damages(const struct dead_reader *r)
@@ -253,6 +235,7 @@ const struct dead_damages *dead_reader_damages(const struct dead_reader *r)
 	return &r->damages;
 }
 
+/* ERR_REJECT: it is not there any more. */
 static enum err_kind read_line(struct dead_reader *r, const struct place *place, struct err *err)
 {
 	size_t got = 0;
@@ -265,7 +248,7 @@ static enum err_kind read_line(struct dead_reader *r, const struct place *place,
 		return buf_check(&r->line, err);
 	rc = file_read_at(r->fd, room, place->len, place->at, &got, err);
 	if (!rc && got < place->len)
-		rc = err_set(err, ERR_RETRY, "the file of dead letters has become shorter");
+		rc = err_set(err, ERR_REJECT, "the file of dead letters has become shorter");
 	return rc;
 }
 
@@ -282,14 +265,15 @@ enum err_kind dead_reader_read(struct dead_reader *r, size_t idx, struct dead_le
 	rc = read_line(r, place, err);
 	if (!rc)
 		rc = parse(span_of(r->line.data, place->len - 1), &key, ret, &r->json, err);
-	if (rc)
-		return rc;
-	rc = dead_key_compare(&key, &place->key) == 0 ? decode(r, ret->payload, err) : ERR_REJECT;
-	if (rc == ERR_REJECT)
+	if (!rc)
+		rc = dead_key_compare(&key, &place->key) == 0 ? decode(r, ret->payload, err)
+							      : ERR_REJECT;
+	if (rc == ERR_REJECT) /* it was a letter when its place was noted */
 		return err_set(err, ERR_CORRUPT,
 			       "the file of dead letters was changed while it was read, at byte "
 			       "%" PRIu64,
 			       place->at);
-	ret->payload = span_of(r->payload.data, r->payload.len);
+	if (!rc)
+		ret->payload = span_of(r->payload.data, r->payload.len);
 	return rc;
 }

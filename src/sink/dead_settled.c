@@ -111,60 +111,38 @@ enum err_kind dead_settled_add(struct dead_settled *s, const struct dead_key *ke
 
 /* --- what is settled --- */
 
-static enum err_kind add_key(struct dead_keys *k, const struct dead_key *key, struct err *err)
+static enum err_kind add_key(struct dead_keys *k, const struct dead_settlement *one,
+			     struct err *err)
 {
 	if (k->count == k->room) {
 		size_t room = k->room > 0 ? 2 * k->room : KEYS_MIN;
-		struct dead_key *keys = realloc(k->keys, room * sizeof(*keys));
+		struct dead_settlement *keys = realloc(k->keys, room * sizeof(*keys));
 
 		if (!keys)
 			return err_set(err, ERR_FATAL, "no memory for %zu dead letters", room);
 		k->keys = keys;
 		k->room = room;
 	}
-	k->keys[k->count++] = *key;
+	k->keys[k->count++] = *one;
 	return ERR_NONE;
 }
 
 /* What cannot be read settles nothing: its letter is dealt with once more. */
-static enum err_kind add_line(struct dead_keys *k, const struct dead_lines *lines, struct err *err)
+static enum err_kind add_line(void *arg, const struct dead_line *line, struct err *err)
 {
-	struct span text = span_of(lines->line.data, lines->line.len);
-	struct json *v = NULL;
-	struct dead_key key;
-	struct err aside;
-	enum err_kind rc = lines->is_too_long ? ERR_REJECT : json_parse(&v, text, &aside);
+	struct dead_settlement one;
+	bool found;
+	enum err_kind rc = dead_line_key(line, &one.key, &one.time_ns, &found, err);
 
-	if (rc == ERR_FATAL)
-		*err = aside;
-	else if (rc == ERR_NONE && dead_key_read(v, &key))
-		rc = add_key(k, &key, err);
-	json_free(v);
-	return rc == ERR_FATAL ? rc : ERR_NONE;
+	return rc || !found ? rc : add_key(arg, &one, err);
 }
 
-static enum err_kind read_keys(struct dead_keys *k, int fd, struct err *err)
+static int compare_settlements(const void *a, const void *b)
 {
-	struct dead_lines *lines = malloc(sizeof(*lines));
-	bool found = true;
-	enum err_kind rc = ERR_NONE;
+	const struct dead_settlement *x = a, *y = b;
+	int order = dead_key_compare(&x->key, &y->key);
 
-	if (!lines)
-		return err_set(err, ERR_FATAL, "no memory to read dead letters");
-	dead_lines_init(lines, fd);
-	while (!rc && found) {
-		rc = dead_lines_next(lines, &found, err);
-		if (!rc && found)
-			rc = add_line(k, lines, err);
-	}
-	dead_lines_release(lines);
-	free(lines);
-	return rc;
-}
-
-static int compare_keys(const void *a, const void *b)
-{
-	return dead_key_compare(a, b);
+	return order != 0 ? order : (x->time_ns > y->time_ns) - (x->time_ns < y->time_ns);
 }
 
 enum err_kind dead_keys_read(struct dead_keys *ret, const char *folder, const char *sink,
@@ -178,7 +156,7 @@ enum err_kind dead_keys_read(struct dead_keys *ret, const char *folder, const ch
 	if (!rc && !file_is_missing(path)) {
 		rc = file_open(&fd, path, FILE_READ, err);
 		if (!rc)
-			rc = read_keys(&keys, fd, err);
+			rc = dead_lines_each(fd, add_line, &keys, err);
 		file_close(&fd);
 	}
 	if (rc) {
@@ -186,7 +164,7 @@ enum err_kind dead_keys_read(struct dead_keys *ret, const char *folder, const ch
 		return rc;
 	}
 	if (keys.count > 0)
-		qsort(keys.keys, keys.count, sizeof(keys.keys[0]), compare_keys);
+		qsort(keys.keys, keys.count, sizeof(keys.keys[0]), compare_settlements);
 	*ret = keys;
 	return ERR_NONE;
 }
@@ -197,33 +175,28 @@ void dead_keys_release(struct dead_keys *k)
 	*k = (struct dead_keys){.count = 0};
 }
 
-bool dead_keys_have(const struct dead_keys *k, const struct dead_key *key)
+bool dead_keys_have(const struct dead_keys *k, const struct dead_key *key, int64_t written_ns)
 {
-	return k->count > 0 &&
-	       bsearch(key, k->keys, k->count, sizeof(k->keys[0]), compare_keys) != NULL;
+	const struct dead_settlement wanted = {.key = *key, .time_ns = written_ns};
+	size_t from = 0, to = k->count;
+
+	while (from < to) { /* the first that is not before it */
+		size_t middle = from + (to - from) / 2;
+
+		if (compare_settlements(&k->keys[middle], &wanted) < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from < k->count && dead_key_compare(&k->keys[from].key, key) == 0;
 }
 
 /* --- clearing --- */
 
-static bool is_settled(const struct dead_keys *keys, const struct dead_lines *lines,
-		       bool *ret_no_memory)
-{
-	struct json *v = NULL;
-	struct dead_key key;
-	struct err aside;
-	enum err_kind rc =
-		lines->is_too_long
-			? ERR_REJECT
-			: json_parse(&v, span_of(lines->line.data, lines->line.len), &aside);
-	bool settled = rc == ERR_NONE && dead_key_read(v, &key) && dead_keys_have(keys, &key);
-
-	*ret_no_memory = rc == ERR_FATAL;
-	json_free(v);
-	return settled;
-}
-
 struct copy {
 	int from, to;
+	struct dead_keys keys;
+	bool leaves_some_out;
 	uint64_t len; /* of to */
 	char bytes[DEAD_CHUNK_BYTES];
 };
@@ -248,31 +221,20 @@ static enum err_kind copy_range(struct copy *c, uint64_t at, uint64_t end, struc
 }
 
 /* All lines but the settled ones, those that cannot be read among them. */
-static enum err_kind copy_rest(struct copy *c, const struct dead_keys *keys, bool *ret_some,
-			       struct err *err)
+static enum err_kind copy_line(void *arg, const struct dead_line *line, struct err *err)
 {
-	struct dead_lines *lines = malloc(sizeof(*lines));
-	bool found = true, no_memory = false;
-	enum err_kind rc = ERR_NONE;
+	struct copy *c = arg;
+	struct dead_key key;
+	int64_t written_ns;
+	bool found;
+	enum err_kind rc = dead_line_key(line, &key, &written_ns, &found, err);
 
-	*ret_some = false;
-	if (!lines)
-		return err_set(err, ERR_FATAL, "no memory to read dead letters");
-	dead_lines_init(lines, c->from);
-	while (!rc && found) {
-		rc = dead_lines_next(lines, &found, err);
-		if (rc || !found)
-			break;
-		if (is_settled(keys, lines, &no_memory))
-			*ret_some = true;
-		else if (no_memory)
-			rc = err_set(err, ERR_FATAL, "no memory to read dead letters");
-		else
-			rc = copy_range(c, lines->at, lines->end, err);
-	}
-	dead_lines_release(lines);
-	free(lines);
-	return rc;
+	if (rc)
+		return rc;
+	if (!found || !dead_keys_have(&c->keys, &key, written_ns))
+		return copy_range(c, line->at, line->end, err);
+	c->leaves_some_out = true;
+	return ERR_NONE;
 }
 
 /* What stays of it is removed by the next one that clears. */
@@ -285,7 +247,7 @@ static void discard(const char *path)
 }
 
 static enum err_kind rewrite(struct copy *c, const char *folder, const char *sink,
-			     const struct dead_keys *keys, bool *ret_cleared, struct err *err)
+			     bool *ret_cleared, struct err *err)
 {
 	char path[PATH_MAX], fresh[PATH_MAX];
 	enum err_kind rc = dead_file_path(path, folder, sink, DEAD_LETTERS, err);
@@ -302,9 +264,8 @@ static enum err_kind rewrite(struct copy *c, const char *folder, const char *sin
 		rc = file_open(&c->to, fresh, FILE_CREATE, err);
 	if (rc)
 		return rc;
-	rc = copy_rest(c, keys, ret_cleared, err);
-	if (rc || !*ret_cleared) {
-		*ret_cleared = false;
+	rc = dead_lines_each(c->from, copy_line, c, err);
+	if (rc || !c->leaves_some_out) {
 		discard(fresh);
 		return rc;
 	}
@@ -318,7 +279,6 @@ static enum err_kind rewrite(struct copy *c, const char *folder, const char *sin
 static enum err_kind clear(const char *folder, const char *sink, bool *ret_cleared, struct err *err)
 {
 	struct copy *c = calloc(1, sizeof(*c));
-	struct dead_keys keys = {.count = 0};
 	char path[PATH_MAX];
 	enum err_kind rc = dead_file_path(path, folder, sink, DEAD_SETTLED, err);
 
@@ -326,16 +286,16 @@ static enum err_kind clear(const char *folder, const char *sink, bool *ret_clear
 		return err_set(err, ERR_FATAL, "no memory to clear dead letters");
 	c->from = c->to = -1;
 	if (!rc)
-		rc = dead_keys_read(&keys, folder, sink, err);
-	if (!rc && keys.count > 0)
-		rc = rewrite(c, folder, sink, &keys, ret_cleared, err);
+		rc = dead_keys_read(&c->keys, folder, sink, err);
+	if (!rc && c->keys.count > 0)
+		rc = rewrite(c, folder, sink, ret_cleared, err);
 	if (!rc)
 		rc = file_remove(path, err);
 	if (!rc)
 		rc = file_sync_folder(folder, err);
 	file_close(&c->from);
 	file_close(&c->to);
-	dead_keys_release(&keys);
+	dead_keys_release(&c->keys);
 	free(c);
 	return rc;
 }

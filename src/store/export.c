@@ -27,7 +27,7 @@ struct export
 /* What a row takes in memory is what these take; the rest is small. */
 #define BYTES(table)                                      \
 	"coalesce(octet_length(" table ".message), 0) + " \
-	"coalesce(pg_column_size(" table ".attributes), 0) * 4"
+	"coalesce(octet_length(" table ".attributes::text), 0)"
 
 #define OF_RANGE                                                                       \
 	" WHERE stream = $1::uuid AND seq BETWEEN $2::bigint AND $3::bigint"           \

@@ -206,6 +206,8 @@ class Store(Case):
         before = self.letters(self.ft)
         key = before[0].split("/")[1]
         for words in (["show"], ["show", "nowhere/" + key], ["show", key], ["show", "store/" + key[:-1] + "x"],
+                      ["show", f"store/{STREAM}.0-1"], ["show", f"store/{STREAM}.1-0"],
+                      ["show", f"store/{STREAM}.1-18446744073709551617"], ["show", f"store/{STREAM}.1-+1"],
                       ["show", "store", key, "more"], ["show", before[0], "--sink", "store"], ["list", "more"],
                       ["list", "--sink"], ["list", "--sink", "nowhere"], ["retry"], ["retry", before[0], "--all"],
                       ["retry", before[0], "--why", "x"], ["drop", before[0]], ["drop", "--all", "--why", "x"],

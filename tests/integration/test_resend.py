@@ -250,6 +250,8 @@ class Resend(Case):
                       ["--sink", "s3", "--range", f"{STREAM}.1-0-1"], ["--sink", "s3", "--range", f"{STREAM}.1-1"],
                       ["--sink", "s3", "--range", f"{STREAM}-1-2"], ["--sink", "s3", "--range", good + "x"],
                       ["--sink", "s3", "--range", f"{STREAM}.1-1-99999999999999999999"],
+                      ["--sink", "s3", "--range", f"{STREAM}.18446744073709551617-1-2"],
+                      ["--sink", "s3", "--range", f"{STREAM}.0-1-2"],
                       ["--sink", "s3", "--range", good, "--since", "yesterday"],
                       ["--sink", "s3", "--range", good, "--since", "2026-01-02", "--until", "2026-01-02"],
                       ["--sink", "s3", "--range", good, "more"]):

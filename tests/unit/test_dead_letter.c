@@ -4,7 +4,7 @@
 #include "base/json.h"
 #include "fault.h"
 #include "names.h"
-#include "sink/dead_file.h"
+#include "sink/dead_settled.h"
 #include "scratch.h"
 
 #include <setjmp.h>
@@ -237,6 +237,37 @@ static void the_bound_holds(void **state)
 	scratch_remove(&dir);
 }
 
+static void no_room_says_why_what_is_settled_is_still_there(void **state)
+{
+	const struct dead_key key = {.stream = stream.uuid, .epoch = stream.epoch, .seq = 1};
+	struct dead_settled *settled = NULL;
+	struct dead_letters *d;
+	struct scratch dir;
+	struct err err = {0};
+	int fd = -1;
+
+	(void)state;
+	scratch_make(&dir);
+	d = open_letters(&dir);
+	add(d, 1, SPAN("x"), "why");
+	dead_letters_close(d);
+	MUST0(file_open(&fd, scratch_file(&dir, "dead-store.ndjson"), FILE_WRITE, &err));
+	MUST0(file_write_at(fd, "\n", 1, DEAD_FILE_BYTES_MAX - 10, &err));
+	file_close(&fd);
+	d = open_letters(&dir);
+	MUST0(dead_settled_open(&settled, dir.path, "store", &err));
+	MUST0(dead_settled_add(settled, &key, DEAD_DROPPED, "known", &err));
+	dead_settled_close(settled);
+	MUST0(mkdir(scratch_file(&dir, "dead-store.ndjson.new"), 0700)); /* in its way */
+	assert_int_equal(dead_letters_add(d, 3, SPAN("z"), "why", SPAN(""), &err), ERR_FULL);
+	assert_non_null(strstr(err.text, "; what is settled cannot be cleared: "));
+	assert_non_null(strstr(err.text, "dead-store.ndjson.new"));
+	MUST0(rmdir(scratch_file(&dir, "dead-store.ndjson.new")));
+	add(d, 3, SPAN("z"), "why"); /* the hole is a line that cannot be read, and stays */
+	dead_letters_close(d);
+	scratch_remove(&dir);
+}
+
 static void the_largest_payload_has_room(void **state)
 {
 	char *payload = malloc(RECORD_PAYLOAD_BYTES_MAX);
@@ -297,6 +328,30 @@ static void no_fault_loses_what_was_dealt_with(void **state)
 	fault_everywhere(open_and_add, NULL);
 }
 
+static void open_file(void *arg)
+{
+	const char *folder = arg;
+	char path[PATH_MAX];
+	struct err err = {0};
+	uint64_t len;
+	int fd = -1;
+
+	assert_int_equal(dead_file_path(path, folder, "store", DEAD_LETTERS, &err), ERR_NONE);
+	if (dead_file_open(&fd, folder, path, &len, &err))
+		assert_int_equal(fd, -1);
+	file_close(&fd);
+}
+
+static void what_cannot_be_opened_whole_is_not_open(void **state)
+{
+	struct scratch dir;
+
+	(void)state;
+	scratch_make(&dir);
+	fault_everywhere(open_file, dir.path);
+	scratch_remove(&dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -306,8 +361,10 @@ int main(void)
 		cmocka_unit_test(letters_are_added_behind_those_of_an_earlier_run),
 		cmocka_unit_test(a_line_that_a_crash_tore_is_cut_off),
 		cmocka_unit_test(the_bound_holds),
+		cmocka_unit_test(no_room_says_why_what_is_settled_is_still_there),
 		cmocka_unit_test(the_largest_payload_has_room),
 		cmocka_unit_test(no_fault_loses_what_was_dealt_with),
+		cmocka_unit_test(what_cannot_be_opened_whole_is_not_open),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,13 +178,13 @@ static void the_largest_letter_is_one_line(void **state)
 	memset(said, 0xff, sizeof(said));
 	scratch_make(&dir);
 	assert_int_equal(dead_letters_open(&d, dir.path, "s3", stream, &err), ERR_NONE);
-	assert_int_equal(dead_letters_add(d, UINT64_MAX, span_of(payload, RECORD_PAYLOAD_BYTES_MAX),
+	assert_int_equal(dead_letters_add(d, INT64_MAX, span_of(payload, RECORD_PAYLOAD_BYTES_MAX),
 					  reason, span_of(said, sizeof(said)), &err),
 			 ERR_NONE);
 	dead_letters_close(d);
 	r = open_reader(&dir);
 	assert_int_equal(dead_reader_count(r), 1);
-	assert_true(dead_reader_key(r, 0)->seq == UINT64_MAX);
+	assert_true(dead_reader_key(r, 0)->seq == INT64_MAX);
 	assert_int_equal(dead_reader_read(r, 0, &letter, &err), ERR_NONE);
 	assert_true(span_equal(letter.payload, span_of(payload, RECORD_PAYLOAD_BYTES_MAX)));
 	dead_reader_close(r);
@@ -239,11 +239,14 @@ static void a_line_that_cannot_be_read_is_told_with_its_place_and_stops_nobody(v
 		"\n",
 		"{}\n",
 		"[1]\n",
-		"{\"time\":\"t\",\"stream\":\"4718f5dc-5f98-830a-888b-c53ebf1e1bf5\",\"epoch\":3,"
+		"{\"time\":\"2026-01-02T03:04:05Z\",\"stream\":\"4718f5dc-5f98-830a-888b-"
+		"c53ebf1e1bf5\",\"epoch\":3,"
 		"\"seq\":4,\"reason\":\"r\",\"payload\":\"no base64\"}\n",
-		"{\"time\":\"t\",\"stream\":\"4718f5dc\",\"epoch\":3,\"seq\":4,\"reason\":\"r\","
+		"{\"time\":\"2026-01-02T03:04:05Z\",\"stream\":\"4718f5dc\",\"epoch\":3,\"seq\":4,"
+		"\"reason\":\"r\","
 		"\"payload\":\"AAAA\"}\n",
-		"{\"time\":\"t\",\"stream\":\"4718f5dc-5f98-830a-888b-c53ebf1e1bf5\",\"epoch\":3,"
+		"{\"time\":\"2026-01-02T03:04:05Z\",\"stream\":\"4718f5dc-5f98-830a-888b-"
+		"c53ebf1e1bf5\",\"epoch\":3,"
 		"\"seq\":-4,\"reason\":\"r\",\"payload\":\"AAAA\"}\n",
 	};
 	struct scratch dir;
@@ -355,10 +358,10 @@ static void what_was_changed_meanwhile_is_told(void **state)
 	r = open_reader(&dir);
 	assert_int_equal(file_open(&fd, scratch_file(&dir, LETTERS), FILE_WRITE, &err), ERR_NONE);
 	assert_int_equal(file_write_at(fd, "xx", 2, 0, &err), ERR_NONE);
-	assert_int_equal(dead_reader_read(r, 0, &letter, &err), ERR_REJECT);
+	assert_int_equal(dead_reader_read(r, 0, &letter, &err), ERR_CORRUPT);
 	assert_int_equal(dead_reader_read(r, 1, &letter, &err), ERR_NONE);
 	assert_int_equal(file_truncate(fd, 10, &err), ERR_NONE);
-	assert_int_equal(dead_reader_read(r, 1, &letter, &err), ERR_RETRY);
+	assert_int_equal(dead_reader_read(r, 1, &letter, &err), ERR_CORRUPT);
 	file_close(&fd);
 	dead_reader_close(r);
 	scratch_remove(&dir);
@@ -610,9 +613,80 @@ static void no_fault_settles_by_halves(void **state)
 	fault_everywhere(settle_one, NULL);
 }
 
+static void a_number_that_is_none_makes_no_letter(void **state)
+{
+	static const char *const bad[] = {"0",
+					  "-5",
+					  "1.5",
+					  "1e20",
+					  "\"-5\"",
+					  "\" 5\"",
+					  "\"\"",
+					  "\"5x\"",
+					  "9223372036854775808",
+					  "\"0\"",
+					  "\"18446744073709551621\"",
+					  "null"};
+	static const char *const good[] = {"1", "9223372036854775807", "\"5\""};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * ARRAY_LEN(bad) + ARRAY_LEN(good); i++) {
+		bool is_bad = i < 2 * ARRAY_LEN(bad);
+		const char *number = is_bad ? bad[i / 2] : good[i - 2 * ARRAY_LEN(bad)];
+		bool is_epoch = is_bad && i % 2 == 0;
+		struct dead_reader *r;
+		struct scratch dir;
+		char line[512];
+
+		(void)snprintf(line, sizeof(line),
+			       "{\"time\":\"2026-01-02T03:04:05Z\",\"stream\":"
+			       "\"4718f5dc-5f98-830a-888b-c53ebf1e1bf5\",\"epoch\":%s,\"seq\":%s,"
+			       "\"reason\":\"r\",\"payload\":\"AXBheWxvYWQ=\"}\n",
+			       is_epoch ? number : "3", is_epoch ? "4" : number);
+		scratch_make(&dir);
+		bury(&dir, 7, 7);
+		write_at_end(&dir, LETTERS, span_text(line));
+		r = open_reader(&dir);
+		if (dead_reader_count(r) != (is_bad ? 1 : 2))
+			fail_msg("%s", line);
+		assert_int_equal(dead_reader_damages(r)->count, is_bad ? 1 : 0);
+		dead_reader_close(r);
+		scratch_remove(&dir);
+	}
+}
+
+static void what_is_refused_again_after_it_was_settled_is_a_letter(void **state)
+{
+	struct dead_reader *r;
+	struct scratch dir;
+	struct err err = {0};
+	bool cleared;
+
+	(void)state;
+	scratch_make(&dir);
+	bury(&dir, 7, 9);
+	settle(&dir, 8);
+	settle(&dir, 9);
+	/* As a run does that has its letters open and clears nothing. */
+	write_at_end(&dir, LETTERS,
+		     SPAN("{\"time\":\"2262-01-01T00:00:00Z\",\"stream\":"
+			  "\"4718f5dc-5f98-830a-888b-c53ebf1e1bf5\",\"epoch\":3,\"seq\":8,"
+			  "\"reason\":\"again\",\"payload\":\"AXBheWxvYWQ=\"}\n"));
+	assert_string_equal(numbers(&dir), "7 8");
+	assert_int_equal(dead_settled_clear(dir.path, "s3", &cleared, &err), ERR_NONE);
+	assert_true(cleared);
+	assert_string_equal(numbers(&dir), "7 8");
+	r = open_reader(&dir);
+	assert_int_equal(dead_reader_damages(r)->count, 0);
+	dead_reader_close(r);
+	scratch_remove(&dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_number_that_is_none_makes_no_letter),
+		cmocka_unit_test(what_is_refused_again_after_it_was_settled_is_a_letter),
 		cmocka_unit_test(where_there_is_no_file_there_are_no_letters),
 		cmocka_unit_test(a_letter_comes_back_as_it_went),
 		cmocka_unit_test(of_an_answer_the_first_bytes_are_kept),
