@@ -71,8 +71,8 @@ static void print_total(const struct verify_total *t, bool asked_postgres)
 		     " bytes are as the indexes say; %" PRIu64 " indexes were read\n",
 		     a->objects, a->records, a->bytes, a->indexes);
 	if (a->unindexed > 0)
-		(void)printf("%" PRIu64 " objects are in no index yet: their days are not over, "
-			     "or nothing was delivered since\n",
+		(void)printf("%" PRIu64 " objects are in no index yet, and nothing vouches for "
+			     "them: their days are not over, or nothing was delivered since\n",
 			     a->unindexed);
 	if (!asked_postgres)
 		(void)printf("Postgres was not asked: FLYTRAIL_DATABASE_URL is not set\n");
