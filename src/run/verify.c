@@ -10,8 +10,6 @@
 
 enum { TEXT_BYTES = ARCHIVE_KEY_BYTES + ERR_TEXT_BYTES + 2 }; /* KEY: ERROR */
 
-#define DAY_NS (INT64_C(24) * 3600 * NS_PER_S)
-
 struct verify {
 	const struct verify_calls *calls;
 	struct verify_total *total;
@@ -120,7 +118,7 @@ static void tell_rows(struct verify *v, const char *text)
 static enum err_kind judge(struct verify *v, const struct archive_entry *entry, struct err *err)
 {
 	int64_t hour_ns = entry->name.from_ns;
-	int64_t into_day_ns = (hour_ns % DAY_NS + DAY_NS) % DAY_NS;
+	int64_t into_day_ns = (hour_ns % TIME_DAY_NS + TIME_DAY_NS) % TIME_DAY_NS;
 	char text[TEXT_BYTES];
 	bool has_day;
 	enum err_kind rc = archived_has_day(v->archived, class_of(entry->name.kind),

@@ -20,7 +20,6 @@ enum {
 /* Postgres keeps microseconds; and another replica may have seen a line first. */
 #define OCCURRED_SLACK_NS 1000
 #define OBSERVED_SLACK_NS (60 * NS_PER_S)
-#define DAY_NS (INT64_C(24) * 3600 * NS_PER_S)
 
 struct archived {
 	struct session *session;
@@ -172,7 +171,7 @@ enum err_kind archived_has_day(struct archived *a, const char *class, int64_t da
 	uint64_t count;
 	enum err_kind rc;
 
-	write_times(day_ns, time_earlier(day_ns, INT64_MAX - DAY_NS) + DAY_NS, 0, &day);
+	write_times(day_ns, time_earlier(day_ns, INT64_MAX - TIME_DAY_NS) + TIME_DAY_NS, 0, &day);
 	rc = ask(a, events ? events_sql : lines_sql, values,
 		 (int)ARRAY_LEN(values) - (events ? 0 : 1), &count, err);
 	if (!rc)
