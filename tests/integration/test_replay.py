@@ -241,7 +241,7 @@ class Replay(ReplayCase):
     def test_bad_words_try_nothing(self):
         self.put([self.line()])
         for words in (["--clas", "lines"], ["--class", "trail"], ["--class"], ["--since", "yesterday"],
-                      ["--since", "2026-11-26", "--until", "2026-11-26"], ["--from-archive", "bucket"],
+                      ["--since", "2026-11-26", "--until", "2026-11-25"], ["--from-archive", "bucket"],
                       ["--from-archive", "s3://"], ["--app", "x" * 65], ["--app", "a b"], ["--from-archive", "s3://a/b/../c"], ["x"]):
             with self.subTest(words=words):
                 status, out, error = self.replay(*words)
@@ -371,6 +371,11 @@ class Filters(ReplayCase):
         self.assertEqual(self.rows(), (["line 1", "line 2", "line 3"], []))
         self.replay("--class", "lines", "--since", text(self.hour + DAY))
         self.assertEqual(len(self.messages()), 4)
+
+    def test_a_date_as_the_end_is_the_end_of_that_day(self):
+        date = text(self.hour)[:10]
+        self.replay("--class", "lines", "--since", date, "--until", date)
+        self.assertEqual(self.rows(), (["line 1", "line 2", "line 3"], []))
 
     def test_what_is_of_other_days_is_not_even_read(self):
         self.bucket.put(self.key(at=self.hour - DAY), b"no gzip")
