@@ -433,6 +433,18 @@ class Hostile(ReplayCase):
         told = [(told["objects_indexed"], told["objects_unindexed"]) for told in self.recorded() if told["state"] == "done"]
         self.assertEqual(told, [(0, 2), (1, 1)])
 
+    def test_an_index_that_cannot_be_read_and_a_part_of_its_range(self):
+        self.put([self.line()])
+        self.put([self.line(self.hour + DAY)], at=self.hour + DAY)
+        self.put([self.event()], kind="security")
+        self.bucket.put(self.key("index", span=(1, 1000)), b"no gzip")
+        status, out, error = self.replay("--class", "lines", "--until", text(self.hour)[:10])
+        self.assertEqual(status, 1)
+        self.assertRegex(error, r"\AINDEX +[^\n]+\n\Z")
+        self.assertIn("1 objects replayed: 0 as 0 indexes have them, 1 that no index has", out)
+        self.assertEqual(self.messages(), ["line 1"])
+        self.assertEqual(self.pg.psql("SELECT FROM flytrail.events WHERE class <> 'trail'"), [])
+
     def test_an_index_that_is_longer_than_one_can_be(self):
         self.put([self.line()])
         self.put_index(4096 * self.entries)
