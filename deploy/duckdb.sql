@@ -11,33 +11,13 @@
 -- An endpoint without TLS takes USE_SSL false; MinIO and Ceph take URL_STYLE 'path'. Objects that
 -- were downloaded are read as well: root is the folder above `lines` and `events`.
 --
+-- Events come first: where the archive has no lines (FLYTRAIL_S3_SEND=events), DuckDB says "No files
+-- found" of the view `lines`, and `events` is there.
+--
 -- Always say of which `date` lines are wanted, and best of which `hour`: only those objects are
 -- read. Times are UTC; the three digits that a microsecond has not are in occurred_ns. A record
 -- may be in several objects, once for each spool that accepted it; it has one id in all of them,
 -- and the first that saw it counts.
-
-CREATE OR REPLACE VIEW lines AS
-SELECT
-	id,
-	occurred_at::TIMESTAMP AS occurred_at,
-	substr(occurred_at, 27, 3)::SMALLINT AS occurred_ns,
-	observed_at::TIMESTAMP AS observed_at,
-	source, org, app, region, machine_id, host, provider, level, class, action, message,
-	from_base64(raw) AS raw,
-	attributes, date, hour, filename
-FROM read_json(
-	getvariable('root') || '/lines/date=*/hour=*/*.ndjson.gz',
-	format = 'newline_delimited', compression = 'gzip', union_by_name = true, filename = true,
-	maximum_object_size = 33554432,
-	hive_partitioning = true, hive_types = {'date': DATE, 'hour': SMALLINT},
-	columns = {
-		'id': 'UUID', 'occurred_at': 'VARCHAR', 'observed_at': 'VARCHAR', 'source': 'VARCHAR',
-		'org': 'VARCHAR', 'app': 'VARCHAR', 'region': 'VARCHAR', 'machine_id': 'VARCHAR',
-		'host': 'VARCHAR', 'provider': 'VARCHAR', 'level': 'VARCHAR', 'class': 'VARCHAR',
-		'action': 'VARCHAR', 'message': 'VARCHAR', 'raw': 'VARCHAR', 'attributes': 'JSON'
-	})
--- By date and hour as well, so that these pass the window and choose the objects.
-QUALIFY row_number() OVER (PARTITION BY date, hour, id ORDER BY observed_at, filename) = 1;
 
 -- The `class` of an object's name is the retention class, and that of a row is its own: so names
 -- are not taken for columns here, and all objects are read. Events are few.
@@ -65,3 +45,26 @@ FROM read_json(
 		'message': 'VARCHAR', 'attributes': 'JSON'
 	})
 QUALIFY row_number() OVER (PARTITION BY retention_class, event_id ORDER BY observed_at, filename) = 1;
+
+CREATE OR REPLACE VIEW lines AS
+SELECT
+	id,
+	occurred_at::TIMESTAMP AS occurred_at,
+	substr(occurred_at, 27, 3)::SMALLINT AS occurred_ns,
+	observed_at::TIMESTAMP AS observed_at,
+	source, org, app, region, machine_id, host, provider, level, class, action, message,
+	from_base64(raw) AS raw,
+	attributes, date, hour, filename
+FROM read_json(
+	getvariable('root') || '/lines/date=*/hour=*/*.ndjson.gz',
+	format = 'newline_delimited', compression = 'gzip', union_by_name = true, filename = true,
+	maximum_object_size = 33554432,
+	hive_partitioning = true, hive_types = {'date': DATE, 'hour': SMALLINT},
+	columns = {
+		'id': 'UUID', 'occurred_at': 'VARCHAR', 'observed_at': 'VARCHAR', 'source': 'VARCHAR',
+		'org': 'VARCHAR', 'app': 'VARCHAR', 'region': 'VARCHAR', 'machine_id': 'VARCHAR',
+		'host': 'VARCHAR', 'provider': 'VARCHAR', 'level': 'VARCHAR', 'class': 'VARCHAR',
+		'action': 'VARCHAR', 'message': 'VARCHAR', 'raw': 'VARCHAR', 'attributes': 'JSON'
+	})
+-- By date and hour as well, so that these pass the window and choose the objects.
+QUALIFY row_number() OVER (PARTITION BY date, hour, id ORDER BY observed_at, filename) = 1;

@@ -18,6 +18,7 @@
 #define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
 
 #define NS_PER_S INT64_C(1000000000)
+#define TIME_DAY_NS (INT64_C(86400) * NS_PER_S)
 #define NS_PER_MS INT64_C(1000000)
 #define NS_PER_US INT64_C(1000)
 

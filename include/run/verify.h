@@ -8,6 +8,8 @@
  * Beside what sink/archive_verify.h finds:
  *
  *	ROWS		Postgres has not all records of the object, though it has some of that day
+ *	UNNAMED		no index was read; or Postgres has rows that no object of the archive can
+ *			have, by its name (store/archived.h)
  *
  * A day of which Postgres has nothing has passed its retention. What Postgres has not come to
  * yet, of that stream, is not asked for.

@@ -41,7 +41,7 @@ enum {
 	ARCHIVE_KEY_BYTES = 1024,
 };
 
-#define ARCHIVE_DAY_NS INT64_C(86400000000000)
+#define ARCHIVE_DAY_NS TIME_DAY_NS
 
 struct archive;
 

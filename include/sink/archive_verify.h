@@ -64,6 +64,8 @@ struct archive_verify_calls {
 	/* Of an object that is as it should be; entry->sha256 is "" where no index says it. */
 	enum err_kind (*object)(void *arg, const struct archive_entry *entry, struct span content,
 				struct err *err);
+	/* Of each object of that time that is listed, or that an index names; NULL: not wanted. */
+	enum err_kind (*named)(void *arg, const struct archive_name *n, struct err *err);
 	void *arg;
 };
 

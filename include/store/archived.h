@@ -2,7 +2,7 @@
 #define STORE_ARCHIVED_H
 
 /*
- * archived: which records of an archive Postgres has not.
+ * archived: which records of an archive Postgres has not, and which rows the archive has not.
  *
  * A line stands under its id, at the time that it claims or, where that could not be its own,
  * at that of its arrival; an event under its id, in its retention class.
@@ -40,5 +40,25 @@ NODISCARD enum err_kind archived_missing(struct archived *a, const char *class,
 					 uint64_t *ret_missing, struct err *err);
 NODISCARD enum err_kind archived_has_day(struct archived *a, const char *class, int64_t day_ns,
 					 bool *ret, struct err *err);
+
+/* The other way round: rows that no object has. All objects of a time are named first; class as
+ * above. */
+struct archived_object {
+	const char *class;
+	struct id stream;
+	int64_t from_ns; /* the hour of lines, the day of events */
+	uint64_t first_seq, last_seq;
+};
+
+NODISCARD enum err_kind archived_name(struct archived *a, const struct archived_object *o,
+				      struct err *err);
+
+/*
+ * *ret: rows of that class and time that a stream accepted which has an object, and no object
+ * has. What came before the first object of a stream, or in its newest range and behind it not
+ * two hours ago, is not asked for: nobody has to have delivered it.
+ */
+NODISCARD enum err_kind archived_unnamed(struct archived *a, const char *class, int64_t since_ns,
+					 int64_t until_ns, uint64_t *ret, struct err *err);
 
 #endif

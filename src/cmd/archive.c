@@ -11,8 +11,6 @@
 /* As `coverage`: 2 has to mean one thing, so that bad arguments are CMD_FAILED, too. */
 enum { ARCHIVE_DIFFERS = 2, DATE_BYTES = 10 };
 
-#define DAY_NS (INT64_C(24) * 3600 * NS_PER_S)
-
 static const char USAGE[] =
 	"flytrail: archive: the one thing it does is `flytrail archive verify [--since DATE] "
 	"[--until DATE]`; a date is written like 2026-11-26, that of --until is in it, and not "
@@ -38,7 +36,7 @@ static bool read_arguments(struct verify_options *o, int argc, char **argv)
 		if (ok && is_since)
 			o->since_ns = ns;
 		else if (ok)
-			o->until_ns = time_earlier(ns, INT64_MAX - DAY_NS) + DAY_NS;
+			o->until_ns = time_earlier(ns, INT64_MAX - TIME_DAY_NS) + TIME_DAY_NS;
 	}
 	ok = ok && o->since_ns < o->until_ns;
 	if (!ok)
@@ -71,8 +69,8 @@ static void print_total(const struct verify_total *t, bool asked_postgres)
 		     " bytes are as the indexes say; %" PRIu64 " indexes were read\n",
 		     a->objects, a->records, a->bytes, a->indexes);
 	if (a->unindexed > 0)
-		(void)printf("%" PRIu64 " objects are in no index yet: their days are not over, "
-			     "or nothing was delivered since\n",
+		(void)printf("%" PRIu64 " objects are in no index yet, and nothing vouches for "
+			     "them: their days are not over, or nothing was delivered since\n",
 			     a->unindexed);
 	if (!asked_postgres)
 		(void)printf("Postgres was not asked: FLYTRAIL_DATABASE_URL is not set\n");

@@ -12,10 +12,18 @@
 #include <signal.h>
 #include <unistd.h>
 
-enum { FROM_BYTES = 1024, BUCKET_BYTES_MAX = 255, PROGRESS_MS = 500, PROGRESS_BYTES = 128 };
+enum {
+	FROM_BYTES = 1024,
+	BUCKET_BYTES_MAX = 255,
+	PROGRESS_MS = 500,
+	PROGRESS_BYTES = 128,
+	DATE_BYTES = 10
+};
 
-static const char TAKES[] = "it takes --from-archive s3://BUCKET/PREFIX, --class "
-			    "security|operations|lines, --app APP, --since TIME and --until TIME";
+static const char TAKES[] =
+	"it takes --from-archive s3://BUCKET/PREFIX, --class "
+	"security|operations|lines, --app APP, --since TIME and --until TIME, where a date "
+	"is the whole day";
 
 /* The next one ends the process at once: an object may take minutes. */
 static volatile sig_atomic_t is_over;
@@ -115,6 +123,8 @@ static int read_filters(const struct arguments *a, struct restore_options *ret)
 		return usage("is no time", a->since);
 	if (a->until[0] != '\0' && !cmd_parse_time(a->until, &ret->until_ns))
 		return usage("is no time", a->until);
+	if (strlen(a->until) == DATE_BYTES)
+		ret->until_ns = time_earlier(ret->until_ns, INT64_MAX - TIME_DAY_NS) + TIME_DAY_NS;
 	if (ret->since_ns >= ret->until_ns)
 		return usage("must be before --until", a->since);
 	return CMD_OK;

@@ -10,8 +10,6 @@
 
 enum { TEXT_BYTES = ARCHIVE_KEY_BYTES + ERR_TEXT_BYTES + 2 }; /* KEY: ERROR */
 
-#define DAY_NS (INT64_C(24) * 3600 * NS_PER_S)
-
 struct verify {
 	const struct verify_calls *calls;
 	struct verify_total *total;
@@ -120,7 +118,7 @@ static void tell_rows(struct verify *v, const char *text)
 static enum err_kind judge(struct verify *v, const struct archive_entry *entry, struct err *err)
 {
 	int64_t hour_ns = entry->name.from_ns;
-	int64_t into_day_ns = (hour_ns % DAY_NS + DAY_NS) % DAY_NS;
+	int64_t into_day_ns = (hour_ns % TIME_DAY_NS + TIME_DAY_NS) % TIME_DAY_NS;
 	char text[TEXT_BYTES];
 	bool has_day;
 	enum err_kind rc = archived_has_day(v->archived, class_of(entry->name.kind),
@@ -175,6 +173,53 @@ static enum err_kind object(void *arg, const struct archive_entry *entry, struct
 	return v->archived ? compare(v, entry, content, err) : ERR_NONE;
 }
 
+/* --- what the archive does not name --- */
+
+static enum err_kind named(void *arg, const struct archive_name *n, struct err *err)
+{
+	struct verify *v = arg;
+	const struct archived_object object = {
+		.class = class_of(n->kind),
+		.stream = n->stream,
+		.from_ns = n->from_ns,
+		.first_seq = n->first_seq,
+		.last_seq = n->last_seq,
+	};
+
+	return v->archived ? archived_name(v->archived, &object, err) : ERR_NONE;
+}
+
+static void tell_unnamed(struct verify *v, const char *text)
+{
+	v->rows_findings++;
+	finding(v, "UNNAMED", text);
+}
+
+static enum err_kind find_unnamed(struct verify *v, const struct verify_options *o,
+				  const struct verify_total *total, struct err *err)
+{
+	static const char *const classes[] = {"", "security", "operations"};
+	enum err_kind rc = ERR_NONE;
+
+	if (total->archive.indexes == 0)
+		tell_unnamed(v, "no index was read: nothing says what there has to be");
+	for (size_t i = 0; i < ARRAY_LEN(classes) && v->archived && !rc; i++) {
+		char text[TEXT_BYTES];
+		uint64_t rows;
+
+		rc = archived_unnamed(v->archived, classes[i], o->since_ns, o->until_ns, &rows,
+				      err);
+		if (rc || rows == 0)
+			continue;
+		(void)snprintf(text, sizeof(text),
+			       "of the class %s Postgres has %" PRIu64
+			       " rows that no object of their stream can have",
+			       classes[i][0] != '\0' ? classes[i] : "lines", rows);
+		tell_unnamed(v, text);
+	}
+	return rc;
+}
+
 /* --- all of it --- */
 
 static enum err_kind open_store(struct verify *v, const char *url, struct err *err)
@@ -199,13 +244,20 @@ enum err_kind verify_archive(const struct verify_options *options, const struct 
 	};
 	struct verify v = {.calls = calls, .total = ret};
 	const struct archive_verify_calls archive_calls = {
-		.finding = finding, .stream = stream, .object = object, .arg = &v};
+		.finding = finding,
+		.stream = stream,
+		.object = object,
+		.named = named,
+		.arg = &v,
+	};
 	enum err_kind rc;
 
 	*ret = (struct verify_total){.compared = 0};
 	rc = open_store(&v, options->database_url, err);
 	if (!rc)
 		rc = archive_verify(&archive, &archive_calls, &ret->archive, err);
+	if (!rc)
+		rc = find_unnamed(&v, options, ret, err);
 	ret->archive.findings += v.rows_findings;
 	archived_close(v.archived);
 	free(v.ids);

@@ -16,7 +16,6 @@ enum {
 };
 
 #define HOUR_NS (3600 * NS_PER_S)
-#define DAY_NS (24 * HOUR_NS)
 
 /* --- names --- */
 
@@ -99,7 +98,8 @@ static void take_times(struct key_reader *r, struct archive_name *name)
 	(void)snprintf(text, sizeof(text), "%.*sT%.*s:00:00Z", (int)date.len, date.data,
 		       (int)hour.len, hour.data);
 	if (r->bad || !time_parse(span_text(text), false, &name->from_ns, &digits) ||
-	    __builtin_add_overflow(name->from_ns, has_hour ? HOUR_NS : DAY_NS, &name->until_ns))
+	    __builtin_add_overflow(name->from_ns, has_hour ? HOUR_NS : TIME_DAY_NS,
+				   &name->until_ns))
 		r->bad = true;
 }
 

@@ -492,13 +492,17 @@ static enum err_kind read_unindexed(struct verify *v, struct span key, struct er
 	return judge_object(v, rc, &v->total->unindexed, err);
 }
 
+static enum err_kind call_named(struct verify *v, const struct archive_name *n, struct err *err)
+{
+	return v->calls->named ? v->calls->named(v->calls->arg, n, err) : ERR_NONE;
+}
+
 static enum err_kind take_object(struct verify *v, struct span key, struct err *err)
 {
 	char text[KEY_SHOWN_BYTES];
 	struct archive_name name;
 	struct item *item;
 
-	(void)err; /* what is wrong with a name is told */
 	if (!archive_name_parse(v->options->prefix, key, &name)) {
 		tell(v, "STRANGE", "%s is no name of the archive's", shown(key, text));
 		return ERR_NONE;
@@ -514,7 +518,7 @@ static enum err_kind take_object(struct verify *v, struct span key, struct err *
 		v->total->unindexed++;
 	else
 		tell(v, "STRANGE", "%s is in no index, and its range is", shown(key, text));
-	return ERR_NONE;
+	return call_named(v, &name, err);
 }
 
 static enum err_kind take_unindexed(struct verify *v, struct span key, struct err *err)
@@ -534,6 +538,10 @@ static enum err_kind read_object(struct verify *v, const struct item *item, stru
 
 	if (rc)
 		return rc;
+	if (!item->found) {
+		tell(v, "MISSING", "%s: it is not in the bucket", item->key);
+		return call_named(v, &v->entry.name, err);
+	}
 	do
 		rc = archive_read_object(v->client, &v->entry, &v->content, err);
 	while (may_try_again(rc, ++tries));
@@ -556,10 +564,7 @@ static enum err_kind read_objects(struct verify *v, struct err *err)
 	enum err_kind rc = list_objects(v, take_object, err);
 
 	for (size_t i = 0; i < v->item_count && !rc; i++)
-		if (v->items[i].found)
-			rc = read_object(v, &v->items[i], err);
-		else
-			tell(v, "MISSING", "%s: it is not in the bucket", v->items[i].key);
+		rc = read_object(v, &v->items[i], err);
 	if (!rc && v->left_unindexed)
 		rc = list_objects(v, take_unindexed, err);
 	return rc;

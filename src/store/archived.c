@@ -12,17 +12,21 @@ enum {
 	CONNECT_SECONDS = 10,
 	ANSWER_SECONDS = 300,
 	NUMBER_BYTES = 21,
+	NAMES_BYTES = 128 * 1024,
+	NAME_BYTES_MAX = 256,
 	IDS_BYTES_MAX = 2 + ARCHIVED_IDS_MAX * ID_TEXT_BYTES,
 };
 
 /* Postgres keeps microseconds; and another replica may have seen a line first. */
 #define OCCURRED_SLACK_NS 1000
 #define OBSERVED_SLACK_NS (60 * NS_PER_S)
-#define DAY_NS (INT64_C(24) * 3600 * NS_PER_S)
 
 struct archived {
 	struct session *session;
 	struct buf ids;
+	struct buf
+		names; /* objects that the table does not have yet: a JSON array without its end */
+	bool has_table;
 };
 
 enum err_kind archived_open(struct archived **ret, const char *url, struct err *err)
@@ -39,6 +43,7 @@ enum err_kind archived_open(struct archived **ret, const char *url, struct err *
 	if (!a)
 		return err_set(err, ERR_FATAL, "out of memory for Postgres");
 	buf_init(&a->ids, IDS_BYTES_MAX);
+	buf_init(&a->names, NAMES_BYTES);
 	rc = session_open(&a->session, &options, err);
 	if (rc)
 		archived_close(a);
@@ -53,6 +58,7 @@ void archived_close(struct archived *a)
 		return;
 	session_close(a->session);
 	buf_release(&a->ids);
+	buf_release(&a->names);
 	free(a);
 }
 
@@ -165,10 +171,81 @@ enum err_kind archived_has_day(struct archived *a, const char *class, int64_t da
 	uint64_t count;
 	enum err_kind rc;
 
-	write_times(day_ns, time_earlier(day_ns, INT64_MAX - DAY_NS) + DAY_NS, 0, &day);
+	write_times(day_ns, time_earlier(day_ns, INT64_MAX - TIME_DAY_NS) + TIME_DAY_NS, 0, &day);
 	rc = ask(a, events ? events_sql : lines_sql, values,
 		 (int)ARRAY_LEN(values) - (events ? 0 : 1), &count, err);
 	if (!rc)
 		*ret = count > 0;
 	return rc;
+}
+
+/* --- rows that no object has --- */
+
+static enum err_kind flush_names(struct archived *a, struct err *err)
+{
+	static const char table_sql[] =
+		"CREATE TEMPORARY TABLE named (class text, stream uuid, from_at timestamptz, "
+		"first_seq bigint, last_seq bigint)";
+	static const char sql[] =
+		"INSERT INTO pg_temp.named SELECT o ->> 0, (o ->> 1)::uuid, (o ->> 2)::timestamptz,"
+		" least((o ->> 3)::numeric, 9223372036854775807)::bigint,"
+		" least((o ->> 4)::numeric, 9223372036854775807)::bigint "
+		"FROM jsonb_array_elements($1::jsonb) AS o";
+	const char *values[1];
+	PGresult *rows;
+	enum err_kind rc = a->has_table ? ERR_NONE : session_run(a->session, table_sql, err);
+
+	if (rc)
+		return rc;
+	a->has_table = true;
+	buf_str(&a->names, a->names.len == 0 ? "[]" : "]");
+	buf_u8(&a->names, '\0');
+	rc = buf_check(&a->names, err);
+	values[0] = (const char *)a->names.data;
+	if (!rc)
+		rc = session_ask(a->session, sql, values, ARRAY_LEN(values), &rows, err);
+	if (rc)
+		return rc;
+	PQclear(rows);
+	buf_reset(&a->names);
+	return ERR_NONE;
+}
+
+enum err_kind archived_name(struct archived *a, const struct archived_object *o, struct err *err)
+{
+	char uuid[ID_TEXT_BYTES], from[TIME_TEXT_BYTES];
+
+	buf_fmt(&a->names, "%s[\"%s\",\"%s\",\"%s\",%" PRIu64 ",%" PRIu64 "]",
+		a->names.len == 0 ? "[" : ",", o->class, id_format(&o->stream, uuid),
+		time_format(o->from_ns, from), o->first_seq, o->last_seq);
+	return a->names.len + NAME_BYTES_MAX > NAMES_BYTES ? flush_names(a, err)
+							   : buf_check(&a->names, err);
+}
+
+/* $1 and $2: the time, $3: the class. */
+#define UNNAMED_IN(table, part, seen)                                                          \
+	"SELECT count(*) FROM " table " r JOIN (SELECT stream, min(first_seq) AS oldest, "     \
+	"max(first_seq) AS newest FROM pg_temp.named WHERE class = $3 GROUP BY stream) s "     \
+	"ON s.stream = r.stream WHERE r.occurred_at >= $1::timestamptz "                       \
+	"AND r.occurred_at < $2::timestamptz AND r.source <> 'replay' AND r.seq >= s.oldest "  \
+	"AND (r.seq < s.newest OR r." seen " < now() - interval '2 hours') "                   \
+	"AND NOT EXISTS (SELECT FROM pg_temp.named n WHERE n.class = $3 "                      \
+	"AND n.stream = r.stream AND n.from_at = date_trunc('" part "', r.occurred_at, 'UTC')" \
+	" AND r.seq BETWEEN n.first_seq AND n.last_seq)"
+
+enum err_kind archived_unnamed(struct archived *a, const char *class, int64_t since_ns,
+			       int64_t until_ns, uint64_t *ret, struct err *err)
+{
+	static const char lines_sql[] = UNNAMED_IN("flytrail.log_lines", "hour", "observed_at");
+	static const char events_sql[] =
+		UNNAMED_IN("flytrail.events", "day", "stored_at") " AND r.retention_class = $3";
+	struct times asked;
+	const char *const values[] = {asked.from, asked.to, class};
+	enum err_kind rc = flush_names(a, err);
+
+	write_times(since_ns, until_ns, 0, &asked);
+	if (rc)
+		return rc;
+	return ask(a, class[0] != '\0' ? events_sql : lines_sql, values, ARRAY_LEN(values), ret,
+		   err);
 }

@@ -16,8 +16,6 @@ enum {
 	NUMBER_BYTES = 24,
 };
 
-#define DAY_NS (INT64_C(86400) * NS_PER_S)
-
 struct replay {
 	char *url;
 	struct session *session; /* NULL: to be connected */
@@ -344,12 +342,12 @@ static enum err_kind check_age(const struct replay_job *job, struct err *err)
 {
 	int64_t now_ns = time_now_ns();
 
-	if (job->from_ns < now_ns - REPLAY_DAYS_BACK * DAY_NS)
+	if (job->from_ns < now_ns - REPLAY_DAYS_BACK * TIME_DAY_NS)
 		return err_set(err, ERR_REJECT,
 			       "it is of a time more than %d days ago, for which no partition is "
 			       "made",
 			       REPLAY_DAYS_BACK);
-	if (job->from_ns > now_ns + REPLAY_DAYS_AHEAD * DAY_NS)
+	if (job->from_ns > now_ns + REPLAY_DAYS_AHEAD * TIME_DAY_NS)
 		return err_set(err, ERR_REJECT, "it is of a time that is more than %d days ahead",
 			       REPLAY_DAYS_AHEAD);
 	return ERR_NONE;

@@ -253,6 +253,23 @@ class Verify(Archives):
         self.bucket.put(second, kept)
         self.assertEqual(self.verify()[0], [])
 
+    def test_what_no_index_names_is_missed_by_postgres(self):
+        self.keep_days(1)
+        indexed = {entry["key"] for key in self.keys("index/") for entry in self.index(key)}
+        self.keep(line("a newer range", NEWER, 500))
+        self.assertEqual(self.verify()[0], [])
+        left = [key for key in self.keys("lines/") if key not in indexed]
+        gone = next(key for key in left if f"date={OLDER}" in key)
+        kept = self.bucket.get(gone)
+        self.bucket.ask("DELETE", gone)
+        self.assert_found("UNNAMED", "of the class lines Postgres has 5 rows")
+        self.assertEqual(self.verify("--since", NEWER)[0], [])
+        self.bucket.put(gone, kept)
+        index, = self.keys("index/")
+        self.bucket.ask("DELETE", index)
+        self.assert_found("UNNAMED", "no index was read")
+        self.assertNotIn("all agree", self.verify(FLYTRAIL_DATABASE_URL="")[1])
+
     def test_what_postgres_lost_is_named_and_what_it_gave_up_is_not(self):
         self.keep_days(1)
         day = f"occurred_at::date = '{OLDER}'"

@@ -5,8 +5,10 @@ into a folder of the test's own; where neither can be had, there is nothing to t
 """
 
 import functools
+import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,6 +30,13 @@ db.execute("SET VARIABLE root = '" + asked["root"] + "'")
 db.execute(asked["views"])
 json.dump([[list(map(str, row)) for row in db.execute(sql).fetchall()] for sql in asked["queries"]], sys.stdout)
 """
+
+ASK_WITHOUT_LINES = ASK.replace('db.execute(asked["views"])', """
+try:
+    db.execute(asked["views"])
+except duckdb.IOException as error:
+    assert "No files found" in str(error), error
+""")
 
 
 def python(path, *arguments, text=""):
@@ -52,6 +61,11 @@ def find_duckdb():
     return folder, None
 
 
+def seen_later(line):
+    """The same record as another spool accepts it after the first one did."""
+    return json.dumps({**json.loads(line), "observed_at": "2099-01-01T00:00:00.000000000Z", "source": "http"}).encode() + b"\n"
+
+
 class Duckdb(test_archive.Archives):
     @classmethod
     def setUpClass(cls):
@@ -67,9 +81,10 @@ class Duckdb(test_archive.Archives):
             path = os.path.join(root, key.removeprefix(test_archive.PREFIX))
             os.makedirs(os.path.dirname(path), exist_ok=True)
             stored = self.bucket.get(key)
-            for copy in (path, os.path.join(os.path.dirname(path), "again-" + os.path.basename(path))):
-                with open(copy, "wb") as out:
-                    out.write(stored)
+            with open(path, "wb") as out:
+                out.write(stored)
+            with open(os.path.join(os.path.dirname(path), "again-" + os.path.basename(path)), "wb") as out:
+                out.write(gzip.compress(b"".join(map(seen_later, gzip.decompress(stored).splitlines()))))
         return root
 
     def ask(self, root, *queries):
@@ -103,6 +118,16 @@ class Duckdb(test_archive.Archives):
         self.assertEqual(got_day, psql("SELECT id FROM flytrail.log_lines WHERE occurred_at "
                                        f"BETWEEN '{older} 01:00Z' AND '{older} 02:00Z' ORDER BY id"))
         self.assertGreater(int(count[0][0]), 0)
+
+    def test_without_lines_there_are_the_events(self):
+        self.keep(test_archive.line("machine exited with exit code 1", test_archive.NEWER, 0, "runner"))
+        root = self.download()
+        shutil.rmtree(os.path.join(root, "lines"))
+        with open(SQL, encoding="utf-8") as views:
+            text = json.dumps({"root": root, "views": views.read(), "queries": ["SELECT count(*) > 0 FROM events"]})
+        done = python(self.folder, "-c", ASK_WITHOUT_LINES, text=text)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(json.loads(done.stdout), [[["True"]]])
 
     def test_only_the_objects_of_the_date_are_read(self):
         self.keep(*(test_archive.line("line", day, 0) for day in (test_archive.OLDER, test_archive.NEWER)))

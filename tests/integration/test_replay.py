@@ -241,7 +241,7 @@ class Replay(ReplayCase):
     def test_bad_words_try_nothing(self):
         self.put([self.line()])
         for words in (["--clas", "lines"], ["--class", "trail"], ["--class"], ["--since", "yesterday"],
-                      ["--since", "2026-11-26", "--until", "2026-11-26"], ["--from-archive", "bucket"],
+                      ["--since", "2026-11-26", "--until", "2026-11-25"], ["--from-archive", "bucket"],
                       ["--from-archive", "s3://"], ["--app", "x" * 65], ["--app", "a b"], ["--from-archive", "s3://a/b/../c"], ["x"]):
             with self.subTest(words=words):
                 status, out, error = self.replay(*words)
@@ -372,6 +372,11 @@ class Filters(ReplayCase):
         self.replay("--class", "lines", "--since", text(self.hour + DAY))
         self.assertEqual(len(self.messages()), 4)
 
+    def test_a_date_as_the_end_is_the_end_of_that_day(self):
+        date = text(self.hour)[:10]
+        self.replay("--class", "lines", "--since", date, "--until", date)
+        self.assertEqual(self.rows(), (["line 1", "line 2", "line 3"], []))
+
     def test_what_is_of_other_days_is_not_even_read(self):
         self.bucket.put(self.key(at=self.hour - DAY), b"no gzip")
         _, out, error = self.replay("--since", text(self.hour), "--until", text(self.hour + DAY / 2))
@@ -427,6 +432,18 @@ class Hostile(ReplayCase):
                 self.assert_refused("INDEX +.*index/", ["line 1", "line 2"])
         told = [(told["objects_indexed"], told["objects_unindexed"]) for told in self.recorded() if told["state"] == "done"]
         self.assertEqual(told, [(0, 2), (1, 1)])
+
+    def test_an_index_that_cannot_be_read_and_a_part_of_its_range(self):
+        self.put([self.line()])
+        self.put([self.line(self.hour + DAY)], at=self.hour + DAY)
+        self.put([self.event()], kind="security")
+        self.bucket.put(self.key("index", span=(1, 1000)), b"no gzip")
+        status, out, error = self.replay("--class", "lines", "--until", text(self.hour)[:10])
+        self.assertEqual(status, 1)
+        self.assertRegex(error, r"\AINDEX +[^\n]+\n\Z")
+        self.assertIn("1 objects replayed: 0 as 0 indexes have them, 1 that no index has", out)
+        self.assertEqual(self.messages(), ["line 1"])
+        self.assertEqual(self.pg.psql("SELECT FROM flytrail.events WHERE class <> 'trail'"), [])
 
     def test_an_index_that_is_longer_than_one_can_be(self):
         self.put([self.line()])
