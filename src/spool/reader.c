@@ -41,45 +41,6 @@ struct spool_reader {
 	struct spool_damage pending; /* found, not told yet */
 };
 
-/* ---- batches ---- */
-
-enum err_kind spool_batch_init(struct spool_batch *b, size_t frames_max, size_t bytes_max,
-			       struct err *err)
-{
-	struct spool_batch fresh = {.frames_max = frames_max, .bytes_max = bytes_max};
-
-	REQUIRE(frames_max > 0 && bytes_max > 0);
-	fresh.frames = malloc(frames_max * sizeof(*fresh.frames));
-	if (!fresh.frames)
-		return err_set(err, ERR_FATAL, "no memory for a batch of %zu frames", frames_max);
-	buf_init(&fresh.bytes, bytes_max + FRAME_BYTES_MAX);
-	*b = fresh;
-	return ERR_NONE;
-}
-
-void spool_batch_release(struct spool_batch *b)
-{
-	free(b->frames);
-	buf_release(&b->bytes);
-	*b = (struct spool_batch){0};
-}
-
-void spool_batch_reset(struct spool_batch *b)
-{
-	if (b->bytes.cap > 2 * b->bytes_max + 2) /* a buf grows by doubling */
-		buf_release(&b->bytes);
-	buf_reset(&b->bytes);
-	b->count = 0;
-	b->full = false;
-	b->damage = (struct spool_damage){0};
-}
-
-struct span spool_batch_payload(const struct spool_batch *b, size_t idx)
-{
-	REQUIRE(idx < b->count);
-	return span_of(b->bytes.data + b->frames[idx].offset, b->frames[idx].len);
-}
-
 /* ---- consumers ---- */
 
 static enum err_kind check_position(struct spool *s, const char *name, uint64_t after_seq,
