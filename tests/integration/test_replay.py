@@ -5,7 +5,6 @@ import gzip
 import hashlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
