@@ -5,11 +5,9 @@ import gzip
 import hashlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
-import tempfile
 import unittest
 import zlib
 
@@ -590,110 +588,6 @@ class Hostile(ReplayCase):
         self.put([self.line(), self.line(id="x")], span=(1, 10))
         self.put([self.line()], span=(11, 20))
         self.assert_refused("SQLSTATE 22P02", ["line 3"])
-
-
-class Drill(ReplayCase):
-    """The restore drill: an archive that `flytrail run` made, into an empty database, is what the trail was."""
-
-    # What an archive cannot keep of a row, or a replay must not.
-    APART = "'{stored_at,observed_at,source,stream,seq}'::text[]"
-
-    def setUp(self):
-        super().setUp()
-        self.folder = self.enterContext(tempfile.TemporaryDirectory())
-
-    def end_day(self):
-        """As if what was delivered so far had been delivered yesterday: the next run puts its index."""
-        path = os.path.join(self.folder, "spool", "s3.index")
-        with open(path, encoding="ascii") as file:
-            journal = file.read()
-        today, = re.findall(r'^{[^\n]*"date":"([0-9-]{10})"', journal)
-        with open(path, "w", encoding="ascii") as file:
-            file.write(journal.replace(today, (datetime.date.fromisoformat(today) - DAY).isoformat(), 1))
-
-    def lines(self):
-        """Every labelled line, as Fly's log stream has it, and what is hard to keep."""
-        with open(os.path.join(ROOT, "tests", "data", "log-lines.jsonl"), encoding="utf-8") as file:
-            labelled = [json.loads(line) for line in file]
-        with open(os.path.join(ROOT, "tests", "data", "secrets.txt"), encoding="utf-8") as file:
-            labelled += [{"message": line.split("\t")[2]} for line in file if line.count("\t") == 2]
-        labelled += [{"message": message} for message in (
-            "", "\\.", "\\N", "a\tb\r", "\u001b[32mgreen\u001b[0m", "é\U0001f600\u2028", '{"level":"warn","n":1.50,"deep":[{}]}',
-            "with \x00 in it", "x" * 100000)]
-        for number, line in enumerate(labelled):
-            at = self.hour + number * datetime.timedelta(minutes=1, microseconds=7)
-            yield json.dumps({
-                "event": {"provider": line.get("provider") or "app"},
-                "fly": {"app": {"instance": "0e286551c30586", "name": f"web-{number % 3}"}, "region": "ams"},
-                "host": "0ad1", "log": {"level": line.get("level") or "info"}, "message": line["message"],
-                "timestamp": text(at, number % 1000), **({"further": {"a": [number, None]}} if number % 7 == 0 else {}),
-            }, ensure_ascii=False).encode()
-        yield b'{"message":"not \xff UTF-8","timestamp":"' + text(self.hour).encode() + b'"}'
-        yield b"no JSON at all \xfe"
-
-    def run_once(self):
-        """`flytrail run` of a file, to its end: all of it is in Postgres and in S3."""
-        path = os.path.join(self.folder, "lines")
-        with open(path, "wb") as out:
-            out.write(b"\n".join(self.lines()) + b"\n")
-        done = subprocess.run(
-            [FLYTRAIL, "run", path], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
-            env={**self.environment(), "FLYTRAIL_SPOOL_DIR": os.path.join(self.folder, "spool"), "FLY_APP_NAME": "flytrail",
-                 "FLYTRAIL_SPOOL_MAX_BYTES": "1GiB", "FLYTRAIL_S3_GATHER_SECONDS": "1", "ORG": "example-org",
-                 "FLYTRAIL_LISTEN": f"127.0.0.1:{lab.free_port()}"})
-        self.assertEqual(done.returncode, 0, done.stderr)
-
-    def rows(self, table, database):
-        key = "id" if table == "log_lines" else "event_id"
-        return self.pg.psql(f"SELECT to_jsonb(t) - {self.APART} FROM flytrail.{table} AS t "
-                            f"WHERE action IS DISTINCT FROM 'trail.replayed' ORDER BY {key}, occurred_at",
-                            database=database)
-
-    def told(self, view, database):
-        """A view's rows, but for what follows from a row's source."""
-        return self.pg.psql(f"SELECT to_jsonb(t) - 'assurance' AS row FROM flytrail.{view} AS t "
-                            "WHERE to_jsonb(t) ->> 'action' IS DISTINCT FROM 'trail.replayed' ORDER BY 1",
-                            database=database)
-
-    def test_an_empty_database_becomes_what_the_trail_was(self):
-        self.run_once()
-        self.end_day()
-        self.run_once()
-        self.pg.psql("CREATE DATABASE restored")
-        self.addCleanup(self.pg.psql, "DROP DATABASE restored")
-        url = self.pg.url(database="restored")
-        subprocess.run([FLYTRAIL, "migrate"], env={"FLYTRAIL_ADMIN_DATABASE_URL": url}, check=True, capture_output=True)
-        status, out, error = self.replay(FLYTRAIL_DATABASE_URL=self.pg.url("flytrail_writer", "restored"))
-        self.assertEqual((status, error), (0, ""), out)
-        self.assertRegex(out, r"[1-9]\d* as 1 indexes have them, [1-9]\d* that no index has yet")
-        for table, least in (("log_lines", 350), ("events", 100)):
-            before, after = self.rows(table, "postgres"), self.rows(table, "restored")
-            self.assertGreater(len(before), least)
-            for old, new in zip(before, after):
-                self.assertEqual(old, new)
-            self.assertEqual(len(before), len(after))
-        for view, least in (("timeline", 100), ("deploys", 0), ("secret_changes", 0), ("restarts", 1),
-                            ("ssh_sessions", 1), ("inventory", 0)):
-            with self.subTest(view):
-                before, after = (self.told(view, database) for database in ("postgres", "restored"))
-                self.assertGreaterEqual(len(before), least)
-                self.assertEqual(before, after)
-        [[raws, attributes]] = self.pg.psql("SELECT count(raw), count(attributes) FROM flytrail.log_lines",
-                                            database="restored")
-        self.assertGreater(int(raws), 1)
-        self.assertGreater(int(attributes), 50)
-        self.assertEqual(self.pg.psql("SELECT DISTINCT source FROM flytrail.log_lines", database="restored"), [["replay"]])
-        self.assertEqual(self.pg.psql("SELECT stream FROM flytrail.log_lines UNION SELECT stream FROM flytrail.events "
-                                      "WHERE action <> 'trail.replayed'", database="restored"),
-                         self.pg.psql("SELECT stream FROM flytrail.streams"))
-
-    def test_beside_the_trail_it_adds_nothing(self):
-        self.run_once()
-        before = self.pg.psql("SELECT * FROM flytrail.log_lines ORDER BY id")
-        status, out, _ = self.replay()
-        self.assertEqual(status, 0)
-        self.assertIn("\n0 rows added", out)
-        self.assertEqual(self.pg.psql("SELECT * FROM flytrail.log_lines ORDER BY id"), before)
 
 
 if __name__ == "__main__":
