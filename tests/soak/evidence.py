@@ -37,7 +37,8 @@ SELECT gap_id, app,
        coalesce((SELECT s.replica FROM flytrail.streams s WHERE s.stream::text = g.noticed_by),
                 g.noticed_by)
 FROM flytrail.gaps g ORDER BY gap_start, gap_id"""
-EVENTS_SQL = "SELECT event_id FROM flytrail.events WHERE class <> 'trail'"
+# Those that lines are; that an application has come is told by the watcher, too.
+EVENTS_SQL = "SELECT event_id FROM flytrail.events WHERE class <> 'trail' AND trust <> 'api'"
 # In a queue group one replica's listening says nothing about the others' lines.
 WORDS_SQL = f"""
 SELECT action, attributes->>'app', {NS.format("(attributes->>'listening_start')::timestamptz")},
