@@ -237,7 +237,7 @@ static void check_sink(struct health *h, const struct look *l, enum sink_id id)
 		return;
 	c = add(h, sink_name(id),
 		"nothing is lost while it has room in the spool, and Postgres is not held up: "
-		"mend what it says; `flytrail doctor` tries the destination");
+		"mend what it says; of a bucket `flytrail doctor` finds out more");
 	c->ok = state == SINK_STARTING || state == SINK_WORKING ||
 		(state == SINK_RETRYING &&
 		 look_age_ns(l, failing_ns) <= HEALTH_SINK_SECONDS_MAX * NS_PER_S &&
