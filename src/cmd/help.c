@@ -62,13 +62,14 @@ int cmd_help(int argc, char **argv)
 #define COMMAND(name, arguments, doc) print_command(#name, arguments, doc);
 #include "cmd/commands.def"
 #undef COMMAND
-	(void)printf("\n"
-		     "Exit status: 0 done, 1 something is wrong or failed, 2 bad arguments or\n"
-		     "configuration. For coverage 2 means holes or doubts, and 1 all else that is\n"
-		     "wrong.\n"
-		     "\n"
-		     "Configuration, from the environment alone [default]:\n"
-		     "\n");
+	(void)printf(
+		"\n"
+		"Exit status: 0 done, 1 something is wrong or failed, 2 bad arguments or\n"
+		"configuration. For coverage 2 means holes or doubts, for archive verify that\n"
+		"something does not agree, and 1 all else that is wrong.\n"
+		"\n"
+		"Configuration, from the environment alone [default]:\n"
+		"\n");
 	for (size_t i = 0; i < config_option_count(); i++)
 		print_option(config_option(i));
 	return CMD_OK;
