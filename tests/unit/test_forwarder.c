@@ -602,15 +602,13 @@ static void write_cursor(uint64_t delivered_seq, uint64_t cut_seq)
 	cursor_release(&cursor);
 }
 
-static void what_left_the_spool_before_it_was_taken_is_a_fact(void **state)
-{
-	enum { MIB = 1024 * 1024, SEGMENTS = 8 };
-	struct spool_reader *store;
-	struct forwarder *f;
-	struct fact fact;
-	pthread_t thread;
+enum { MIB = 1024 * 1024, SEGMENTS = 8 };
 
-	(void)state;
+/* Twice the segments that the bound has room for, two records each; a store has passed them all. */
+static void fill_beyond_the_bound(void)
+{
+	struct spool_reader *store;
+
 	assert_int_equal(spool_reader_new(&store, spool, "store", 0, &err), ERR_NONE);
 	for (uint64_t seq = 2; seq <= 2 * SEGMENTS; seq += 2) {
 		kit_append(spool, 2, 7 * MIB);
@@ -619,6 +617,16 @@ static void what_left_the_spool_before_it_was_taken_is_a_fact(void **state)
 	}
 	spool_reader_free(store);
 	record_bytes = 7 * MIB;
+}
+
+static void what_left_the_spool_before_it_was_taken_is_a_fact(void **state)
+{
+	struct forwarder *f;
+	struct fact fact;
+	pthread_t thread;
+
+	(void)state;
+	fill_beyond_the_bound();
 	write_cursor(0, 0);
 	thread = start_forwarder(&f);
 	fact = next_fact();
@@ -637,21 +645,12 @@ static void what_left_the_spool_before_it_was_taken_is_a_fact(void **state)
 /* What was cut when it was killed, and has left the spool in part, is no delivery of that name. */
 static void a_cut_that_cannot_be_made_again_is_given_up(void **state)
 {
-	enum { MIB = 1024 * 1024, SEGMENTS = 8 };
-	struct spool_reader *store;
 	struct forwarder *f;
 	struct fact fact;
 	pthread_t thread;
 
 	(void)state;
-	assert_int_equal(spool_reader_new(&store, spool, "store", 0, &err), ERR_NONE);
-	for (uint64_t seq = 2; seq <= 2 * SEGMENTS; seq += 2) {
-		kit_append(spool, 2, 7 * MIB);
-		kit_commit(spool);
-		spool_reader_pass(store, seq);
-	}
-	spool_reader_free(store);
-	record_bytes = 7 * MIB;
+	fill_beyond_the_bound();
 	write_cursor(2, 2 * SEGMENTS - 2);
 	thread = start_forwarder(&f);
 	fact = next_fact();
