@@ -138,38 +138,47 @@ const char *must_be_nats(const char *value)
 	return NULL;
 }
 
+static const char *must_be_one_of(const char *value, const char *const *words, const char *wrong)
+{
+	for (; *words; words++)
+		if (strcmp(value, *words) == 0)
+			return NULL;
+	return wrong;
+}
+
 const char *must_be_source(const char *value)
 {
-	return strcmp(value, "nats") == 0 || strcmp(value, "http") == 0 ? NULL
-									: "must be nats or http";
+	static const char *const words[] = {"nats", "http", NULL};
+
+	return must_be_one_of(value, words, "must be nats or http");
 }
 
 const char *must_be_style(const char *value)
 {
-	return strcmp(value, "auto") == 0 || strcmp(value, "path") == 0 ||
-			       strcmp(value, "host") == 0
-		       ? NULL
-		       : "must be auto, path or host";
+	static const char *const words[] = {"auto", "path", "host", NULL};
+
+	return must_be_one_of(value, words, "must be auto, path or host");
 }
 
 const char *must_be_send(const char *value)
 {
-	return strcmp(value, "all") == 0 || strcmp(value, "events") == 0 ? NULL
-									 : "must be all or events";
+	static const char *const words[] = {"all", "events", NULL};
+
+	return must_be_one_of(value, words, "must be all or events");
 }
 
 const char *must_be_lock(const char *value)
 {
-	return strcmp(value, "off") == 0 || strcmp(value, "governance") == 0 ||
-			       strcmp(value, "compliance") == 0
-		       ? NULL
-		       : "must be off, governance or compliance";
+	static const char *const words[] = {"off", "governance", "compliance", NULL};
+
+	return must_be_one_of(value, words, "must be off, governance or compliance");
 }
 
 const char *must_be_late(const char *value)
 {
-	return strcmp(value, "skip") == 0 || strcmp(value, "send") == 0 ? NULL
-									: "must be skip or send";
+	static const char *const words[] = {"skip", "send", NULL};
+
+	return must_be_one_of(value, words, "must be skip or send");
 }
 
 const char *must_be_host(const char *value)
