@@ -57,7 +57,8 @@ struct s3_request {
 	const struct sigv4_pair *query, *headers;
 	size_t query_count, header_count;
 	struct span body;
-	size_t body_max; /* of the answer; 0: S3_ANSWER_BYTES_MAX */
+	const char *body_sha256; /* in hexadecimal, where the caller has it; NULL: it is made */
+	size_t body_max;         /* of the answer; 0: S3_ANSWER_BYTES_MAX */
 };
 
 struct s3_answer {

@@ -112,17 +112,32 @@ struct signing {
 	struct buf path, authorization;
 };
 
+static enum err_kind hash_body(struct s3_client *c, const struct s3_request *r,
+			       char ret[HASH_HEX_BYTES], struct err *err)
+{
+	uint8_t digest[HASH_BYTES];
+	enum err_kind rc;
+
+	if (r->body_sha256) {
+		REQUIRE(strlen(r->body_sha256) == HASH_HEX_BYTES - 1);
+		memcpy(ret, r->body_sha256, HASH_HEX_BYTES);
+		return ERR_NONE;
+	}
+	rc = hasher_digest(c->hasher, r->body.data ? r->body : SPAN(""), digest, err);
+	if (!rc)
+		(void)hash_hex(digest, ret);
+	return rc;
+}
+
 static enum err_kind collect(struct s3_client *c, const struct s3_request *r, struct signing *s,
 			     struct err *err)
 {
-	uint8_t digest[HASH_BYTES];
-	enum err_kind rc = hasher_digest(c->hasher, r->body.data ? r->body : SPAN(""), digest, err);
+	enum err_kind rc = hash_body(c, r, s->sha256, err);
 
 	REQUIRE(HEADERS_OWN + r->header_count <= SIGV4_PAIRS_MAX);
 	if (rc)
 		return rc;
 	(void)sigv4_time(time_now_ns(), s->time);
-	(void)hash_hex(digest, s->sha256);
 	s->headers[s->count++] = (struct sigv4_pair){"host", span_text(c->host)};
 	s->headers[s->count++] = (struct sigv4_pair){"x-amz-date", span_text(s->time)};
 	s->headers[s->count++] = (struct sigv4_pair){"x-amz-content-sha256", span_text(s->sha256)};

@@ -92,6 +92,7 @@ enum err_kind s3_lock_set(struct s3_client *c, struct hasher *h,
 		rc = s3_sums(h, span_of(body.data, body.len), &sums, err);
 	if (!rc) {
 		request.body = span_of(body.data, body.len);
+		request.body_sha256 = sums.sha256_hex;
 		if (target->version[0] != '\0')
 			query[request.query_count++] =
 				(struct sigv4_pair){"versionId", span_text(target->version)};

@@ -127,7 +127,12 @@ static enum err_kind put(struct s3_put *p, const struct archive_object *o, const
 {
 	struct sigv4_pair headers[HEADERS_MAX + 1];
 	struct s3_request request = {
-		.method = "PUT", .key = span_text(o->key), .headers = headers, .body = o->bytes};
+		.method = "PUT",
+		.key = span_text(o->key),
+		.headers = headers,
+		.body = o->bytes,
+		.body_sha256 = v->sums.sha256_hex,
+	};
 	size_t *count = &request.header_count;
 	enum err_kind rc;
 
