@@ -20,6 +20,7 @@ import rough  # noqa: E402
 import s3  # noqa: E402
 
 SLOW = b"<Error><Code>SlowDown</Code></Error>"
+MORE_THAN_THE_SPOOL = 260000  # of natspub's lines, and a bound of 64 MiB
 AT_ONCE = 3  # they wait: for what is gathered, and for what is tried again
 LABELLED = os.path.join(ROOT, "tests", "data", "log-lines.jsonl")
 
@@ -221,6 +222,27 @@ class Sinks(unittest.TestCase):
         self.check_bucket_is_postgres()
         keys = [key for key, _, marker in self.bucket.versions("flytrail/lines/") if not marker]
         self.assertEqual(len(keys), len(set(keys)))
+
+    def test_what_the_spool_had_to_let_go_is_on_record_and_sent_again_from_postgres(self):
+        ft = self.flytrail(FLYTRAIL_SPOOL_MAX_BYTES="64MiB").start()
+        self.world.publish(10)
+        self.await_archived(10)
+        self.server.pause_gateway()
+        self.addCleanup(self.server.resume_gateway)
+        self.world.publish(MORE_THAN_THE_SPOOL, first=10, rate=25000)
+        self.world.await_rows(MORE_THAN_THE_SPOOL + 10, timeout=120)  # Postgres is not held up
+        self.server.resume_gateway()
+        missed = lab.wait_for(lambda: self.world.pg.psql(
+            "SELECT attributes->>'first_seq', attributes->>'last_seq', attributes->>'stream' FROM flytrail.events "
+            "WHERE action = 'trail.sink_missed'"), 120, "what was missed to be on record")
+        self.assertEqual(len(self.world.pg.psql(
+            "SELECT event_id FROM flytrail.events WHERE action = 'trail.sink_behind'")), 1)
+        self.assertEqual(ft.stop(), 0)
+        self.assertEqual(self.world.gaps(), [])  # of the trail itself nothing is missing
+        for first, last, stream in missed:
+            status, said = ft.command("resend", "--sink", "s3", "--range", f"{stream}.1-{first}-{last}")
+            self.assertEqual(status, 0, said)
+        self.assertEqual(archive.ids(archive.read(self.bucket), "lines"), self.rows("log_lines", "id"))
 
     def test_nothing_exists_in_memory_alone(self):
         """A gateway that hangs through the drain: what was not delivered is there after the next start."""

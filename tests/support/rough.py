@@ -17,6 +17,7 @@ import time
 
 SECONDS = 30  # of a request's and an answer's pieces
 STALL_SECONDS = 60
+LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Way:
@@ -91,8 +92,9 @@ def read_message(connection, is_early=lambda: False, no_body=False):
     head, _, body = got.partition(b"\r\n\r\n")
     headers = {name.strip().lower(): value.strip() for name, _, value in
                (line.partition(b":") for line in head.split(b"\r\n")[1:])}
+    is_chunked = not no_body and headers.get(b"transfer-encoding", b"").lower() == b"chunked"
     length = 0 if no_body or is_early() else int(headers.get(b"content-length", 0))
-    while len(body) < length:
+    while len(body) < length or (is_chunked and not body.endswith(LAST_CHUNK)):
         piece = connection.recv(65536)
         if not piece:
             raise ValueError("half a message")
