@@ -16,7 +16,7 @@ WERROR ?= -Werror
 # address,undefined or thread: a build of its own, under another BUILD
 SAN ?=
 
-PKGS = libnats libpq libcurl libcjson libpcre2-8 libmicrohttpd libcrypto zlib expat
+PKGS = libnats libpq libcurl libcjson libpcre2-8 libmicrohttpd libcrypto zlib libisal expat
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 

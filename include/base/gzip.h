@@ -2,13 +2,15 @@
 #define BASE_GZIP_H
 
 /*
- * gzip: what zlib does for us; zlib is met here alone.
+ * gzip: compressing and the CRC by ISA-L, decompressing by zlib; both are met here
+ * alone (deploy/decisions/009).
  *
- * A writer makes one member, whose bytes are a function of what is added and of
- * zlib's version: it names neither a time nor a file. Reading takes one member, as
- * a writer makes it, and never more bytes out of it than the caller has room for.
+ * A writer makes one member, whose bytes are a function of what is added, of ISA-L's
+ * version and of the processor's kind: it names neither a time nor a file. Reading
+ * takes one member, as a writer makes it, and never more bytes out of it than the
+ * caller has room for.
  *
- * Ownership: a writer is its maker's; it is reused, because its tables take 260 kB.
+ * Ownership: a writer is its maker's; it is reused, because its tables take 370 kB.
  * Threads:   a writer belongs to one thread; the functions without one are pure.
  * Limits:    the ceiling of the buffer that is written to.
  * Errors:    ERR_FULL: that ceiling. ERR_REJECT: no such member. ERR_FATAL: no memory.
@@ -34,6 +36,7 @@ NODISCARD enum err_kind gzip_writer_end(struct gzip_writer *w, struct err *err);
 /* Appends to out what the one member holds that is all of bytes. On failure out holds a part. */
 NODISCARD enum err_kind gzip_read(struct span bytes, struct buf *out, struct err *err);
 
-const char *gzip_library_version(void); /* of zlib */
+const char *gzip_reader_library_version(void); /* of zlib */
+const char *gzip_writer_library_version(void); /* of ISA-L, as it was built with */
 
 #endif

@@ -38,7 +38,7 @@ NODISCARD enum err_kind s3_put_new(struct s3_put **ret, const struct s3_options 
 				   const struct s3_put_options *options, struct err *err);
 void s3_put_free(struct s3_put *p); /* NULL is fine */
 
-/* What is in the bucket: with equal content, other bytes may be there, of another zlib's. */
+/* What is in the bucket: with equal content, other bytes may be there, another compressor's. */
 struct s3_stored {
 	uint64_t bytes;
 	char sha256[HASH_HEX_BYTES];

@@ -8,8 +8,9 @@
 
 enum {
 	CONNECTIONS_KEPT = 4,
-	PATH_BYTES = 160,             /* of a path that stands in an error */
-	BODY_KEEP_BYTES = 256 * 1024, /* more memory than this is given back */
+	UPLOAD_PIECE_BYTES = 512 * 1024, /* of a body, at a time: curl's own are 64 KiB */
+	PATH_BYTES = 160,                /* of a path that stands in an error */
+	BODY_KEEP_BYTES = 256 * 1024,    /* more memory than this is given back */
 };
 
 struct http_client {
@@ -135,6 +136,7 @@ static CURLcode set_always(struct http_client *c)
 	SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	SET(CURLOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
+	SET(CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_PIECE_BYTES);
 	SET(CURLOPT_CONNECTTIMEOUT, (long)HTTP_CLIENT_CONNECT_SECONDS);
 	SET(CURLOPT_LOW_SPEED_TIME, (long)HTTP_CLIENT_SILENT_SECONDS);
 	SET(CURLOPT_LOW_SPEED_LIMIT, 1L);

@@ -26,7 +26,8 @@ int cmd_version(int argc, char **argv)
 	(void)printf("libcrypto %s\n", hash_library_version());
 	(void)printf("cJSON %s\n", json_library_version());
 	(void)printf("PCRE2 %s\n", searcher_library_version());
-	(void)printf("zlib %s\n", gzip_library_version());
+	(void)printf("zlib %s\n", gzip_reader_library_version());
+	(void)printf("ISA-L %s\n", gzip_writer_library_version());
 	(void)printf("libexpat %s\n", xml_library_version());
 	(void)printf("libmicrohttpd %s\n", http_library_version());
 	return CMD_OK;

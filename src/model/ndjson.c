@@ -14,14 +14,40 @@ static void write_text(struct buf *out, struct span key, struct span text)
 	if (text.len > 0)
 		json_write_text(out, text);
 	else
-		buf_str(out, "null");
+		buf_span(out, SPAN("null"));
+}
+
+/* A word of ours: nothing in it needs an escape, and none is looked for. */
+static void write_word(struct buf *out, struct span key, struct span word)
+{
+	uint8_t *room;
+
+	buf_span(out, key);
+	if (word.len == 0) {
+		buf_span(out, SPAN("null"));
+		return;
+	}
+	room = buf_extend(out, word.len + 2);
+	if (!room)
+		return;
+	room[0] = room[word.len + 1] = '"';
+	memcpy(room + 1, word.data, word.len);
 }
 
 static void write_time(struct buf *out, struct span key, int64_t ns)
 {
 	char text[TIME_TEXT_BYTES];
 
-	write_text(out, key, span_text(ns == RECORD_NO_TIME ? "" : time_format(ns, text)));
+	write_word(out, key,
+		   ns == RECORD_NO_TIME ? SPAN("")
+					: span_of(time_format(ns, text), TIME_TEXT_BYTES - 1));
+}
+
+static void write_id(struct buf *out, struct span key, const struct id *id)
+{
+	char text[ID_TEXT_BYTES];
+
+	write_word(out, key, span_of(id_format(id, text), ID_TEXT_BYTES - 1));
 }
 
 static void write_raw(struct buf *out, struct span raw)
@@ -42,18 +68,17 @@ static void write_attributes(struct buf *out, const struct record *r)
 	else if (r->attr_count > 0)
 		record_write_attributes(r, out);
 	else
-		buf_str(out, "null");
+		buf_span(out, SPAN("null"));
 }
 
 void ndjson_write(const struct record *r, enum ndjson_finding finding, struct buf *out)
 {
 	bool found = r->class != CLASS_app_log;
-	char id[ID_TEXT_BYTES];
 
-	write_text(out, FIRST("id"), span_text(id_format(&r->id, id)));
+	write_id(out, FIRST("id"), &r->id);
 	write_time(out, KEY("occurred_at"), r->occurred_ns);
 	write_time(out, KEY("observed_at"), r->observed_ns);
-	write_text(out, KEY("source"), span_text(source_name(r->source)));
+	write_word(out, KEY("source"), span_text(source_name(r->source)));
 	write_text(out, KEY("org"), r->org);
 	write_text(out, KEY("app"), r->app);
 	write_text(out, KEY("region"), r->region);
@@ -61,17 +86,17 @@ void ndjson_write(const struct record *r, enum ndjson_finding finding, struct bu
 	write_text(out, KEY("host"), r->host);
 	write_text(out, KEY("provider"), r->provider);
 	write_text(out, KEY("level"), r->level);
-	write_text(out, KEY("class"), span_text(class_name(r->class)));
-	write_text(out, KEY("action"), span_text(action_name(r->action)));
+	write_word(out, KEY("class"), span_text(class_name(r->class)));
+	write_word(out, KEY("action"), span_text(action_name(r->action)));
 	buf_span(out, KEY("message"));
 	json_write_text(out, r->message);
 	write_raw(out, r->raw);
 	write_attributes(out, r);
 	if (finding == NDJSON_WITH_FINDING) {
-		write_text(out, KEY("trust"), span_text(found ? trust_name(r->finding.trust) : ""));
+		write_word(out, KEY("trust"), span_text(found ? trust_name(r->finding.trust) : ""));
 		write_text(out, KEY("rule"), span_text(found ? r->finding.rule : ""));
 	}
-	buf_str(out, "}\n");
+	buf_span(out, SPAN("}\n"));
 }
 
 static void write_known(struct buf *out, struct span key, struct span text)
@@ -81,16 +106,14 @@ static void write_known(struct buf *out, struct span key, struct span text)
 
 void ndjson_write_event(const struct event *e, struct buf *out)
 {
-	char id[ID_TEXT_BYTES];
-
-	write_text(out, FIRST("event_id"), span_text(id_format(&e->id, id)));
-	write_text(out, KEY("retention_class"), span_text(class_retention(e->class)));
-	write_text(out, KEY("class"), span_text(class_name(e->class)));
-	write_text(out, KEY("action"), span_text(action_name(e->action)));
+	write_id(out, FIRST("event_id"), &e->id);
+	write_word(out, KEY("retention_class"), span_text(class_retention(e->class)));
+	write_word(out, KEY("class"), span_text(class_name(e->class)));
+	write_word(out, KEY("action"), span_text(action_name(e->action)));
 	write_time(out, KEY("occurred_at"), e->occurred_ns);
 	write_time(out, KEY("not_after"),
 		   e->not_after_ns == EVENT_NO_TIME ? RECORD_NO_TIME : e->not_after_ns);
-	write_text(out, KEY("time_basis"), span_text(time_basis_name(e->time_basis)));
+	write_word(out, KEY("time_basis"), span_text(time_basis_name(e->time_basis)));
 	write_time(out, KEY("observed_at"), e->observed_ns);
 	write_text(out, KEY("org"), e->org);
 	write_text(out, KEY("app"), e->app);
@@ -98,7 +121,7 @@ void ndjson_write_event(const struct event *e, struct buf *out)
 	write_text(out, KEY("machine_id"), e->machine_id);
 	write_text(out, KEY("correlation_id"), e->correlation_id);
 	write_known(out, KEY("actor"), e->actor);
-	write_text(out, KEY("actor_type"), span_text(actor_type_name(e->actor_type)));
+	write_word(out, KEY("actor_type"), span_text(actor_type_name(e->actor_type)));
 	write_text(out, KEY("actor_reason"), event_actor_reason(e));
 	write_text(out, KEY("target_type"), e->target_type);
 	write_text(out, KEY("target"), e->target);
@@ -106,12 +129,12 @@ void ndjson_write_event(const struct event *e, struct buf *out)
 	write_known(out, KEY("outcome"), e->outcome);
 	buf_span(out, KEY("severity"));
 	buf_fmt(out, "%d", (int)e->severity);
-	write_text(out, KEY("trust"), span_text(trust_name(e->trust)));
-	write_text(out, KEY("source"), span_text(source_name(e->source)));
+	write_word(out, KEY("trust"), span_text(trust_name(e->trust)));
+	write_word(out, KEY("source"), span_text(source_name(e->source)));
 	write_text(out, KEY("rule"), e->rule);
 	write_text(out, KEY("summary"), e->summary);
 	write_text(out, KEY("message"), e->message);
 	buf_span(out, KEY("attributes"));
 	buf_span(out, e->attributes.len > 0 ? e->attributes : SPAN("null"));
-	buf_str(out, "}\n");
+	buf_span(out, SPAN("}\n"));
 }

@@ -11,7 +11,7 @@
 enum {
 	TEXT_BYTES_MAX = 8 * RECORD_PAYLOAD_BYTES_MAX, /* of a record: escapes are six bytes */
 	TEXT_KEEP_BYTES = 1024 * 1024,
-	PIECE_BYTES = 64 * 1024, /* what zlib and the hash are given at a time */
+	PIECE_BYTES = 64 * 1024, /* what the compressor and the hash are given at a time */
 	PLACE_BYTES = 64,        /* "lines/date=2026-11-26/hour=07" */
 };
 

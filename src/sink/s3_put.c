@@ -69,7 +69,7 @@ struct values {
 	char records[NUMBER_BYTES], bytes[NUMBER_BYTES], range[2 * NUMBER_BYTES];
 	struct s3_lock lock;
 	char lock_date[S3_LOCK_DATE_BYTES];
-	bool sent; /* now, and taken: what S3 has is these bytes, and not another zlib's */
+	bool sent; /* now, and taken: what S3 has is these bytes, and not another compressor's */
 	struct s3_stored stored;
 };
 
@@ -161,7 +161,7 @@ static enum err_kind put(struct s3_put *p, const struct archive_object *o, const
  * What S3 says that it has of the object that was looked at; of one that does not say it,
  * v->stored stays, as of one whose hash is none. Whoever put it, and
  * whenever: with our hash it has as many bytes as we would put. Under another hash it may be
- * another zlib's.
+ * another compressor's.
  */
 static enum err_kind read_stored(const struct s3_put *p, const struct archive_object *o,
 				 struct values *v, struct err *err)

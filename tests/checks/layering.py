@@ -30,6 +30,7 @@ FOREIGN = {
     r"libpq.*|postgres.*\.h|pg_.*": "store/",
     r"openssl/.*": "base/hash.c",
     r"zlib\.h": "base/gzip.c",
+    r"isa-l.*\.h": "base/gzip.c",
     r"expat.*\.h": "base/xml.c",
     r"cjson/.*|cJSON\.h": "base/json.c",
     r"microhttpd\.h": "serve/http.c",

@@ -60,7 +60,7 @@ class Usage(unittest.TestCase):
         status, out, _ = flytrail("version")
         self.assertEqual(status, 0)
         for line in (r"flytrail \d+\.\d+\.\d+", r"schema \d+", r"nats\.c \d", r"libpq \d",
-                     r"libcurl \d", r"libcrypto 3", r"cJSON \d", r"PCRE2 \d", r"zlib \d", r"libexpat \d",
+                     r"libcurl \d", r"libcrypto 3", r"cJSON \d", r"PCRE2 \d", r"zlib \d", r"ISA-L 2", r"libexpat \d",
                      r"libmicrohttpd \d"):
             self.assertRegex(out, rf"(?m)^{line}")
 

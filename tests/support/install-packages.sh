@@ -16,8 +16,8 @@ fi
 purpose=${1:-check}
 
 build="build-essential pkg-config python3 libnats-dev libpq-dev libcjson-dev libpcre2-dev
-libmicrohttpd-dev libcurl4-openssl-dev libssl-dev zlib1g-dev libexpat1-dev openssl
-ca-certificates"
+libmicrohttpd-dev libcurl4-openssl-dev libssl-dev zlib1g-dev libisal-dev libexpat1-dev
+openssl ca-certificates"
 servers="postgresql nats-server"
 s3="ceph-mon ceph-osd radosgw ceph-common"
 tools="clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev cppcheck shellcheck
