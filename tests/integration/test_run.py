@@ -62,10 +62,10 @@ class Run(unittest.TestCase):
 
     def test_sigterm_under_load_loses_nothing_that_came(self):
         ft = self.world.flytrail().start()
-        publisher = self.world.publisher("--count", 10**7, "--rate", 30000)
+        publisher = self.world.publisher("--count", 10**7, "--rate", 6000)
         self.addCleanup(publisher.wait)
         self.addCleanup(publisher.kill)
-        self.world.await_rows(20000)
+        self.world.await_rows(10000)
         self.assertEqual(ft.stop(), 0)
         self.world.check_each_line_is_one_row(range(self.world.numbers()[-1][0] + 1))
         self.assertEqual(ft.events("stopped")[0]["left_in_spool"], 0)
