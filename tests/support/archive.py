@@ -39,6 +39,11 @@ def ids(found, kind):
     return sorted(row[name] for key, rows in found.items() if f"/{kind}/" in key for row in rows)
 
 
+def stream(key):
+    """Of an object's or an index's name."""
+    return os.path.basename(key).split(".")[0]
+
+
 def download(bucket, folder):
     """Every object with lines and events, where deploy/duckdb.sql takes folder for the root."""
     for key in bucket.keys("flytrail/lines/") + bucket.keys("flytrail/events/"):
