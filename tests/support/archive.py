@@ -6,17 +6,17 @@ import json
 import os
 import re
 
-KEY = re.compile(r"flytrail/(?:lines/date=(\d{4}-\d\d-\d\d)/hour=(\d\d)|events/class=(\w+)/date=(\d{4}-\d\d-\d\d))/"
+KEY = re.compile(r"(?:lines/date=(\d{4}-\d\d-\d\d)/hour=(\d\d)|events/class=(\w+)/date=(\d{4}-\d\d-\d\d))/"
                  r"([0-9a-f-]{36})\.(\d+)-(\d{20})-(\d{20})\.ndjson\.gz")
 
 
-def read(bucket):
+def read(bucket, prefix="flytrail"):
     """{key: rows} of the objects with lines and events; each stands where its own time says."""
     found = {}
-    for key in bucket.keys("flytrail/"):
-        if key.startswith("flytrail/index/") or key.startswith("flytrail/probe/"):
+    for key in bucket.keys(f"{prefix}/"):
+        if key.startswith((f"{prefix}/index/", f"{prefix}/probe/")):
             continue
-        named = KEY.fullmatch(key)
+        named = KEY.fullmatch(key, len(prefix) + 1)
         assert named, key
         body = bucket.get(key)
         rows = [json.loads(line) for line in gzip.decompress(body).decode().splitlines()]
