@@ -115,7 +115,7 @@ void doctor_check_datadog(struct doctor *d)
 
 /* --- what fly-log-shipper has and flytrail has not --- */
 
-/* Every variable that switches a sink of it on, or tells it where to. */
+/* Every variable, of any version, that switches a sink of it on, or tells it where to. */
 static const char *const shippers[] = {
 	"APPSIGNAL_PUSH_API_KEY",
 	"AXIOM_DATASET",
@@ -124,10 +124,14 @@ static const char *const shippers[] = {
 	"BASELIME_DATASET",
 	"BETTER_STACK_INGESTING_HOST",
 	"BETTER_STACK_SOURCE_TOKEN",
+	"BETTER_STACK_URI",
 	"CLOUDWATCH_LOG_GROUP_NAME",
 	"ERASEARCH_AUTH",
 	"ERASEARCH_INDEX",
 	"ERASEARCH_URL",
+	"GRAVWELL_TAG",
+	"GRAVWELL_TOKEN",
+	"GRAVWELL_URL",
 	"HIGHLIGHT_PROJECT_ID",
 	"HONEYBADGER_API_KEY",
 	"HONEYCOMB_API_KEY",
@@ -144,6 +148,7 @@ static const char *const shippers[] = {
 	"LOKI_PASSWORD",
 	"LOKI_URL",
 	"LOKI_USERNAME",
+	"MEZMO_API_KEY",
 	"NEW_RELIC_ACCOUNT_ID",
 	"NEW_RELIC_INSERT_KEY",
 	"NEW_RELIC_LICENSE_KEY",
@@ -156,6 +161,7 @@ static const char *const shippers[] = {
 	"OPSVERSE_USERNAME",
 	"PAPERTRAIL_ENCODING_CODEC",
 	"PAPERTRAIL_ENDPOINT",
+	"QUICKWIT_URL",
 	"SEMATEXT_REGION",
 	"SEMATEXT_TOKEN",
 	"SIGNOZ_INGESTION_KEY",
