@@ -3,6 +3,7 @@
 #include "cmd/doctor.h"
 
 #include "run/sinks.h"
+#include "sink/datadog_key.h"
 #include "sink/s3_probe.h"
 
 #include <stdlib.h>
@@ -104,6 +105,8 @@ void doctor_check_s3(struct doctor *d)
 void doctor_check_datadog(struct doctor *d)
 {
 	struct sinks_datadog datadog;
+	struct err err;
+	enum err_kind rc;
 
 	if (!sinks_has_datadog(&d->config)) {
 		doctor_tell(d, OK, "datadog: off: it takes DATADOG_API_KEY");
@@ -111,6 +114,14 @@ void doctor_check_datadog(struct doctor *d)
 	}
 	sinks_datadog(&d->config, &datadog);
 	doctor_tell(d, OK, "datadog: on: at %s", datadog.options.url);
+	rc = datadog_key_check(datadog.api_url, datadog.options.api_key, &err);
+	if (!rc)
+		doctor_tell(d, OK, "datadog: the key is valid, says %s", datadog.api_url);
+	else if (rc == ERR_CONFIG)
+		doctor_tell(d, FAIL, "datadog: %s: %s", datadog.api_url, err.text);
+	else
+		doctor_tell(d, WARN, "datadog: whether the key is valid is not known: %s: %s",
+			    datadog.api_url, err.text);
 }
 
 /* --- what fly-log-shipper has and flytrail has not --- */

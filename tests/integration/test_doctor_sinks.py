@@ -3,13 +3,16 @@
 import email.utils
 import os
 import re
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import datadog  # noqa: E402
 import flytrail  # noqa: E402
 import s3  # noqa: E402
 
@@ -64,20 +67,77 @@ class Off(Sinks):
         self.assert_says(said({"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_BUCKET": "trail"}, "s3"),
                          ("warn", "^not checked, because AWS_SECRET_ACCESS_KEY has to be set right"))
 
-    def test_datadog_is_named_with_its_site_and_not_asked(self):
-        intake = "on: at https://http-intake.logs."
-        for env, says in (({"DATADOG_API_KEY": MARK}, f"{intake}datadoghq.com"),
-                          ({"DD_API_KEY": MARK, "DD_SITE": "datadoghq.eu"}, f"{intake}datadoghq.eu"),
-                          ({"DD_API_KEY": MARK, "FLYTRAIL_DATADOG_URL": "http://127.0.0.1:9"},
-                           "on: at http://127.0.0.1:9")):
-            with self.subTest(env=env):
-                self.assertEqual(said(env, "datadog"), [("ok", says)])
-
     def test_each_sink_of_fly_log_shipper_that_flytrail_has_not_is_named(self):
         lines = said({**{name: MARK for name in SHIPPERS}, "AWS_REGION": "auto"}, "sinks")
         self.assertEqual(sorted(lines), sorted(
             ("warn", f"{name}: not forwarded by flytrail") for name in SHIPPERS))
         self.assertEqual(said({"LOKI_URL": ""}, "sinks"), [])
+
+
+class NoWay(socketserver.ThreadingTCPServer):
+    """A proxy that lets nobody through, and keeps where they wanted to go."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), NoWayRequest)
+        self.asked = []
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+
+class NoWayRequest(socketserver.StreamRequestHandler):
+    def handle(self):
+        self.server.asked.append(self.rfile.readline().decode().split()[:2])
+        self.wfile.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+
+
+class Datadog(Sinks):
+    def setUp(self):
+        self.intake = self.enterContext(datadog.Intake(key=MARK))
+
+    def assert_says_of_the_key(self, verdict, pattern, **env):
+        lines = said({**self.intake.environment(), **env}, "datadog")
+        self.assert_says(lines, ("ok", f"^on: at {self.intake.url}$"), (verdict, pattern))
+
+    def test_a_key_that_is_valid(self):
+        self.assert_says_of_the_key("ok", f"^the key is valid, says {self.intake.url}$")
+        self.assertEqual(self.intake.answers[0][:2], (200, 0))
+
+    def test_a_key_that_is_refused_is_a_failure(self):
+        wrong = MARK + "-AND-WRONG"
+        self.assert_says_of_the_key("FAIL", f"^{self.intake.url}: Datadog answers 403: check DATADOG_API_KEY, ",
+                                    DATADOG_API_KEY=wrong)
+        self.intake.misbehave("status", code=401)
+        self.assert_says_of_the_key("FAIL", "Datadog answers 401: check DATADOG_API_KEY")
+
+    def test_an_answer_that_says_neither_is_no_failure(self):
+        not_known = f"^whether the key is valid is not known: {self.intake.url}: "
+        for code, body in ((200, b"{}"), (200, b'{"valid":false}'), (200, b'{"valid":"true"}'), (200, b"yes"), (404, b""),
+                           (302, b""), (429, b""), (500, MARK.encode())):
+            with self.subTest(code=code, body=body):
+                self.intake.misbehave("status", code=code, body=body, headers=["Location: /api/v1/validate"])
+                self.assert_says_of_the_key("warn", f"{not_known}it answers {code}, which says neither$")
+        self.intake.misbehave("reset")
+        self.assert_says_of_the_key("warn", f"{not_known}GET /api/v1/validate: ")
+
+    def test_its_api_is_at_the_host_of_the_site(self):
+        with NoWay() as proxy:
+            way = {"https_proxy": f"http://127.0.0.1:{proxy.server_address[1]}"}
+            for env, site in (({"DATADOG_API_KEY": MARK}, "datadoghq.com"),
+                              ({"DD_API_KEY": MARK, "DD_SITE": "us5.datadoghq.com"}, "us5.datadoghq.com")):
+                with self.subTest(site):
+                    self.assert_says(said({**env, **way}, "datadog"),
+                                     ("ok", f"^on: at https://http-intake.logs.{site}$"),
+                                     ("warn", f"^whether the key is valid is not known: https://api.{site}: GET "))
+                    self.assertEqual(proxy.asked, [["CONNECT", f"api.{site}:443"]])
+                    proxy.asked.clear()
 
 
 class Real(Sinks):
