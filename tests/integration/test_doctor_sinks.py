@@ -6,7 +6,6 @@ import re
 import socketserver
 import subprocess
 import sys
-import threading
 import time
 import unittest
 
@@ -15,6 +14,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import datadog  # noqa: E402
 import flytrail  # noqa: E402
 import s3  # noqa: E402
+import serving  # noqa: E402
 
 MARK = "MADE-UP-SECRET"
 WRITER = ("PutObject", "GetObject", "ListBucket")
@@ -74,22 +74,12 @@ class Off(Sinks):
         self.assertEqual(said({"LOKI_URL": ""}, "sinks"), [])
 
 
-class NoWay(socketserver.ThreadingTCPServer):
+class NoWay(serving.Serving, socketserver.ThreadingTCPServer):
     """A proxy that lets nobody through, and keeps where they wanted to go."""
 
-    daemon_threads = True
-
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), NoWayRequest)
+        super().__init__(serving.ANY_PORT, NoWayRequest)
         self.asked = []
-
-    def __enter__(self):
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.shutdown()
-        self.server_close()
 
 
 class NoWayRequest(socketserver.StreamRequestHandler):
@@ -129,7 +119,7 @@ class Datadog(Sinks):
 
     def test_its_api_is_at_the_host_of_the_site(self):
         with NoWay() as proxy:
-            way = {"https_proxy": f"http://127.0.0.1:{proxy.server_address[1]}"}
+            way = {"https_proxy": proxy.url}
             for env, site in (({"DATADOG_API_KEY": MARK}, "datadoghq.com"),
                               ({"DD_API_KEY": MARK, "DD_SITE": "us5.datadoghq.com"}, "us5.datadoghq.com")):
                 with self.subTest(site):

@@ -37,6 +37,8 @@ import threading
 import time
 import zlib
 
+import serving
+
 PATH = "/api/v2/logs"
 VALIDATE = "/api/v1/validate"
 MB = 1_000_000
@@ -150,13 +152,11 @@ def faults_of(log, size):
     return found
 
 
-class Intake(http.server.ThreadingHTTPServer):
+class Intake(serving.Serving, http.server.ThreadingHTTPServer):
     """See above. Every setting may be changed while it runs."""
 
-    daemon_threads = True
-
     def __init__(self, key="0123456789abcdef0123456789abcdef"):
-        super().__init__(("127.0.0.1", 0), Request)
+        super().__init__(serving.ANY_PORT, Request)
         self.key = key
         self.poison = None
         self.bytes_max = REQUEST_BYTES_MAX
@@ -164,21 +164,12 @@ class Intake(http.server.ThreadingHTTPServer):
         self.logs, self.late, self.answers, self.faults = [], [], [], []
         self.ended = threading.Event()
 
-    def __enter__(self):
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
+    def __exit__(self, *error):
         self.ended.set()
-        self.shutdown()
-        self.server_close()
+        super().__exit__(*error)
 
     def handle_error(self, request, client_address):
         """A client that goes away is what some tests are about."""
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
     def environment(self):
         return {"DATADOG_API_KEY": self.key, "FLYTRAIL_DATADOG_URL": self.url}

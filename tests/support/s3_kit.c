@@ -88,9 +88,9 @@ void s3_kit_seal(struct s3_kit *k, uint64_t seq, bool again)
 
 	buf_reset(&k->cut);
 	s->ops->begin(s->ctx, seq, again);
-	assert_int_equal(s->ops->add(s->ctx, seq, span_of(k->payload.data, k->payload.len), &taken,
-				     &k->err),
-			 ERR_NONE);
+	assert_int_equal(
+		s->ops->add(s->ctx, seq, span_of(k->payload.data, k->payload.len), &taken, &k->err),
+		ERR_NONE);
 	assert_int_equal(s->ops->seal(s->ctx, seq, &k->cut, &k->err), ERR_NONE);
 }
 

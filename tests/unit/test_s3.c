@@ -127,7 +127,8 @@ static void what_may_have_arrived_is_looked_at_and_not_put_again(void **state)
 	answer(200, "");
 	seal(false);
 	assert_int_equal(deliver(), ERR_RETRY);
-	(void)tiny_http_answer(k.script.texts[1], S3_KIT_ANSWER_BYTES, 200, there(headers, our_sha256()), "");
+	(void)tiny_http_answer(k.script.texts[1], S3_KIT_ANSWER_BYTES, 200,
+			       there(headers, our_sha256()), "");
 	assert_int_equal(deliver(), ERR_NONE);
 	assert_asked(0, "PUT");
 	assert_asked(1, "HEAD");
@@ -208,8 +209,9 @@ static void what_is_there_is_noted_as_it_is_there(void **state)
 	(void)tiny_http_answer(k.script.texts[0], S3_KIT_ANSWER_BYTES, 200, headers, "");
 	assert_int_equal(deliver(), ERR_NONE);
 	buf_init(&journal, JOURNAL_BYTES);
-	assert_int_equal(file_read_all(scratch_file(&scratch, INDEX_JOURNAL_NAME), &journal, &k.err),
-			 ERR_NONE);
+	assert_int_equal(
+		file_read_all(scratch_file(&scratch, INDEX_JOURNAL_NAME), &journal, &k.err),
+		ERR_NONE);
 	assert_non_null(strstr((const char *)journal.data, "\"bytes\":0,"));
 	assert_non_null(strstr((const char *)journal.data, sha256));
 	(void)snprintf(place, sizeof(place), "\"place\":\"%s trail\"", k.server.url);
