@@ -62,6 +62,7 @@ static void put_text(struct buf *b, const char *one, const char *other)
 	buf_init(b, ADDRESS_BYTES_MAX);
 	buf_fmt(b, "%s%s", one, other);
 	buf_u8(b, '\0');
+	REQUIRE(b->failed != ERR_FULL); /* base/config.def bounds both */
 }
 
 enum err_kind datadog_key_check(const char *url, const char *key, struct err *err)
