@@ -46,7 +46,7 @@ void doctor_check_watch(struct doctor *d);
 /* What a bucket really does; see sink/s3_probe.h. A failure where nothing could be kept there. */
 void doctor_check_s3(struct doctor *d);
 
-/* Whether it is on; nothing is sent. */
+/* Whether it is on, and a failure where the key is refused; no log is sent. */
 void doctor_check_datadog(struct doctor *d);
 
 /* The variables of fly-log-shipper that flytrail does not honour, by name alone. */

@@ -34,7 +34,8 @@ void sinks_s3(const struct config *c, struct sinks_s3 *ret);
 
 struct sinks_datadog {
 	char url[SINKS_ENDPOINT_BYTES];
-	struct datadog_options options; /* cut, suspects and late_count are the caller's */
+	char api_url[SINKS_ENDPOINT_BYTES]; /* for sink/datadog_key.h */
+	struct datadog_options options;     /* cut, suspects and late_count are the caller's */
 };
 
 /* sinks_has_datadog(c) is true. */

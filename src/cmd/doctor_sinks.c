@@ -3,6 +3,7 @@
 #include "cmd/doctor.h"
 
 #include "run/sinks.h"
+#include "sink/datadog_key.h"
 #include "sink/s3_probe.h"
 
 #include <stdlib.h>
@@ -104,6 +105,8 @@ void doctor_check_s3(struct doctor *d)
 void doctor_check_datadog(struct doctor *d)
 {
 	struct sinks_datadog datadog;
+	struct err err;
+	enum err_kind rc;
 
 	if (!sinks_has_datadog(&d->config)) {
 		doctor_tell(d, OK, "datadog: off: it takes DATADOG_API_KEY");
@@ -111,11 +114,19 @@ void doctor_check_datadog(struct doctor *d)
 	}
 	sinks_datadog(&d->config, &datadog);
 	doctor_tell(d, OK, "datadog: on: at %s", datadog.options.url);
+	rc = datadog_key_check(datadog.api_url, datadog.options.api_key, &err);
+	if (!rc)
+		doctor_tell(d, OK, "datadog: the key is valid, says %s", datadog.api_url);
+	else if (rc == ERR_CONFIG)
+		doctor_tell(d, FAIL, "datadog: %s: %s", datadog.api_url, err.text);
+	else
+		doctor_tell(d, WARN, "datadog: whether the key is valid is not known: %s: %s",
+			    datadog.api_url, err.text);
 }
 
 /* --- what fly-log-shipper has and flytrail has not --- */
 
-/* Every variable that switches a sink of it on, or tells it where to. */
+/* Every variable, of any version, that switches a sink of it on, or tells it where to. */
 static const char *const shippers[] = {
 	"APPSIGNAL_PUSH_API_KEY",
 	"AXIOM_DATASET",
@@ -124,10 +135,14 @@ static const char *const shippers[] = {
 	"BASELIME_DATASET",
 	"BETTER_STACK_INGESTING_HOST",
 	"BETTER_STACK_SOURCE_TOKEN",
+	"BETTER_STACK_URI",
 	"CLOUDWATCH_LOG_GROUP_NAME",
 	"ERASEARCH_AUTH",
 	"ERASEARCH_INDEX",
 	"ERASEARCH_URL",
+	"GRAVWELL_TAG",
+	"GRAVWELL_TOKEN",
+	"GRAVWELL_URL",
 	"HIGHLIGHT_PROJECT_ID",
 	"HONEYBADGER_API_KEY",
 	"HONEYCOMB_API_KEY",
@@ -144,6 +159,7 @@ static const char *const shippers[] = {
 	"LOKI_PASSWORD",
 	"LOKI_URL",
 	"LOKI_USERNAME",
+	"MEZMO_API_KEY",
 	"NEW_RELIC_ACCOUNT_ID",
 	"NEW_RELIC_INSERT_KEY",
 	"NEW_RELIC_LICENSE_KEY",
@@ -156,6 +172,7 @@ static const char *const shippers[] = {
 	"OPSVERSE_USERNAME",
 	"PAPERTRAIL_ENCODING_CODEC",
 	"PAPERTRAIL_ENDPOINT",
+	"QUICKWIT_URL",
 	"SEMATEXT_REGION",
 	"SEMATEXT_TOKEN",
 	"SIGNOZ_INGESTION_KEY",

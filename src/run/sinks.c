@@ -165,10 +165,13 @@ void sinks_datadog(const struct config *c, struct sinks_datadog *ret)
 {
 	const char *site = first_set(first_set(c->datadog_site, c->dd_site), "datadoghq.com");
 
-	if (is_set(c->datadog_url))
+	if (is_set(c->datadog_url)) {
 		(void)snprintf(ret->url, sizeof(ret->url), "%s", c->datadog_url);
-	else
+		(void)snprintf(ret->api_url, sizeof(ret->api_url), "%s", c->datadog_url);
+	} else {
 		(void)snprintf(ret->url, sizeof(ret->url), "https://http-intake.logs.%s", site);
+		(void)snprintf(ret->api_url, sizeof(ret->api_url), "https://api.%s", site);
+	}
 	ret->options = (struct datadog_options){
 		.url = ret->url,
 		.api_key = datadog_key(c),

@@ -211,10 +211,12 @@ static enum err_kind find_unnamed(struct verify *v, const struct verify_options 
 				      err);
 		if (rc || rows == 0)
 			continue;
-		(void)snprintf(text, sizeof(text),
-			       "of the class %s Postgres has %" PRIu64
-			       " rows that no object of their stream can have",
-			       classes[i][0] != '\0' ? classes[i] : "lines", rows);
+		(void)snprintf(
+			text, sizeof(text),
+			"of the class %s Postgres has %" PRIu64
+			" rows that no object of their stream can have: the archive has lost "
+			"them, or they went to another FLYTRAIL_S3_PREFIX or bucket",
+			classes[i][0] != '\0' ? classes[i] : "lines", rows);
 		tell_unnamed(v, text);
 	}
 	return rc;

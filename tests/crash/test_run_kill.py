@@ -121,7 +121,7 @@ class Kill(unittest.TestCase):
             ft.kill()
             ft.start()
         self.assertEqual(ft.stop(), 0)
-        self.assertEqual([n for n, _ in self.world.numbers()], list(range(500)))
+        self.world.check_each_line_is_one_row(range(500))
 
 
 if __name__ == "__main__":

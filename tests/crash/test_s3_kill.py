@@ -63,18 +63,10 @@ class Kill(unittest.TestCase):
 
     def end_day(self, ft):
         """As if the journal had been begun yesterday; False: it is missing, or of another day already."""
-        path = os.path.join(ft.env["FLYTRAIL_SPOOL_DIR"], "s3.index")
-        if not os.path.exists(path):
+        spool = ft.env["FLYTRAIL_SPOOL_DIR"]
+        if archive.day(spool) != datetime.datetime.now(datetime.timezone.utc).date().isoformat():
             return False
-        with open(path, encoding="ascii") as journal:
-            text = journal.read()
-        date, = re.findall(r'^{[^\n]*"date":"([0-9-]{10})"', text)
-        today = datetime.datetime.now(datetime.timezone.utc).date()
-        if date != today.isoformat():
-            return False
-        yesterday = (today - datetime.timedelta(days=1)).isoformat()
-        with open(path, "w", encoding="ascii") as journal:
-            journal.write(text.replace(date, yesterday, 1))
+        archive.end_day(spool)
         return True
 
     def check_indexes(self, ft, bucket):

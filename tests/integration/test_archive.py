@@ -15,6 +15,7 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import archive  # noqa: E402
 import flytrail  # noqa: E402
 import s3  # noqa: E402
 
@@ -76,16 +77,6 @@ class Archives(unittest.TestCase):
         status, _, log = self.flytrail("run", self.write_input(lines))
         self.assertEqual(status, 0, log)
 
-    def end_day(self):
-        """As if what was delivered so far had been delivered the day before it was."""
-        path = os.path.join(self.spool, "s3.index")
-        with open(path, encoding="ascii") as journal:
-            text = journal.read()
-        date, = re.findall(r'^{[^\n]*"date":"([0-9-]{10})"', text)
-        before = (datetime.date.fromisoformat(date) - DAY).isoformat()
-        with open(path, "w", encoding="ascii") as journal:
-            journal.write(text.replace(date, before, 1))
-
     def keep_days(self, count):
         """So many indexes, each of a run with lines of two days and an event; and a run after them."""
         for n in range(count + 1):
@@ -93,7 +84,7 @@ class Archives(unittest.TestCase):
                         for day in (OLDER, NEWER) for m in range(10)),
                       line("machine exited with exit code 0, not restarting", NEWER, n, "runner"))
             if n < count:
-                self.end_day()
+                archive.end_day(self.spool)
 
     def keys(self, folder):
         return self.bucket.keys(PREFIX + folder)
@@ -156,7 +147,7 @@ class Indexes(Archives):
                 run.kill()
         status, _, log = self.flytrail("run", path)
         self.assertEqual(status, 0, log)
-        self.end_day()
+        archive.end_day(self.spool)
         self.keep(line("the next day", NEWER, 1))
         entries = [entry["key"] for key in self.keys("index/") for entry in self.index(key)]
         self.assertEqual(len(entries), len(set(entries)))
@@ -294,7 +285,7 @@ class Verify(Archives):
         path = self.write_input([line("on the copy", OLDER, 2)])
         self.assertEqual(self.flytrail("run", path, FLYTRAIL_SPOOL_DIR=copy)[0], 0)
         self.keep(line("on the original", OLDER, 3))
-        self.end_day()
+        archive.end_day(self.spool)
         self.keep(line("the next day", OLDER, 4))
         self.assertEqual(len(self.keys("index/")), 2)
         short, long = sorted(self.keys("index/"), key=lambda key: re.findall("[0-9]{20}", key))

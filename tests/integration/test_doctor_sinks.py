@@ -3,6 +3,7 @@
 import email.utils
 import os
 import re
+import socketserver
 import subprocess
 import sys
 import time
@@ -10,13 +11,16 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import datadog  # noqa: E402
 import flytrail  # noqa: E402
 import s3  # noqa: E402
+import serving  # noqa: E402
 
 MARK = "MADE-UP-SECRET"
 WRITER = ("PutObject", "GetObject", "ListBucket")
 LOCKER = (*WRITER, "PutObjectRetention", "GetObjectRetention")
-# Of fly-log-shipper's README; each alone switches a sink on, or is part of what does.
+# Of fly-log-shipper's README and, where that has not all, its vector-configs; each alone switches a sink
+# on, or is part of what does.
 SHIPPERS = """APPSIGNAL_PUSH_API_KEY AXIOM_TOKEN AXIOM_DATASET BASELIME_API_KEY BASELIME_DATASET
 BETTER_STACK_SOURCE_TOKEN LOGTAIL_TOKEN BETTER_STACK_INGESTING_HOST CLOUDWATCH_LOG_GROUP_NAME
 ERASEARCH_URL ERASEARCH_AUTH ERASEARCH_INDEX HIGHLIGHT_PROJECT_ID HONEYBADGER_API_KEY
@@ -26,7 +30,8 @@ NEW_RELIC_INSERT_KEY NEW_RELIC_LICENSE_KEY NEW_RELIC_REGION NEW_RELIC_ACCOUNT_ID
 OPENOBSERVE_USER OPENOBSERVE_PASSWORD OPSVERSE_LOGS_ENDPOINT OPSVERSE_USERNAME OPSVERSE_PASSWORD
 PAPERTRAIL_ENDPOINT PAPERTRAIL_ENCODING_CODEC SEMATEXT_REGION SEMATEXT_TOKEN SIGNOZ_INGESTION_KEY
 SIGNOZ_URI UPTRACE_API_KEY UPTRACE_PROJECT UPTRACE_SINK_INPUT UPTRACE_SINK_ENCODING
-SLACK_WEBHOOK_URL SLACK_ALERT_KEYWORDS""".split()
+SLACK_WEBHOOK_URL SLACK_ALERT_KEYWORDS GRAVWELL_URL GRAVWELL_TOKEN GRAVWELL_TAG QUICKWIT_URL
+BETTER_STACK_URI MEZMO_API_KEY""".split()
 
 
 def doctor(env):
@@ -62,20 +67,67 @@ class Off(Sinks):
         self.assert_says(said({"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_BUCKET": "trail"}, "s3"),
                          ("warn", "^not checked, because AWS_SECRET_ACCESS_KEY has to be set right"))
 
-    def test_datadog_is_named_with_its_site_and_not_asked(self):
-        intake = "on: at https://http-intake.logs."
-        for env, says in (({"DATADOG_API_KEY": MARK}, f"{intake}datadoghq.com"),
-                          ({"DD_API_KEY": MARK, "DD_SITE": "datadoghq.eu"}, f"{intake}datadoghq.eu"),
-                          ({"DD_API_KEY": MARK, "FLYTRAIL_DATADOG_URL": "http://127.0.0.1:9"},
-                           "on: at http://127.0.0.1:9")):
-            with self.subTest(env=env):
-                self.assertEqual(said(env, "datadog"), [("ok", says)])
-
     def test_each_sink_of_fly_log_shipper_that_flytrail_has_not_is_named(self):
         lines = said({**{name: MARK for name in SHIPPERS}, "AWS_REGION": "auto"}, "sinks")
         self.assertEqual(sorted(lines), sorted(
             ("warn", f"{name}: not forwarded by flytrail") for name in SHIPPERS))
         self.assertEqual(said({"LOKI_URL": ""}, "sinks"), [])
+
+
+class NoWay(serving.Serving, socketserver.ThreadingTCPServer):
+    """A proxy that lets nobody through, and keeps where they wanted to go."""
+
+    def __init__(self):
+        super().__init__(serving.ANY_PORT, NoWayRequest)
+        self.asked = []
+
+
+class NoWayRequest(socketserver.StreamRequestHandler):
+    def handle(self):
+        self.server.asked.append(self.rfile.readline().decode().split()[:2])
+        self.wfile.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+
+
+class Datadog(Sinks):
+    def setUp(self):
+        self.intake = self.enterContext(datadog.Intake(key=MARK))
+
+    def assert_says_of_the_key(self, verdict, pattern, **env):
+        lines = said({**self.intake.environment(), **env}, "datadog")
+        self.assert_says(lines, ("ok", f"^on: at {self.intake.url}$"), (verdict, pattern))
+
+    def test_a_key_that_is_valid(self):
+        self.assert_says_of_the_key("ok", f"^the key is valid, says {self.intake.url}$")
+        self.assertEqual(self.intake.answers[0][:2], (200, 0))
+
+    def test_a_key_that_is_refused_is_a_failure(self):
+        wrong = MARK + "-AND-WRONG"
+        self.assert_says_of_the_key("FAIL", f"^{self.intake.url}: Datadog answers 403: check DATADOG_API_KEY, ",
+                                    DATADOG_API_KEY=wrong)
+        self.intake.misbehave("status", code=401)
+        self.assert_says_of_the_key("FAIL", "Datadog answers 401: check DATADOG_API_KEY")
+
+    def test_an_answer_that_says_neither_is_no_failure(self):
+        not_known = f"^whether the key is valid is not known: {self.intake.url}: "
+        for code, body in ((200, b"{}"), (200, b'{"valid":false}'), (200, b'{"valid":"true"}'), (200, b"yes"), (404, b""),
+                           (302, b""), (429, b""), (500, MARK.encode())):
+            with self.subTest(code=code, body=body):
+                self.intake.misbehave("status", code=code, body=body, headers=["Location: /api/v1/validate"])
+                self.assert_says_of_the_key("warn", f"{not_known}it answers {code}, which says neither$")
+        self.intake.misbehave("reset")
+        self.assert_says_of_the_key("warn", f"{not_known}GET /api/v1/validate: ")
+
+    def test_its_api_is_at_the_host_of_the_site(self):
+        with NoWay() as proxy:
+            way = {"https_proxy": proxy.url}
+            for env, site in (({"DATADOG_API_KEY": MARK}, "datadoghq.com"),
+                              ({"DD_API_KEY": MARK, "DD_SITE": "us5.datadoghq.com"}, "us5.datadoghq.com")):
+                with self.subTest(site):
+                    self.assert_says(said({**env, **way}, "datadog"),
+                                     ("ok", f"^on: at https://http-intake.logs.{site}$"),
+                                     ("warn", f"^whether the key is valid is not known: https://api.{site}: GET "))
+                    self.assertEqual(proxy.asked, [["CONNECT", f"api.{site}:443"]])
+                    proxy.asked.clear()
 
 
 class Real(Sinks):

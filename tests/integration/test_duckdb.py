@@ -1,64 +1,26 @@
-"""deploy/duckdb.sql: what DuckDB reads from the archive's objects is what Postgres holds.
+"""deploy/duckdb.sql: what DuckDB reads from the archive's objects is what Postgres holds."""
 
-DuckDB is in no Debian: it is what python3 has of it, or is taken from the Python package index
-into a folder of the test's own; where neither can be had, there is nothing to test with.
-"""
-
-import functools
+import glob
 import gzip
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
-import lab  # noqa: E402
+import archive  # noqa: E402
+import duck  # noqa: E402
 import test_archive  # noqa: E402
 
-SQL = os.path.join(ROOT, "deploy", "duckdb.sql")
-PACKAGE = "duckdb==2.0.1"
-PIP_SECONDS = 90
-ASK = """
-import duckdb, json, sys
-asked = json.load(sys.stdin)
-db = duckdb.connect()
-db.execute("SET VARIABLE root = '" + asked["root"] + "'")
-db.execute(asked["views"])
-json.dump([[list(map(str, row)) for row in db.execute(sql).fetchall()] for sql in asked["queries"]], sys.stdout)
-"""
-
-ASK_WITHOUT_LINES = ASK.replace('db.execute(asked["views"])', """
+ASK_WITHOUT_LINES = duck.ASK.replace('db.execute(asked["views"])', """
 try:
     db.execute(asked["views"])
 except duckdb.IOException as error:
     assert "No files found" in str(error), error
 """)
-
-
-def python(path, *arguments, text=""):
-    return subprocess.run([sys.executable, *arguments], input=text, capture_output=True, text=True,
-                          check=False, timeout=PIP_SECONDS, env={**os.environ, "PYTHONPATH": path})
-
-
-@functools.cache
-def find_duckdb():
-    """The folder that it is imported from, "" for python3's own; None, and why there is none."""
-    if python("", "-c", "import duckdb").returncode == 0:
-        return "", None
-    folder = tempfile.mkdtemp(prefix="flytrail-duckdb-")
-    lab.remove_at_exit(folder)
-    try:
-        done = python("", "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check",
-                      "--timeout", "5", "--retries", "0", "--target", folder, PACKAGE)
-    except subprocess.TimeoutExpired:
-        return None, f"pip did not get {PACKAGE} in {PIP_SECONDS} seconds"
-    if done.returncode != 0:
-        return None, f"there is no duckdb, and pip does not get {PACKAGE}"
-    return folder, None
 
 
 def seen_later(line):
@@ -69,30 +31,24 @@ def seen_later(line):
 class Duckdb(test_archive.Archives):
     @classmethod
     def setUpClass(cls):
-        cls.folder, why = find_duckdb()
+        cls.folder, why = duck.find()
         if why:
             raise unittest.SkipTest(why)
         super().setUpClass()
 
     def download(self):
-        """Every object, under a folder that is returned; each line object twice, as of two streams."""
+        """Every object, under a folder that is returned, and each a second time, as of two streams."""
         root = tempfile.mkdtemp(dir=self.world.folder)
-        for key in self.keys("lines/") + self.keys("events/"):
-            path = os.path.join(root, key.removeprefix(test_archive.PREFIX))
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            stored = self.bucket.get(key)
-            with open(path, "wb") as out:
-                out.write(stored)
+        archive.download(self.bucket, root)
+        for path in glob.glob(os.path.join(root, "**", "*.gz"), recursive=True):
+            with open(path, "rb") as stored:
+                rows = gzip.decompress(stored.read()).splitlines()
             with open(os.path.join(os.path.dirname(path), "again-" + os.path.basename(path)), "wb") as out:
-                out.write(gzip.compress(b"".join(map(seen_later, gzip.decompress(stored).splitlines()))))
+                out.write(gzip.compress(b"".join(map(seen_later, rows))))
         return root
 
     def ask(self, root, *queries):
-        with open(SQL, encoding="utf-8") as views:
-            text = json.dumps({"root": root, "views": views.read(), "queries": queries})
-        done = python(self.folder, "-c", ASK, text=text)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return json.loads(done.stdout)
+        return duck.ask(self.folder, root, *queries)
 
     def test_the_views_hold_each_row_of_postgres_once(self):
         older, newer = test_archive.OLDER, test_archive.NEWER
@@ -123,11 +79,8 @@ class Duckdb(test_archive.Archives):
         self.keep(test_archive.line("machine exited with exit code 1", test_archive.NEWER, 0, "runner"))
         root = self.download()
         shutil.rmtree(os.path.join(root, "lines"))
-        with open(SQL, encoding="utf-8") as views:
-            text = json.dumps({"root": root, "views": views.read(), "queries": ["SELECT count(*) > 0 FROM events"]})
-        done = python(self.folder, "-c", ASK_WITHOUT_LINES, text=text)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(json.loads(done.stdout), [[["True"]]])
+        (found,), = duck.ask(self.folder, root, "SELECT count(*) > 0 FROM events", program=ASK_WITHOUT_LINES)
+        self.assertEqual(found, ["True"])
 
     def test_only_the_objects_of_the_date_are_read(self):
         self.keep(*(test_archive.line("line", day, 0) for day in (test_archive.OLDER, test_archive.NEWER)))

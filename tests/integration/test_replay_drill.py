@@ -3,7 +3,6 @@
 import datetime
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -11,9 +10,10 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import archive  # noqa: E402
 import lab  # noqa: E402
 import test_replay  # noqa: E402
-from test_replay import DAY, text  # noqa: E402
+from test_replay import text  # noqa: E402
 from test_store import FLYTRAIL  # noqa: E402
 
 
@@ -26,15 +26,6 @@ class Drill(test_replay.ReplayCase):
     def setUp(self):
         super().setUp()
         self.folder = self.enterContext(tempfile.TemporaryDirectory())
-
-    def end_day(self):
-        """As if what was delivered so far had been delivered yesterday: the next run puts its index."""
-        path = os.path.join(self.folder, "spool", "s3.index")
-        with open(path, encoding="ascii") as file:
-            journal = file.read()
-        today, = re.findall(r'^{[^\n]*"date":"([0-9-]{10})"', journal)
-        with open(path, "w", encoding="ascii") as file:
-            file.write(journal.replace(today, (datetime.date.fromisoformat(today) - DAY).isoformat(), 1))
 
     def lines(self):
         """Every labelled line, as Fly's log stream has it, and what is hard to keep."""
@@ -82,7 +73,7 @@ class Drill(test_replay.ReplayCase):
 
     def test_an_empty_database_becomes_what_the_trail_was(self):
         self.run_once()
-        self.end_day()
+        archive.end_day(os.path.join(self.folder, "spool"))
         self.run_once()
         self.pg.psql("CREATE DATABASE restored")
         self.addCleanup(self.pg.psql, "DROP DATABASE restored")

@@ -65,9 +65,6 @@ class WorldCase(unittest.TestCase):
         self.assertTrue(any(gap_start <= start and end <= gap_end for _, gap_start, gap_end in gaps),
                         f"from {start} to {end}: {gaps}")
 
-    def assert_every_line_once(self, count):
-        self.assertEqual([n for n, _ in self.world.numbers()], list(range(count)))
-
     def assert_parked(self, ft):
         ft.await_event("store_parked")
         self.assertRegex(ft.events("store_parked")[0]["error"], REFUSED)
@@ -101,7 +98,7 @@ class Replicas(WorldCase):
         count = self.end_publishing(publisher, *pair)
         for ft in pair:
             duplicates += ft.events("stopped")[0]["duplicates"]
-        self.assert_every_line_once(count)
+        self.world.check_each_line_is_one_row(range(count))
         self.assertGreater(duplicates, 0)
         for absence in absences:
             self.assert_in_a_gap_of(*absence)
@@ -196,7 +193,7 @@ class Copies(WorldCase):
         self.assert_parked(second)
         self.assertEqual(first.events("store_parked"), [])
         self.adopt_and_run(second, first)
-        self.assert_every_line_once(500)
+        self.world.check_each_line_is_one_row(range(500))
 
     def test_a_copy_of_a_stopped_volume(self):
         first = self.stored(100)
@@ -219,7 +216,7 @@ class Copies(WorldCase):
         second.start(wait=False)  # it is remembered
         self.assert_parked(second)
         self.adopt_and_run(second, first)
-        self.assert_every_line_once(500)
+        self.world.check_each_line_is_one_row(range(500))
         status, out = second.command("doctor")
         self.assertEqual(status, 0, out)
         self.assertRegex(out, r"(?m)^ok   spool: stream \S+, of which Postgres has (\d+) of \1 records$")
@@ -245,7 +242,7 @@ class Copies(WorldCase):
         self.world.publish(1, tag="last")
         self.world.await_rows(1, "message LIKE 'last line %'")
         self.adopt_and_run(parked, other)
-        self.assert_every_line_once(self.world.numbers()[-1][0] + 1)
+        self.world.check_each_line_is_one_row(range(self.world.numbers()[-1][0] + 1))
 
     def put_back(self, ft, copy):
         shutil.rmtree(ft.env["FLYTRAIL_SPOOL_DIR"])
@@ -306,7 +303,7 @@ class Copies(WorldCase):
         ft.start()
         self.world.await_rows(700, "message LIKE 'numbered %'")
         self.assertEqual(ft.stop(), 0)
-        self.assert_every_line_once(700)
+        self.world.check_each_line_is_one_row(range(700))
 
     def test_a_spool_whose_beginning_was_dropped_loses_nothing_by_being_adopted(self):
         ft = self.world.flytrail(FLYTRAIL_SPOOL_KEEP_SECONDS="0").start()
@@ -322,7 +319,7 @@ class Copies(WorldCase):
         self.assertEqual(ft.stop(), 0)
         self.assertGreater(ft.events("stopped")[0]["duplicates"], 0)
         self.assertEqual([gap["reason"] for gap in self.world.gaps()], ["start"])
-        self.assert_every_line_once(100000)
+        self.world.check_each_line_is_one_row(range(100000))
 
 
 class Adopting(unittest.TestCase):

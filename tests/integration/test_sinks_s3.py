@@ -33,7 +33,7 @@ def as_published(number, line):
         "timestamp": f"2026-05-0{1 + number % 3}T22:14:18.{number:09}Z"})
 
 
-class Sinks(unittest.TestCase):
+class SinksCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.server = cls.enterClassContext(s3.Server())
@@ -60,6 +60,8 @@ class Sinks(unittest.TestCase):
     def await_archived(self, count):
         lab.wait_for(lambda: len(archive.ids(archive.read(self.bucket), "lines")) >= count, 60, f"{count} archived lines")
 
+
+class Sinks(SinksCase):
     def test_the_bucket_holds_exactly_what_postgres_holds(self):
         ft = self.flytrail().start()
         self.world.publish(20000)
@@ -259,6 +261,83 @@ class Sinks(unittest.TestCase):
         self.await_archived(1000)
         self.assertEqual(ft.stop(), 0)
         self.check_bucket_is_postgres()
+
+
+class Prefix(SinksCase):
+    """FLYTRAIL_S3_PREFIX becomes another in the middle of a day: that begins another archive."""
+
+    PREFIXES = ("flytrail", "audit/two")
+
+    def go_on_under_the_second(self, ft):
+        """Until all is there, and the day over."""
+        ft.env["FLYTRAIL_S3_PREFIX"] = self.PREFIXES[1]
+        ft.start()
+        self.world.publish(100, first=300)
+        self.world.await_rows(400)
+        self.assertEqual(ft.stop(), 0)
+        changed = ft.events("sink_cut_changed")
+        archive.end_day(ft.env["FLYTRAIL_SPOOL_DIR"])
+        ft.start()
+        self.assertEqual(ft.stop(), 0)
+        self.assertEqual(len([key for key in self.bucket.keys("") if "/index/" in key]), len(self.PREFIXES))
+        return changed
+
+    def ids(self, kind):
+        """Of each archive: none is twice in one."""
+        both = [archive.ids(archive.read(self.bucket, prefix), kind) for prefix in self.PREFIXES]
+        for found in both:
+            self.assertEqual(len(found), len(set(found)))
+        return both
+
+    def verify(self, ft, prefix, **env):
+        ft.env.update(env, FLYTRAIL_S3_PREFIX=prefix, S3_ENDPOINT=self.server.url)
+        return ft.command("archive", "verify")
+
+    def test_no_record_is_lost_or_doubled_and_each_archive_agrees_with_its_indexes(self):
+        ft = self.flytrail().start()
+        self.world.publish(200)
+        self.await_archived(200)
+        self.world.publish(100, first=200)
+        self.world.await_rows(300)
+        self.assertEqual(ft.stop(), 0)
+        self.assertEqual(self.go_on_under_the_second(ft), [])
+        for kind, table, column in (("lines", "log_lines", "id"), ("events", "events", "event_id")):
+            self.assertEqual(sorted(sum(self.ids(kind), [])), self.rows(table, column))
+        for prefix in self.PREFIXES:
+            status, said = self.verify(ft, prefix)
+            self.assertEqual((status, said.splitlines()[-1]), (0, "all agree"), said)
+        self.tell_what_is_in_the_other_archive(ft)
+
+    def tell_what_is_in_the_other_archive(self, ft):
+        """Of what is not on its way any more, Postgres does not know in which archive it is."""
+        self.world.pg.psql("SET session_replication_role = replica; "
+                           "UPDATE flytrail.log_lines SET observed_at = observed_at - interval '3 hours'; "
+                           "UPDATE flytrail.events SET stored_at = stored_at - interval '3 hours'")
+        earlier, later = self.PREFIXES
+        status, said = self.verify(ft, earlier)
+        self.assertEqual(status, 2, said)
+        self.assertRegex(said, r"UNNAMED  of the class lines Postgres has 100 rows .*, or they went to another FLYTRAIL_S3_PREFIX ")
+        self.assertEqual(self.verify(ft, later)[0], 0)
+        self.assertEqual(self.verify(ft, earlier, FLYTRAIL_DATABASE_URL="")[0], 0)
+
+    def test_a_delivery_that_was_broken_off_before_is_made_again_after(self):
+        ft = self.flytrail().start()
+        self.world.publish(200)
+        self.await_archived(200)
+        self.way.faults += [rough.reset_after_body, *[rough.answer(500)] * 200]
+        self.world.publish(100, first=200)
+        ft.await_event("sink_retry")
+        ft.kill()
+        self.way.faults.clear()
+        changed, = self.go_on_under_the_second(ft)
+        for kind, table, column in (("lines", "log_lines", "id"), ("events", "events", "event_id")):
+            self.assertEqual(sorted(set(sum(self.ids(kind), []))), self.rows(table, column))
+        earlier, later = self.ids("lines")
+        twice = set(earlier) & set(later)
+        self.assertTrue(0 < len(twice) <= changed["last_seq"] - changed["first_seq"] + 1, changed)
+        for prefix in self.PREFIXES:
+            status, said = self.verify(ft, prefix)
+            self.assertEqual((status, said.splitlines()[-1]), (0, "all agree"), said)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,14 @@ It refuses what the published API refuses, and more: another path 404, another m
 no JSON array of logs in one gzip member with the right headers: see faults_of(). Datadog takes a
 log of more than 1 MB and cuts it; here that is 400, so that a test fails that sends one.
 
-Kinds of misbehave(): status (code=, headers=), hang, half (of an answer), reset (when the request
+It also plays the API that says whether a key is valid, GET /api/v1/validate, which is another host
+of Datadog's: 403 to whatever comes without the key, or with a body.
+
+Kinds of misbehave(): status (code=, headers=, body=), hang, half (of an answer), reset (when the request
 was read), early (the answer, code=, before the body was read, and no more of it is). Of those where
 the answer is lost, accepts=True keeps the logs nevertheless, as a broken network would.
 
-Source: Datadog's API reference, "Send logs"; "Log collection": attributes and tags.
+Source: Datadog's API reference, "Send logs", "Validate API key"; "Log collection": attributes and tags.
 """
 
 import collections
@@ -34,7 +37,10 @@ import threading
 import time
 import zlib
 
+import serving
+
 PATH = "/api/v2/logs"
+VALIDATE = "/api/v1/validate"
 MB = 1_000_000
 REQUEST_BYTES_MAX, LOG_BYTES_MAX, LOGS_MAX = 5 * MB, MB, 1000
 LATE_SECONDS = 18 * 3600
@@ -146,13 +152,11 @@ def faults_of(log, size):
     return found
 
 
-class Intake(http.server.ThreadingHTTPServer):
+class Intake(serving.Serving, http.server.ThreadingHTTPServer):
     """See above. Every setting may be changed while it runs."""
 
-    daemon_threads = True
-
     def __init__(self, key="0123456789abcdef0123456789abcdef"):
-        super().__init__(("127.0.0.1", 0), Request)
+        super().__init__(serving.ANY_PORT, Request)
         self.key = key
         self.poison = None
         self.bytes_max = REQUEST_BYTES_MAX
@@ -160,21 +164,12 @@ class Intake(http.server.ThreadingHTTPServer):
         self.logs, self.late, self.answers, self.faults = [], [], [], []
         self.ended = threading.Event()
 
-    def __enter__(self):
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
+    def __exit__(self, *error):
         self.ended.set()
-        self.shutdown()
-        self.server_close()
+        super().__exit__(*error)
 
     def handle_error(self, request, client_address):
         """A client that goes away is what some tests are about."""
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
     def environment(self):
         return {"DATADOG_API_KEY": self.key, "FLYTRAIL_DATADOG_URL": self.url}
@@ -258,12 +253,15 @@ class Request(http.server.BaseHTTPRequestHandler):
     def judged(self, body):
         """(status, logs, why) of a request by what it is."""
         headers = {name.lower(): value for name, value in self.headers.items()}
-        if self.path != PATH:
+        if self.path not in (PATH, VALIDATE):
             return 404, [], "another path"
-        if self.command != "POST":
+        if self.command != ("POST" if self.path == PATH else "GET"):
             return 405, [], "another method"
         if len(headers) != len(self.headers):
             return 400, [], "a header twice"
+        if self.path == VALIDATE:
+            is_valid = headers.get("dd-api-key") == self.server.key and not body
+            return (200, [], None) if is_valid else (403, [], "another key")
         try:
             return 202, self.server.judge(headers, body), None
         except Bad as bad:
@@ -291,7 +289,7 @@ class Request(http.server.BaseHTTPRequestHandler):
         status, logs, why = self.judged(body)
         if fault and fault.kind == "status":
             self.server.note(fault.options["code"], len(logs), "told status")
-            self.reply(fault.options["code"], fault.options.get("headers", ()))
+            self.reply(fault.options["code"], fault.options.get("headers", ()), fault.options.get("body", b"{}"))
             return
         if fault is None or fault.options.get("accepts"):
             self.server.accept(logs)
@@ -300,6 +298,6 @@ class Request(http.server.BaseHTTPRequestHandler):
             if fault:
                 self.break_off(fault)
             else:
-                self.reply(status)
+                self.reply(status, body=b'{"valid":true}' if status == 200 else b"{}")
 
     do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = answer

@@ -7,6 +7,7 @@
         world.check_every_line_is_a_row_or_in_a_gap(1000)
 """
 
+import collections
 import contextlib
 import datetime
 import functools
@@ -32,6 +33,8 @@ STOP_SECONDS = 60
 EVENT_SECONDS = 90
 # Of a hole without a gap, what lies this near is told.
 NEAR_SECONDS = 3
+# Of a long list, so many are told.
+TOLD_MAX = 10
 # What tests/run.py tells a binary with sanitizers.
 SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")
 
@@ -87,6 +90,10 @@ class Flytrail:
 
     def events(self, name):
         return [line for line in self.log_lines() if line["event"] == name]
+
+    def troubles(self):
+        """What of the log since the last start is more than news."""
+        return [line for line in self.log_lines() if line["level"] != "info"]
 
     def await_event(self, name, timeout=EVENT_SECONDS):
         def seen_or_dead():
@@ -323,6 +330,18 @@ class World:
             "extract(epoch FROM occurred_at) FROM flytrail.log_lines "
             f"WHERE message LIKE '{tag} line %' ORDER BY n")
         return [(int(n), float(at)) for n, at in rows]
+
+    def check_each_line_is_one_row(self, expected, tag="numbered"):
+        """expected: the numbers. What is amiss is told in few words, with what may be why."""
+        expected = set(expected)
+        rows = collections.Counter(n for n, _ in self.numbers(tag))
+        amiss = {"missing": expected - rows.keys(), "not expected": rows.keys() - expected,
+                 "there more than once": {n for n, count in rows.items() if count > 1}}
+        if any(amiss.values()):
+            told = "; ".join(f"{len(found)} {what}: {sorted(found)[:TOLD_MAX]}"
+                             for what, found in amiss.items() if found)
+            raise AssertionError(f"of {len(expected)} lines: {told}; gaps: {self.gaps()[:TOLD_MAX]}; "
+                                 f"troubles: {[ft.troubles()[-TOLD_MAX:] for ft in self.flytrails]}")
 
     def await_gap(self, reason, closed, timeout=60):
         def found():

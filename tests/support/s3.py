@@ -22,12 +22,12 @@ import re
 import shutil
 import subprocess
 import tempfile
-import threading
 import urllib.parse
 import uuid
 import xml.etree.ElementTree
 
 import lab
+import serving
 
 ACCESS_KEY = "AKIAEXAMPLEEXAMPLE00"
 SECRET_KEY = "an-example/with+slash=and-equals-sign000"
@@ -302,31 +302,17 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class Judge(http.server.ThreadingHTTPServer):
+class Judge(serving.Serving, http.server.ThreadingHTTPServer):
     """A server that does nothing but judge signatures: 200 where one is right, else 403 and why.
 
     It is as strict as AWS's rules: every header x-amz-*, content-md5 and content-type is signed, in
     order; the body has the hash that the header says; the time is now.
     """
 
-    daemon_threads = True
-
     def __init__(self, keys=(ACCESS_KEY, SECRET_KEY, REGION), token=None):
-        super().__init__(("127.0.0.1", 0), JudgeRequest)
+        super().__init__(serving.ANY_PORT, JudgeRequest)
         self.keys, self.token = keys, token
         self.asked = []
-
-    def __enter__(self):
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.shutdown()
-        self.server_close()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
 
 class JudgeRequest(http.server.BaseHTTPRequestHandler):

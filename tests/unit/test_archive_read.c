@@ -5,7 +5,7 @@
 #include "model/event.h"
 
 #include "fault.h"
-#include "tiny_http.h"
+#include "s3_kit.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -361,14 +361,10 @@ static struct s3_client *client;
 
 static void serve(const char *const *answers)
 {
-	struct s3_options options = {.bucket = "trail",
-				     .region = "us-east-1",
-				     .access_key = "AKIAEXAMPLEEXAMPLE00",
-				     .secret_key = "an-example-of-a-secret-key",
-				     .session_token = ""};
+	struct s3_options options;
 
 	tiny_http_start(&server, answers);
-	options.endpoint = server.url;
+	options = s3_kit_options(server.url);
 	assert_int_equal(s3_client_new(&client, &options, &err), ERR_NONE);
 }
 

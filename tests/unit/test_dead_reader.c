@@ -25,6 +25,23 @@ static const struct spool_stream stream = {
 	.epoch = 3,
 };
 
+static struct scratch dir;
+static struct err err;
+
+static int set_up(void **state)
+{
+	(void)state;
+	scratch_make(&dir);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	scratch_remove(&dir);
+	return 0;
+}
+
 static struct dead_key key_of(uint64_t seq)
 {
 	return (struct dead_key){.stream = stream.uuid, .epoch = stream.epoch, .seq = seq};
@@ -32,12 +49,11 @@ static struct dead_key key_of(uint64_t seq)
 
 /* --- what a run and a command do --- */
 
-static void bury(const struct scratch *dir, uint64_t first, uint64_t last)
+static void bury(uint64_t first, uint64_t last)
 {
 	struct dead_letters *d = NULL;
-	struct err err = {0};
 
-	assert_int_equal(dead_letters_open(&d, dir->path, "s3", stream, &err), ERR_NONE);
+	assert_int_equal(dead_letters_open(&d, dir.path, "s3", stream, &err), ERR_NONE);
 	for (uint64_t seq = first; seq <= last; seq++)
 		assert_int_equal(dead_letters_add(d, seq, SPAN("\1payload"), "a reason",
 						  SPAN("it said \"no\"\x1b"), &err),
@@ -45,32 +61,30 @@ static void bury(const struct scratch *dir, uint64_t first, uint64_t last)
 	dead_letters_close(d);
 }
 
-static void settle(const struct scratch *dir, uint64_t seq)
+static void settle(uint64_t seq)
 {
 	struct dead_key key = key_of(seq);
 	struct dead_settled *s = NULL;
-	struct err err = {0};
 
-	assert_int_equal(dead_settled_open(&s, dir->path, "s3", &err), ERR_NONE);
+	assert_int_equal(dead_settled_open(&s, dir.path, "s3", &err), ERR_NONE);
 	assert_int_equal(dead_settled_add(s, &key, DEAD_DROPPED, "it is known", &err), ERR_NONE);
 	dead_settled_close(s);
 }
 
-static struct dead_reader *open_reader(const struct scratch *dir)
+static struct dead_reader *open_reader(void)
 {
 	struct dead_reader *r = NULL;
-	struct err err = {0};
 
-	if (dead_reader_open(&r, dir->path, "s3", &err))
+	if (dead_reader_open(&r, dir.path, "s3", &err))
 		fail_msg("dead_reader_open: %s", err.text);
 	return r;
 }
 
 /* The numbers of the letters that are there, as text. */
-static const char *numbers(const struct scratch *dir)
+static const char *numbers(void)
 {
 	static char text[256];
-	struct dead_reader *r = open_reader(dir);
+	struct dead_reader *r = open_reader();
 	size_t len = 0;
 
 	text[0] = '\0';
@@ -81,45 +95,38 @@ static const char *numbers(const struct scratch *dir)
 	return text;
 }
 
-static void write_at_end(const struct scratch *dir, const char *name, struct span bytes)
+static void write_at_end(const char *name, struct span bytes)
 {
-	FILE *f = fopen(scratch_file(dir, name), "ae");
+	FILE *f = fopen(scratch_file(&dir, name), "ae");
 
 	assert_non_null(f);
 	assert_int_equal(fwrite(bytes.data, 1, bytes.len, f), bytes.len);
 	assert_int_equal(fclose(f), 0);
 }
 
-static off_t size_of(const struct scratch *dir, const char *name)
+static off_t size_of(const char *name)
 {
 	struct stat st;
 
-	return stat(scratch_file(dir, name), &st) == 0 ? st.st_size : -1;
+	return stat(scratch_file(&dir, name), &st) == 0 ? st.st_size : -1;
 }
 
 /* --- reading --- */
 
 static void where_there_is_no_file_there_are_no_letters(void **state)
 {
-	struct scratch dir;
-
 	(void)state;
-	scratch_make(&dir);
-	assert_string_equal(numbers(&dir), "");
-	scratch_remove(&dir);
+	assert_string_equal(numbers(), "");
 }
 
 static void a_letter_comes_back_as_it_went(void **state)
 {
 	struct dead_letter letter;
 	struct dead_reader *r;
-	struct scratch dir;
-	struct err err = {0};
 
 	(void)state;
-	scratch_make(&dir);
-	bury(&dir, 7, 9);
-	r = open_reader(&dir);
+	bury(7, 9);
+	r = open_reader();
 	assert_int_equal(dead_reader_count(r), 3);
 	assert_int_equal(dead_reader_read(r, 1, &letter, &err), ERR_NONE);
 	assert_int_equal(dead_reader_key(r, 1)->seq, 8);
@@ -130,7 +137,6 @@ static void a_letter_comes_back_as_it_went(void **state)
 	assert_true(span_is(letter.answer, "it said \"no\"\x1b"));
 	assert_int_equal(letter.time.len, 30);
 	dead_reader_close(r);
-	scratch_remove(&dir);
 }
 
 static void of_an_answer_the_first_bytes_are_kept(void **state)
@@ -139,25 +145,21 @@ static void of_an_answer_the_first_bytes_are_kept(void **state)
 	struct dead_letters *d = NULL;
 	struct dead_letter letter;
 	struct dead_reader *r;
-	struct scratch dir;
-	struct err err = {0};
 
 	(void)state;
 	memset(said, 'x', sizeof(said));
-	scratch_make(&dir);
 	assert_int_equal(dead_letters_open(&d, dir.path, "s3", stream, &err), ERR_NONE);
 	assert_int_equal(
 		dead_letters_add(d, 1, SPAN("p"), "why", span_of(said, sizeof(said)), &err),
 		ERR_NONE);
 	assert_int_equal(dead_letters_add(d, 2, SPAN("p"), "why", SPAN(""), &err), ERR_NONE);
 	dead_letters_close(d);
-	r = open_reader(&dir);
+	r = open_reader();
 	assert_int_equal(dead_reader_read(r, 0, &letter, &err), ERR_NONE);
 	assert_true(span_equal(letter.answer, span_of(said, DEAD_ANSWER_BYTES_MAX)));
 	assert_int_equal(dead_reader_read(r, 1, &letter, &err), ERR_NONE);
 	assert_int_equal(letter.answer.len, 0);
 	dead_reader_close(r);
-	scratch_remove(&dir);
 }
 
 static void the_largest_letter_is_one_line(void **state)
@@ -167,8 +169,6 @@ static void the_largest_letter_is_one_line(void **state)
 	struct dead_letters *d = NULL;
 	struct dead_letter letter;
 	struct dead_reader *r;
-	struct scratch dir;
-	struct err err = {0};
 
 	(void)state;
 	assert_non_null(payload);
@@ -176,20 +176,18 @@ static void the_largest_letter_is_one_line(void **state)
 	memset(reason, 1, sizeof(reason) - 1);
 	reason[sizeof(reason) - 1] = '\0';
 	memset(said, 0xff, sizeof(said));
-	scratch_make(&dir);
 	assert_int_equal(dead_letters_open(&d, dir.path, "s3", stream, &err), ERR_NONE);
 	assert_int_equal(dead_letters_add(d, INT64_MAX, span_of(payload, RECORD_PAYLOAD_BYTES_MAX),
 					  reason, span_of(said, sizeof(said)), &err),
 			 ERR_NONE);
 	dead_letters_close(d);
-	r = open_reader(&dir);
+	r = open_reader();
 	assert_int_equal(dead_reader_count(r), 1);
 	assert_true(dead_reader_key(r, 0)->seq == INT64_MAX);
 	assert_int_equal(dead_reader_read(r, 0, &letter, &err), ERR_NONE);
 	assert_true(span_equal(letter.payload, span_of(payload, RECORD_PAYLOAD_BYTES_MAX)));
 	dead_reader_close(r);
 	free(payload);
-	scratch_remove(&dir);
 }
 
 static void of_two_of_one_key_the_newer_counts(void **state)
@@ -197,39 +195,32 @@ static void of_two_of_one_key_the_newer_counts(void **state)
 	struct dead_letters *d = NULL;
 	struct dead_letter letter;
 	struct dead_reader *r;
-	struct scratch dir;
-	struct err err = {0};
 
 	(void)state;
-	scratch_make(&dir);
-	bury(&dir, 1, 3);
+	bury(1, 3);
 	assert_int_equal(dead_letters_open(&d, dir.path, "s3", stream, &err), ERR_NONE);
 	assert_int_equal(dead_letters_add(d, 2, SPAN("p"), "again", SPAN(""), &err), ERR_NONE);
 	dead_letters_close(d);
-	assert_string_equal(numbers(&dir), "1 3 2");
-	r = open_reader(&dir);
+	assert_string_equal(numbers(), "1 3 2");
+	r = open_reader();
 	assert_int_equal(dead_reader_read(r, 2, &letter, &err), ERR_NONE);
 	assert_true(span_is(letter.reason, "again"));
 	dead_reader_close(r);
-	scratch_remove(&dir);
 }
 
 static void a_line_that_is_torn_or_being_written_is_none(void **state)
 {
 	struct dead_reader *r;
-	struct scratch dir;
 
 	(void)state;
-	scratch_make(&dir);
-	bury(&dir, 1, 2);
-	for (off_t size = size_of(&dir, LETTERS); size > 0; size -= 7) {
+	bury(1, 2);
+	for (off_t size = size_of(LETTERS); size > 0; size -= 7) {
 		assert_int_equal(truncate(scratch_file(&dir, LETTERS), size), 0);
-		r = open_reader(&dir);
+		r = open_reader();
 		assert_true(dead_reader_count(r) <= 2);
 		assert_int_equal(dead_reader_damages(r)->count, 0);
 		dead_reader_close(r);
 	}
-	scratch_remove(&dir);
 }
 
 static void a_line_that_cannot_be_read_is_told_with_its_place_and_stops_nobody(void **state)
@@ -249,7 +240,6 @@ static void a_line_that_cannot_be_read_is_told_with_its_place_and_stops_nobody(v
 		"c53ebf1e1bf5\",\"epoch\":3,"
 		"\"seq\":-4,\"reason\":\"r\",\"payload\":\"AAAA\"}\n",
 	};
-	struct scratch dir;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -257,12 +247,12 @@ static void a_line_that_cannot_be_read_is_told_with_its_place_and_stops_nobody(v
 		off_t place;
 
 		scratch_make(&dir);
-		bury(&dir, 1, 1);
-		place = size_of(&dir, LETTERS);
-		write_at_end(&dir, LETTERS, span_text(bad[i]));
-		bury(&dir, 2, 2);
-		assert_string_equal(numbers(&dir), "1 2");
-		r = open_reader(&dir);
+		bury(1, 1);
+		place = size_of(LETTERS);
+		write_at_end(LETTERS, span_text(bad[i]));
+		bury(2, 2);
+		assert_string_equal(numbers(), "1 2");
+		r = open_reader();
 		assert_int_equal(dead_reader_damages(r)->count, 1);
 		assert_int_equal(dead_reader_damages(r)->places[0], place);
 		dead_reader_close(r);
@@ -274,88 +264,71 @@ static void a_line_without_end_is_passed_over(void **state)
 {
 	char *line = malloc(DEAD_LINE_BYTES_MAX + 2);
 	struct dead_reader *r;
-	struct scratch dir;
 
 	(void)state;
 	assert_non_null(line);
 	memset(line, 'x', DEAD_LINE_BYTES_MAX + 1);
 	line[DEAD_LINE_BYTES_MAX + 1] = '\n';
-	scratch_make(&dir);
-	write_at_end(&dir, LETTERS, span_of(line, DEAD_LINE_BYTES_MAX + 2));
-	bury(&dir, 1, 1);
-	assert_string_equal(numbers(&dir), "1");
-	r = open_reader(&dir);
+	write_at_end(LETTERS, span_of(line, DEAD_LINE_BYTES_MAX + 2));
+	bury(1, 1);
+	assert_string_equal(numbers(), "1");
+	r = open_reader();
 	assert_int_equal(dead_reader_damages(r)->count, 1);
 	dead_reader_close(r);
 	free(line);
-	scratch_remove(&dir);
 }
 
 static void a_file_that_no_flytrail_wrote_is_refused_by_its_size(void **state)
 {
 	struct dead_reader *r = NULL;
-	struct scratch dir;
-	struct err err = {0};
 
 	(void)state;
-	scratch_make(&dir);
-	bury(&dir, 1, 1);
+	bury(1, 1);
 	assert_int_equal(truncate(scratch_file(&dir, LETTERS), DEAD_FILE_BYTES_MAX + 1), 0);
 	assert_int_equal(dead_reader_open(&r, dir.path, "s3", &err), ERR_FULL);
-	scratch_remove(&dir);
 }
 
 static void places_of_many_damages_are_bounded_and_all_are_counted(void **state)
 {
 	struct dead_reader *r;
-	struct scratch dir;
 
 	(void)state;
-	scratch_make(&dir);
 	for (int i = 0; i < 2 * DEAD_DAMAGES_TOLD; i++)
-		write_at_end(&dir, LETTERS, SPAN("x\n"));
-	r = open_reader(&dir);
+		write_at_end(LETTERS, SPAN("x\n"));
+	r = open_reader();
 	assert_int_equal(dead_reader_damages(r)->count, 2 * DEAD_DAMAGES_TOLD);
 	assert_int_equal(dead_reader_damages(r)->places[DEAD_DAMAGES_TOLD - 1],
 			 2 * (DEAD_DAMAGES_TOLD - 1));
 	dead_reader_close(r);
-	scratch_remove(&dir);
 }
 
 static void letters_that_come_meanwhile_change_nothing(void **state)
 {
 	struct dead_letter letter;
 	struct dead_reader *r;
-	struct scratch dir;
-	struct err err = {0};
 
 	(void)state;
-	scratch_make(&dir);
-	bury(&dir, 1, 2);
-	r = open_reader(&dir);
-	settle(&dir, 1);
-	bury(&dir, 3, 3); /* and clears the first away */
+	bury(1, 2);
+	r = open_reader();
+	settle(1);
+	bury(3, 3); /* and clears the first away */
 	assert_int_equal(dead_reader_count(r), 2);
 	assert_int_equal(dead_reader_read(r, 0, &letter, &err), ERR_NONE);
 	assert_int_equal(dead_reader_read(r, 1, &letter, &err), ERR_NONE);
 	assert_true(span_is(letter.payload, "\1payload"));
 	dead_reader_close(r);
-	assert_string_equal(numbers(&dir), "2 3");
-	scratch_remove(&dir);
+	assert_string_equal(numbers(), "2 3");
 }
 
 static void what_was_changed_meanwhile_is_told(void **state)
 {
 	struct dead_letter letter;
 	struct dead_reader *r;
-	struct scratch dir;
-	struct err err = {0};
 	int fd = -1;
 
 	(void)state;
-	scratch_make(&dir);
-	bury(&dir, 1, 2);
-	r = open_reader(&dir);
+	bury(1, 2);
+	r = open_reader();
 	assert_int_equal(file_open(&fd, scratch_file(&dir, LETTERS), FILE_WRITE, &err), ERR_NONE);
 	assert_int_equal(file_write_at(fd, "xx", 2, 0, &err), ERR_NONE);
 	assert_int_equal(dead_reader_read(r, 0, &letter, &err), ERR_CORRUPT);
@@ -364,7 +337,6 @@ static void what_was_changed_meanwhile_is_told(void **state)
 	assert_int_equal(dead_reader_read(r, 1, &letter, &err), ERR_CORRUPT);
 	file_close(&fd);
 	dead_reader_close(r);
-	scratch_remove(&dir);
 }
 
 /* --- settling --- */
@@ -373,33 +345,27 @@ static void what_is_settled_is_no_letter_any_more(void **state)
 {
 	struct dead_key two = key_of(2), three = key_of(3), other = key_of(2);
 	struct dead_reader *r;
-	struct scratch dir;
 	size_t idx = 7;
 
 	(void)state;
 	other.epoch = 4;
-	scratch_make(&dir);
-	bury(&dir, 1, 3);
-	settle(&dir, 2);
-	assert_string_equal(numbers(&dir), "1 3");
-	r = open_reader(&dir);
+	bury(1, 3);
+	settle(2);
+	assert_string_equal(numbers(), "1 3");
+	r = open_reader();
 	assert_true(dead_reader_is_settled(r, &two));
 	assert_false(dead_reader_is_settled(r, &other));
 	assert_false(dead_reader_find(r, &two, &idx));
 	assert_true(dead_reader_find(r, &three, &idx));
 	assert_int_equal(idx, 1);
 	dead_reader_close(r);
-	scratch_remove(&dir);
 }
 
 static void of_two_who_settle_one_waits(void **state)
 {
 	struct dead_settled *one = NULL, *two = NULL;
-	struct scratch dir;
-	struct err err = {0};
 
 	(void)state;
-	scratch_make(&dir);
 	assert_int_equal(dead_settled_open(&one, dir.path, "s3", &err), ERR_NONE);
 	assert_int_equal(dead_settled_open(&two, dir.path, "s3", &err), ERR_CONFIG);
 	assert_int_equal(dead_settled_open(&two, dir.path, "store", &err), ERR_NONE);
@@ -407,36 +373,28 @@ static void of_two_who_settle_one_waits(void **state)
 	dead_settled_close(one);
 	assert_int_equal(dead_settled_open(&one, dir.path, "s3", &err), ERR_NONE);
 	dead_settled_close(one);
-	scratch_remove(&dir);
 }
 
 static void a_settled_line_that_is_torn_settles_nothing_and_the_next_is_whole(void **state)
 {
-	struct scratch dir;
-
 	(void)state;
-	scratch_make(&dir);
-	bury(&dir, 1, 3);
-	settle(&dir, 1);
-	settle(&dir, 2);
-	assert_int_equal(truncate(scratch_file(&dir, SETTLED), size_of(&dir, SETTLED) - 5), 0);
-	assert_string_equal(numbers(&dir), "2 3");
-	settle(&dir, 3);
-	assert_string_equal(numbers(&dir), "2");
-	scratch_remove(&dir);
+	bury(1, 3);
+	settle(1);
+	settle(2);
+	assert_int_equal(truncate(scratch_file(&dir, SETTLED), size_of(SETTLED) - 5), 0);
+	assert_string_equal(numbers(), "2 3");
+	settle(3);
+	assert_string_equal(numbers(), "2");
 }
 
 static void only_the_owner_may_read_what_is_settled(void **state)
 {
-	struct scratch dir;
 	struct stat st;
 
 	(void)state;
-	scratch_make(&dir);
-	settle(&dir, 1);
+	settle(1);
 	assert_int_equal(stat(scratch_file(&dir, SETTLED), &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
-	scratch_remove(&dir);
 }
 
 /* --- clearing --- */
@@ -444,106 +402,86 @@ static void only_the_owner_may_read_what_is_settled(void **state)
 static void the_next_run_clears_away_what_is_settled_and_keeps_all_else_as_it_is(void **state)
 {
 	struct buf before, after;
-	struct scratch dir;
-	struct err err = {0};
 	off_t first;
 
 	(void)state;
 	buf_init(&before, 65536);
 	buf_init(&after, 65536);
-	scratch_make(&dir);
-	bury(&dir, 1, 1);
-	first = size_of(&dir, LETTERS);
-	write_at_end(&dir, LETTERS, SPAN("damaged\n"));
-	bury(&dir, 2, 2);
-	settle(&dir, 1);
+	bury(1, 1);
+	first = size_of(LETTERS);
+	write_at_end(LETTERS, SPAN("damaged\n"));
+	bury(2, 2);
+	settle(1);
 	assert_int_equal(file_read_all(scratch_file(&dir, LETTERS), &before, &err), ERR_NONE);
-	bury(&dir, 3, 2); /* opens them, and adds none */
+	bury(3, 2); /* opens them, and adds none */
 	assert_int_equal(file_read_all(scratch_file(&dir, LETTERS), &after, &err), ERR_NONE);
 	assert_true(span_equal(span_of(after.data, after.len),
 			       span_of(before.data + first, before.len - (size_t)first)));
-	assert_int_equal(size_of(&dir, SETTLED), -1);
-	assert_string_equal(numbers(&dir), "2");
+	assert_int_equal(size_of(SETTLED), -1);
+	assert_string_equal(numbers(), "2");
 	buf_release(&before);
 	buf_release(&after);
-	scratch_remove(&dir);
 }
 
 static void where_all_is_settled_nothing_is_left(void **state)
 {
-	struct scratch dir;
-
 	(void)state;
-	scratch_make(&dir);
-	bury(&dir, 1, 2);
-	settle(&dir, 1);
-	settle(&dir, 2);
-	bury(&dir, 3, 2);
-	assert_int_equal(size_of(&dir, LETTERS), 0);
-	assert_int_equal(size_of(&dir, SETTLED), -1);
-	scratch_remove(&dir);
+	bury(1, 2);
+	settle(1);
+	settle(2);
+	bury(3, 2);
+	assert_int_equal(size_of(LETTERS), 0);
+	assert_int_equal(size_of(SETTLED), -1);
 }
 
 static void while_somebody_settles_nothing_is_cleared_away(void **state)
 {
 	struct dead_settled *s = NULL;
-	struct scratch dir;
-	struct err err = {0};
 
 	(void)state;
-	scratch_make(&dir);
-	bury(&dir, 1, 2);
-	settle(&dir, 1);
+	bury(1, 2);
+	settle(1);
 	assert_int_equal(dead_settled_open(&s, dir.path, "s3", &err), ERR_NONE);
-	bury(&dir, 3, 3);
-	assert_true(size_of(&dir, SETTLED) > 0);
-	assert_string_equal(numbers(&dir), "2 3");
+	bury(3, 3);
+	assert_true(size_of(SETTLED) > 0);
+	assert_string_equal(numbers(), "2 3");
 	dead_settled_close(s);
-	bury(&dir, 4, 4);
-	assert_int_equal(size_of(&dir, SETTLED), -1);
-	assert_string_equal(numbers(&dir), "2 3 4");
-	scratch_remove(&dir);
+	bury(4, 4);
+	assert_int_equal(size_of(SETTLED), -1);
+	assert_string_equal(numbers(), "2 3 4");
 }
 
 static void letters_that_were_full_have_room_again_without_a_restart(void **state)
 {
 	struct dead_letters *d = NULL;
-	struct scratch dir;
-	struct err err = {0};
 
 	(void)state;
-	scratch_make(&dir);
-	bury(&dir, 1, 1);
-	write_at_end(&dir, LETTERS, SPAN("x"));
+	bury(1, 1);
+	write_at_end(LETTERS, SPAN("x"));
 	assert_int_equal(truncate(scratch_file(&dir, LETTERS), DEAD_FILE_BYTES_MAX - 300), 0);
-	write_at_end(&dir, LETTERS, SPAN("\n"));
+	write_at_end(LETTERS, SPAN("\n"));
 	assert_int_equal(dead_letters_open(&d, dir.path, "s3", stream, &err), ERR_NONE);
 	assert_int_equal(dead_letters_add(d, 2, SPAN("y"), "why", SPAN(""), &err), ERR_NONE);
 	assert_int_equal(dead_letters_add(d, 3, SPAN("y"), "why", SPAN(""), &err), ERR_FULL);
-	settle(&dir, 1);
-	settle(&dir, 2);
+	settle(1);
+	settle(2);
 	assert_int_equal(dead_letters_add(d, 3, SPAN("y"), "why", SPAN(""), &err), ERR_NONE);
 	dead_letters_close(d);
-	assert_string_equal(numbers(&dir), "3");
-	scratch_remove(&dir);
+	assert_string_equal(numbers(), "3");
 }
 
 /* What a crash between the two steps leaves: lines about letters that are gone. */
 static void what_is_settled_of_letters_that_are_gone_means_nothing(void **state)
 {
-	struct scratch dir;
-
 	(void)state;
-	scratch_make(&dir);
-	settle(&dir, 1);
-	write_at_end(&dir, "dead-s3.ndjson.new", SPAN("half of a fresh file"));
-	bury(&dir, 2, 2);
-	assert_string_equal(numbers(&dir), "2");
-	assert_int_equal(size_of(&dir, SETTLED), -1);
-	settle(&dir, 2);
-	bury(&dir, 3, 3);
-	assert_string_equal(numbers(&dir), "3");
-	scratch_remove(&dir);
+	settle(1);
+	write_at_end("dead-s3.ndjson.new", SPAN("half of a fresh file"));
+	bury(2, 2);
+	assert_string_equal(numbers(), "2");
+	assert_int_equal(size_of(SETTLED), -1);
+	settle(2);
+	bury(3, 3);
+	assert_string_equal(numbers(), "3");
 }
 
 /* Whatever fails, a letter that is not settled stays, and one that is does not come back. */
@@ -551,14 +489,12 @@ static void clear_and_read(void *arg)
 {
 	struct dead_letters *d = NULL;
 	struct dead_reader *r = NULL;
-	struct scratch dir;
-	struct err err = {0};
 
 	(void)arg;
 	fault_pause();
 	scratch_make(&dir);
-	bury(&dir, 1, 3);
-	settle(&dir, 2);
+	bury(1, 3);
+	settle(2);
 	fault_resume();
 	if (dead_letters_open(&d, dir.path, "s3", stream, &err) == ERR_NONE)
 		dead_letters_close(d);
@@ -570,7 +506,7 @@ static void clear_and_read(void *arg)
 		dead_reader_close(r);
 	}
 	fault_pause();
-	assert_string_equal(numbers(&dir), "1 3");
+	assert_string_equal(numbers(), "1 3");
 	scratch_remove(&dir);
 	fault_resume();
 }
@@ -585,14 +521,12 @@ static void settle_one(void *arg)
 {
 	struct dead_key key = key_of(1);
 	struct dead_settled *s = NULL;
-	struct scratch dir;
-	struct err err = {0};
 	bool settled = false;
 
 	(void)arg;
 	fault_pause();
 	scratch_make(&dir);
-	bury(&dir, 1, 1);
+	bury(1, 1);
 	fault_resume();
 	if (dead_settled_open(&s, dir.path, "s3", &err) == ERR_NONE) {
 		settled = dead_settled_add(s, &key, DEAD_RETRIED, "", &err) == ERR_NONE;
@@ -600,9 +534,9 @@ static void settle_one(void *arg)
 	}
 	fault_pause();
 	if (settled)
-		assert_string_equal(numbers(&dir), "");
-	settle(&dir, 1); /* again is no harm, and no half line is in the way */
-	assert_string_equal(numbers(&dir), "");
+		assert_string_equal(numbers(), "");
+	settle(1); /* again is no harm, and no half line is in the way */
+	assert_string_equal(numbers(), "");
 	scratch_remove(&dir);
 	fault_resume();
 }
@@ -635,7 +569,6 @@ static void a_number_that_is_none_makes_no_letter(void **state)
 		const char *number = is_bad ? bad[i / 2] : good[i - 2 * ARRAY_LEN(bad)];
 		bool is_epoch = is_bad && i % 2 == 0;
 		struct dead_reader *r;
-		struct scratch dir;
 		char line[512];
 
 		(void)snprintf(line, sizeof(line),
@@ -644,9 +577,9 @@ static void a_number_that_is_none_makes_no_letter(void **state)
 			       "\"reason\":\"r\",\"payload\":\"AXBheWxvYWQ=\"}\n",
 			       is_epoch ? number : "3", is_epoch ? "4" : number);
 		scratch_make(&dir);
-		bury(&dir, 7, 7);
-		write_at_end(&dir, LETTERS, span_text(line));
-		r = open_reader(&dir);
+		bury(7, 7);
+		write_at_end(LETTERS, span_text(line));
+		r = open_reader();
 		if (dead_reader_count(r) != (is_bad ? 1 : 2))
 			fail_msg("%s", line);
 		assert_int_equal(dead_reader_damages(r)->count, is_bad ? 1 : 0);
@@ -658,58 +591,53 @@ static void a_number_that_is_none_makes_no_letter(void **state)
 static void what_is_refused_again_after_it_was_settled_is_a_letter(void **state)
 {
 	struct dead_reader *r;
-	struct scratch dir;
-	struct err err = {0};
 	bool cleared;
 
 	(void)state;
-	scratch_make(&dir);
-	bury(&dir, 7, 9);
-	settle(&dir, 8);
-	settle(&dir, 9);
+	bury(7, 9);
+	settle(8);
+	settle(9);
 	/* As a run does that has its letters open and clears nothing. */
-	write_at_end(&dir, LETTERS,
-		     SPAN("{\"time\":\"2262-01-01T00:00:00Z\",\"stream\":"
-			  "\"4718f5dc-5f98-830a-888b-c53ebf1e1bf5\",\"epoch\":3,\"seq\":8,"
-			  "\"reason\":\"again\",\"payload\":\"AXBheWxvYWQ=\"}\n"));
-	assert_string_equal(numbers(&dir), "7 8");
+	write_at_end(LETTERS, SPAN("{\"time\":\"2262-01-01T00:00:00Z\",\"stream\":"
+				   "\"4718f5dc-5f98-830a-888b-c53ebf1e1bf5\",\"epoch\":3,\"seq\":8,"
+				   "\"reason\":\"again\",\"payload\":\"AXBheWxvYWQ=\"}\n"));
+	assert_string_equal(numbers(), "7 8");
 	assert_int_equal(dead_settled_clear(dir.path, "s3", &cleared, &err), ERR_NONE);
 	assert_true(cleared);
-	assert_string_equal(numbers(&dir), "7 8");
-	r = open_reader(&dir);
+	assert_string_equal(numbers(), "7 8");
+	r = open_reader();
 	assert_int_equal(dead_reader_damages(r)->count, 0);
 	dead_reader_close(r);
-	scratch_remove(&dir);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		cmocka_unit_test(a_number_that_is_none_makes_no_letter),
-		cmocka_unit_test(what_is_refused_again_after_it_was_settled_is_a_letter),
-		cmocka_unit_test(where_there_is_no_file_there_are_no_letters),
-		cmocka_unit_test(a_letter_comes_back_as_it_went),
-		cmocka_unit_test(of_an_answer_the_first_bytes_are_kept),
-		cmocka_unit_test(the_largest_letter_is_one_line),
-		cmocka_unit_test(of_two_of_one_key_the_newer_counts),
-		cmocka_unit_test(a_line_that_is_torn_or_being_written_is_none),
+		TEST(what_is_refused_again_after_it_was_settled_is_a_letter),
+		TEST(where_there_is_no_file_there_are_no_letters),
+		TEST(a_letter_comes_back_as_it_went),
+		TEST(of_an_answer_the_first_bytes_are_kept),
+		TEST(the_largest_letter_is_one_line),
+		TEST(of_two_of_one_key_the_newer_counts),
+		TEST(a_line_that_is_torn_or_being_written_is_none),
 		cmocka_unit_test(
 			a_line_that_cannot_be_read_is_told_with_its_place_and_stops_nobody),
-		cmocka_unit_test(a_line_without_end_is_passed_over),
-		cmocka_unit_test(a_file_that_no_flytrail_wrote_is_refused_by_its_size),
-		cmocka_unit_test(places_of_many_damages_are_bounded_and_all_are_counted),
-		cmocka_unit_test(letters_that_come_meanwhile_change_nothing),
-		cmocka_unit_test(what_was_changed_meanwhile_is_told),
-		cmocka_unit_test(what_is_settled_is_no_letter_any_more),
-		cmocka_unit_test(of_two_who_settle_one_waits),
-		cmocka_unit_test(a_settled_line_that_is_torn_settles_nothing_and_the_next_is_whole),
-		cmocka_unit_test(only_the_owner_may_read_what_is_settled),
-		cmocka_unit_test(
-			the_next_run_clears_away_what_is_settled_and_keeps_all_else_as_it_is),
-		cmocka_unit_test(where_all_is_settled_nothing_is_left),
-		cmocka_unit_test(while_somebody_settles_nothing_is_cleared_away),
-		cmocka_unit_test(letters_that_were_full_have_room_again_without_a_restart),
-		cmocka_unit_test(what_is_settled_of_letters_that_are_gone_means_nothing),
+		TEST(a_line_without_end_is_passed_over),
+		TEST(a_file_that_no_flytrail_wrote_is_refused_by_its_size),
+		TEST(places_of_many_damages_are_bounded_and_all_are_counted),
+		TEST(letters_that_come_meanwhile_change_nothing),
+		TEST(what_was_changed_meanwhile_is_told),
+		TEST(what_is_settled_is_no_letter_any_more),
+		TEST(of_two_who_settle_one_waits),
+		TEST(a_settled_line_that_is_torn_settles_nothing_and_the_next_is_whole),
+		TEST(only_the_owner_may_read_what_is_settled),
+		TEST(the_next_run_clears_away_what_is_settled_and_keeps_all_else_as_it_is),
+		TEST(where_all_is_settled_nothing_is_left),
+		TEST(while_somebody_settles_nothing_is_cleared_away),
+		TEST(letters_that_were_full_have_room_again_without_a_restart),
+		TEST(what_is_settled_of_letters_that_are_gone_means_nothing),
 		cmocka_unit_test(no_fault_of_clearing_loses_a_letter),
 		cmocka_unit_test(no_fault_settles_by_halves),
 	};

@@ -1,20 +1,15 @@
 /* A bucket's listing: page after page, keys as they are, and answers that are none. */
 #include "sink/s3_list.h"
 
-#include "tiny_http.h"
+#include "s3_kit.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 
 #include <cmocka.h>
 
-enum { ANSWER_BYTES = 2048, ANSWERS_MAX = 4 };
-
 static struct tiny_http server;
-static char texts[ANSWERS_MAX][ANSWER_BYTES];
-static const char *answers[ANSWERS_MAX + 1];
-static size_t answer_count;
+static struct s3_kit_script script;
 static struct s3_client *client;
 static struct s3_list *list;
 static const struct s3_listed *objects;
@@ -23,10 +18,7 @@ static struct err err;
 
 static void answer(unsigned status, const char *body)
 {
-	char *text = texts[answer_count];
-
-	answers[answer_count++] = tiny_http_answer(text, ANSWER_BYTES, status, "", body);
-	answers[answer_count] = NULL;
+	s3_kit_answer(&script, status, "", body);
 }
 
 #define PAGE(inside)                                                                  \
@@ -42,7 +34,7 @@ static void answer(unsigned status, const char *body)
 static int set_up(void **state)
 {
 	(void)state;
-	answer_count = 0;
+	script.count = 0;
 	return 0;
 }
 
@@ -57,14 +49,10 @@ static int tear_down(void **state)
 
 static void begin(const char *after)
 {
-	struct s3_options options = {.bucket = "trail",
-				     .region = "us-east-1",
-				     .access_key = "AKIAEXAMPLEEXAMPLE00",
-				     .secret_key = "an-example-of-a-secret-key",
-				     .session_token = ""};
+	struct s3_options options;
 
-	tiny_http_start(&server, answers);
-	options.endpoint = server.url;
+	tiny_http_start(&server, script.answers);
+	options = s3_kit_options(server.url);
 	assert_int_equal(s3_client_new(&client, &options, &err), ERR_NONE);
 	assert_int_equal(s3_list_new(&list, client, "audit/lines/", after, &err), ERR_NONE);
 }
@@ -144,7 +132,7 @@ static void a_page_that_failed_is_asked_for_again(void **state)
 
 static void assert_no_listing(const char *body)
 {
-	answer_count = 0;
+	script.count = 0;
 	answer(200, body);
 	begin("");
 	assert_int_equal(s3_list_page(list, &objects, &count, &err), ERR_RETRY);

@@ -3,9 +3,8 @@
 #include "sink/s3.h"
 
 #include "base/time.h"
-#include "model/event.h"
 
-#include "tiny_http.h"
+#include "s3_kit.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,121 +13,47 @@
 
 #include <cmocka.h>
 
-enum {
-	ANSWER_BYTES = 1024,
-	ANSWERS_MAX = 8,
-	PAYLOAD_BYTES = 4096,
-	CUT_BYTES = 4096,
-	VALUE_BYTES = 128
-};
+enum { ANSWER_BYTES = 1024, VALUE_BYTES = 128 };
 
 #define SHA256_HEADER "x-amz-meta-content-sha256: "
 #define STORED_HEADER "x-amz-meta-sha256: "
 
-static struct tiny_http server;
-static char texts[ANSWERS_MAX][ANSWER_BYTES];
-static const char *answers[ANSWERS_MAX + 1];
-static size_t answer_count;
-static struct sink sink;
-static struct buf payload, cut;
+static struct s3_kit k;
 static struct s3_lock_terms lock;
-static struct err err;
-
-static void answer(unsigned status, const char *headers)
-{
-	char *text = texts[answer_count];
-
-	answers[answer_count++] = tiny_http_answer(text, ANSWER_BYTES, status, headers, "");
-	answers[answer_count] = NULL;
-}
-
-static void have_event(int64_t ns)
-{
-	const struct event event = {.class = CLASS_exit,
-				    .action = ACTION_exit_crashed,
-				    .occurred_ns = ns,
-				    .not_after_ns = EVENT_NO_TIME,
-				    .observed_ns = ns};
-
-	buf_reset(&payload);
-	event_encode(&event, &payload);
-}
 
 static int set_up(void **state)
 {
 	(void)state;
-	answer_count = 0;
 	lock = (struct s3_lock_terms){.mode = S3_LOCK_OFF};
-	buf_init(&payload, PAYLOAD_BYTES);
-	buf_init(&cut, CUT_BYTES);
-	have_event(0);
+	s3_kit_make(&k);
 	return 0;
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	sink.ops->close(sink.ctx);
-	tiny_http_stop(&server);
-	buf_release(&payload);
-	buf_release(&cut);
+	s3_kit_remove(&k);
 	return 0;
-}
-
-static void seal_one(bool again)
-{
-	buf_reset(&cut);
-	sink.ops->begin(sink.ctx, 1, again);
-	assert_int_equal(sink.ops->add(sink.ctx, 1, span_of(payload.data, payload.len),
-				       &(bool){false}, &err),
-			 ERR_NONE);
-	assert_int_equal(sink.ops->seal(sink.ctx, 1, &cut, &err), ERR_NONE);
 }
 
 /* A delivery of one object, to a server that has been started. */
 static void seal_for_server(bool again)
 {
-	struct s3_sink_options options = {
-		.client = {.bucket = "trail",
-			   .region = "us-east-1",
-			   .access_key = "AKIAEXAMPLEEXAMPLE00",
-			   .secret_key = "an-example-of-a-secret-key",
-			   .session_token = ""},
-		.archive = {.prefix = "audit", .stream = {.epoch = 1}},
-		.folder = NULL,
-		.put = {.sse = "aws:kms",
-			.kms_key_id = "an-example",
-			.storage_class = "",
-			.lock = lock},
-	};
+	struct s3_sink_options options = s3_kit_sink_options();
 
-	options.client.endpoint = server.url;
-	assert_int_equal(s3_open(&sink, &options, &err), ERR_NONE);
-	seal_one(again);
-}
-
-static void seal(bool again)
-{
-	tiny_http_start(&server, answers);
-	seal_for_server(again);
+	options.put.lock = lock;
+	s3_kit_open(&k, &options);
+	s3_kit_seal(&k, 1, again);
 }
 
 static enum err_kind deliver(void)
 {
-	struct sink_answer answer = {.wait_seconds = 0};
-	enum err_kind rc = sink.ops->deliver(sink.ctx, &answer, &err);
-
-	assert_int_equal(answer.wait_seconds, rc == ERR_RETRY ? 7 : 0);
-	return rc;
+	return s3_kit_deliver(&k);
 }
 
 static void assert_asked(size_t idx, const char *method)
 {
-	char start[ANSWER_BYTES];
-
-	(void)snprintf(start, sizeof(start), "%s /trail/audit/events/class%%3Doperations/", method);
-	assert_true(idx < atomic_load(&server.count));
-	assert_ptr_equal(strstr(server.requests[idx], start), server.requests[idx]);
+	s3_kit_assert_asked(&k, idx, method, "events/class%3Doperations/");
 }
 
 /* A bucket of one object, which says what it has to say of its lock. */
@@ -194,11 +119,11 @@ static void seal_locked(bool again, char date[S3_LOCK_DATE_BYTES])
 {
 	int64_t now_ns = time_now_ns();
 
-	have_event(now_ns);
+	s3_kit_have_event(&k, now_ns);
 	lock = (struct s3_lock_terms){.mode = S3_LOCK_GOVERNANCE,
 				      .days = {[ARCHIVE_OPERATIONS] = DAYS}};
 	(void)s3_lock_date((now_ns / ARCHIVE_DAY_NS + 1 + DAYS) * ARCHIVE_DAY_NS, date);
-	tiny_http_start_choosing(&server, answer_of_bucket);
+	tiny_http_start_choosing(&k.server, answer_of_bucket);
 	seal_for_server(again);
 }
 
@@ -210,13 +135,13 @@ static void a_locked_object_is_there_when_s3_says_that_it_is_locked(void **state
 	bucket = (struct bucket){.mode = "GOVERNANCE", .date = date};
 	seal_locked(false, date);
 	assert_int_equal(deliver(), ERR_NONE);
-	assert_int_equal(atomic_load(&server.count), 2);
+	assert_int_equal(atomic_load(&k.server.count), 2);
 	assert_asked(0, "PUT");
 	assert_asked(1, "HEAD");
-	assert_non_null(strstr(server.requests[0], "\r\nx-amz-object-lock-mode: GOVERNANCE\r\n"));
+	assert_non_null(strstr(k.server.requests[0], "\r\nx-amz-object-lock-mode: GOVERNANCE\r\n"));
 	(void)snprintf(header, sizeof(header), "\r\nx-amz-object-lock-retain-until-date: %s\r\n",
 		       date);
-	assert_non_null(strstr(server.requests[0], header));
+	assert_non_null(strstr(k.server.requests[0], header));
 }
 
 static void a_stronger_lock_than_was_asked_for_is_one(void **state)
@@ -227,7 +152,7 @@ static void a_stronger_lock_than_was_asked_for_is_one(void **state)
 	bucket = (struct bucket){.mode = "COMPLIANCE", .date = "2200-01-01T00:00:00.000Z"};
 	seal_locked(false, date);
 	assert_int_equal(deliver(), ERR_NONE);
-	assert_int_equal(atomic_load(&server.count), 2);
+	assert_int_equal(atomic_load(&k.server.count), 2);
 }
 
 /* Put by a process before, when no lock was asked for, or another. */
@@ -244,9 +169,9 @@ static void what_is_there_with_less_of_a_lock_is_given_it(void **state)
 					 .date_raised = date};
 		seal_locked(false, date);
 		assert_int_equal(deliver(), ERR_NONE);
-		assert_int_equal(atomic_load(&server.count), 4);
+		assert_int_equal(atomic_load(&k.server.count), 4);
 		assert_asked(2, "PUT");
-		assert_non_null(strstr(server.requests[2], "?retention= HTTP"));
+		assert_non_null(strstr(k.server.requests[2], "?retention= HTTP"));
 		assert_asked(3, "HEAD");
 		if (i + 1 == ARRAY_LEN(short_dates))
 			return;
@@ -263,12 +188,12 @@ static void a_server_that_passes_over_a_lock_is_found_out(void **state)
 	bucket = (struct bucket){.mode = NULL};
 	seal_locked(false, date);
 	assert_int_equal(deliver(), ERR_CONFIG);
-	assert_non_null(strstr(err.text, "does not say that it has it (GOVERNANCE until "));
-	assert_non_null(strstr(err.text, "s3:GetObjectRetention"));
+	assert_non_null(strstr(k.err.text, "does not say that it has it (GOVERNANCE until "));
+	assert_non_null(strstr(k.err.text, "s3:GetObjectRetention"));
 	bucket.mode = "GOVERNANCE"; /* and is tried again, and looked at, not put */
 	bucket.date = date;
 	assert_int_equal(deliver(), ERR_NONE);
-	assert_null(strstr(server.requests[atomic_load(&server.count) - 1], "PUT"));
+	assert_null(strstr(k.server.requests[atomic_load(&k.server.count) - 1], "PUT"));
 }
 
 static void a_bucket_that_takes_no_lock_says_how_to_make_one(void **state)
@@ -279,8 +204,8 @@ static void a_bucket_that_takes_no_lock_says_how_to_make_one(void **state)
 	bucket = (struct bucket){.refusal = "<Error><Code>InvalidRequest</Code></Error>"};
 	seal_locked(false, date);
 	assert_int_equal(deliver(), ERR_CONFIG);
-	assert_non_null(strstr(err.text, "--object-lock-enabled-for-bucket"));
-	assert_non_null(strstr(err.text, "FLYTRAIL_S3_LOCK=off"));
+	assert_non_null(strstr(k.err.text, "--object-lock-enabled-for-bucket"));
+	assert_non_null(strstr(k.err.text, "FLYTRAIL_S3_LOCK=off"));
 }
 
 static void fewer_bytes_than_were_sent_are_no_object(void **state)
@@ -291,9 +216,9 @@ static void fewer_bytes_than_were_sent_are_no_object(void **state)
 	bucket = (struct bucket){.mode = "GOVERNANCE", .date = date, .is_short = true};
 	seal_locked(false, date);
 	for (size_t i = 0; i < 3; i++) { /* it is not believed later either */
-		err = (struct err){.kind = ERR_NONE};
+		k.err = (struct err){.kind = ERR_NONE};
 		assert_int_equal(deliver(), ERR_CONFIG);
-		assert_non_null(strstr(err.text, "says that it has others"));
+		assert_non_null(strstr(k.err.text, "says that it has others"));
 	}
 	bucket.is_short = false;
 	assert_int_equal(deliver(), ERR_NONE);
@@ -304,25 +229,26 @@ static void fewer_bytes_of_an_earlier_put_are_no_object(void **state)
 {
 	(void)state;
 	bucket = (struct bucket){.mode = NULL};
-	tiny_http_start_choosing(&server, answer_of_bucket);
+	tiny_http_start_choosing(&k.server, answer_of_bucket);
 	seal_for_server(false);
 	assert_int_equal(deliver(), ERR_NONE);
 	bucket.is_short = true;
-	seal_one(true);
+	s3_kit_seal(&k, 1, true);
 	assert_int_equal(deliver(), ERR_CONFIG);
-	assert_non_null(strstr(err.text, "says that it has others"));
+	assert_non_null(strstr(k.err.text, "says that it has others"));
 }
 
 /* The event of set_up() is of 1970. */
 static void a_term_that_is_over_asks_for_no_lock(void **state)
 {
 	(void)state;
-	answer(200, "");
+	s3_kit_answer(&k.script, 200, "", "");
 	lock = (struct s3_lock_terms){.mode = S3_LOCK_COMPLIANCE, .days = {0, DAYS, DAYS}};
-	seal(false);
+	s3_kit_serve(&k);
+	seal_for_server(false);
 	assert_int_equal(deliver(), ERR_NONE);
-	assert_null(strstr(server.requests[0], "object-lock"));
-	assert_int_equal(atomic_load(&server.count), 1);
+	assert_null(strstr(k.server.requests[0], "object-lock"));
+	assert_int_equal(atomic_load(&k.server.count), 1);
 }
 
 static void a_lock_is_as_strong_as_another_in_mode_and_date(void **state)

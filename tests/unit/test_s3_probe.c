@@ -5,7 +5,7 @@
 #include "base/time.h"
 
 #include "fault.h"
-#include "tiny_http.h"
+#include "s3_kit.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -149,11 +149,7 @@ static int set_up(void **state)
 	(void)state;
 	bucket = the_best;
 	options = (struct s3_sink_options){
-		.client = {.bucket = "trail",
-			   .region = "us-east-1",
-			   .access_key = "AKIAEXAMPLEEXAMPLE00",
-			   .secret_key = "an-example-of-a-secret-key",
-			   .session_token = ""},
+		.client = s3_kit_options(NULL),
 		.archive = {.prefix = "audit"},
 		.put = {.sse = "AES256",
 			.kms_key_id = "",

@@ -53,6 +53,7 @@ static void a_key_alone_sends_all_to_the_first_site_and_skips_what_is_late(void 
 	READ("DATADOG_API_KEY=key");
 	sinks_datadog(&c, &datadog);
 	assert_string_equal(datadog.options.url, "https://http-intake.logs.datadoghq.com");
+	assert_string_equal(datadog.api_url, "https://api.datadoghq.com");
 	assert_string_equal(datadog.options.api_key, "key");
 	assert_int_equal(datadog.options.send, DATADOG_ALL);
 	assert_int_equal(datadog.options.late, DATADOG_LATE_SKIP);
@@ -65,11 +66,13 @@ static void the_agents_names_are_taken_where_the_shippers_are_not_set(void **sta
 	READ("DD_API_KEY=agents", "DD_SITE=datadoghq.eu");
 	sinks_datadog(&c, &datadog);
 	assert_string_equal(datadog.options.url, "https://http-intake.logs.datadoghq.eu");
+	assert_string_equal(datadog.api_url, "https://api.datadoghq.eu");
 	assert_string_equal(datadog.options.api_key, "agents");
 	READ("DD_API_KEY=agents", "DD_SITE=datadoghq.eu", "DATADOG_API_KEY=shippers",
 	     "DATADOG_SITE=us5.datadoghq.com");
 	sinks_datadog(&c, &datadog);
 	assert_string_equal(datadog.options.url, "https://http-intake.logs.us5.datadoghq.com");
+	assert_string_equal(datadog.api_url, "https://api.us5.datadoghq.com");
 	assert_string_equal(datadog.options.api_key, "shippers");
 }
 
@@ -81,6 +84,7 @@ static void an_address_of_ones_own_is_before_the_site(void **state)
 	     "FLYTRAIL_DATADOG_LATE=send");
 	sinks_datadog(&c, &datadog);
 	assert_string_equal(datadog.options.url, "https://relay.example.com:8443");
+	assert_string_equal(datadog.api_url, "https://relay.example.com:8443");
 	assert_int_equal(datadog.options.send, DATADOG_EVENTS);
 	assert_int_equal(datadog.options.late, DATADOG_LATE_SEND);
 }
