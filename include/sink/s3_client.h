@@ -22,7 +22,8 @@
  * Threads:   a client belongs to one thread; *cut may be set by any.
  * Limits:    S3_SECONDS a request; S3_ANSWER_BYTES_MAX unless the request says more.
  * Errors:    as above, and ERR_FATAL: no memory. Texts hold no key and no byte of an
- *            answer but S3's own code, which is letters.
+ *            answer but S3's own code, and the region where it says the bucket is: letters,
+ *            digits and dashes.
  */
 
 #include "base/http_client.h"

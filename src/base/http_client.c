@@ -4,6 +4,7 @@
 
 #include <curl/curl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -11,6 +12,7 @@ enum {
 	UPLOAD_PIECE_BYTES = 512 * 1024, /* of a body, at a time: curl's own are 64 KiB */
 	PATH_BYTES = 160,                /* of a path that stands in an error */
 	BODY_KEEP_BYTES = 256 * 1024,    /* more memory than this is given back */
+	PROXY_BYTES = 48,
 };
 
 struct http_client {
@@ -197,12 +199,23 @@ static bool make_headers(const struct http_request *request, struct curl_slist *
 	return added;
 }
 
+/* Of a proxy that was asked for a way; 0: none was, or it gave one. */
+static long proxy_refusal(CURL *h)
+{
+	long status = 0;
+
+	if (curl_easy_getinfo(h, CURLINFO_HTTP_CONNECTCODE, &status) != CURLE_OK || status < 300)
+		return 0;
+	return status;
+}
+
 static enum err_kind explain(const struct http_client *c, CURLcode code,
 			     const struct http_request *request, struct err *err)
 {
 	struct span path = path_of(request->url);
 	const char *method = request->method ? request->method : "GET";
 	const char *why = curl_easy_strerror(code);
+	char of_proxy[PROXY_BYTES];
 	enum err_kind kind = ERR_RETRY;
 
 	if (code == CURLE_OUT_OF_MEMORY || c->body.failed == ERR_FATAL) {
@@ -214,6 +227,10 @@ static enum err_kind explain(const struct http_client *c, CURLcode code,
 		why = "it was cut short";
 	} else if (code == CURLE_PEER_FAILED_VERIFICATION) {
 		why = "the certificate does not verify";
+	} else if (proxy_refusal(c->curl) != 0) {
+		(void)snprintf(of_proxy, sizeof(of_proxy), "the proxy answers %ld",
+			       proxy_refusal(c->curl));
+		why = of_proxy;
 	} else if (code == CURLE_UNSUPPORTED_PROTOCOL) {
 		why = "the answer is no HTTP";
 	} else if (code == CURLE_URL_MALFORMAT) {

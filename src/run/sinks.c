@@ -8,6 +8,13 @@ static bool is_set(const char *value)
 	return value[0] != '\0';
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+	size_t len = strlen(text), end_len = strlen(end);
+
+	return len > end_len && strcmp(text + len - end_len, end) == 0;
+}
+
 static const char *first_set(const char *one, const char *other)
 {
 	return is_set(one) ? one : other;
@@ -40,17 +47,16 @@ bool sinks_has_s3(const struct config *c)
 /* Who takes the bucket's name before the host, with a certificate for it, and asks for that. */
 static bool is_host_style(const struct config *c, const char *endpoint)
 {
-	static const char *const hosts[] = {".amazonaws.com", ".tigris.dev",
+	static const char *const hosts[] = {".amazonaws.com", ".amazonaws.com.cn", ".tigris.dev",
+					    ".storage.dev" /* Tigris, too */,
 					    ".r2.cloudflarestorage.com"};
-	size_t len = strlen(endpoint);
 
 	if (strcmp(c->s3_style, "auto") != 0)
 		return strcmp(c->s3_style, "host") == 0;
 	if (strchr(bucket(c), '.') != NULL) /* a certificate's * is one part of a name */
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(hosts); i++)
-		if (len > strlen(hosts[i]) &&
-		    strcmp(endpoint + len - strlen(hosts[i]), hosts[i]) == 0)
+		if (ends_with(endpoint, hosts[i]))
 			return true;
 	return false;
 }
@@ -90,8 +96,9 @@ void sinks_s3(const struct config *c, struct sinks_s3 *ret)
 		(void)snprintf(ret->endpoint, sizeof(ret->endpoint), "%.*s",
 			       (int)(given[len - 1] == '/' ? len - 1 : len), given);
 	else
-		(void)snprintf(ret->endpoint, sizeof(ret->endpoint), "https://s3.%s.amazonaws.com",
-			       c->aws_region);
+		(void)snprintf(ret->endpoint, sizeof(ret->endpoint),
+			       "https://s3.%s.amazonaws.com%s", c->aws_region,
+			       strncmp(c->aws_region, "cn-", 3) == 0 ? ".cn" : "");
 	ret->options = (struct s3_sink_options){
 		.client =
 			{
@@ -120,6 +127,12 @@ void sinks_s3(const struct config *c, struct sinks_s3 *ret)
 	};
 }
 
+/* With one layer of encryption by that key, or with two. */
+static bool is_by_kms(const char *sse)
+{
+	return strcmp(sse, "aws:kms") == 0 || strcmp(sse, "aws:kms:dsse") == 0;
+}
+
 static void check_s3(const struct config *c, struct config_report *report)
 {
 	bool has_keys = is_set(c->aws_access_key_id) && is_set(c->aws_secret_access_key);
@@ -140,7 +153,7 @@ static void check_s3(const struct config *c, struct config_report *report)
 		config_add_bad(report, "AWS_REGION",
 			       "must be the bucket's region, for Amazon; for others set "
 			       "S3_ENDPOINT");
-	if (is_set(c->s3_sse_kms_key_id) && strncmp(c->s3_sse, "aws:kms", 7) != 0)
+	if (is_set(c->s3_sse_kms_key_id) && !is_by_kms(c->s3_sse))
 		config_add_bad(report, "S3_SSE",
 			       "must be aws:kms where S3_SSE_KMS_KEY_ID names a key");
 	if (c->s3_lock_lines_days > 0 && strcmp(c->s3_lock, "off") == 0)

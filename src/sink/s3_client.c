@@ -12,6 +12,7 @@ enum {
 	HEADERS_OWN = 4,
 	KEY_SHOWN_BYTES = 120,
 	ADVICE_BYTES = 96,
+	REGION_BYTES = 32,
 };
 
 struct s3_client {
@@ -240,28 +241,35 @@ static const struct meaning {
 	{"XAmzContentSHA256Mismatch", ERR_RETRY, NULL},
 };
 
-/* Of <Code>..</Code>, where that is letters and digits. */
-static void find_code(struct span body, char ret[S3_CODE_BYTES])
+static bool is_word(struct span text, size_t room)
 {
-	static const char begin[] = "<Code>", end[] = "</Code>";
+	if (text.len >= room)
+		return false;
+	for (size_t i = 0; i < text.len; i++)
+		if (!((text.data[i] >= 'A' && text.data[i] <= 'Z') ||
+		      (text.data[i] >= 'a' && text.data[i] <= 'z') ||
+		      (text.data[i] >= '0' && text.data[i] <= '9') || text.data[i] == '-'))
+			return false;
+	return true;
+}
+
+/* What stands between begin and end, where that is a word; else "". */
+static void find_word(struct span body, const char *begin, const char *end, char *ret, size_t room)
+{
 	const char *from = body.len > 0 ? memmem(body.data, body.len, begin, strlen(begin)) : NULL;
 	const char *to;
-	size_t len;
+	struct span found;
 
 	ret[0] = '\0';
 	if (!from)
 		return;
 	from += strlen(begin);
 	to = memmem(from, body.len - (size_t)(from - body.data), end, strlen(end));
-	len = to ? (size_t)(to - from) : 0;
-	if (len >= S3_CODE_BYTES)
+	found = span_of(from, to ? (size_t)(to - from) : 0);
+	if (!is_word(found, room))
 		return;
-	for (size_t i = 0; i < len; i++)
-		if (!((from[i] >= 'A' && from[i] <= 'Z') || (from[i] >= 'a' && from[i] <= 'z') ||
-		      (from[i] >= '0' && from[i] <= '9')))
-			return;
-	memcpy(ret, from, len);
-	ret[len] = '\0';
+	memcpy(ret, found.data, found.len);
+	ret[found.len] = '\0';
 }
 
 static const struct meaning *meaning_of(const char *code)
@@ -296,19 +304,49 @@ static bool advise_of_clock(const struct http_answer *answer, char ret[ADVICE_BY
 	return true;
 }
 
-static enum err_kind explain(const struct s3_request *r, const struct http_answer *answer,
-			     const char *code, struct err *err)
+/* Other refusals name a region, too, of servers to which it means nothing; to HEAD there is no
+ * code. */
+static bool is_of_region(unsigned status, const char *code)
+{
+	return strcmp(code, "AuthorizationHeaderMalformed") == 0 ||
+	       strcmp(code, "PermanentRedirect") == 0 ||
+	       (code[0] == '\0' && (status == 301 || status == 400));
+}
+
+/* Amazon says where the bucket is in a header, others in the body. False: nobody says so. */
+static bool advise_of_region(const struct s3_client *c, const struct http_answer *answer,
+			     char ret[ADVICE_BYTES])
+{
+	char region[REGION_BYTES];
+	struct span told;
+
+	find_word(answer->body, "<Region>", "</Region>", region, sizeof(region));
+	if (http_client_header(c->client, "x-amz-bucket-region", &told) &&
+	    is_word(told, sizeof(region)))
+		(void)snprintf(region, sizeof(region), "%.*s", (int)told.len, told.data);
+	if (region[0] == '\0' || strcmp(region, c->region) == 0)
+		return false;
+	(void)snprintf(ret, ADVICE_BYTES, "AWS_REGION is not the bucket's: set it to %s", region);
+	return true;
+}
+
+static enum err_kind explain(const struct s3_client *c, const struct s3_request *r,
+			     const struct http_answer *answer, const char *code, struct err *err)
 {
 	const struct meaning *meaning = meaning_of(code);
 	enum err_kind kind = kind_of(answer->status, meaning);
 	const char *advice = meaning ? meaning->advice : NULL;
 	struct span key = r->key.len > 0 ? r->key : SPAN("the bucket");
-	char of_clock[ADVICE_BYTES];
+	char made[ADVICE_BYTES];
 
 	if (key.len > KEY_SHOWN_BYTES)
 		key.len = KEY_SHOWN_BYTES;
-	if (kind == ERR_CONFIG && advise_of_clock(answer, of_clock))
-		advice = of_clock;
+	if (is_of_region(answer->status, code) && advise_of_region(c, answer, made)) {
+		kind = ERR_CONFIG;
+		advice = made;
+	} else if (kind == ERR_CONFIG && advise_of_clock(answer, made)) {
+		advice = made;
+	}
 	return err_set(err, kind, "%s %.*s: S3 answers %u%s%s%s%s", r->method, (int)key.len,
 		       key.data, answer->status, code[0] != '\0' ? " " : "", code,
 		       advice ? ": " : "", advice ? advice : "");
@@ -364,9 +402,9 @@ enum err_kind s3_client_send(struct s3_client *c, const struct s3_request *r, st
 		.retry_after_seconds = answer.retry_after_seconds,
 	};
 	if (answer.status >= 300)
-		find_code(answer.body, ret->code);
+		find_word(answer.body, "<Code>", "</Code>", ret->code, sizeof(ret->code));
 	return is_an_answer(r, answer.status, ret->code) ? ERR_NONE
-							 : explain(r, &answer, ret->code, err);
+							 : explain(c, r, &answer, ret->code, err);
 }
 
 bool s3_client_header(const struct s3_client *c, const char *name, struct span *ret)

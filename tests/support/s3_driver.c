@@ -3,15 +3,17 @@
  *
  *	s3_driver METHOD KEY [NAME:VALUE | NAME=VALUE]...      headers and parts of the query
  *
- * The address and the keys are those of the environment, as `flytrail run` has them;
- * the body comes by stdin. Prints "STATUS CODE", the answer's body follows; or on
- * stderr what went wrong, and exits with 1.
+ * The address and the keys are those of the environment, as `flytrail run` makes them of
+ * it; S3_DRIVER_CA names a file of certificates. The body comes by stdin. Prints "STATUS CODE", the
+ *answer's body follows; or on stderr what went wrong, and exits with 1.
  */
 
+#include "run/sinks.h"
 #include "sink/s3_client.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { BODY_BYTES_MAX = 32 * 1024 * 1024, READ_BYTES = 64 * 1024 };
 
@@ -20,11 +22,23 @@ struct arguments {
 	struct s3_request request;
 };
 
-static const char *variable(const char *name)
-{
-	const char *value = getenv(name);
+static struct config config;
+static struct sinks_s3 s3;
 
-	return value ? value : "";
+/* Exits where that is not enough to ask S3. */
+static const struct s3_options *read_options(void)
+{
+	struct config_report report;
+
+	config_read(&config, &report, environ);
+	sinks_check(&config, &report);
+	if (report.bad_count > 0 || !sinks_has_s3(&config)) {
+		(void)fprintf(stderr, "s3_driver: the environment does not name a bucket\n");
+		exit(2);
+	}
+	sinks_s3(&config, &s3);
+	s3.options.client.ca_file = getenv("S3_DRIVER_CA");
+	return &s3.options.client;
 }
 
 /* Cuts the argument in two. */
@@ -54,14 +68,6 @@ static void read_body(struct buf *body)
 
 int main(int argc, char **argv)
 {
-	const struct s3_options options = {
-		.endpoint = variable("S3_ENDPOINT"),
-		.bucket = variable("AWS_BUCKET"),
-		.region = variable("AWS_REGION"),
-		.access_key = variable("AWS_ACCESS_KEY_ID"),
-		.secret_key = variable("AWS_SECRET_ACCESS_KEY"),
-		.session_token = variable("AWS_SESSION_TOKEN"),
-	};
 	struct arguments a = {.request = {.body_max = BODY_BYTES_MAX}};
 	struct s3_client *client = NULL;
 	struct s3_answer answer;
@@ -81,7 +87,7 @@ int main(int argc, char **argv)
 		a.request.body = body.len > 0 ? span_of(body.data, body.len) : SPAN("");
 	for (int i = 3; i < argc; i++)
 		add_pair(&a, argv[i]);
-	rc = s3_client_new(&client, &options, &err);
+	rc = s3_client_new(&client, read_options(), &err);
 	if (!rc)
 		rc = s3_client_send(client, &a.request, &answer, &err);
 	if (!rc) {

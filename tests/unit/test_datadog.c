@@ -291,6 +291,22 @@ static void a_request_is_what_the_published_api_wants(void **state)
 	assert_int_equal(requests(), 1);
 }
 
+/* The name is not looked up here: a proxy is asked, and would. */
+static void a_proxy_of_the_environment_is_asked(void **state)
+{
+	static const char line[] = "POST http://intake.example.com/api/v2/logs HTTP/1.1\r\n";
+
+	(void)state;
+	options.url = "http://intake.example.com";
+	open_sink();
+	make_delivery(3, 0, 0);
+	assert_int_equal(setenv("http_proxy", server.url, 1), 0);
+	assert_delivers(ERR_NONE);
+	assert_int_equal(unsetenv("http_proxy"), 0);
+	assert_accepted(1, 3, 0);
+	assert_memory_equal(server.requests[0], line, strlen(line));
+}
+
 static void a_delivery_of_nothing_asks_nobody(void **state)
 {
 	(void)state;
@@ -722,6 +738,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		TEST(a_request_is_what_the_published_api_wants),
+		TEST(a_proxy_of_the_environment_is_asked),
 		TEST(a_delivery_of_nothing_asks_nobody),
 		TEST(a_request_holds_no_more_logs_than_datadog_takes),
 		TEST(nor_more_bytes),

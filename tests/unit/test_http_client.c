@@ -172,7 +172,7 @@ static void a_large_body_is_sent_at_once(void **state)
 	assert_null(strstr(server.requests[0], "Content-Type")); /* none was given */
 }
 
-/* A proxy is asked for the whole address; see the next test for one that is not asked. */
+/* A proxy is asked for the whole address. */
 static void a_proxy_is_asked_where_that_is_wanted(void **state)
 {
 	char text[ANSWER_BYTES];
@@ -190,6 +190,57 @@ static void a_proxy_is_asked_where_that_is_wanted(void **state)
 			 server.requests[0]);
 	http_client_free(c);
 	tiny_http_stop(&server);
+}
+
+/* It sees where to, and nothing else of the request. */
+static void a_proxy_is_asked_for_a_way_to_what_has_tls(void **state)
+{
+	char text[ANSWER_BYTES];
+	const char *const answers[] = {tiny_http_answer(text, sizeof(text), 403, "", "not you"),
+				       NULL};
+	struct http_client *c = new_client(&(struct http_client_options){.proxies = true});
+	struct http_answer answer;
+	struct err err;
+
+	(void)state;
+	tiny_http_start(&server, answers);
+	assert_int_equal(setenv("https_proxy", server.url, 1), 0);
+	assert_int_equal(get(c, "https://s3.example.com", "/a?b", &answer, &err), ERR_RETRY);
+	assert_int_equal(unsetenv("https_proxy"), 0);
+	assert_ptr_equal(strstr(server.requests[0], "CONNECT s3.example.com:443 HTTP/1.1\r\n"),
+			 server.requests[0]);
+	assert_null(strstr(server.requests[0], SECRET));
+	assert_null(strstr(server.requests[0], "/a?b"));
+	assert_string_equal(err.text, "GET /a: the proxy answers 403");
+	http_client_free(c);
+	tiny_http_stop(&server);
+}
+
+static void whom_no_proxy_names_is_asked_without_one(void **state)
+{
+	static const char *const nothing[] = {NULL};
+	static const char *const names[] = {"127.0.0.1", "*", "s3.example.com, 127.0.0.1"};
+	char text[ANSWER_BYTES];
+	const char *const answers[] = {tiny_http_answer(text, sizeof(text), 200, "", ""), NULL};
+	struct http_answer answer;
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct http_client *c = new_client(&(struct http_client_options){.proxies = true});
+
+		tiny_http_start(&other, nothing);
+		tiny_http_start(&server, answers);
+		assert_int_equal(setenv("http_proxy", other.url, 1), 0);
+		assert_int_equal(setenv("no_proxy", names[i], 1), 0);
+		assert_int_equal(get(c, server.url, "/", &answer, &err), ERR_NONE);
+		assert_int_equal(unsetenv("http_proxy"), 0);
+		assert_int_equal(unsetenv("no_proxy"), 0);
+		assert_int_equal(atomic_load(&other.connections), 0);
+		http_client_free(c);
+		tiny_http_stop(&server);
+		tiny_http_stop(&other);
+	}
 }
 
 static void a_redirect_is_an_answer_and_nobody_else_is_asked(void **state)
@@ -231,11 +282,14 @@ static void no_proxy_of_the_environment_is_asked(void **state)
 	tiny_http_start(&other, nothing);
 	tiny_http_start(&server, answers);
 	assert_int_equal(setenv("http_proxy", other.url, 1), 0);
+	assert_int_equal(setenv("https_proxy", other.url, 1), 0);
 	assert_int_equal(setenv("all_proxy", other.url, 1), 0);
 	c = new_client(&(struct http_client_options){.ca_file = NULL});
 	assert_int_equal(get(c, server.url, "/", &answer, &err), ERR_NONE);
+	assert_int_equal(get(c, "https://127.0.0.1:1", "/", &answer, &err), ERR_RETRY);
 	assert_int_equal(atomic_load(&other.connections), 0);
 	assert_int_equal(unsetenv("http_proxy"), 0);
+	assert_int_equal(unsetenv("https_proxy"), 0);
 	assert_int_equal(unsetenv("all_proxy"), 0);
 	http_client_free(c);
 	tiny_http_stop(&server);
@@ -491,6 +545,8 @@ int main(void)
 		cmocka_unit_test(to_head_no_body_is_waited_for),
 		cmocka_unit_test(a_large_body_is_sent_at_once),
 		cmocka_unit_test(a_proxy_is_asked_where_that_is_wanted),
+		cmocka_unit_test(a_proxy_is_asked_for_a_way_to_what_has_tls),
+		cmocka_unit_test(whom_no_proxy_names_is_asked_without_one),
 		cmocka_unit_test(a_redirect_is_an_answer_and_nobody_else_is_asked),
 		cmocka_unit_test(no_proxy_of_the_environment_is_asked),
 		cmocka_unit_test(retry_after_is_read_in_both_forms_and_bounded),

@@ -165,6 +165,55 @@ static void a_refusal_says_what_is_to_be_done(void **state)
 	}
 }
 
+/* As Amazon says it, in both places; to HEAD, where no body may be; and as others do. */
+static void a_wrong_region_is_said_with_the_right_one(void **state)
+{
+#define MALFORMED(region) \
+	"<Error><Code>AuthorizationHeaderMalformed</Code><Region>" region "</Region></Error>"
+#define THERE "x-amz-bucket-region: eu-west-1\r\n"
+#define SET_IT "AWS_REGION is not the bucket's: set it to eu-west-1"
+	static const struct {
+		unsigned status;
+		const char *headers, *body;
+		enum err_kind kind;
+		const char *text;
+	} cases[] = {
+		{400, THERE, MALFORMED("eu-west-1"), ERR_CONFIG,
+		 "400 AuthorizationHeaderMalformed: " SET_IT},
+		{400, "", MALFORMED("eu-west-1"), ERR_CONFIG,
+		 "400 AuthorizationHeaderMalformed: " SET_IT},
+		{400, THERE, "", ERR_CONFIG, "400: " SET_IT},
+		{301, THERE, "", ERR_CONFIG, "301: " SET_IT},
+		{301, THERE, "<Code>PermanentRedirect</Code>", ERR_CONFIG,
+		 "301 PermanentRedirect: " SET_IT},
+		/* nothing is taken over that could be no region, or is ours */
+		{400, "", MALFORMED("eu west"), ERR_CONFIG,
+		 "400 AuthorizationHeaderMalformed: AWS_REGION is not the bucket's"},
+		{400, "", MALFORMED(SIXTY_FOUR), ERR_CONFIG,
+		 "400 AuthorizationHeaderMalformed: AWS_REGION is not the bucket's"},
+		{400, "x-amz-bucket-region: %s\r\n", MALFORMED("us-east-1"), ERR_CONFIG,
+		 "400 AuthorizationHeaderMalformed: AWS_REGION is not the bucket's"},
+		{400, "x-amz-bucket-region: us-east-1\r\n", "", ERR_REJECT, "400"},
+		/* nor is a region to blame for what is not of regions */
+		{403, THERE, "<Code>AccessDenied</Code>", ERR_CONFIG,
+		 "403 AccessDenied: the credentials do not allow it"},
+		{503, THERE, "", ERR_RETRY, "503"},
+		{400, THERE, "<Code>InvalidArgument</Code>", ERR_REJECT, "400 InvalidArgument"},
+	};
+	char expected[256];
+	struct s3_answer answer;
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(ask_for("a", cases[i].status, cases[i].headers, cases[i].body,
+					 &answer, &err),
+				 cases[i].kind);
+		(void)snprintf(expected, sizeof(expected), "GET a: S3 answers %s", cases[i].text);
+		assert_string_equal(err.text, expected);
+	}
+}
+
 static void what_was_asked_for_is_an_answer(void **state)
 {
 	struct s3_answer answer;
@@ -257,6 +306,7 @@ int main(void)
 		cmocka_unit_test(a_request_has_what_s3_wants),
 		cmocka_unit_test(the_buckets_name_may_stand_before_the_host),
 		cmocka_unit_test(a_refusal_says_what_is_to_be_done),
+		cmocka_unit_test(a_wrong_region_is_said_with_the_right_one),
 		cmocka_unit_test(what_was_asked_for_is_an_answer),
 		cmocka_unit_test(how_long_to_wait_is_told),
 		cmocka_unit_test(what_is_no_code_stands_in_no_error),
