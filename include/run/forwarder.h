@@ -17,15 +17,14 @@
  *	ERR_REJECT  of a record: to the dead letters, and on without it
  *	ERR_FATAL   the end of the process
  *
- * It yields (spool/spool.h): what left the spool before the sink had taken it is in no delivery,
- * so that ranges name what they have, and is a fact,
- * trail.sink_missed, which is in the spool before the cursor moves past that; and before it
- * comes so far, run/sink_trail.h says
- * when it will.
+ * It yields (spool/spool.h): what left the spool before the sink had taken it is in no
+ * delivery, so that ranges name what they have, and is a fact, trail.sink_missed, which is
+ * in the spool before the cursor moves past that; and before it comes so far,
+ * run/sink_trail.h says when it will.
  *
  * Where the place can be tried, that is done before the first delivery of this spool to it
  * (SINK.cursor says to which the last went), until it can be used; what was found is a fact,
- *trail.sink_proved.
+ * trail.sink_proved.
  *
  * A sink that is new begins with the oldest record that the spool still has. So does one
  * whose cursor is another stream's: the volume was adopted, and ids make them one.
