@@ -324,6 +324,16 @@ static void a_place_that_needs_an_operator_is_parked(void **state)
 	assert_int_equal(atomic_load(&status.delivered_seq), 0);
 }
 
+/* says: what its error has in it. */
+static void await_state(enum sink_state state, const char *says)
+{
+	char error[ERR_TEXT_BYTES];
+
+	while (sink_status_read(&status, error) != state)
+		(void)sched_yield();
+	assert_non_null(strstr(error, says));
+}
+
 static struct buf read_dead_letters(void)
 {
 	struct buf text;
@@ -430,8 +440,7 @@ static void a_record_that_cannot_be_kept_holds_what_is_behind_it(void **state)
 	assert_int_equal(fclose(file), 0);
 	place.late_seq = 7;
 	thread = start_forwarder(&f);
-	while (atomic_load(&status.state) != SINK_PARKED)
-		(void)sched_yield();
+	await_state(SINK_PARKED, "");
 	assert_int_equal(place.done_count, 0);
 	life_cut(&life);
 	spool_wake(spool);
@@ -697,8 +706,7 @@ static void a_new_sink_begins_with_the_oldest_record_there_is(void **state)
 /* Cuts it when it has said that it waits, and lets another begin. */
 static void end_when_it_is(enum sink_state state, struct forwarder *f, pthread_t thread)
 {
-	while (atomic_load(&status.state) != state)
-		(void)sched_yield();
+	await_state(state, "");
 	life_cut(&life);
 	spool_wake(spool);
 	assert_int_equal(pthread_join(thread, NULL), 0);
@@ -763,13 +771,10 @@ static void what_it_has_not_taken_stays_while_it_cannot_be_opened(void **state)
 	write_cursor(2, 0);
 	atomic_store(&place.unopened, ERR_RETRY);
 	thread = start_forwarder(&f);
-	while (atomic_load(&status.state) != SINK_RETRYING)
-		(void)sched_yield();
-	assert_string_equal(status.error, "its index is damaged");
+	await_state(SINK_RETRYING, "its index is damaged");
 	assert_int_equal(fill_and_let_go(), 1); /* where 3 is, too */
 	atomic_store(&place.unopened, ERR_NONE);
-	while (atomic_load(&status.state) != SINK_STARTING)
-		(void)sched_yield();
+	await_state(SINK_STARTING, "");
 	end_forwarder(f, thread);
 	assert_delivery(0, 3, 12, 10, false);
 	assert_int_equal(atomic_load(&status.missed), 0);
@@ -802,14 +807,11 @@ static void where_the_cursor_is_damaged_nothing_goes(void **state)
 	open_wide_spool();
 	assert_int_equal(file_replace(dir.path, "place.cursor", "damaged\n", 8, &err), ERR_NONE);
 	thread = start_forwarder(&f);
-	while (atomic_load(&status.state) != SINK_PARKED)
-		(void)sched_yield();
-	assert_non_null(strstr(status.error, "place.cursor is damaged"));
+	await_state(SINK_PARKED, "place.cursor is damaged");
 	assert_int_equal(fill_and_let_go(), 1);
 	write_cursor(4, 0);
 	life_advance(&life, LIFE_RUNNING); /* which ends its wait */
-	while (atomic_load(&status.state) != SINK_STARTING)
-		(void)sched_yield();
+	await_state(SINK_STARTING, "");
 	assert_int_equal(atomic_load(&status.delivered_seq), 4);
 	end_forwarder(f, thread);
 	assert_delivery(0, 5, 10, 6, false);
