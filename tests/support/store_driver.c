@@ -1,6 +1,6 @@
 /*
  * store_driver: the store alone, driven line by line from stdin, for
- *tests/integration/test_store.py.
+ * tests/integration/test_store.py.
  *
  *	store_driver URL STREAM EPOCH
  *
