@@ -206,7 +206,8 @@ enum err_kind settle_retry(struct settle *s, size_t idx, struct err *err)
 		rc = deliver_record(s, key, letter.payload, err);
 	if (!rc && !is_store)
 		rc = tell_delivered(s, &act, err);
-	return rc ? rc : dead_settled_add(s->settled, key, DEAD_RETRIED, "", err);
+	return rc ? rc
+		  : dead_settled_add(s->settled, key, letter.written_ns, DEAD_RETRIED, "", err);
 }
 
 /* --- dropping --- */
@@ -246,5 +247,6 @@ enum err_kind settle_drop(struct settle *s, size_t idx, const char *why, struct 
 		act.text_count = REASON_TEXTS;
 		rc = commit_surely(s, NULL, &act, err);
 	}
-	return rc ? rc : dead_settled_add(s->settled, key, DEAD_DROPPED, why, err);
+	return rc ? rc
+		  : dead_settled_add(s->settled, key, letter.written_ns, DEAD_DROPPED, why, err);
 }
