@@ -430,6 +430,22 @@ class Sinks(Case):
         self.assertEqual(self.ft.command("dead", "drop", f"s3/{STREAM}.2-1", "--why", "it is none")[0], 0)
         self.assertEqual(self.facts("trail.dead_dropped")[0][3]["record_id"], "unknown")
 
+    def test_one_whose_name_is_taken_does_not_keep_the_next_from_being_delivered(self):
+        payload = self.payload()
+        self.bury((1, payload))
+        self.assertEqual(self.ft.command("dead", "retry", "--all")[0], 0)
+        names = self.bucket.keys()
+        self.bury((2, payload), (3, payload), (4, payload))
+        for name, number in zip(names, (3, 2)):  # an index, and an object
+            self.bucket.put(name.replace("1.ndjson", f"{number}.ndjson").replace("1-0", f"{number}-0"), b"other")
+        status, text = self.ft.command("dead", "retry", "--all")
+        self.assertEqual(status, 1)
+        self.assertRegex(text, rf's3/{STREAM}.2-2: refused once more: ".*/lines/.* is in the bucket already')
+        self.assertRegex(text, rf's3/{STREAM}.2-3: refused once more: ".*/index/.* is in the bucket already')
+        self.assertIn(f"s3/{STREAM}.2-4: delivered\n", text)
+        self.assertEqual(self.letters(self.ft, "s3"), [f"s3/{STREAM}.2-{number}" for number in (2, 3)])
+        self.assertIn(" is in the bucket already", self.ft.command("dead", "retry", f"s3/{STREAM}.2-2")[1])
+
     def test_where_the_sink_says_no_the_letter_stays(self):
         self.bury((1, self.payload()))
         for name, value, says in (("AWS_SECRET_ACCESS_KEY", "wrong", "S3 answers 403"),
