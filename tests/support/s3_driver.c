@@ -3,9 +3,9 @@
  *
  *	s3_driver METHOD KEY [NAME:VALUE | NAME=VALUE]...      headers and parts of the query
  *
- * The address and the keys are those of the environment, as `flytrail run` has them;
- * the body comes by stdin. Prints "STATUS CODE", the answer's body follows; or on
- * stderr what went wrong, and exits with 1.
+ * The address and the keys are those of the environment, as `flytrail run` has them, and
+ * CA_FILE is whom to trust; the body comes by stdin. Prints "STATUS CODE", the answer's body
+ *follows; or on stderr what went wrong, and exits with 1.
  */
 
 #include "sink/s3_client.h"
@@ -61,6 +61,7 @@ int main(int argc, char **argv)
 		.access_key = variable("AWS_ACCESS_KEY_ID"),
 		.secret_key = variable("AWS_SECRET_ACCESS_KEY"),
 		.session_token = variable("AWS_SESSION_TOKEN"),
+		.ca_file = getenv("CA_FILE"),
 	};
 	struct arguments a = {.request = {.body_max = BODY_BYTES_MAX}};
 	struct s3_client *client = NULL;
