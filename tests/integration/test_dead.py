@@ -434,16 +434,19 @@ class Sinks(Case):
         payload = self.payload()
         self.bury((1, payload))
         self.assertEqual(self.ft.command("dead", "retry", "--all")[0], 0)
-        names = self.bucket.keys()
-        self.bury((2, payload), (3, payload), (4, payload))
-        for name, number in zip(names, (3, 2)):  # an index, and an object
-            self.bucket.put(name.replace("1.ndjson", f"{number}.ndjson").replace("1-0", f"{number}-0"), b"other")
+        index, key = self.bucket.keys()
+        self.bury(*((number, payload) for number in (2, 3, 4, 7)))
+        name = "{:020}-{:020}.".format
+        self.bucket.put(key.replace(name(1, 1), name(2, 2)), b"other")
+        self.bucket.put(index.replace(name(1, 1), name(3, 3)), b"other")
+        self.bucket.put(index.replace(name(1, 1), name(4, 4)), gzip.compress(
+            gzip.decompress(self.bucket.get(index)).replace(name(1, 1).encode(), name(4, 4).encode())))
         status, text = self.ft.command("dead", "retry", "--all")
         self.assertEqual(status, 1)
-        self.assertRegex(text, rf's3/{STREAM}.2-2: refused once more: ".*/lines/.* is in the bucket already')
-        self.assertRegex(text, rf's3/{STREAM}.2-3: refused once more: ".*/index/.* is in the bucket already')
-        self.assertIn(f"s3/{STREAM}.2-4: delivered\n", text)
-        self.assertEqual(self.letters(self.ft, "s3"), [f"s3/{STREAM}.2-{number}" for number in (2, 3)])
+        for number, folder in ((2, "lines"), (3, "index"), (4, "index")):
+            self.assertRegex(text, rf's3/{STREAM}.2-{number}: refused once more: ".*/{folder}/.* is in the bucket already')
+        self.assertIn(f"s3/{STREAM}.2-7: delivered\n", text)
+        self.assertEqual(self.letters(self.ft, "s3"), [f"s3/{STREAM}.2-{number}" for number in (2, 3, 4)])
         self.assertIn(" is in the bucket already", self.ft.command("dead", "retry", f"s3/{STREAM}.2-2")[1])
 
     def test_where_the_sink_says_no_the_letter_stays(self):
