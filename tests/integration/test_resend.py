@@ -206,6 +206,8 @@ class Resend(Case):
                 self.assertEqual((two - one, nine - one, ten - one), (1, 8, 9))
                 self.assertEqual(len(content(self.bucket, "lines")), 10)
                 self.assert_agrees(ft)
+                status, text = ft.command("replay")
+                self.assertEqual(status, 0, text)  # it refuses none of the objects
                 self.assertEqual([(said["records"], said["last_seq"]) for said in self.facts()], [(5, cursor)] * 2)
                 # Once more, the same is there; and where there is nothing, nothing is put.
                 before = self.bucket.keys()
