@@ -218,6 +218,24 @@ class Sinks(SinksCase):
         self.assertEqual(ft.stop(), 0)
         self.check_bucket_is_postgres()
 
+    def test_who_cannot_be_known_by_a_certificate_is_sent_nothing(self):
+        with rough.Way(self.server.port, tls=True) as stranger:
+            stranger.greetings += [rough.drop, rough.answer(400)]
+            ft = self.flytrail(S3_ENDPOINT=stranger.url).start()
+            self.world.publish(100)
+            lab.wait_for(lambda: any("the certificate does not verify" in said["error"]
+                                     for said in ft.events("sink_retry")), 60, "the certificate to be told of")
+            self.assertIn("SSL", ft.events("sink_retry")[0]["error"])
+            self.assertIn("certificate", ft.health()[1]["s3"]["value"])
+            self.world.await_rows(100)  # Postgres is not held up
+            self.assertEqual(ft.stop(), 0)
+            self.assertEqual(stranger.asked, [])
+        ft.env["S3_ENDPOINT"] = self.way.url
+        ft.start()
+        self.await_archived(100)
+        self.assertEqual(ft.stop(), 0)
+        self.check_bucket_is_postgres()
+
     def test_a_versioned_bucket_has_one_version_of_each_key(self):
         self.bucket = self.server.bucket(versioned=True)
         self.way.faults += [rough.reset_after_body, rough.half_answer]
