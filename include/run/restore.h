@@ -6,7 +6,8 @@
  *
  * The archive is held against its indexes (sink/archive_verify.h), and each object that is as
  * it should be is written (store/replay.h). What no index has yet, as that of today, is held
- * against its own metadata, and counted apart. What is not as it should be is refused: told,
+ * against its own metadata and what its rows' ids say (store/replay.h), and counted apart.
+ * What is not as it should be is refused: told,
  * counted, and nothing of it is in the trail; the others go on.
  *
  * An object is a transaction of its own, and ids make it so that all may be done again, after

@@ -2,6 +2,7 @@
 
 #include "base/base64.h"
 #include "base/json.h"
+#include "base/json_scan.h"
 #include "base/time.h"
 
 /* The keys are constants that need no escape, and come with every record. */
@@ -114,4 +115,135 @@ void ndjson_write_event(const struct event *e, struct buf *out)
 	buf_span(out, KEY("attributes"));
 	buf_span(out, e->attributes.len > 0 ? e->attributes : SPAN("null"));
 	buf_str(out, "}\n");
+}
+
+/* --- whether an id is its own --- */
+
+enum column {
+	AT_id,
+	AT_event_id,
+	AT_app,
+	AT_machine_id,
+	AT_message,
+	AT_time,
+	AT_attributes,
+	COLUMNS
+};
+
+/* Where the columns' values stand; data NULL: there is none. False: one is there twice, or, with
+ * an escape in its key, may be. */
+static bool find_columns(struct span object, struct span values[COLUMNS])
+{
+	static const char *const names[COLUMNS] = {
+		[AT_id] = "id",
+		[AT_event_id] = "event_id",
+		[AT_app] = "app",
+		[AT_machine_id] = "machine_id",
+		[AT_message] = "message",
+		[AT_time] = "occurred_at",
+		[AT_attributes] = "attributes",
+	};
+	struct json_scan s;
+	struct span key, value;
+
+	if (!json_scan_begin(&s, object, '{'))
+		return false;
+	while (json_scan_next(&s, &key, &value)) {
+		if (key.len > 0 && memchr(key.data, '\\', key.len))
+			return false;
+		for (size_t i = 0; i < COLUMNS; i++) {
+			if (!span_is(key, names[i]))
+				continue;
+			if (values[i].data)
+				return false;
+			values[i] = value;
+		}
+	}
+	return s.ended && json_scan_is_all(&s);
+}
+
+/* A text that a JSON value is, without its escapes; empty where it is none. *ret_owner, with which
+ * it ends, is for json_free(). */
+static struct span read_text(struct span value, struct json **ret_owner)
+{
+	struct span plain = value.data ? json_scan_plain(value) : value;
+	struct err ignored;
+
+	*ret_owner = NULL;
+	if (plain.data)
+		return plain;
+	if (!value.data || json_parse(ret_owner, value, &ignored) ||
+	    json_type(*ret_owner) != JSON_TEXT)
+		return SPAN("");
+	return json_text(*ret_owner);
+}
+
+/* The time that a line claimed and could not have; data NULL: it has its own. */
+static struct span find_claimed_time(struct span attributes)
+{
+	struct span key, value, claimed = {NULL, 0};
+	bool is_refused = false;
+	struct json_scan s;
+
+	if (!attributes.data || !json_scan_begin(&s, attributes, '{'))
+		return claimed;
+	while (json_scan_next(&s, &key, &value)) {
+		if (span_is(key, "time"))
+			is_refused = span_is(value, "\"out_of_range\"");
+		else if (span_is(key, "claimed_time"))
+			claimed = value;
+	}
+	return is_refused ? claimed : (struct span){NULL, 0};
+}
+
+static bool read_time(const struct span values[COLUMNS], int64_t *ret_ns)
+{
+	struct span claimed = find_claimed_time(values[AT_attributes]);
+	struct json *owner;
+	struct span text = read_text(claimed.data ? claimed : values[AT_time], &owner);
+	unsigned digits;
+	bool ok = time_parse(text, claimed.data != NULL, ret_ns, &digits);
+
+	json_free(owner);
+	return ok;
+}
+
+static enum err_kind make_id(struct hasher *h, const struct span values[COLUMNS], int64_t ns,
+			     struct id *ret, struct err *err)
+{
+	struct json *app, *machine_id, *message;
+	const struct id_parts parts = {
+		.app = read_text(values[AT_app], &app),
+		.instance = read_text(values[AT_machine_id], &machine_id),
+		.message = read_text(values[AT_message], &message),
+		.occurred_ns = ns,
+	};
+	enum err_kind rc = id_line(h, &parts, ret, err);
+
+	json_free(app);
+	json_free(machine_id);
+	json_free(message);
+	return rc;
+}
+
+enum err_kind ndjson_check_id(struct hasher *h, struct span object, struct err *err)
+{
+	struct span values[COLUMNS] = {{NULL, 0}};
+	struct id id, made;
+	enum err_kind rc;
+	int64_t ns;
+
+	if (!find_columns(object, values) ||
+	    !id_parse(json_scan_plain(values[values[AT_id].data ? AT_id : AT_event_id]), &id))
+		return err_set(err, ERR_REJECT, "it is no object with an id");
+	if (id_is_beyond_row(&id))
+		return ERR_NONE;
+	if (!read_time(values, &ns))
+		return err_set(err, ERR_REJECT, "it has no time that its id could be made from");
+	rc = make_id(h, values, ns, &made, err);
+	if (rc)
+		return rc;
+	return id_compare(&id, &made) == 0
+		       ? ERR_NONE
+		       : err_set(err, ERR_REJECT, "it does not have the id that it makes");
 }
