@@ -46,7 +46,8 @@ struct archive_verify_options {
 	int64_t since_ns, until_ns;
 	unsigned kinds; /* 1 << each enum archive_kind that is asked for; 0: all */
 	bool unindexed_too;
-	bool all_sent; /* see sink/archive_streams.h */
+	bool all_sent;      /* see sink/archive_streams.h */
+	size_t objects_max; /* that indexes may name of that time; 0: VERIFY_OBJECTS_MAX */
 };
 
 struct archive_verify_total {

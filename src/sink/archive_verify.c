@@ -14,7 +14,6 @@ enum {
 	FOLDER_BYTES = ARCHIVE_PREFIX_BYTES_MAX + 16,
 	KEY_SHOWN_BYTES = 200,
 	GROW_FROM = 256,
-	ITEMS_MAX = 2 * VERIFY_OBJECTS_MAX, /* with what is named more than once */
 };
 
 struct index {
@@ -46,6 +45,7 @@ struct verify {
 	struct archive_entry entry; /* the present one */
 	struct buf content;         /* of the present index, or object */
 	int64_t now_ns;
+	size_t objects_max;
 };
 
 /* --- what it says --- */
@@ -217,10 +217,10 @@ static enum err_kind merge_items(struct verify *v, struct err *err)
 		free(v->items[i].key);
 	}
 	v->item_count = kept + 1;
-	if (v->item_count > VERIFY_OBJECTS_MAX)
+	if (v->item_count > v->objects_max)
 		return err_set(err, ERR_FULL,
-			       "the indexes name more than %d objects of that time: ask for less",
-			       VERIFY_OBJECTS_MAX);
+			       "the indexes name more than %zu objects of that time: ask for less",
+			       v->objects_max);
 	return ERR_NONE;
 }
 
@@ -230,7 +230,8 @@ static enum err_kind add_item(struct verify *v, struct span line, struct err *er
 	struct item *grown;
 	char *text;
 
-	if (v->item_count == ITEMS_MAX && merge_items(v, err))
+	/* Some are named more than once. */
+	if (v->item_count == 2 * v->objects_max && merge_items(v, err))
 		return err->kind;
 	grown = grow(v->items, v->item_count, &v->item_room, sizeof(v->items[0]));
 	if (!grown)
@@ -554,8 +555,12 @@ enum err_kind archive_verify(const struct archive_verify_options *options,
 			     const struct archive_verify_calls *calls,
 			     struct archive_verify_total *ret, struct err *err)
 {
-	struct verify v = {
-		.options = options, .calls = calls, .total = ret, .now_ns = time_now_ns()};
+	struct verify v = {.options = options,
+			   .calls = calls,
+			   .total = ret,
+			   .now_ns = time_now_ns(),
+			   .objects_max = options->objects_max > 0 ? options->objects_max
+								   : VERIFY_OBJECTS_MAX};
 	enum err_kind rc = s3_client_new(&v.client, &options->client, err);
 
 	*ret = (struct archive_verify_total){.indexes = 0};
