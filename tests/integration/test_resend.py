@@ -168,6 +168,21 @@ class Resend(Case):
         self.assertEqual({len(row["message"]) for row in content(self.bucket, "lines")},
                          {int(n) for n, in self.world.pg.psql("SELECT length(message) FROM flytrail.log_lines")})
 
+    def test_rows_are_as_large_as_their_attributes(self):
+        ft = self.world.flytrail(**self.server.environment(self.bucket))
+        stream, cursor = self.keep(ft, [line(f"plain {n}", self.now) for n in range(300)])
+        self.world.pg.psql("SET session_replication_role = replica; UPDATE flytrail.log_lines "
+                           "SET attributes = jsonb_build_object('a', repeat('x', 400000))")
+        again = self.server.bucket()
+        ft.env.update(self.server.environment(again))
+        with subprocess.Popen([flytrail.BINARY, "resend", "--sink", "s3", "--range", f"{stream}.1-1-{cursor}"],
+                              env=ft.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as resending:
+            _, status, usage = os.wait4(resending.pid, 0)
+            resending.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(resending.returncode, 0)
+        self.assertLess(usage.ru_maxrss, 64 * 1024)  # KiB; a FETCH of 256 rows would be 100 MB
+        self.assertEqual([len(row["attributes"]["a"]) for row in content(again, "lines")], [400000] * 300)
+
     def test_since_and_until_leave_out_what_is_not_of_that_time(self):
         ft = self.world.flytrail()
         old = self.now - datetime.timedelta(days=3)
