@@ -303,7 +303,8 @@ static void an_id_is_its_own_or_beyond_its_row(void **state)
 		"{\"id\":\"" OWN "\"," TIME ",\"app\":\"web-1\","
 		"\"machine_id\":\"0e286551c30586\",\"message\":\"another\"}",
 		"{\"id\":\"" OWN "\"," TIME ",\"app\":\"web-1\"}",
-		/* The last of two counts in Postgres. */
+		/* One of two counts in Postgres. */
+		"{\"id\":\"" OWN "\",\"message\":\"another\"," TIME "," REST "}",
 		"{\"id\":\"" OWN "\"," TIME "," REST ",\"message\":\"another\"}",
 		"{\"id\":\"" OWN "\"," TIME "," REST ",\"m\\u0065ssage\":\"another\"}",
 		/* A time counts that was refused for its range, and no other. */
