@@ -20,9 +20,9 @@
  * and whether there was one nobody can know. Of a stream all of whose last objects are gone, with
  * the index of their day, names say nothing: that takes Postgres (run/verify.h). stream() says
  * what names do say of a stream, for whoever reads it. With unindexed_too, each object of a range
- *that no whole index has is held against its own metadata instead (sink/archive_read.h), and
- *counted as not indexed: after all that an index vouches for, so that whoever can only add an
- *object cannot get ahead of one.
+ * that no whole index has is held against its own metadata instead (sink/archive_read.h), and
+ * counted as not indexed: after all that an index vouches for, so that whoever can only add an
+ * object cannot get ahead of one.
  *
  * What the caller finds out about an object's records is told and counted in the same way.
  *

@@ -162,20 +162,28 @@ static bool find_columns(struct span object, struct span values[COLUMNS])
 	return s.ended && json_scan_is_all(&s);
 }
 
-/* A text that a JSON value is, without its escapes; empty where it is none. *ret_owner, with which
- * it ends, is for json_free(). */
-static struct span read_text(struct span value, struct json **ret_owner)
+struct text {
+	struct span span;   /* without escapes; empty where the value is no text */
+	struct json *owner; /* with which it ends; for json_free() */
+};
+
+/* ERR_FATAL alone. */
+static enum err_kind read_text(struct span value, struct text *ret, struct err *err)
 {
 	struct span plain = value.data ? json_scan_plain(value) : value;
-	struct err ignored;
+	enum err_kind rc;
 
-	*ret_owner = NULL;
+	*ret = (struct text){.span = SPAN("")};
 	if (plain.data)
-		return plain;
-	if (!value.data || json_parse(ret_owner, value, &ignored) ||
-	    json_type(*ret_owner) != JSON_TEXT)
-		return SPAN("");
-	return json_text(*ret_owner);
+		ret->span = plain;
+	if (plain.data || !value.data)
+		return ERR_NONE;
+	rc = json_parse(&ret->owner, value, err);
+	if (rc)
+		return rc == ERR_FATAL ? rc : ERR_NONE;
+	if (json_type(ret->owner) == JSON_TEXT)
+		ret->span = json_text(ret->owner);
+	return ERR_NONE;
 }
 
 /* The time that a line claimed and could not have; data NULL: it has its own. */
@@ -196,33 +204,40 @@ static struct span find_claimed_time(struct span attributes)
 	return is_refused ? claimed : (struct span){NULL, 0};
 }
 
-static bool read_time(const struct span values[COLUMNS], int64_t *ret_ns)
+static enum err_kind read_time(const struct span values[COLUMNS], int64_t *ret_ns, struct err *err)
 {
 	struct span claimed = find_claimed_time(values[AT_attributes]);
-	struct json *owner;
-	struct span text = read_text(claimed.data ? claimed : values[AT_time], &owner);
+	struct text text;
+	enum err_kind rc = read_text(claimed.data ? claimed : values[AT_time], &text, err);
 	unsigned digits;
-	bool ok = time_parse(text, claimed.data != NULL, ret_ns, &digits);
 
-	json_free(owner);
-	return ok;
+	if (!rc && !time_parse(text.span, claimed.data != NULL, ret_ns, &digits))
+		rc = err_set(err, ERR_REJECT, "it has no time that its id could be made from");
+	json_free(text.owner);
+	return rc;
 }
 
 static enum err_kind make_id(struct hasher *h, const struct span values[COLUMNS], int64_t ns,
 			     struct id *ret, struct err *err)
 {
-	struct json *app, *machine_id, *message;
-	const struct id_parts parts = {
-		.app = read_text(values[AT_app], &app),
-		.instance = read_text(values[AT_machine_id], &machine_id),
-		.message = read_text(values[AT_message], &message),
-		.occurred_ns = ns,
-	};
-	enum err_kind rc = id_line(h, &parts, ret, err);
+	static const enum column columns[] = {AT_app, AT_machine_id, AT_message};
+	struct text texts[ARRAY_LEN(columns)] = {{.owner = NULL}};
+	enum err_kind rc = ERR_NONE;
 
-	json_free(app);
-	json_free(machine_id);
-	json_free(message);
+	for (size_t i = 0; i < ARRAY_LEN(columns) && !rc; i++)
+		rc = read_text(values[columns[i]], &texts[i], err);
+	if (!rc) {
+		const struct id_parts parts = {
+			.app = texts[0].span,
+			.instance = texts[1].span,
+			.message = texts[2].span,
+			.occurred_ns = ns,
+		};
+
+		rc = id_line(h, &parts, ret, err);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
+		json_free(texts[i].owner);
 	return rc;
 }
 
@@ -238,9 +253,9 @@ enum err_kind ndjson_check_id(struct hasher *h, struct span object, struct err *
 		return err_set(err, ERR_REJECT, "it is no object with an id");
 	if (id_is_beyond_row(&id))
 		return ERR_NONE;
-	if (!read_time(values, &ns))
-		return err_set(err, ERR_REJECT, "it has no time that its id could be made from");
-	rc = make_id(h, values, ns, &made, err);
+	rc = read_time(values, &ns, err);
+	if (!rc)
+		rc = make_id(h, values, ns, &made, err);
 	if (rc)
 		return rc;
 	return id_compare(&id, &made) == 0

@@ -3,6 +3,7 @@
 #include "model/ndjson.h"
 
 #include "base/json.h"
+#include "fault.h"
 #include "names.h"
 
 #include <setjmp.h>
@@ -327,6 +328,29 @@ static void an_id_is_its_own_or_beyond_its_row(void **state)
 	hasher_free(hasher);
 }
 
+static void check_under_faults(void *arg)
+{
+	static const char line[] = "{\"id\":\"" OWN "\"," TIME ",\"app\":\"we\\u0062-1\","
+				   "\"machine_id\":\"0e286551c3058\\u0036\",\"message\":"
+				   "\"machine exited with exit code 0, \\u006eot restarting\"}";
+	struct err err = {.kind = ERR_NONE};
+	enum err_kind rc = ndjson_check_id(arg, span_text(line), &err);
+
+	assert_true(rc == ERR_NONE || rc == ERR_FATAL);
+	assert_int_equal(err.kind, rc);
+}
+
+static void without_memory_no_id_is_called_anothers(void **state)
+{
+	struct hasher *hasher;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(hasher_new(&hasher, &err), ERR_NONE);
+	fault_everywhere(check_under_faults, hasher);
+	hasher_free(hasher);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -338,6 +362,7 @@ int main(void)
 		cmocka_unit_test(what_an_event_does_not_know_is_said),
 		cmocka_unit_test(raw_bytes_are_in_base64),
 		cmocka_unit_test(an_id_is_its_own_or_beyond_its_row),
+		cmocka_unit_test(without_memory_no_id_is_called_anothers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
