@@ -31,6 +31,7 @@ struct s3_list;
 struct s3_listed {
 	struct span key;
 	uint64_t bytes;
+	int64_t stored_ns; /* LastModified; 0: it says no time */
 };
 
 /* after: a key, "" for none; what does not come behind it is left out. */

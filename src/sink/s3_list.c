@@ -1,5 +1,6 @@
 #include "sink/s3_list.h"
 
+#include "base/time.h"
 #include "base/xml.h"
 
 #include <stdlib.h>
@@ -82,6 +83,11 @@ static void read_element(void *arg, struct span path, struct span text)
 	} else if (span_is(path, "ListBucketResult/Contents/Size")) {
 		if (!span_digits(text, &l->objects[l->count].bytes))
 			l->is_wrong = true;
+	} else if (span_is(path, "ListBucketResult/Contents/LastModified")) {
+		unsigned digits;
+
+		if (!time_parse(text, false, &l->objects[l->count].stored_ns, &digits))
+			l->objects[l->count].stored_ns = 0;
 	} else if (span_is(path, "ListBucketResult/Contents")) {
 		l->ends[l->count++] = l->keys.len;
 	}
@@ -136,6 +142,7 @@ static enum err_kind read_page(struct s3_list *l, struct span body, struct err *
 	enum err_kind rc;
 
 	l->count = 0;
+	memset(l->objects, 0, sizeof(l->objects));
 	buf_reset(&l->keys);
 	buf_reset(&l->next_token);
 	l->is_listing = l->is_truncated = l->is_encoded = l->is_wrong = false;

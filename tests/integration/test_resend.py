@@ -170,6 +170,22 @@ class Resend(Case):
         self.assertEqual({len(row["message"]) for row in content(self.bucket, "lines")},
                          {int(n) for n, in self.world.pg.psql("SELECT length(message) FROM flytrail.log_lines")})
 
+    def test_rows_are_as_large_as_their_attributes(self):
+        ft = self.world.flytrail(**self.server.environment(self.bucket))
+        stream, cursor = self.keep(ft, [line(f"plain {n}", self.now) for n in range(300)])
+        self.world.pg.psql("SET session_replication_role = replica; UPDATE flytrail.log_lines "
+                           "SET attributes = jsonb_build_object('a', repeat('x', 400000))")
+        again = self.server.bucket()
+        ft.env.update(self.server.environment(again))
+        # A child's peak begins as its parent's is: so that is a small one.
+        peak = subprocess.run(
+            [sys.executable, "-c", "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, "
+             "stdout=subprocess.DEVNULL); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)",
+             flytrail.BINARY, "resend", "--sink", "s3", "--range", f"{stream}.1-1-{cursor}"],
+            env=ft.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True)
+        self.assertLess(int(peak.stdout), 64 * 1024)  # KiB; a FETCH of 256 rows would be 100 MB
+        self.assertEqual([len(row["attributes"]["a"]) for row in content(again, "lines")], [400000] * 300)
+
     def test_since_and_until_leave_out_what_is_not_of_that_time(self):
         ft = self.world.flytrail()
         old = self.now - datetime.timedelta(days=3)
