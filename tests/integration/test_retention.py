@@ -366,7 +366,8 @@ class Load(Case):
     def test_lines_at_full_rate_are_all_there_and_none_waits_long(self):
         count, rounds = 120000, 0
         self.set_lines(30)
-        self.ft.start().await_event("retention_applied")  # nothing is old yet
+        self.fill(OLD_DAYS)
+        self.ft.start().await_event("retention_applied")  # from here on the command alone is at it
         publisher = self.world.publisher("--count", count, "--rate", 20000, "--tag", "numbered")
         self.addCleanup(publisher.kill)
         while publisher.poll() is None:
