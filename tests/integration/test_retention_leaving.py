@@ -158,6 +158,14 @@ class Applying(RetentionCase):
         self.assertEqual(self.writer.ask("SELECT flytrail.retention_leftovers()"), [])
         self.assertLessEqual({made, late}, self.ids())
 
+    def test_one_that_the_owner_dropped_by_hand_is_not_in_the_way(self):
+        _, name = self.old_line()
+        self.admin.ask(f"DROP TABLE flytrail.{self.detach(name)}")
+        self.assertEqual(self.writer.ask("SELECT flytrail.retention_leftovers()"), [])
+        self.old_line()
+        self.drop(self.detach(name))
+        self.assertEqual(self.admin.ask("SELECT * FROM flytrail.leaving"), [])
+
     def test_the_crash_of_the_server_between_detach_and_drop_loses_nothing(self):
         made, name = self.old_line()
         leaving = self.detach(name)
