@@ -24,7 +24,7 @@
  * So what an option left out is told of until lines or an index come behind it; in a stream that
  * ended before, until its retention is over. A delivery that a switch cut anew is missed like one
  * that lost lines. A stream of which the archive has nothing at all is not missed: nothing says
- * that it was ever to be there. Rows say no epoch, so those of a stream count as one.
+ * that it was ever to be there.
  *
  * Ownership: what the calls are given is lent to them.
  * Threads:   one.

@@ -18,9 +18,7 @@ struct verify {
 	size_t count;
 	uint64_t missing; /* of it, so far */
 	uint64_t rows_findings;
-	bool all_sent;                /* by the present options */
-	struct archive_stream stream; /* the last one, in all its epochs */
-	bool has_stream;
+	bool all_sent; /* by the present options */
 };
 
 static void finding(void *arg, const char *word, const char *text)
@@ -34,58 +32,30 @@ static void finding(void *arg, const char *word, const char *text)
  * are now say it only of what came after everything that says it itself: an index names what was
  * delivered, and an object of lines, that they were. And where indexes name no lines, they were
  * left out for longer. */
-static bool sends_lines(const struct verify *v)
+static bool sends_lines(const struct verify *v, const struct archive_stream *s)
 {
-	return v->all_sent && (v->stream.indexes == 0 || v->stream.last_line_seq > 0);
+	return v->all_sent && (s->indexes == 0 || s->last_line_seq > 0);
 }
 
-/* Of v->stream, if there is one. */
-static enum err_kind expect(struct verify *v, struct err *err)
+static enum err_kind expect(struct verify *v, const struct archive_stream *s, struct err *err)
 {
-	const struct archive_stream *s = &v->stream;
 	uint64_t last_seq = s->last_seq > s->last_line_seq ? s->last_seq : s->last_line_seq;
 	uint64_t line_seq = last_seq < s->first_seq ? s->first_seq : last_seq + 1;
-	enum err_kind rc;
+	enum err_kind rc = archived_expect(v->archived, "security", &s->uuid, s->first_seq, err);
 
-	if (!v->has_stream)
-		return ERR_NONE;
-	rc = archived_expect(v->archived, "security", &s->uuid, s->first_seq, err);
 	if (!rc)
 		rc = archived_expect(v->archived, "operations", &s->uuid, s->first_seq, err);
-	if (!rc && sends_lines(v) && last_seq < UINT64_MAX)
+	if (!rc && sends_lines(v, s) && last_seq < UINT64_MAX)
 		rc = archived_expect(v->archived, "", &s->uuid, line_seq, err);
 	return rc;
 }
 
-/* A row does not say in which epoch its stream was. */
-static void add_epoch(struct archive_stream *all, const struct archive_stream *s)
-{
-	all->indexes += s->indexes;
-	if (s->first_seq < all->first_seq)
-		all->first_seq = s->first_seq;
-	if (s->last_seq > all->last_seq)
-		all->last_seq = s->last_seq;
-	if (s->last_line_seq > all->last_line_seq)
-		all->last_line_seq = s->last_line_seq;
-}
-
-/* Epochs of a stream follow on each other. */
 static enum err_kind stream(void *arg, const struct archive_stream *s, struct err *err)
 {
 	struct verify *v = arg;
-	enum err_kind rc;
 
 	v->calls->stream(v->calls->arg, s);
-	if (!v->archived)
-		return ERR_NONE;
-	if (v->has_stream && id_compare(&v->stream.uuid, &s->uuid) == 0) {
-		add_epoch(&v->stream, s);
-		return ERR_NONE;
-	}
-	rc = expect(v, err);
-	v->stream = *s;
-	v->has_stream = true;
-	return rc;
+	return v->archived ? expect(v, s, err) : ERR_NONE;
 }
 
 /* --- an object's records --- */
@@ -253,7 +223,7 @@ static enum err_kind find_unnamed(struct verify *v, const struct verify_options 
 				  const struct verify_total *total, struct err *err)
 {
 	static const char *const classes[] = {"", "security", "operations"};
-	enum err_kind rc = expect(v, err);
+	enum err_kind rc = ERR_NONE;
 
 	if (total->archive.indexes == 0)
 		tell_unnamed(v, "no index was read: nothing says what there has to be");

@@ -338,12 +338,6 @@ class Verify(Archives):
         archive.end_day(self.spool)
         keep_more("all")
         assert_nothing_is_missed()
-        self.assertEqual(self.flytrail("spool", "adopt")[0], 0)
-        keep_more("events")
-        archive.end_day(self.spool)
-        keep_more("all")
-        self.assertGreater(len({re.search(r"\.([0-9]+)-", key)[1] for key in self.keys("index/")}), 1)
-        assert_nothing_is_missed()
         self.bucket.ask("DELETE", max(self.keys("lines/"), key=lambda key: re.findall("[0-9]{20}", key)))
         for send in ("all", "events"):
             self.assertIn(("UNNAMED", True), [(word, "class lines" in text) for word, text
