@@ -12,10 +12,19 @@
  *			have, by its name (store/archived.h)
  *
  * A day of which Postgres has nothing has passed its retention. What Postgres has not come to
- * yet, of that stream, is not asked for. Lines are missed where S3 gets all records, by the
- * options that there are now; those of a stream that never had one there, for it was delivered
- * while S3 got events alone, are told of until their retention is over. A stream of which the
- * archive has nothing at all is not missed: nothing says that it was ever to be there.
+ * yet, of that stream, is not asked for; nor what it saw in the last two hours before. Events are
+ * missed from where the archive has anything of their stream. Lines are left out by an option, and
+ * missed
+ *
+ *	in a range of which the archive has, or an index names, an object of lines: what was
+ *	delivered with it sent all;
+ *	behind the last index and the last such range, where the options that there are now send
+ *	all, and the stream has lines there or no index.
+ *
+ * So what an option left out is told of until lines or an index come behind it; in a stream that
+ * ended before, until its retention is over. A delivery that a switch cut anew is missed like one
+ * that lost lines. A stream of which the archive has nothing at all is not missed: nothing says
+ * that it was ever to be there.
  *
  * Ownership: what the calls are given is lent to them.
  * Threads:   one.

@@ -39,8 +39,8 @@ struct archive_stream {
 	/* Of its indexes: how many, the end of what they have, and that one's day. */
 	uint64_t indexes, last_seq;
 	int64_t date_ns;
-	/* Where what is there of it begins; lines alone: UINT64_MAX where there are none. */
-	uint64_t first_seq, first_line_seq;
+	/* Where what is there of it begins; and where its lines end, 0: there are none. */
+	uint64_t first_seq, last_line_seq;
 };
 
 struct archive_streams_calls {

@@ -9,15 +9,17 @@
  *
  * Ownership: archived_open() makes it, archived_close() ends it.
  * Threads:   one.
- * Limits:    ARCHIVED_IDS_MAX ids at once; those of store/session.h.
- * Errors:    the session's (store/session.h).
+ * Limits:    ARCHIVED_IDS_MAX ids at once; those of store/archived_ranges.h and store/session.h.
+ * Errors:    theirs. A connection that is lost is made again, and each statement is tried
+ *            ARCHIVED_TRIES times; archived_open() tries once, for what is wrong from the start is
+ *            mostly the way there.
  */
 
 #include "model/id.h"
 
 #include <stdint.h>
 
-enum { ARCHIVED_IDS_MAX = 10000 };
+enum { ARCHIVED_IDS_MAX = 10000, ARCHIVED_TRIES = 5, ARCHIVED_YOUNG_SECONDS = 2 * 3600 };
 
 struct archived;
 
@@ -41,8 +43,10 @@ NODISCARD enum err_kind archived_missing(struct archived *a, const char *class,
 NODISCARD enum err_kind archived_has_day(struct archived *a, const char *class, int64_t day_ns,
 					 bool *ret, struct err *err);
 
-/* The other way round: rows that no object has. All objects of a time are named first; class is
- * as above. */
+/*
+ * The other way round: rows that no object has. Named first are all objects of a time; class is as
+ * above, and a constant.
+ */
 struct archived_object {
 	const char *class;
 	struct id stream;
@@ -53,16 +57,18 @@ struct archived_object {
 NODISCARD enum err_kind archived_name(struct archived *a, const struct archived_object *o,
 				      struct err *err);
 
-/* So are all streams that the archive has anything of: from where on it has their events, and
- * their lines (UINT64_MAX: none). */
-NODISCARD enum err_kind archived_begins(struct archived *a, const struct id *stream,
-					uint64_t first_seq, uint64_t first_line_seq,
+/* From that number on, the archive should have all rows of the class and the stream. */
+NODISCARD enum err_kind archived_expect(struct archived *a, const char *class,
+					const struct id *stream, uint64_t first_seq,
 					struct err *err);
 
 /*
- * *ret: rows of that class and time that such a stream accepted, and no object has. What came
- * before it begins in the archive, or in its newest range of that time and behind it not two
- * hours ago, is not asked for: nobody has to have delivered it.
+ * *ret: rows of that class and time that an object should have, and none has: those with a number
+ * that is expected, or in the range of any object of their class and stream, for what is delivered
+ * of a range is all that the class has in it. Not asked for is what was seen less than
+ * ARCHIVED_YOUNG_SECONDS before archived_open(): it may be on its way, and an object that was put
+ * meanwhile may have been listed or not, in no order. since and until are of whole days, each of
+ * which is a statement of its own.
  */
 NODISCARD enum err_kind archived_unnamed(struct archived *a, const char *class, int64_t since_ns,
 					 int64_t until_ns, uint64_t *ret, struct err *err);

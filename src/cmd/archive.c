@@ -63,7 +63,7 @@ static void print_stream(void *arg, const struct archive_stream *s)
 			     s->last_seq, time_format(s->date_ns, at));
 }
 
-static void print_total(const struct verify_total *t, bool asked_postgres)
+static void print_read(const struct verify_total *t, bool asked_postgres)
 {
 	const struct archive_verify_total *a = &t->archive;
 
@@ -85,11 +85,20 @@ static void print_total(const struct verify_total *t, bool asked_postgres)
 			     " it has nothing of that day any more, and of %" PRIu64
 			     " not all yet\n",
 			     t->compared, t->gone, t->pending);
-	if (a->findings == 0)
-		(void)printf("all agree\n");
+}
+
+static void print_findings(uint64_t findings, const char *none)
+{
+	if (findings == 0)
+		(void)printf("%s\n", none);
 	else
-		(void)printf("%" PRIu64 " difference%s\n", a->findings,
-			     a->findings == 1 ? "" : "s");
+		(void)printf("%" PRIu64 " difference%s\n", findings, findings == 1 ? "" : "s");
+}
+
+/* What failed at once has read nothing, and says no more than why. */
+static bool has_read(const struct archive_verify_total *a)
+{
+	return a->indexes > 0 || a->objects > 0 || a->unindexed > 0 || a->findings > 0;
 }
 
 static int verify(const struct verify_options *asked, const struct config *c)
@@ -104,10 +113,16 @@ static int verify(const struct verify_options *asked, const struct config *c)
 	options.s3 = &s3;
 	options.database_url = c->database_url;
 	if (verify_archive(&options, &calls, &total, &err)) {
+		if (has_read(&total.archive)) {
+			print_read(&total, c->database_url[0] != '\0');
+			print_findings(total.archive.findings, "no difference so far");
+			(void)printf("it did not come to its end\n");
+		}
 		(void)fprintf(stderr, "flytrail: archive verify: %s\n", err.text);
 		return CMD_FAILED;
 	}
-	print_total(&total, c->database_url[0] != '\0');
+	print_read(&total, c->database_url[0] != '\0');
+	print_findings(total.archive.findings, "all agree");
 	return total.archive.findings > 0 ? ARCHIVE_DIFFERS : CMD_OK;
 }
 

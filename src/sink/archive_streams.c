@@ -176,17 +176,15 @@ static enum err_kind add_stream(struct archive_streams *s, const struct archive_
 		s->streams = streams;
 		memmove(s->streams + at + 1, s->streams + at,
 			(s->stream_count - at) * sizeof(s->streams[0]));
-		s->streams[at] = (struct archive_stream){.uuid = n->stream,
-							 .epoch = n->epoch,
-							 .first_seq = UINT64_MAX,
-							 .first_line_seq = UINT64_MAX};
+		s->streams[at] = (struct archive_stream){
+			.uuid = n->stream, .epoch = n->epoch, .first_seq = UINT64_MAX};
 		s->stream_count++;
 	}
 	stream = &s->streams[at];
 	if (n->first_seq < stream->first_seq)
 		stream->first_seq = n->first_seq;
-	if (n->kind == ARCHIVE_LINES && n->first_seq < stream->first_line_seq)
-		stream->first_line_seq = n->first_seq;
+	if (n->kind == ARCHIVE_LINES && n->last_seq > stream->last_line_seq)
+		stream->last_line_seq = n->last_seq;
 	return ERR_NONE;
 }
 

@@ -1,7 +1,8 @@
 #include "store/archived.h"
 
-#include "base/buf.h"
+#include "base/backoff.h"
 #include "base/time.h"
+#include "store/archived_ranges.h"
 #include "store/session.h"
 
 #include <inttypes.h>
@@ -12,8 +13,6 @@ enum {
 	CONNECT_SECONDS = 10,
 	ANSWER_SECONDS = 300,
 	NUMBER_BYTES = 21,
-	NAMES_BYTES = 128 * 1024,
-	NAME_BYTES_MAX = 256,
 	IDS_BYTES_MAX = 2 + ARCHIVED_IDS_MAX * ID_TEXT_BYTES,
 };
 
@@ -22,29 +21,40 @@ enum {
 #define OBSERVED_SLACK_NS (60 * NS_PER_S)
 
 struct archived {
-	struct session *session;
+	char *url;
+	struct session *session; /* NULL: to be connected */
 	struct buf ids;
-	struct buf
-		names; /* objects that the table does not have yet: a JSON array without its end */
-	bool has_tables;
+	/* What objects have, and what they should have, of each class. */
+	struct archived_ranges named, wanted;
+	struct buf named_json, wanted_json;
+	int64_t opened_ns;
 };
 
-enum err_kind archived_open(struct archived **ret, const char *url, struct err *err)
+static enum err_kind connect_to(struct archived *a, struct err *err)
 {
 	const struct session_options options = {
-		.url = url,
+		.url = a->url,
 		.url_name = "FLYTRAIL_DATABASE_URL",
 		.connect_seconds = CONNECT_SECONDS,
 		.answer_seconds = ANSWER_SECONDS,
 	};
+
+	return session_open(&a->session, &options, err);
+}
+
+enum err_kind archived_open(struct archived **ret, const char *url, struct err *err)
+{
 	struct archived *a = calloc(1, sizeof(*a));
 	enum err_kind rc;
 
 	if (!a)
 		return err_set(err, ERR_FATAL, "out of memory for Postgres");
+	a->opened_ns = time_now_ns();
 	buf_init(&a->ids, IDS_BYTES_MAX);
-	buf_init(&a->names, NAMES_BYTES);
-	rc = session_open(&a->session, &options, err);
+	buf_init(&a->named_json, ARCHIVED_JSON_BYTES_MAX);
+	buf_init(&a->wanted_json, ARCHIVED_JSON_BYTES_MAX);
+	a->url = span_copy(span_text(url));
+	rc = a->url ? connect_to(a, err) : err_set(err, ERR_FATAL, "out of memory for Postgres");
 	if (rc)
 		archived_close(a);
 	else
@@ -58,17 +68,40 @@ void archived_close(struct archived *a)
 		return;
 	session_close(a->session);
 	buf_release(&a->ids);
-	buf_release(&a->names);
+	buf_release(&a->named_json);
+	buf_release(&a->wanted_json);
+	archived_ranges_release(&a->named);
+	archived_ranges_release(&a->wanted);
+	free(a->url);
 	free(a);
 }
 
-/* The one value that the statement gives; UINT64_MAX: no row. */
+static enum err_kind ask_once(struct archived *a, const char *sql, const char *const *values,
+			      int count, PGresult **ret, struct err *err)
+{
+	enum err_kind rc = a->session ? ERR_NONE : connect_to(a, err);
+
+	if (!rc)
+		rc = session_ask(a->session, sql, values, count, ret, err);
+	if (rc == ERR_RETRY) {
+		session_close(a->session);
+		a->session = NULL;
+	}
+	return rc;
+}
+
+/* The one value that the statement gives; UINT64_MAX: no row. No statement needs what another one
+ * left in its session, so each may be asked again in a new one. */
 static enum err_kind ask(struct archived *a, const char *sql, const char *const *values, int count,
 			 uint64_t *ret, struct err *err)
 {
-	PGresult *rows;
-	enum err_kind rc = session_ask(a->session, sql, values, count, &rows, err);
+	PGresult *rows = NULL;
+	enum err_kind rc = ask_once(a, sql, values, count, &rows, err);
 
+	for (unsigned tries = 1; rc == ERR_RETRY && tries < ARCHIVED_TRIES; tries++) {
+		backoff_wait(tries, 0);
+		rc = ask_once(a, sql, values, count, &rows, err);
+	}
 	if (rc)
 		return rc;
 	*ret = PQntuples(rows) > 0 ? strtoull(PQgetvalue(rows, 0, 0), NULL, 10) : UINT64_MAX;
@@ -181,111 +214,127 @@ enum err_kind archived_has_day(struct archived *a, const char *class, int64_t da
 
 /* --- rows that no object has --- */
 
-static enum err_kind make_tables(struct archived *a, struct err *err)
-{
-	static const char sql[] =
-		"CREATE TEMPORARY TABLE named (class text, stream uuid, from_at timestamptz, "
-		"first_seq bigint, last_seq bigint); "
-		"CREATE TEMPORARY TABLE begun (class text, stream uuid, first_seq bigint)";
-	enum err_kind rc = a->has_tables ? ERR_NONE : session_run(a->session, sql, err);
-
-	a->has_tables = a->has_tables || !rc;
-	return rc;
-}
-
-static enum err_kind flush_names(struct archived *a, struct err *err)
-{
-	static const char sql[] =
-		"INSERT INTO pg_temp.named SELECT o ->> 0, (o ->> 1)::uuid, (o ->> 2)::timestamptz,"
-		" least((o ->> 3)::numeric, 9223372036854775807)::bigint,"
-		" least((o ->> 4)::numeric, 9223372036854775807)::bigint "
-		"FROM jsonb_array_elements($1::jsonb) AS o";
-	const char *values[1];
-	PGresult *rows;
-	enum err_kind rc = make_tables(a, err);
-
-	if (rc)
-		return rc;
-	buf_str(&a->names, a->names.len == 0 ? "[]" : "]");
-	buf_u8(&a->names, '\0');
-	rc = buf_check(&a->names, err);
-	values[0] = (const char *)a->names.data;
-	if (!rc)
-		rc = session_ask(a->session, sql, values, ARRAY_LEN(values), &rows, err);
-	if (rc)
-		return rc;
-	PQclear(rows);
-	buf_reset(&a->names);
-	return ERR_NONE;
-}
-
 enum err_kind archived_name(struct archived *a, const struct archived_object *o, struct err *err)
 {
-	char uuid[ID_TEXT_BYTES], from[TIME_TEXT_BYTES];
+	const struct archived_range named = {.class = o->class,
+					     .stream = o->stream,
+					     .from_ns = o->from_ns,
+					     .first_seq = o->first_seq,
+					     .last_seq = o->last_seq};
+	struct archived_range wanted = named;
+	enum err_kind rc = archived_ranges_add(&a->named, &named, err);
 
-	buf_fmt(&a->names, "%s[\"%s\",\"%s\",\"%s\",%" PRIu64 ",%" PRIu64 "]",
-		a->names.len == 0 ? "[" : ",", o->class, id_format(&o->stream, uuid),
-		time_format(o->from_ns, from), o->first_seq, o->last_seq);
-	return a->names.len + NAME_BYTES_MAX > NAMES_BYTES ? flush_names(a, err)
-							   : buf_check(&a->names, err);
+	wanted.from_ns = 0;
+	return rc ? rc : archived_ranges_add(&a->wanted, &wanted, err);
 }
 
-enum err_kind archived_begins(struct archived *a, const struct id *stream, uint64_t first_seq,
-			      uint64_t first_line_seq, struct err *err)
+enum err_kind archived_expect(struct archived *a, const char *class, const struct id *stream,
+			      uint64_t first_seq, struct err *err)
 {
-	static const char sql[] =
-		"INSERT INTO pg_temp.begun SELECT class, $1::uuid, first::bigint FROM (VALUES "
-		"('', $3::numeric), ('security', $2::numeric), ('operations', $2::numeric)) "
-		"AS v (class, first) WHERE first <= 9223372036854775807";
-	char uuid[ID_TEXT_BYTES], first[NUMBER_BYTES], line[NUMBER_BYTES];
-	const char *const values[] = {id_format(stream, uuid), first, line};
-	PGresult *rows;
-	enum err_kind rc = make_tables(a, err);
+	const struct archived_range wanted = {
+		.class = class, .stream = *stream, .first_seq = first_seq, .last_seq = UINT64_MAX};
 
-	(void)snprintf(first, sizeof(first), "%" PRIu64, first_seq);
-	(void)snprintf(line, sizeof(line), "%" PRIu64, first_line_seq);
+	return archived_ranges_add(&a->wanted, &wanted, err);
+}
+
+#define NEXT_DAY                                                                    \
+	"SELECT extract(epoch FROM date_trunc('day', occurred_at, 'UTC'))::bigint " \
+	"FROM flytrail."
+#define OF_TIME " WHERE occurred_at >= $1::timestamptz AND occurred_at < $2::timestamptz"
+#define IN_ORDER " ORDER BY occurred_at LIMIT 1"
+
+/* *ret: the day of the first row of that class and time; INT64_MAX: there is none. */
+static enum err_kind next_day(struct archived *a, const char *class, int64_t since_ns,
+			      int64_t until_ns, int64_t *ret, struct err *err)
+{
+	static const char lines_sql[] = NEXT_DAY "log_lines" OF_TIME IN_ORDER;
+	static const char events_sql[] =
+		NEXT_DAY "events" OF_TIME " AND retention_class = $3" IN_ORDER;
+	struct times asked;
+	const char *const values[] = {asked.from, asked.to, class};
+	bool events = class[0] != '\0';
+	uint64_t seconds;
+	enum err_kind rc;
+
+	write_times(since_ns, until_ns, 0, &asked);
+	rc = ask(a, events ? events_sql : lines_sql, values,
+		 (int)ARRAY_LEN(values) - (events ? 0 : 1), &seconds, err);
 	if (!rc)
-		rc = session_ask(a->session, sql, values, ARRAY_LEN(values), &rows, err);
-	if (!rc)
-		PQclear(rows);
+		*ret = seconds != UINT64_MAX ? (int64_t)seconds * NS_PER_S : INT64_MAX;
 	return rc;
 }
 
-/* $1 and $2: the time, $3: the class. */
-#define EDGE(edge, table)                                                                     \
-	"(SELECT stream, " edge "(first_seq) AS seq FROM pg_temp." table " WHERE class = $3 " \
-	"GROUP BY stream)"
-#define UNNAMED_IN(table, part, seen)                                                          \
-	"SELECT count(*) FROM " table " r JOIN " EDGE(                                         \
-		"min",                                                                         \
-		"begun") " oldest USING (stream) "                                             \
-			 "LEFT JOIN " EDGE(                                                    \
-				 "max",                                                        \
-				 "named") " newest USING (stream) "                            \
-					  "WHERE r.occurred_at >= $1::timestamptz AND "        \
-					  "r.occurred_at < $2::timestamptz "                   \
-					  "AND r.source <> 'replay' AND r.seq >= oldest.seq "  \
-					  "AND (r.seq < newest.seq OR r." seen                 \
-					  " < now() - interval '2 hours') "                    \
-					  "AND NOT EXISTS (SELECT FROM pg_temp.named n WHERE " \
-					  "n.class = $3 "                                      \
-					  "AND n.stream = r.stream AND n.from_at = "           \
-					  "date_trunc('" part "', r.occurred_at, 'UTC')"       \
-					  " AND r.seq BETWEEN n.first_seq AND n.last_seq)"
+/*
+ * $1 and $2: the time; $3: when a row was seen at the latest; $4 and $5: what objects should have
+ * and what they have; $6: the class of events. What no object of its time has is few rows, and
+ * comes first (OFFSET 0), for the ranges that should be there are those of all times.
+ */
+#define RANGES                                                                  \
+	"SELECT (o ->> 0)::uuid AS stream, (o ->> 1)::timestamptz AS from_at, " \
+	"(o ->> 2)::bigint AS first_seq, (o ->> 3)::bigint AS last_seq "        \
+	"FROM jsonb_array_elements("
+#define IS_IN "x.stream = r.stream AND r.seq BETWEEN x.first_seq AND x.last_seq"
+#define UNNAMED                                                     \
+	"WITH wanted AS MATERIALIZED (" RANGES "$4::jsonb) AS o), " \
+	"named AS MATERIALIZED (" RANGES "$5::jsonb) AS o) "        \
+	"SELECT count(*) FROM (SELECT r.stream, r.seq FROM flytrail."
+#define UNNAMED_LINES                                                      \
+	UNNAMED "log_lines r" OF_TIME " AND observed_at < $3::timestamptz" \
+		" AND NOT EXISTS (SELECT FROM named x WHERE " IS_IN        \
+		" AND x.from_at = date_trunc('hour', r.occurred_at, 'UTC'))"
+#define UNNAMED_EVENTS                                                \
+	UNNAMED "events r" OF_TIME " AND stored_at < $3::timestamptz" \
+		" AND retention_class = $6"                           \
+		" AND NOT EXISTS (SELECT FROM named x WHERE " IS_IN   \
+		" AND x.from_at = date_trunc('day', r.occurred_at, 'UTC'))"
+#define AND_WANTED \
+	" AND source <> 'replay' OFFSET 0) r WHERE EXISTS (SELECT FROM wanted x WHERE " IS_IN ")"
+
+/* a->wanted_json is that of the class. */
+static enum err_kind count_of_day(struct archived *a, const char *class, int64_t day_ns,
+				  int64_t end_ns, uint64_t *ret, struct err *err)
+{
+	static const char lines_sql[] = UNNAMED_LINES AND_WANTED;
+	static const char events_sql[] = UNNAMED_EVENTS AND_WANTED;
+	int64_t seen_ns = a->opened_ns - ARCHIVED_YOUNG_SECONDS * NS_PER_S;
+	bool events = class[0] != '\0';
+	char seen[TIME_TEXT_BYTES];
+	struct times asked;
+	enum err_kind rc =
+		archived_ranges_write(&a->named, class, day_ns, end_ns, &a->named_json, err);
+
+	if (rc)
+		return rc;
+	write_times(day_ns, end_ns, 0, &asked);
+
+	const char *const values[] = {asked.from,
+				      asked.to,
+				      time_format(seen_ns, seen),
+				      (const char *)a->wanted_json.data,
+				      (const char *)a->named_json.data,
+				      class};
+
+	return ask(a, events ? events_sql : lines_sql, values,
+		   (int)ARRAY_LEN(values) - (events ? 0 : 1), ret, err);
+}
 
 enum err_kind archived_unnamed(struct archived *a, const char *class, int64_t since_ns,
 			       int64_t until_ns, uint64_t *ret, struct err *err)
 {
-	static const char lines_sql[] = UNNAMED_IN("flytrail.log_lines", "hour", "observed_at");
-	static const char events_sql[] =
-		UNNAMED_IN("flytrail.events", "day", "stored_at") " AND r.retention_class = $3";
-	struct times asked;
-	const char *const values[] = {asked.from, asked.to, class};
-	enum err_kind rc = flush_names(a, err);
+	enum err_kind rc = archived_ranges_write(&a->wanted, class, INT64_MIN, INT64_MAX,
+						 &a->wanted_json, err);
 
-	write_times(since_ns, until_ns, 0, &asked);
-	if (rc)
-		return rc;
-	return ask(a, class[0] != '\0' ? events_sql : lines_sql, values, ARRAY_LEN(values), ret,
-		   err);
+	*ret = 0;
+	while (!rc && since_ns < until_ns) {
+		int64_t day_ns;
+		uint64_t rows = 0;
+
+		rc = next_day(a, class, since_ns, until_ns, &day_ns, err);
+		if (rc || day_ns == INT64_MAX)
+			break;
+		since_ns = time_earlier(day_ns, INT64_MAX - TIME_DAY_NS) + TIME_DAY_NS;
+		rc = count_of_day(a, class, day_ns, since_ns, &rows, err);
+		*ret += rows;
+	}
+	return rc;
 }

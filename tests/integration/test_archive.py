@@ -61,6 +61,12 @@ class Archives(unittest.TestCase):
         """What the trail's triggers refuse."""
         self.world.pg.psql(f"SET session_replication_role = replica; DELETE FROM flytrail.{table} WHERE {where}")
 
+    def age(self):
+        """As if all that is there had come three hours before."""
+        for table, seen in (("log_lines", "observed_at"), ("events", "stored_at")):
+            self.world.pg.psql("SET session_replication_role = replica; "
+                               f"UPDATE flytrail.{table} SET {seen} = {seen} - interval '3 hours'")
+
     def flytrail(self, *arguments, **env):
         done = subprocess.run([flytrail.BINARY, *arguments], env={**self.env, **env}, check=False,
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
@@ -253,6 +259,8 @@ class Verify(Archives):
         gone = next(key for key in left if f"date={OLDER}" in key)
         kept = self.bucket.get(gone)
         self.bucket.ask("DELETE", gone)
+        self.assertEqual(self.verify()[0], [])  # a listing before it was put would not have it either
+        self.age()
         self.assert_found("UNNAMED", "of the class lines Postgres has 5 rows")
         self.assertEqual(self.verify("--since", NEWER)[0], [])
         self.bucket.put(gone, kept)
@@ -263,9 +271,7 @@ class Verify(Archives):
 
     def test_a_class_of_which_nothing_is_left_is_missed_by_postgres(self):
         self.keep_days(1)
-        for table, seen in (("log_lines", "observed_at"), ("events", "stored_at")):
-            self.world.pg.psql("SET session_replication_role = replica; "
-                               f"UPDATE flytrail.{table} SET {seen} = {seen} - interval '3 hours'")
+        self.age()
         index, = self.keys("index/")
         for folder, what in (("lines/", "class lines Postgres has 42 rows"),
                              ("events/class=security/", "class security Postgres has "),
@@ -282,6 +288,60 @@ class Verify(Archives):
                 for key, content in kept.items():
                     self.bucket.put(key, content)
         self.assertEqual(self.verify()[0], [])
+
+    def test_what_was_lost_is_counted_a_day_a_statement(self):
+        self.keep_days(1)
+        self.keep(*(line(f"a newer range {n}", day, 500 + n) for n in range(6) for day in (OLDER, NEWER)))
+        self.age()
+        indexed = self.objects()
+        self.assertEqual(self.verify()[0], [])
+        for day in (OLDER, NEWER):
+            self.bucket.ask("DELETE", next(key for key in reversed(self.keys(f"lines/date={day}/hour=01/"))
+                                           if key not in indexed))
+        self.world.pg.psql("ALTER ROLE flytrail_writer SET log_statement = 'all'")
+        self.addCleanup(self.world.pg.psql, "ALTER ROLE flytrail_writer RESET log_statement")
+        self.assert_found("UNNAMED", "of the class lines Postgres has 6 rows")
+        days = re.findall(r"NOT EXISTS \(SELECT FROM [^\n]*\n[^\n]*\$1 = '([0-9-]{10}) 00:00:00\+00', "
+                          r"\$2 = '([0-9-]{10}) 00:00:00\+00'", self.world.pg.log())
+        self.assertLessEqual({OLDER, NEWER}, {since for since, _ in days})
+        for since, until in days:
+            self.assertEqual(datetime.date.fromisoformat(until) - datetime.date.fromisoformat(since), DAY)
+        for day in (OLDER, NEWER):
+            self.assert_found("UNNAMED", "of the class lines Postgres has 3 rows", "--since", day, "--until", day)
+
+    def test_lines_are_missed_where_the_options_of_their_time_sent_them(self):
+        more = iter(range(1000, 9000, 100))
+
+        def keep_more(send):
+            first = next(more)
+            self.env["FLYTRAIL_S3_SEND"] = send
+            self.keep(*(line(f"{send} {n}", OLDER, first + n) for n in range(10)),
+                      line("machine exited with exit code 0, not restarting", OLDER, first + 10, "runner"))
+            self.age()
+
+        def assert_nothing_is_missed():
+            for send in ("all", "events"):
+                self.assertEqual(self.verify(FLYTRAIL_S3_SEND=send)[0], [])
+
+        keep_more("events")
+        archive.end_day(self.spool)
+        keep_more("events")
+        self.assertEqual(self.keys("lines/"), [])
+        assert_nothing_is_missed()
+        keep_more("all")
+        assert_nothing_is_missed()
+        archive.end_day(self.spool)
+        keep_more("all")
+        keep_more("events")
+        keep_more("events")
+        self.assertEqual(self.verify(FLYTRAIL_S3_SEND="events")[0], [])
+        archive.end_day(self.spool)
+        keep_more("all")
+        assert_nothing_is_missed()
+        self.bucket.ask("DELETE", max(self.keys("lines/"), key=lambda key: re.findall("[0-9]{20}", key)))
+        for send in ("all", "events"):
+            self.assertIn(("UNNAMED", True), [(word, "class lines" in text) for word, text
+                                              in self.verify(FLYTRAIL_S3_SEND=send)[0]])
 
     def test_a_range_of_which_nothing_is_left_is_missed_by_its_neighbours(self):
         self.keep_days(1)
@@ -349,6 +409,45 @@ class Verify(Archives):
             self.server.start_gateway()
             out, _ = verify.communicate(timeout=60)
         self.assertEqual(verify.returncode, 0, out)
+
+    def cut_sessions(self, when):
+        """Ends the session of the writer that reads a row."""
+        self.world.pg.psql(f"""
+            CREATE SEQUENCE public.rows_seen;
+            CREATE FUNCTION public.cut() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
+            BEGIN
+                IF {when} THEN
+                    PERFORM pg_terminate_backend(pg_backend_pid());
+                END IF;
+                RETURN true;
+            END $$;""")
+        self.addCleanup(self.world.pg.psql, "DROP FUNCTION public.cut() CASCADE; DROP SEQUENCE public.rows_seen")
+        for table in ("log_lines", "events"):
+            self.world.pg.psql(f"ALTER TABLE flytrail.{table} ENABLE ROW LEVEL SECURITY; "
+                               f"CREATE POLICY cut ON flytrail.{table} USING (public.cut())")
+            self.addCleanup(self.world.pg.psql, f"ALTER TABLE flytrail.{table} DISABLE ROW LEVEL SECURITY")
+
+    def test_a_lost_connection_to_postgres_is_made_again(self):
+        self.keep_days(1)
+        self.age()
+        sound = self.verify()
+        self.cut_sessions("nextval('public.rows_seen') % 40 = 0")
+        self.assertEqual(self.verify(), sound)
+        self.assertGreater(int(self.world.pg.psql("SELECT last_value FROM public.rows_seen")[0][0]), 40)
+
+    def test_where_postgres_stays_away_in_the_end_what_was_read_is_told(self):
+        self.keep_days(1)
+        self.age()
+        self.bucket.ask("DELETE", self.objects("lines/")[0])
+        counts = [text for text in self.verify()[1].splitlines() if " objects " in text]
+        self.assertEqual(len(counts), 3)
+        self.cut_sessions("current_query() LIKE '%stored_at%'")
+        status, out, log = self.flytrail("archive", "verify")
+        self.assertEqual(status, 1, out)
+        self.assertIn("flytrail: archive verify: the connection to Postgres is lost", log)
+        self.assertEqual([text for text in out.splitlines() if " objects " in text], counts)
+        self.assertIn("MISSING ", out)
+        self.assertTrue(out.endswith("\n1 difference\nit did not come to its end\n"), out)
 
     def test_what_cannot_be_checked_is_1(self):
         self.keep(line("one", OLDER, 1))

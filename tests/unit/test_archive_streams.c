@@ -99,7 +99,7 @@ static void ranges_that_follow_on_each_other_are_all_there(void **state)
 	assert_int_equal(seen[0].indexes, 2);
 	assert_int_equal(seen[0].last_seq, 20);
 	assert_int_equal(seen[0].first_seq, 1);
-	assert_int_equal(seen[0].first_line_seq, 21);
+	assert_int_equal(seen[0].last_line_seq, 31);
 	assert_int_equal(seen[1].indexes, 0);
 	assert_int_equal(seen[1].first_seq, 7);
 }
@@ -169,7 +169,7 @@ static void a_range_was_stored_with_the_last_of_its_objects(void **state)
 	assert_told(true, "");
 }
 
-static void objects_before_the_last_index_say_where_a_stream_begins(void **state)
+static void objects_before_the_last_index_say_where_a_stream_begins_and_its_lines_end(void **state)
 {
 	struct archive_name line = name_of(ARCHIVE_LINES, 1, 30, 40);
 	struct archive_name event = name_of(ARCHIVE_SECURITY, 1, 5, 10);
@@ -183,9 +183,9 @@ static void objects_before_the_last_index_say_where_a_stream_begins(void **state
 	assert_told(true, "");
 	assert_int_equal(seen_count, 2);
 	assert_int_equal(seen[0].first_seq, 5);
-	assert_int_equal(seen[0].first_line_seq, 30);
+	assert_int_equal(seen[0].last_line_seq, 40);
 	assert_int_equal(seen[1].epoch, 2);
-	assert_true(seen[1].first_line_seq == UINT64_MAX);
+	assert_int_equal(seen[1].last_line_seq, 0);
 }
 
 static void streams_are_bounded(void **state)
@@ -255,7 +255,7 @@ int main(void)
 		TEST(ranges_of_nothing_that_is_sent_are_no_holes),
 		TEST(an_object_of_an_earlier_day_has_an_index),
 		TEST(a_range_was_stored_with_the_last_of_its_objects),
-		TEST(objects_before_the_last_index_say_where_a_stream_begins),
+		TEST(objects_before_the_last_index_say_where_a_stream_begins_and_its_lines_end),
 		TEST(streams_are_bounded),
 		TEST(ranges_are_bounded_however_many_objects_they_have),
 		TEST(no_memory_is_said),
