@@ -9,20 +9,21 @@ static const struct {
 	const char *start;
 	enum err_kind kind;
 } table[] = {
-	{"25", ERR_RETRY},  /* read-only (25006): a standby, a full disk; no transaction     */
-	{"40", ERR_RETRY},  /* serialisation failure (40001), deadlock (40P01)                */
-	{"53", ERR_RETRY},  /* no disk, memory or connections left                            */
-	{"55", ERR_RETRY},  /* somebody has a lock on it                                      */
-	{"57", ERR_RETRY},  /* cancelled, shut down, crashed, starting up                     */
-	{"58", ERR_RETRY},  /* the server's own disk or system                                */
-	{"08", ERR_RETRY},  /* the connection                                                 */
-	{"22", ERR_REJECT}, /* data that no column takes                                      */
-	{"23", ERR_REJECT}, /* a constraint                                                   */
-	{"54", ERR_REJECT}, /* a row, an index entry or a jsonb that is too large             */
-	{"28", ERR_CONFIG}, /* the credential                                                 */
-	{"3D", ERR_CONFIG}, /* no such database                                               */
-	{"3F", ERR_CONFIG}, /* no such schema                                                 */
-	{"42", ERR_CONFIG}, /* no such table, or no right to it                               */
+	{"25", ERR_RETRY},     /* read-only (25006): a standby, a full disk; no transaction     */
+	{"40", ERR_RETRY},     /* serialisation failure (40001), deadlock (40P01)                */
+	{"53", ERR_RETRY},     /* no disk, memory or connections left                            */
+	{"55", ERR_RETRY},     /* somebody has a lock on it                                      */
+	{"57", ERR_RETRY},     /* cancelled, shut down, crashed, starting up                     */
+	{"58", ERR_RETRY},     /* the server's own disk or system                                */
+	{"08", ERR_RETRY},     /* the connection                                                 */
+	{"22", ERR_REJECT},    /* data that no column takes                                      */
+	{"23", ERR_REJECT},    /* a constraint                                                   */
+	{"54", ERR_REJECT},    /* a row, an index entry or a jsonb that is too large             */
+	{"FT001", ERR_REJECT}, /* past keep_at_most                                           */
+	{"28", ERR_CONFIG},    /* the credential                                                 */
+	{"3D", ERR_CONFIG},    /* no such database                                               */
+	{"3F", ERR_CONFIG},    /* no such schema                                                 */
+	{"42", ERR_CONFIG},    /* no such table, or no right to it                               */
 };
 
 static bool is_state(const char *state)
@@ -60,6 +61,11 @@ bool sqlstate_is_no_partition(const char *state, const char *constraint_name)
 {
 	return state && strcmp(state, "23514") == 0 &&
 	       (!constraint_name || constraint_name[0] == '\0');
+}
+
+bool sqlstate_is_past_limit(const char *state)
+{
+	return state && strcmp(state, "FT001") == 0;
 }
 
 bool sqlstate_lacks_schema(const char *state)
