@@ -14,7 +14,8 @@
  * Nobody vouches for what lies in a bucket. So each line must be an object of the keys that
  * this version knows, each of its own type; and its time and retention class must be those of
  * the object that it stands in, which therefore needs one partition. A row that is there
- * already stays as it is.
+ * already stays as it is. Rows that are past keep_at_most of their kind, as the policy is
+ * in that transaction, are counted and not inserted (store/limits.h).
  *
  * Ownership: replay_open() copies the URL; a job is lent for the call.
  * Threads:   one.
@@ -58,8 +59,9 @@ struct replay_job {
 };
 
 struct replay_result {
-	uint64_t wanted; /* rows of the content */
-	uint64_t added;  /* of these; the others are there already */
+	uint64_t wanted;  /* rows of the content */
+	uint64_t expired; /* of these, past keep_at_most */
+	uint64_t added;   /* of these; the others are there already */
 };
 
 NODISCARD enum err_kind replay_write(struct replay *r, const struct replay_job *job,
