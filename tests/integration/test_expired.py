@@ -1,5 +1,6 @@
 """What comes past keep_at_most is counted, not stored, and on record; all else is stored."""
 
+import datetime
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import flytrail  # noqa: E402
 import lab  # noqa: E402
+import test_replay  # noqa: E402
 import test_store  # noqa: E402
 from backfill import iso_ns  # noqa: E402
 from test_store import DAY  # noqa: E402
@@ -282,6 +284,26 @@ class Trail(unittest.TestCase):
         self.world.await_rows(1, "app = 'web-1'")
         self.assertEqual(ft.stop(), 0)
         self.assertEqual([fact[:2] for fact in self.told()], [("log_lines", 25)])
+
+
+class Replay(test_replay.ReplayCase):
+    def test_what_is_past_keep_at_most_is_counted_and_not_stored(self):
+        self.pg.psql("SELECT flytrail.set_retention('log_lines', 30, 35), flytrail.set_retention('security', 30, 70)")
+        self.addCleanup(self.pg.psql, "DELETE FROM flytrail.retention")
+        limit = datetime.datetime.now(datetime.timezone.utc) - 35 * test_replay.DAY
+        hour = limit.replace(minute=0, second=0, microsecond=0)
+        end = hour + datetime.timedelta(minutes=59, seconds=59, microseconds=999999)
+        self.put([self.line(hour), self.line(hour), self.line(end)], at=hour)
+        self.put([self.line(hour - 9 * test_replay.DAY, app="web-2"), self.line(hour - 9 * test_replay.DAY)], at=hour - 9 * test_replay.DAY, span=(20, 21))
+        self.put([self.event(hour)], at=hour, kind="security", span=(22, 22))
+        status, out, error = self.replay()
+        self.assertEqual((status, error), (0, ""), out)
+        self.assertIn("2 rows added, 0 there already\n4 rows are past keep_at_most of their kind, and not stored\n", out)
+        self.assertEqual(self.messages(), ["line 3"])
+        self.assertEqual([(told["rows_added"], told["rows_there"], told["rows_expired"]) for told in self.recorded()],
+                         [(0, 0, 0), (2, 0, 4)])
+        self.assertIn("\n1 rows are past keep_at_most", self.replay("--app", "web-2")[1])
+        self.assertNotIn(f"log_lines_{hour - 9 * test_replay.DAY:%Y%m%d}", str(self.partitions()))
 
 
 if __name__ == "__main__":

@@ -187,24 +187,6 @@ class Replay(ReplayCase):
         self.assertIn("0 rows added, 3 there already", out)
         self.assertEqual(self.pg.psql("SELECT * FROM flytrail.log_lines"), before)
 
-    def test_what_is_past_keep_at_most_is_counted_and_not_stored(self):
-        self.pg.psql("SELECT flytrail.set_retention('log_lines', 30, 35), flytrail.set_retention('security', 30, 70)")
-        self.addCleanup(self.pg.psql, "DELETE FROM flytrail.retention")
-        limit = datetime.datetime.now(datetime.timezone.utc) - 35 * DAY
-        hour = limit.replace(minute=0, second=0, microsecond=0)
-        end = hour + datetime.timedelta(minutes=59, seconds=59, microseconds=999999)
-        self.put([self.line(hour), self.line(hour), self.line(end)], at=hour)
-        self.put([self.line(hour - 9 * DAY, app="web-2"), self.line(hour - 9 * DAY)], at=hour - 9 * DAY, span=(20, 21))
-        self.put([self.event(hour)], at=hour, kind="security", span=(22, 22))
-        status, out, error = self.replay()
-        self.assertEqual((status, error), (0, ""), out)
-        self.assertIn("2 rows added, 0 there already\n4 rows are past keep_at_most of their kind, and not stored\n", out)
-        self.assertEqual(self.messages(), ["line 3"])
-        self.assertEqual([(told["rows_added"], told["rows_there"], told["rows_expired"]) for told in self.recorded()],
-                         [(0, 0, 0), (2, 0, 4)])
-        self.assertIn("\n1 rows are past keep_at_most", self.replay("--app", "web-2")[1])
-        self.assertNotIn(f"log_lines_{hour - 9 * DAY:%Y%m%d}", str(self.partitions()))
-
     def test_a_row_that_is_there_stays_as_it_is(self):
         line = self.line()
         self.put([line])
