@@ -131,6 +131,19 @@ class Store(test_store.StoreCase):
         self.assertEqual(d.write(10), (0, 0, 10, 1))
         self.assertEqual(d.ask("late"), "ok 10 0 0 21 30 30")
 
+    def test_past_the_cursor_it_is_refused(self):
+        self.partition(self.limit - 2 * HOUR)
+        set_limit(self.pg, AT_MOST)
+        d = self.driver()
+        d.tell("line", self.limit - 2 * HOUR, "app_log", "-", "a dead letter")
+        self.assertEqual(d.ask("apart", 7), "ok")
+        self.assertEqual(d.ask("settle"), "reject it is past keep_at_most of its kind")
+        self.assertEqual(self.count("log_lines"), 0)
+        d.tell("clear", 1)
+        d.tell("line", self.limit + HOUR, "app_log", "-", "another")
+        self.assertEqual(d.ask("apart", 8), "ok")
+        self.assertEqual(d.ask("settle"), "ok 1 0 0")
+
 
 class Trail(unittest.TestCase):
     def setUp(self):
