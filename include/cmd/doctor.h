@@ -8,6 +8,7 @@
  *	src/cmd/doctor.c          configuration, Postgres, port, spool
  *	src/cmd/doctor_source.c   where lines come from: NATS, its heartbeat, Fly's HTTP logs API
  *	src/cmd/doctor_watch.c    what the token may read of what is watched
+ *	src/cmd/doctor_retention.c  how long rows are kept, and what stands against that
  *	src/cmd/doctor_sinks.c    where records are forwarded to
  *
  * Threads: one.
@@ -42,6 +43,13 @@ void doctor_check_api(struct doctor *d);
  * applications. The requests are the resources' own.
  */
 void doctor_check_watch(struct doctor *d);
+
+/*
+ * The terms of each kind, the partitions against the server's lock table, and what is neither in
+ * the trail nor gone; a failure where S3 locks for longer than rows may be kept. After Postgres
+ * was looked at.
+ */
+void doctor_check_retention(struct doctor *d);
 
 /* What a bucket really does; see sink/s3_probe.h. A failure where nothing could be kept there. */
 void doctor_check_s3(struct doctor *d);

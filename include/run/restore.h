@@ -35,6 +35,7 @@ struct restore_counts {
 	uint64_t indexed, unindexed; /* objects that were taken; by what they were held against */
 	uint64_t refused;            /* what is not as it should be, also of indexes */
 	uint64_t rows, added;        /* rows that were wanted, and those that were not there yet */
+	uint64_t expired; /* rows that were wanted and are past keep_at_most: not stored */
 };
 
 struct restore_options {

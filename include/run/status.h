@@ -11,7 +11,8 @@
  *
  *	published        = lines_received + lines_lost + what the gaps are about
  *	lines_received   = lines_accepted + what is in the memory between the two
- *	lines_accepted   = lines_stored + lines_duplicate + dead_letters + lines in the spool
+ *	lines_accepted   = lines_stored + lines_duplicate + expired[LIMITS_LINES] + dead_letters +
+ *	                   lines in the spool
  *
  * A record is what the spool numbers: a line, or a fact of the trail. By the
  * numbers alone, so at any time and after any failure,
@@ -33,6 +34,7 @@
 #include "base/histogram.h"
 #include "base/lock.h"
 #include "spool/spool.h"
+#include "store/limits.h"
 
 #include <stdatomic.h>
 
@@ -104,8 +106,9 @@ struct status {
 	_Atomic uint64_t duplicates;    /* rows that were there already: of lines and of events */
 	_Atomic uint64_t lines_duplicate;
 	_Atomic uint64_t dead_letters;
-	_Atomic uint64_t stored_seq; /* the cursor */
-	_Atomic bool stored_known;   /* Postgres has said what the cursor is */
+	_Atomic uint64_t expired[LIMITS_KINDS]; /* rows that came past keep_at_most, not stored */
+	_Atomic uint64_t stored_seq;            /* the cursor */
+	_Atomic bool stored_known;              /* Postgres has said what the cursor is */
 	_Atomic int64_t last_stored_ns;
 	/*
 	 * Of the oldest record that is accepted and not stored, when it was observed; 0: all is

@@ -51,8 +51,8 @@ struct trail_self {
 
 /* What a comparison with Fly's second copy came to. */
 struct fact_found {
-	char subject[ID_TEXT_BYTES]; /* the gap's id, the line's, a sink's or a partition's name;
-					empty: not about one */
+	char subject[ID_TEXT_BYTES]; /* the gap's id, the line's, a sink's or a partition's name,
+					the kind of rows that came too late; empty: not about one */
 	char app[TRAIL_APP_BYTES];   /* empty: all of them */
 	const char *state;           /* of what is done with: a constant word; NULL: it goes on */
 	bool is_loss;                /* lines are missing for good */
@@ -64,7 +64,8 @@ struct fact {
 	enum action action; /* of class trail */
 	int64_t noticed_ns;
 	/* Of a gap, a time of listening, a window, a line, of when what a sink has not taken was
-	 * observed; times of 0 are not known. */
+	 * observed, of when what came too late (lines_lost: its rows) occurred; times of 0 are not
+	 * known. */
 	struct gap gap;
 	uint64_t first_seq, last_seq; /* of the records it is about; 0: none */
 	char why[ERR_TEXT_BYTES];     /* of a dead letter, of what became of a gap or a window */

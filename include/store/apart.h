@@ -20,7 +20,8 @@
  * Limits:    no end to a transaction's rows, which the server keeps; here are
  *            APART_BATCH_ROWS, or APART_BATCH_BYTES_MAX and one payload more. Every wait on
  *            the server ends after APART_ANSWER_SECONDS.
- * Errors:    ERR_REJECT: some record since the last commit cannot be stored. ERR_RETRY: Postgres
+ * Errors:    ERR_REJECT: some record since the last commit cannot be stored, or a row of it is
+ *            past keep_at_most (store/limits.h). ERR_RETRY: Postgres
  *            is away. ERR_CONFIG: an operator must act. After each of them nothing of what was
  *            added since the last commit is stored, but after ERR_RETRY from apart_commit(),
  *            when all of it may be. After ERR_REJECT the next may be added; after any other

@@ -13,6 +13,12 @@
  * goes by binary COPY; after a duplicate key (23505) it goes through a staging
  * table with ON CONFLICT DO NOTHING, and so do the next STORE_STAGED_BATCHES.
  *
+ * Rows that are past keep_at_most of their kind when they come (store/limits.h) are
+ * counted instead of stored, whether there is a partition for them or none, and the
+ * cursor moves past them. The caller learns of them before the COMMIT, so that it can
+ * keep what it has to put on record. Where Postgres alone takes them for past it,
+ * they are waited for if its clock is a little ahead, and refused if it is more.
+ *
  * A pooler between has to keep sessions (PgBouncer's session mode): the staging
  * tables and the settings of a connection live as long as it does.
  *
@@ -27,6 +33,7 @@
  */
 
 #include "spool/spool.h"
+#include "store/limits.h"
 
 enum {
 	STORE_BATCH_ROWS = 20000,
@@ -64,9 +71,10 @@ NODISCARD enum err_kind store_find_newest_live(struct store *s, int64_t *ret_obs
 struct store_result {
 	uint64_t lines; /* rows written */
 	uint64_t events;
-	uint64_t duplicates;      /* rows that were there already */
-	uint64_t line_duplicates; /* of these, lines */
-	bool unknown_code;        /* refused with a code that store/sqlstate.c does not know */
+	uint64_t duplicates;                         /* rows that were there already */
+	uint64_t line_duplicates;                    /* of these, lines */
+	struct limits_expired expired[LIMITS_KINDS]; /* rows that came too late to be stored */
+	bool unknown_code; /* refused with a code that store/sqlstate.c does not know */
 };
 
 /* Frames [first, first + count) of a batch. */
@@ -78,6 +86,13 @@ struct store_job {
 	bool trial;         /* rolled back at the end; the cursor is left alone */
 	/* Called once, with arg, while Postgres works: to read the next batch. May be NULL. */
 	void (*meanwhile)(void *arg);
+	/*
+	 * Called with arg where rows are too late to be stored, when all is done but the COMMIT:
+	 * what it cannot keep is not passed. May be called again by the next store_write(), of as
+	 * much or less, after a COMMIT that failed or was not answered. May be NULL.
+	 */
+	enum err_kind (*expired)(void *arg, const struct store_result *result, uint64_t last_seq,
+				 struct err *err);
 	void *arg;
 };
 
@@ -93,6 +108,9 @@ NODISCARD enum err_kind store_write(struct store *s, const struct store_job *wan
  * need not wait for it. next may not be emptied before it is written or the store connected anew.
  */
 void store_plan(struct store *s, const struct spool_batch *next);
+
+/* Whether any row was too late. */
+bool store_has_expired(const struct store_result *result);
 
 /* Makes the partitions of the coming days; the housekeeper's, on a connection of its own. */
 NODISCARD enum err_kind store_make_partitions(struct store *s, struct err *err);

@@ -17,7 +17,9 @@
  * one that it makes (model/ndjson.h), so that nothing takes the place of another line that has
  * not come yet. Where an id is made from more than the row has, as of lines without an exact
  * time of their own and of facts, it is taken as it is, and can only be that of another such
- * row. What no id is made from is not checked. A row that is there already stays as it is.
+ * row. What no id is made from is not checked. A row that is there already stays as it is. Rows
+ * that are past keep_at_most of their kind, as the policy is in that transaction, are counted
+ * and not inserted (store/limits.h).
  *
  * Ownership: replay_open() copies the URL; a job is lent for the call.
  * Threads:   one.
@@ -61,8 +63,9 @@ struct replay_job {
 };
 
 struct replay_result {
-	uint64_t wanted; /* rows of the content */
-	uint64_t added;  /* of these; the others are there already */
+	uint64_t wanted;  /* rows of the content */
+	uint64_t expired; /* of these, past keep_at_most */
+	uint64_t added;   /* of these; the others are there already */
 };
 
 NODISCARD enum err_kind replay_write(struct replay *r, const struct replay_job *job,

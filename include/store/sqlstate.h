@@ -28,6 +28,9 @@ bool sqlstate_is_duplicate(const char *state);
 /* No partition takes the row; a CHECK that refuses it has the same code, and a name. */
 bool sqlstate_is_no_partition(const char *state, const char *constraint_name);
 
+/* The schema's own: a partition that would be past keep_at_most as a whole is not made. */
+bool sqlstate_is_past_limit(const char *state);
+
 /* No such table, column or schema: none of what `flytrail migrate` makes, or not all of it. */
 bool sqlstate_lacks_schema(const char *state);
 

@@ -165,7 +165,11 @@ static int print_result(const struct restore_counts *c)
 		     " that no index has yet, as their own metadata says\n"
 		     "%" PRIu64 " rows added, %" PRIu64 " there already\n",
 		     c->indexed + c->unindexed, c->indexed, c->indexes, c->unindexed, c->added,
-		     c->rows - c->added);
+		     c->rows - c->added - c->expired);
+	if (c->expired > 0)
+		(void)printf("%" PRIu64
+			     " rows are past keep_at_most of their kind, and not stored\n",
+			     c->expired);
 	if (c->refused > 0)
 		(void)printf("%" PRIu64 " refused: nothing of these is in the trail\n", c->refused);
 	return c->refused > 0 ? CMD_FAILED : CMD_OK;

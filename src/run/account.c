@@ -36,6 +36,8 @@ void account_written(struct status *s, const struct store_result *result, int64_
 	atomic_fetch_add(&s->events_stored, result->events);
 	atomic_fetch_add(&s->duplicates, result->duplicates);
 	atomic_fetch_add(&s->lines_duplicate, result->line_duplicates);
+	for (size_t i = 0; i < LIMITS_KINDS; i++)
+		atomic_fetch_add(&s->expired[i], result->expired[i].rows);
 	atomic_store(&s->last_stored_ns, time_now_ns());
 	histogram_add(&s->transactions, took_ns);
 }

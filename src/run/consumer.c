@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "run/account.h"
+#include "run/expired.h"
+#include "run/fact_frame.h"
 #include "run/foreign.h"
 #include "run/refusal.h"
 #include "sink/dead_letter.h"
@@ -19,9 +21,9 @@
 enum {
 	IDLE_MS = 200, /* a read waits so long for a first record */
 	SETTLE_MS = 20,
-	/* Places of a batch for what is missing: before this spool began, what Postgres forgot, and
-	 * a damage of the spool. */
-	GAP_FRAMES = 3,
+	/* Places of a batch: for what is missing before this spool began, what Postgres forgot, a
+	 * damage of the spool, and what came too late, of each kind. */
+	FACT_FRAMES = 3 + LIMITS_KINDS,
 };
 
 struct consumer {
@@ -29,16 +31,18 @@ struct consumer {
 
 	struct store *store;
 	struct dead_letters *dead;
+	struct expired *expired;
+	bool is_telling; /* a fact of what came too late is in the batch that is written next */
 	struct spool_reader *reader; /* made when the cursor is known first */
 	struct spool_batch batches[2];
 	bool damage_put[2]; /* of each batch */
 	unsigned now;       /* the batch that is written next; the other one is read meanwhile */
-	struct hasher *hasher;
+	struct fact_frames facts;
 	struct spool_damage told; /* the newest in the log; it is met again when a write fails */
 	uint64_t buried_seq;      /* the newest dead letter; likewise */
 	struct fact beginning;    /* see put_beginning(); noticed_ns 0: not worked out */
 	uint64_t opened_seq;      /* what this process accepts comes after it */
-	uint64_t cursor;
+	uint64_t cursor, cursor_mark; /* and its record's mark; 0: not known */
 	uint64_t sure_seq; /* up to here Postgres may have it of us: it was here at the start, or
 			      was sent since, whatever came of that */
 	bool foreign;      /* Postgres has had another spool's records: see check_cursor() */
@@ -76,15 +80,18 @@ enum err_kind consumer_new(struct consumer **ret, const struct consumer_options 
 		return err_set(err, ERR_FATAL, "out of memory for the store's consumer");
 	c->o = *options;
 	account_oldest(c->o.status, time_now_ns());
+	c->facts.trail = options->trail;
 	c->buried_seq = UINT64_MAX; /* 0 is a fact of ours */
 	find_sure(c);
-	rc = hasher_new(&c->hasher, err);
+	rc = hasher_new(&c->facts.hasher, err);
 	for (size_t i = 0; i < ARRAY_LEN(c->batches) && rc == ERR_NONE; i++)
 		rc = spool_batch_init(&c->batches[i], STORE_BATCH_ROWS, STORE_BATCH_BYTES_MAX, err);
 	if (rc == ERR_NONE)
 		rc = store_new(&c->store, &store_options, err);
 	if (rc == ERR_NONE)
 		rc = dead_letters_open(&c->dead, options->folder, "store", stream, err);
+	if (rc == ERR_NONE)
+		rc = expired_open(&c->expired, options->folder, &stream, err);
 	if (rc) {
 		consumer_free(c);
 		return rc;
@@ -98,7 +105,8 @@ void consumer_free(struct consumer *c)
 	if (!c)
 		return;
 	dead_letters_close(c->dead);
-	hasher_free(c->hasher);
+	expired_close(c->expired);
+	hasher_free(c->facts.hasher);
 	store_free(c->store);
 	spool_reader_free(c->reader);
 	for (size_t i = 0; i < ARRAY_LEN(c->batches); i++)
@@ -109,26 +117,8 @@ void consumer_free(struct consumer *c)
 static void forget_batch(struct consumer *c, size_t idx)
 {
 	spool_batch_reset(&c->batches[idx]);
-	c->batches[idx].frames_max = STORE_BATCH_ROWS - GAP_FRAMES;
+	c->batches[idx].frames_max = STORE_BATCH_ROWS - FACT_FRAMES;
 	c->damage_put[idx] = false;
-}
-
-/* A frame that holds the fact; its place in the batch is the caller's business. */
-static enum err_kind make_frame(struct consumer *c, struct spool_batch *b, const struct fact *fact,
-				struct spool_frame *ret, struct err *err)
-{
-	size_t start = b->bytes.len;
-	enum err_kind rc = trail_encode(c->o.trail, c->hasher, fact, &b->bytes, err);
-
-	if (rc)
-		return rc;
-	*ret = (struct spool_frame){
-		.seq = fact->last_seq,
-		.observed_ns = fact->noticed_ns,
-		.offset = start,
-		.len = b->bytes.len - start,
-	};
-	return ERR_NONE;
 }
 
 static void tell_damage(struct consumer *c, enum gap_reason reason, const struct spool_damage *d)
@@ -144,29 +134,13 @@ static void tell_damage(struct consumer *c, enum gap_reason reason, const struct
 	atomic_fetch_add(&c->o.status->records_damaged, d->last_seq - d->first_seq + 1);
 }
 
-/* Puts a fact into a batch, before what came after it. */
 static enum err_kind put_fact(struct consumer *c, size_t idx, const struct fact *fact,
 			      struct err *err)
 {
-	struct spool_batch *b = &c->batches[idx];
-	struct spool_frame frame;
-	enum err_kind rc = make_frame(c, b, fact, &frame, err);
-	size_t at = b->count;
+	const struct fact_place place = {.cursor = c->cursor, .mark = c->cursor_mark};
 
-	if (rc)
-		return rc;
-	if (frame.seq <
-	    c->cursor) /* it is about no record, and the cursor does not go back for it */
-		frame.seq = c->cursor;
-	while (at > 0 && b->frames[at - 1].seq > frame.seq)
-		at--;
-	memmove(&b->frames[at + 1], &b->frames[at], (b->count - at) * sizeof(frame));
-	b->frames[at] = frame;
-	b->frames_max++;
-	REQUIRE(b->frames_max <= STORE_BATCH_ROWS);
-	if (b->count++ == 0)
-		b->first_ns = time_monotonic_ns();
-	return ERR_NONE;
+	REQUIRE(c->batches[idx].frames_max < STORE_BATCH_ROWS);
+	return fact_frame_put(&c->facts, &c->batches[idx], fact, &place, err);
 }
 
 /* The fact about what is missing, where that was. */
@@ -221,6 +195,35 @@ static enum err_kind put_beginning(struct consumer *c, struct err *err)
 	return put_fact(c, c->now, fact, err);
 }
 
+/* What came too late, where it is to be told now, and the batch has room. */
+static enum err_kind put_expired(struct consumer *c, bool is_end, struct err *err)
+{
+	const struct spool_batch *b = &c->batches[c->now];
+	enum err_kind rc = ERR_NONE;
+
+	if (b->bytes.len >= b->bytes_max)
+		return ERR_NONE;
+	for (size_t i = 0; i < LIMITS_KINDS && !rc; i++) {
+		struct fact fact;
+		bool any;
+
+		rc = expired_tell(c->expired, (enum limits_kind)i, is_end, &fact, &any, err);
+		if (!rc && any)
+			rc = put_fact(c, c->now, &fact, err);
+		c->is_telling = c->is_telling || any;
+	}
+	return rc;
+}
+
+/* Before a COMMIT that passes it. */
+static enum err_kind note_expired(void *arg, const struct store_result *result, uint64_t last_seq,
+				  struct err *err)
+{
+	struct consumer *c = arg;
+
+	return expired_note(c->expired, result->expired, last_seq, err);
+}
+
 /* Appends to a batch what the spool gives, and what it does not give any more. */
 static enum err_kind read_batch(struct consumer *c, size_t idx, int64_t timeout_ns,
 				int64_t gather_ns, struct err *err)
@@ -240,19 +243,12 @@ static void note_tried(struct consumer *c, uint64_t seq)
 		c->sure_seq = seq;
 }
 
-static void note_cursor(struct consumer *c, uint64_t cursor)
-{
-	c->cursor = cursor;
-	note_tried(c, cursor);
-	account_cursor(c->o.status, cursor);
-}
-
 /* A fact that was put into the batch is younger than what follows it. */
 static int64_t oldest_of(const struct spool_batch *b, size_t first)
 {
 	int64_t oldest_ns = b->frames[first].observed_ns;
 
-	for (size_t i = first + 1; i < b->count && i <= first + GAP_FRAMES; i++)
+	for (size_t i = first + 1; i < b->count && i <= first + FACT_FRAMES; i++)
 		if (b->frames[i].observed_ns < oldest_ns)
 			oldest_ns = b->frames[i].observed_ns;
 	return oldest_ns;
@@ -350,9 +346,13 @@ static enum err_kind connect_store(struct consumer *c, struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(c->batches); i++)
 		forget_batch(c, i);
 	c->read_err.kind = ERR_NONE;
+	c->is_telling = false;
 	rc = store_connect(c->store, &c->cursor, err);
+	c->cursor_mark = store_cursor_mark(c->store);
 	if (rc == ERR_NONE)
 		rc = check_cursor(c, err);
+	if (rc == ERR_NONE)
+		rc = expired_settle(c->expired, c->cursor, err);
 	if (rc == ERR_NONE)
 		rc = go_to_cursor(c, err);
 	if (rc)
@@ -406,7 +406,7 @@ static enum err_kind bury(struct consumer *c, struct spool_batch *batch, size_t 
 		atomic_fetch_add(&c->o.status->dead_letters, 1);
 		c->buried_seq = frame->seq;
 	}
-	rc = make_frame(c, batch, &fact, frame, err);
+	rc = fact_frame_make(&c->facts, batch, &fact, frame, err);
 	frame->mark = mark;
 	if (rc != ERR_FULL)
 		return rc;
@@ -428,6 +428,23 @@ static enum err_kind bury_refused(struct consumer *c, struct spool_batch *batch,
 	return rc ? rc : bury(c, batch, idx, &why, err);
 }
 
+/* Frames of the batch up to next are stored, or counted, since start_ns. */
+static enum err_kind note_written(struct consumer *c, const struct spool_batch *batch, size_t next,
+				  const struct store_result *result, int64_t start_ns,
+				  struct err *err)
+{
+	c->cursor = batch->frames[next - 1].seq;
+	c->cursor_mark = batch->frames[next - 1].mark;
+	note_tried(c, c->cursor);
+	account_cursor(c->o.status, c->cursor);
+	refusal_moved(&c->refusal, c->cursor, next == batch->count);
+	c->failures = 0;
+	account_written(c->o.status, result, time_monotonic_ns() - start_ns);
+	note_oldest(c, next);
+	spool_reader_pass(c->reader, c->cursor);
+	return expired_settle(c->expired, c->cursor, err);
+}
+
 /* The whole batch; what Postgres refuses is narrowed down by halves and buried. */
 static enum err_kind write_batch(struct consumer *c, struct err *err)
 {
@@ -443,6 +460,7 @@ static enum err_kind write_batch(struct consumer *c, struct err *err)
 			.after_seq = c->cursor,
 			.doubted = doubted,
 			.meanwhile = read_meanwhile,
+			.expired = note_expired,
 			.arg = c,
 		};
 		struct store_result result = {0};
@@ -471,15 +489,15 @@ static enum err_kind write_batch(struct consumer *c, struct err *err)
 		if (rc)
 			return rc;
 		first += count;
-		note_cursor(c, batch->frames[first - 1].seq);
-		refusal_moved(&c->refusal, c->cursor, first == batch->count);
-		c->failures = 0;
 		count = batch->count - first;
-		account_written(c->o.status, &result, time_monotonic_ns() - start_ns);
-		note_oldest(c, first);
-		spool_reader_pass(c->reader, c->cursor);
+		rc = note_written(c, batch, first, &result, start_ns, err);
+		if (rc)
+			return rc;
 	}
-	return ERR_NONE;
+	if (!c->is_telling)
+		return ERR_NONE;
+	c->is_telling = false;
+	return expired_told(c->expired, err);
 }
 
 /* At the end nothing is waited for but what is on its way. */
@@ -514,7 +532,7 @@ static enum err_kind work(struct consumer *c, struct err *err)
 	if (rc)
 		return rc;
 	for (;;) {
-		bool intake_was_done = atomic_load(&c->o.life->intake_done);
+		bool intake_was_done = atomic_load(&c->o.life->intake_done), is_end;
 
 		if (atomic_load(&c->o.life->cut))
 			return ERR_NONE;
@@ -522,7 +540,11 @@ static enum err_kind work(struct consumer *c, struct err *err)
 		if (rc)
 			return rc;
 		note_oldest(c, 0);
-		if (all_stored(c, intake_was_done))
+		is_end = all_stored(c, intake_was_done);
+		rc = put_expired(c, is_end, err);
+		if (rc)
+			return rc;
+		if (is_end && c->batches[c->now].count == 0)
 			return ERR_NONE;
 		rc = write_batch(c, err);
 		if (rc)

@@ -42,7 +42,7 @@ static enum err_kind try_other(struct store *store, const struct spool_batch *ba
 	struct store_result result = {0};
 	enum err_kind rc = store_write(store, &job, &result, err);
 
-	*ret_taken = rc == ERR_NONE;
+	*ret_taken = rc == ERR_NONE && !store_has_expired(&result);
 	return rc == ERR_REJECT ? ERR_NONE : rc;
 }
 

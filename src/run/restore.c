@@ -80,6 +80,7 @@ static enum err_kind write_object(struct restore *r, const struct archive_name *
 		rc = replay_write(r->replay, &job, &result, err);
 	}
 	r->counts->rows += result.wanted;
+	r->counts->expired += result.expired;
 	r->counts->added += result.added;
 	return rc;
 }
@@ -110,7 +111,8 @@ static enum err_kind put_on_record(struct restore *r, const char *state, struct 
 		{"objects_unindexed", counts->unindexed},
 		{"refused", counts->refused},
 		{"rows_added", counts->added},
-		{"rows_there", counts->rows - counts->added},
+		{"rows_there", counts->rows - counts->added - counts->expired},
+		{"rows_expired", counts->expired},
 	};
 	const struct act act = {
 		.action = ACTION_trail_replayed,

@@ -166,6 +166,8 @@ static const char *range_name(const struct fact *f)
 		return "listening";
 	if (f->action == ACTION_trail_retention_waits)
 		return "partition";
+	if (f->action == ACTION_trail_expired)
+		return "occurred";
 	return f->action == ACTION_trail_window_checked ? "window" : NULL;
 }
 
@@ -190,7 +192,7 @@ static enum err_kind fact_id(const struct trail *t, struct hasher *hasher, const
 			     struct span subject, struct id *ret, struct err *err)
 {
 	bool by_time = f->action == ACTION_trail_started || f->action == ACTION_trail_stopped ||
-		       f->action == ACTION_trail_sink_proved;
+		       f->action == ACTION_trail_sink_proved || f->action == ACTION_trail_expired;
 	bool by_start = range_name(f) && !is_gap(f); /* a gap's start is in the subject */
 	char time[ID_NUMBER_BYTES], end[ID_NUMBER_BYTES], lost[ID_NUMBER_BYTES],
 		seq[ID_NUMBER_BYTES], epoch[ID_NUMBER_BYTES], start[ID_NUMBER_BYTES],
@@ -261,7 +263,7 @@ static void write_found(const struct fact *f, struct buf *out)
 	} else if (f->action == ACTION_trail_retention_waits) {
 		json_write_key(out, "partition");
 		json_write_text(out, span_text(found->subject));
-	} else if (!is_sinks(f) &&
+	} else if (!is_sinks(f) && f->action != ACTION_trail_expired &&
 		   (found->subject[0] != '\0' || f->action == ACTION_trail_window_checked)) {
 		write_number(out, "lines_seen", found->lines_seen);
 		json_write_key(out, "lines_recovered");
@@ -294,6 +296,11 @@ static void write_attributes(const struct trail *t, const struct fact *f, struct
 	if (is_sinks(f)) {
 		json_write_key(out, "sink");
 		json_write_text(out, span_text(f->found.subject));
+	}
+	if (f->action == ACTION_trail_expired) {
+		json_write_key(out, "kind");
+		json_write_text(out, span_text(f->found.subject));
+		write_number(out, "rows", f->gap.lines_lost);
 	}
 	write_number(out, "first_seq", f->first_seq);
 	write_number(out, "last_seq", f->last_seq);
@@ -347,6 +354,11 @@ static void write_summary(const struct fact *f, char text[SUMMARY_BYTES])
 	else if (f->action == ACTION_trail_window_checked)
 		(void)snprintf(text, SUMMARY_BYTES, "%s from %s to %s: %s", found->app, start, end,
 			       found->state ? found->state : "unknown");
+	else if (f->action == ACTION_trail_expired)
+		(void)snprintf(text, SUMMARY_BYTES,
+			       "%" PRIu64 " rows of %s from %s to %s were past keep_at_most when "
+			       "they came, and are not stored",
+			       f->gap.lines_lost, found->subject, start, end);
 	else if (is_sinks(f) || f->action == ACTION_trail_retention_waits)
 		(void)snprintf(text, SUMMARY_BYTES, "%s: %s%s%s", found->subject,
 			       action_doc(f->action), f->why[0] != '\0' ? "; " : "", f->why);

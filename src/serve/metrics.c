@@ -138,11 +138,21 @@ static void write_sinks(const struct look *l, struct buf *out)
 #undef SINK_METRIC
 }
 
+static void write_expired(const struct look *l, struct buf *out)
+{
+	write_head(out, "expired_total", "counter",
+		   "Rows that came past keep_at_most of their kind: counted, not stored.");
+	for (size_t i = 0; i < LIMITS_KINDS; i++)
+		buf_fmt(out, PREFIX "expired_total{kind=\"%s\"} %" PRIu64 "\n",
+			limits_kind_name((enum limits_kind)i), atomic_load(&l->status->expired[i]));
+}
+
 void metrics_write(const struct look *l, const struct health *health, struct buf *out)
 {
 	write_head(out, "build_info", "gauge", "1, with the version of this program.");
 	buf_str(out, PREFIX "build_info{version=\"" FLYTRAIL_VERSION "\"} 1\n");
 	write_table(l, out);
+	write_expired(l, out);
 	if (has_sinks(l))
 		write_sinks(l, out);
 	write_head(out, "check_ok", "gauge", "1 where this check of /health is green.");

@@ -1,5 +1,6 @@
 #include "store/apart.h"
 
+#include "store/limits.h"
 #include "store/migrate.h"
 #include "store/rows.h"
 #include "store/sqlstate.h"
@@ -102,6 +103,17 @@ static enum err_kind put_part(struct apart *a, const struct copy_context *contex
 	return rc;
 }
 
+/* Nobody would count what is left out here, so a row that is too old is refused with the rest. */
+static enum err_kind check_limits(struct apart *a, struct err *err)
+{
+	struct limits limits;
+	enum err_kind rc = limits_read(&limits, a->session, err);
+
+	if (!rc && limits_are_met(&limits, &a->plan))
+		rc = err_set(err, ERR_REJECT, "it is past keep_at_most of its kind");
+	return rc;
+}
+
 /* What is gathered here goes into the temporary tables. */
 static enum err_kind put_batch(struct apart *a, struct err *err)
 {
@@ -113,6 +125,8 @@ static enum err_kind put_batch(struct apart *a, struct err *err)
 	if (a->batch.count == 0)
 		return ERR_NONE;
 	rc = copy_plan_fill(&a->plan, &a->batch, 0, a->batch.count, err);
+	if (!rc)
+		rc = check_limits(a, err);
 	if (rc)
 		return rc;
 	lines = rows_lines(LINES, &a->plan);

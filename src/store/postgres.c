@@ -8,15 +8,18 @@
 #include "store/stream.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
-	ATTEMPTS_MAX = 4, /* plain, partitions made, staged, partitions made for the staged */
+	/* Plain, late rows taken out, partitions made, staged, partitions made for the staged. */
+	ATTEMPTS_MAX = 5,
 };
 
 struct store {
 	char *url, *replica;
 	struct stream_row row;
-	struct session *session;  /* NULL: to be connected */
+	struct session *session; /* NULL: to be connected */
+	struct limits limits;
 	uint64_t cursor_mark;     /* as it was read when connecting */
 	struct histogram *copies; /* NULL: not measured */
 	struct copy_plan plans[2];
@@ -92,6 +95,8 @@ enum err_kind store_connect(struct store *s, uint64_t *ret_cursor_seq, struct er
 		rc = migrate_check_database(s->session, err);
 	if (!rc)
 		rc = stream_open(s->session, &s->row, &cursor, err);
+	if (!rc)
+		rc = limits_read(&s->limits, s->session, err);
 	if (rc) {
 		disconnect(s);
 		return rc;
@@ -191,6 +196,9 @@ struct job {
 	struct stream_position last;
 	bool doubted, trial;
 	struct meanwhile meanwhile;
+	enum err_kind (*expired)(void *arg, const struct store_result *result, uint64_t last_seq,
+				 struct err *err);
+	void *arg;
 	struct store_result result;
 };
 
@@ -245,7 +253,55 @@ static enum err_kind attempt(struct store *s, struct job *job, struct err *err)
 	if (job->trial)
 		return session_run(s->session, "SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK", err);
 	rc = stream_move_cursor(s->session, &s->row, job->after_seq, &job->last, err);
+	if (!rc && job->expired && store_has_expired(&job->result))
+		rc = job->expired(job->arg, &job->result, job->last.seq, err);
 	return rc ? rc : session_run(s->session, "COMMIT", err);
+}
+
+/*
+ * Leaves out what is past its limit, as the policy is now: what it was read as before may have
+ * changed since, and what is left out does not come again. *ret_any: there was something.
+ */
+static enum err_kind take_out(struct store *s, struct job *job, bool *ret_any, struct err *err)
+{
+	enum err_kind rc = limits_read(&s->limits, s->session, err);
+
+	if (!rc)
+		*ret_any = limits_take_out(&s->limits, job->context.batch, s->plan,
+					   job->result.expired) > 0;
+	return rc;
+}
+
+static enum err_kind keep_limits(struct store *s, struct job *job, struct err *err)
+{
+	bool any;
+
+	if (!limits_are_old(&s->limits) && !limits_are_met(&s->limits, s->plan))
+		return ERR_NONE;
+	return take_out(s, job, &any, err);
+}
+
+/*
+ * For each row that needs one. Postgres makes none of a time that is past its limit as a whole:
+ * then these rows are late by a policy that is newer than what was read, or by a clock that is
+ * not this machine's.
+ */
+static enum err_kind make_partitions(struct store *s, struct job *job, struct err *err)
+{
+	enum err_kind rc = rows_make_partitions(s->session, s->plan, err);
+	bool any = false;
+	struct err aside;
+
+	if (!rc || !sqlstate_is_past_limit(session_state(s->session)))
+		return rc;
+	if (take_out(s, job, &any, &aside)) {
+		*err = aside;
+		return aside.kind;
+	}
+	if (any)
+		return ERR_NONE;
+	err->kind = limits_clock_is_near(&s->limits) ? ERR_RETRY : ERR_REJECT;
+	return err_wrap(err, "Postgres's clock is ahead of this machine's");
 }
 
 /* What to do about a failed attempt. */
@@ -288,8 +344,7 @@ static enum err_kind recover(struct store *s, struct job *job, enum err_kind fai
 	switch (way) {
 	case WAY_NONE: return failed;
 	case WAY_STAGING: s->staged_left = 1 + STORE_STAGED_BATCHES; return ERR_NONE;
-	case WAY_PARTITIONS:
-		return judge(s, job, rows_make_partitions(s->session, s->plan, err), err);
+	case WAY_PARTITIONS: return judge(s, job, make_partitions(s, job, err), err);
 	}
 	return failed;
 }
@@ -318,18 +373,19 @@ void store_plan(struct store *s, const struct spool_batch *next)
 	s->ahead_of = rc ? NULL : next;
 }
 
-/* Takes the plan that was made ahead, or makes it now. */
+/* Takes the plan that was made ahead, or makes it now: frames may have been added since. */
 static enum err_kind take_plan(struct store *s, const struct store_job *wanted, struct err *err)
 {
 	bool is_ahead = s->ahead_of == wanted->batch && wanted->first == 0 &&
 			wanted->count == s->ahead->frame_count;
 	struct copy_plan *plan = s->ahead;
 
+	if (s->ahead_of == wanted->batch)
+		s->ahead_of = NULL;
 	if (!is_ahead)
 		return copy_plan_fill(s->plan, wanted->batch, wanted->first, wanted->count, err);
 	s->ahead = s->plan;
 	s->plan = plan;
-	s->ahead_of = NULL;
 	return ERR_NONE;
 }
 
@@ -341,6 +397,8 @@ enum err_kind store_write(struct store *s, const struct store_job *wanted, struc
 		.doubted = wanted->doubted,
 		.trial = wanted->trial,
 		.meanwhile = {.call = wanted->meanwhile, .arg = wanted->arg},
+		.expired = wanted->expired,
+		.arg = wanted->arg,
 	};
 	const struct spool_frame *last;
 	enum err_kind rc;
@@ -355,13 +413,25 @@ enum err_kind store_write(struct store *s, const struct store_job *wanted, struc
 		.batch = wanted->batch, .plan = s->plan, .stream = s->row.stream.uuid};
 	last = &wanted->batch->frames[wanted->first + wanted->count - 1];
 	job.last = (struct stream_position){.seq = last->seq, .mark = last->mark};
-	rc = write_batch(s, &job, err);
+	rc = keep_limits(s, &job, err);
+	if (!rc)
+		rc = write_batch(s, &job, err);
 	if (rc == ERR_RETRY || rc == ERR_FATAL || rc == ERR_CONFIG)
 		disconnect(s);
 	if (!rc)
 		call_once(&job.meanwhile);
+	else
+		memset(job.result.expired, 0, sizeof(job.result.expired));
 	*ret = job.result;
 	return rc;
+}
+
+bool store_has_expired(const struct store_result *result)
+{
+	for (size_t i = 0; i < LIMITS_KINDS; i++)
+		if (result->expired[i].rows > 0)
+			return true;
+	return false;
 }
 
 enum err_kind store_make_partitions(struct store *s, struct err *err)

@@ -4,6 +4,7 @@
 #include "base/time.h"
 #include "model/ndjson.h"
 #include "store/copy.h"
+#include "store/limits.h"
 #include "store/migrate.h"
 #include "store/session.h"
 
@@ -42,8 +43,8 @@ struct replay {
 
 /*
  * Lines that are none of this version's; those that stand in the wrong object; those that are
- * wanted. $4 and $5: from when and until when the object is; $6: its retention class, '' of
- * lines; $7: the keys of texts, each of which may be null.
+ * wanted, and of these, those from before $8. $4 and $5: from when and until when the object is;
+ * $6: its retention class, '' of lines; $7: the keys of texts, each of which may be null.
  */
 static const char CHECK_SQL[] =
 	"SELECT count(*) FILTER (WHERE jsonb_typeof(line) <> 'object' OR EXISTS ("
@@ -59,7 +60,8 @@ static const char CHECK_SQL[] =
 	"    ELSE false END)), "
 	"count(*) FILTER (WHERE coalesce(" TIME " < $4::text OR " TIME " >= $5::text, true) "
 	"  OR line ->> 'retention_class' IS DISTINCT FROM nullif($6::text, '')), "
-	"count(*) FILTER (WHERE " WANTED ") FROM " TABLE;
+	"count(*) FILTER (WHERE " WANTED "), "
+	"count(*) FILTER (WHERE " WANTED " AND " TIME " < $8::text) FROM " TABLE;
 
 /*
  * Rows as COPY_LINE_COLUMNS and COPY_EVENT_COLUMNS have them. $4: the stream; $5: the number. The
@@ -104,13 +106,15 @@ static const char EVENTS_SQL[] =
 
 static const struct kind {
 	const char *partition; /* as flytrail.ensure_partition() calls it */
+	enum limits_kind limit;
 	const char *retention_class;
 	const char *texts;
 	const char *insert_sql;
 } kinds[] = {
-	[REPLAY_LINES] = {"log_lines", "", LINE_TEXTS, LINES_SQL},
-	[REPLAY_SECURITY] = {"security", "security", EVENT_TEXTS, EVENTS_SQL},
-	[REPLAY_OPERATIONS] = {"operations", "operations", EVENT_TEXTS, EVENTS_SQL},
+	[REPLAY_LINES] = {"log_lines", LIMITS_LINES, "", LINE_TEXTS, LINES_SQL},
+	[REPLAY_SECURITY] = {"security", LIMITS_SECURITY, "security", EVENT_TEXTS, EVENTS_SQL},
+	[REPLAY_OPERATIONS] = {"operations", LIMITS_OPERATIONS, "operations", EVENT_TEXTS,
+			       EVENTS_SQL},
 };
 
 /* --- the connection --- */
@@ -255,14 +259,24 @@ static enum err_kind copy_content(struct replay *r, struct span content, struct 
 struct times {
 	char from[TIME_TEXT_BYTES], until[TIME_TEXT_BYTES];
 	char wanted_from[TIME_TEXT_BYTES], wanted_until[TIME_TEXT_BYTES];
+	char cut[TIME_TEXT_BYTES];         /* of before this nothing is stored */
+	char stored_from[TIME_TEXT_BYTES]; /* of what is wanted */
 };
 
-static void format_times(const struct replay_job *job, struct times *ret)
+static void format_times(const struct replay_job *job, const struct limits *limits,
+			 struct times *ret)
 {
+	int64_t from_ns = time_later(job->from_ns, job->wanted_from_ns);
+	int64_t cut_us = limits_cut_us(limits, kinds[job->kind].limit);
+	/* Without a limit, when the object begins: no row of it is of before. */
+	int64_t cut_ns = cut_us == INT64_MIN ? job->from_ns : cut_us * NS_PER_US;
+
 	(void)time_format(job->from_ns, ret->from);
 	(void)time_format(job->until_ns, ret->until);
-	(void)time_format(time_later(job->from_ns, job->wanted_from_ns), ret->wanted_from);
+	(void)time_format(from_ns, ret->wanted_from);
 	(void)time_format(time_earlier(job->until_ns, job->wanted_until_ns), ret->wanted_until);
+	(void)time_format(cut_ns, ret->cut);
+	(void)time_format(time_later(from_ns, cut_ns), ret->stored_from);
 }
 
 static uint64_t number(const PGresult *row, int column)
@@ -271,12 +285,13 @@ static uint64_t number(const PGresult *row, int column)
 }
 
 static enum err_kind check_lines(struct replay *r, const struct replay_job *job,
-				 const struct times *times, uint64_t *ret_wanted, struct err *err)
+				 const struct times *times, struct replay_result *ret,
+				 struct err *err)
 {
 	const struct kind *kind = &kinds[job->kind];
 	const char *const values[] = {job->app,    times->wanted_from, times->wanted_until,
 				      times->from, times->until,       kind->retention_class,
-				      kind->texts};
+				      kind->texts, times->cut};
 	uint64_t unknown, misplaced;
 	PGresult *row;
 	enum err_kind rc = session_ask(r->session, CHECK_SQL, values, ARRAY_LEN(values), &row, err);
@@ -285,7 +300,8 @@ static enum err_kind check_lines(struct replay *r, const struct replay_job *job,
 		return rc;
 	unknown = number(row, 0);
 	misplaced = number(row, 1);
-	*ret_wanted = number(row, 2);
+	ret->wanted = number(row, 2);
+	ret->expired = number(row, 3);
 	PQclear(row);
 	if (unknown > 0)
 		return err_set(err, ERR_REJECT,
@@ -335,7 +351,7 @@ static enum err_kind insert(struct replay *r, const struct replay_job *job,
 			    const struct times *times, uint64_t *ret_added, struct err *err)
 {
 	char stream[ID_TEXT_BYTES], seq[NUMBER_BYTES];
-	const char *const values[] = {job->app, times->wanted_from, times->wanted_until,
+	const char *const values[] = {job->app, times->stored_from, times->wanted_until,
 				      id_format(&job->stream, stream), seq};
 	PGresult *result;
 	enum err_kind rc;
@@ -353,17 +369,20 @@ static enum err_kind insert(struct replay *r, const struct replay_job *job,
 static enum err_kind write_job(struct replay *r, const struct replay_job *job,
 			       struct replay_result *ret, struct err *err)
 {
+	struct limits limits = {.read_ns = 0};
 	struct times times;
 	enum err_kind rc = copy_content(r, job->content, err);
 
-	format_times(job, &times);
 	if (!rc)
-		rc = check_lines(r, job, &times, &ret->wanted, err);
+		rc = limits_read(&limits, r->session, err);
+	format_times(job, &limits, &times);
+	if (!rc)
+		rc = check_lines(r, job, &times, ret, err);
 	if (!rc)
 		rc = check_ids(r, job->content, err);
-	if (!rc && ret->wanted > 0)
+	if (!rc && ret->wanted > ret->expired)
 		rc = ensure_partition(r, job, &times, err);
-	if (!rc && ret->wanted > 0)
+	if (!rc && ret->wanted > ret->expired)
 		rc = insert(r, job, &times, &ret->added, err);
 	return rc ? rc : session_run(r->session, "COMMIT", err);
 }

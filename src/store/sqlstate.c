@@ -68,6 +68,11 @@ bool sqlstate_is_no_partition(const char *state, const char *constraint_name)
 	       (!constraint_name || constraint_name[0] == '\0');
 }
 
+bool sqlstate_is_past_limit(const char *state)
+{
+	return state && strcmp(state, "FT001") == 0;
+}
+
 bool sqlstate_lacks_schema(const char *state)
 {
 	return state && (strcmp(state, "42P01") == 0 || strcmp(state, "42703") == 0 ||

@@ -1,7 +1,7 @@
 """Measures flytrail against plain alternatives, on one machine, in one run.
 
-usage: bench.py BUILD_FOLDER [--only stream|forward|recovery|watch] [--rounds N] [--records N] [--lines N]
-                [--backlog N] [--stall SECONDS] [--apps N] [--machines N] [--full SECONDS]
+usage: bench.py BUILD_FOLDER [--only stream|forward|recovery|watch|retention] [--rounds N] [--records N] [--lines N]
+                [--backlog N] [--stall SECONDS] [--apps N] [--machines N] [--full SECONDS] [--rows N]
 
 Every figure is a ratio of two things measured in the same round, one after the
 other, so that a noisy machine moves both; the median of the rounds counts. It
@@ -23,6 +23,7 @@ import time
 
 import forwarding
 import recovery
+import retention
 import watching
 from measure import HERE, POLL_SECONDS, WAIT_SECONDS, cpu_seconds, peak_rss_mib, poll
 
@@ -68,6 +69,10 @@ MEASURES = [  # name, what it must reach, how it reads
     ("watch_release_p50", None, "the same of a release: half of them"),
     ("watch_release", 60, "95 % (at most)"),
     ("watch_rss", None, "peak RSS in MiB"),
+    ("retention_plan", 2, "the plan of three years of partitions, s (at most)"),
+    ("retention_apply", 5, "30 partitions taken out and dropped, s, digests and S3 apart (at most)"),
+    ("stored_p99", None, "publish to stored at full rate, ms: 99 %"),
+    ("applying_p99", None, "the same while 30 partitions go"),
 ]
 WATCH_CHANGES = 100
 
@@ -354,6 +359,13 @@ def watch_once(bench, args, figures):
         figures[f"watch_{kind}"].append(getattr(steady, kind).p95)
 
 
+def retention_once(bench, args, figures):
+    """Last, since it changes a setting of the server's."""
+    if not os.path.exists(bench.rows):
+        bench.save_rows()
+    retention.measure(bench, args.rows, figures, lambda text: print(f"retention: {text}", flush=True))
+
+
 def report(bench, figures, rounds):
     print(f"\n{machine()}")
     print(f"{bench.records:,} records, mean {bench.line_bytes:.0f} bytes; {rounds} rounds, "
@@ -373,7 +385,7 @@ def main():
     parser.add_argument("build")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--records", type=int, default=1000000)
-    parser.add_argument("--only", choices=("stream", "forward", "recovery", "watch"))
+    parser.add_argument("--only", choices=("stream", "forward", "recovery", "watch", "retention"))
     parser.add_argument("--lines", type=int, default=300000, help="of a gap that is filled")
     parser.add_argument("--backlog", type=int, default=1000000,
                         help="lines of a gap that is filled while others come")
@@ -381,6 +393,7 @@ def main():
     parser.add_argument("--apps", type=int, default=200, help="that are watched")
     parser.add_argument("--machines", type=int, default=1000, help="that these have")
     parser.add_argument("--full", type=int, default=300, help="FLYTRAIL_WATCH_FULL_SECONDS")
+    parser.add_argument("--rows", type=int, default=10000000, help="of the partitions that retention is about")
     args = parser.parse_args()
     figures = {name: [] for name, _, _ in MEASURES}
     with tempfile.TemporaryDirectory(prefix="flytrail-bench-", dir="/var/tmp") as folder:
@@ -393,7 +406,7 @@ def main():
                 spool = forwarding.Forwarding(bench)
                 if not os.path.exists(bench.rows):
                     bench.save_rows()
-            for n in range(0 if args.only == "watch" else args.rounds):
+            for n in range(0 if args.only in ("watch", "retention") else args.rounds):
                 def note(text, n=n):
                     print(f"round {n + 1}: {text}", flush=True)
 
@@ -411,6 +424,8 @@ def main():
                     figures["forward_rss"].append(forwarding.stalled_rss(bench, args.stall, STALL_RATE))
             if args.only in (None, "watch"):
                 watch_once(bench, args, figures)
+            if args.only in (None, "retention"):
+                retention_once(bench, args, figures)
         finally:
             bench.close()
         report(bench, figures, args.rounds)

@@ -103,6 +103,32 @@ class Drill(test_replay.ReplayCase):
                                       "WHERE action <> 'trail.replayed'", database="restored"),
                          self.pg.psql("SELECT stream FROM flytrail.streams"))
 
+    def test_a_limit_leaves_out_what_is_past_it_and_nothing_else(self):
+        # Lines are a minute apart; the limit is passed by none of them in the next 50 seconds.
+        now = datetime.datetime.now(datetime.timezone.utc)
+        self.hour = now - 4 * test_replay.DAY - datetime.timedelta(minutes=100) + datetime.timedelta(seconds=50)
+        self.run_once()
+        self.pg.psql("CREATE DATABASE restored")
+        self.addCleanup(self.pg.psql, "DROP DATABASE restored")
+        subprocess.run([FLYTRAIL, "migrate"], check=True, capture_output=True,
+                       env={"FLYTRAIL_ADMIN_DATABASE_URL": self.pg.url(database="restored")})
+        self.pg.psql("SELECT flytrail.set_retention('log_lines', 1, 4)", database="restored")
+        status, out, error = self.replay(FLYTRAIL_DATABASE_URL=self.pg.url("flytrail_writer", "restored"))
+        self.assertEqual((status, error), (0, ""), out)
+        limit = (now - 4 * test_replay.DAY).isoformat()
+        before, after = self.rows("log_lines", "postgres"), self.rows("log_lines", "restored")
+        young = [row for row in before if json.loads(row[0])["occurred_at"] >= limit]
+        self.assertEqual(young, after)
+        self.assertGreater(len(young), 200)
+        self.assertGreaterEqual(len(before) - len(young), 100)
+        self.assertIn(f"\n{len(before) - len(young)} rows are past keep_at_most of their kind, and not stored\n", out)
+        self.assertRegex(out, r"\d+ rows added, 0 there already")
+        self.assertEqual(self.rows("events", "postgres"), [
+            row for row in self.rows("events", "restored") if json.loads(row[0])["action"] != "trail.retention_changed"])
+        [[told]] = self.pg.psql("SELECT attributes FROM flytrail.events WHERE action = 'trail.replayed' "
+                                "AND attributes->>'state' = 'done'", database="restored")
+        self.assertEqual(json.loads(told)["rows_expired"], len(before) - len(young))
+
     def test_beside_the_trail_it_adds_nothing(self):
         self.run_once()
         before = self.pg.psql("SELECT * FROM flytrail.log_lines ORDER BY id")

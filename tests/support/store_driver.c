@@ -14,6 +14,9 @@
  *	garbage                              adds a payload that is none
  *	cut NS                               adds a line's payload without its last byte
  *	write AFTER_SEQ [FIRST COUNT]        -> ok LINES EVENTS DUPLICATES MEANWHILE WALL_US CPU_US
+ *	late                                 -> ok LINES SECURITY OPERATIONS FIRST LAST NOTED
+ *	                                     of the last write: rows past keep_at_most, the
+ *	                                     numbers of the lines, where the cursor was to be
  *	apart SEQ                            adds the batch past the cursor, numbered from SEQ -> ok
  *	settle                               commits what was added so -> ok LINES EVENTS DUPLICATES
  *	forget                               closes it without a commit -> ok
@@ -53,6 +56,8 @@ struct driver {
 	struct record record; /* too large for the stack of every call */
 	uint64_t next_seq;
 	unsigned meanwhile_calls;
+	struct store_result written;
+	uint64_t noted_seq; /* of the newest late rows; 0: none */
 	struct err err;
 };
 
@@ -206,6 +211,30 @@ static int64_t cpu_ns(void)
 	return t.tv_sec * NS_PER_S + t.tv_nsec;
 }
 
+static enum err_kind note_late(void *arg, const struct store_result *result, uint64_t last_seq,
+			       struct err *err)
+{
+	struct driver *d = arg;
+
+	(void)result;
+	(void)err;
+	d->noted_seq = last_seq;
+	return ERR_NONE;
+}
+
+static void tell_late(struct driver *d)
+{
+	const struct limits_expired *late = d->written.expired;
+	char text[COMMAND_BYTES];
+
+	(void)snprintf(text, sizeof(text),
+		       " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
+		       late[LIMITS_LINES].rows, late[LIMITS_SECURITY].rows,
+		       late[LIMITS_OPERATIONS].rows, late[LIMITS_LINES].first_seq,
+		       late[LIMITS_LINES].last_seq, d->noted_seq);
+	answer(d, ERR_NONE, text);
+}
+
 static void write_batch(struct driver *d, const int64_t numbers[NUMBERS_MAX], int given)
 {
 	const struct store_job job = {
@@ -214,6 +243,7 @@ static void write_batch(struct driver *d, const int64_t numbers[NUMBERS_MAX], in
 		.count = given > 2 ? (size_t)numbers[2] : d->batch.count,
 		.after_seq = (uint64_t)numbers[0],
 		.meanwhile = count_call,
+		.expired = note_late,
 		.arg = d,
 	};
 	int64_t start_ns = time_monotonic_ns(), start_cpu_ns = cpu_ns();
@@ -222,7 +252,9 @@ static void write_batch(struct driver *d, const int64_t numbers[NUMBERS_MAX], in
 	enum err_kind rc;
 
 	d->meanwhile_calls = 0;
+	d->noted_seq = 0;
 	rc = store_write(d->store, &job, &result, &d->err);
+	d->written = result;
 	(void)snprintf(text, sizeof(text),
 		       " %" PRIu64 " %" PRIu64 " %" PRIu64 " %u %" PRId64 " %" PRId64, result.lines,
 		       result.events, result.duplicates, d->meanwhile_calls,
@@ -341,6 +373,8 @@ static void obey(struct driver *d, char *line)
 		d->batch.frames[d->batch.count - 1].len--;
 	} else if (strcmp(line, "write") == 0) {
 		write_batch(d, numbers, given);
+	} else if (strcmp(line, "late") == 0) {
+		tell_late(d);
 	} else if (strcmp(line, "lease") == 0) {
 		enum err_kind rc = ask_lease(d, words, true, text);
 

@@ -217,7 +217,7 @@ static void a_page_of_a_process_that_has_just_begun_is_well_formed(void **state)
 #undef HISTOGRAM
 #undef METRIC
 	parse(&p, scrape());
-	assert_int_equal(p.families, rows + 2);
+	assert_int_equal(p.families, rows + 3);
 	assert_true(has("flytrail_lines_received_total 0"));
 	assert_true(has("flytrail_source_received_age_seconds NaN"));
 	assert_true(has("flytrail_build_info{version=\"" FLYTRAIL_VERSION "\"} 1"));
