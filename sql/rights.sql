@@ -34,6 +34,14 @@ BEGIN
 		writer_role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION flytrail.ensure_partition(text, timestamptz),
 		flytrail.make_partitions_ahead() TO %I', writer_role);
+	-- Who applies retention: the functions see for themselves that what goes may go. Terms and holds are the owner's.
+	EXECUTE format('GRANT EXECUTE ON FUNCTION flytrail.retention_detach(text), flytrail.retention_digest(text),
+		flytrail.digest_query(text), flytrail.digest_of_ids(regclass), flytrail.retention_drop(text, jsonb, boolean),
+		flytrail.retention_attach(text), flytrail.retention_tidy() TO %I', writer_role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION flytrail.retention_now(), flytrail.partitions(text), flytrail.retention_plan(),
+		flytrail.retention_clock(), flytrail.retention_strays(), flytrail.retention_leftovers() TO %I, %I, %I',
+		writer_role, reader_role, line_reader_role);
+	EXECUTE format('GRANT SELECT ON flytrail.open_holds TO %I, %I, %I', writer_role, reader_role, line_reader_role);
 	EXECUTE format('GRANT SELECT ON flytrail.ssh_sessions, flytrail.deploys, flytrail.secret_changes,
 		flytrail.access_changes, flytrail.timeline, flytrail.gaps, flytrail.machine_starts, flytrail.restarts,
 		flytrail.exits, flytrail.listening, flytrail.coverage, flytrail.ssh_certificates, flytrail.releases,
@@ -53,8 +61,8 @@ DECLARE
 BEGIN
 	FOR missing IN
 		SELECT child.oid::regclass AS child, a.privilege_type, r.rolname
-		FROM unnest(ARRAY['flytrail.log_lines', 'flytrail.events_security', 'flytrail.events_operations']::regclass[])
-			AS top
+		FROM unnest(ARRAY['flytrail.log_lines', 'flytrail.events_security', 'flytrail.events_operations',
+			'flytrail.confirmations']::regclass[]) AS top
 		JOIN pg_inherits i ON i.inhparent = top
 		JOIN pg_class child ON child.oid = i.inhrelid
 		JOIN pg_class parent ON parent.oid = top

@@ -32,6 +32,8 @@ int cmd_replay(int argc, char **argv);
 int cmd_spool(int argc, char **argv);
 int cmd_dead(int argc, char **argv);
 int cmd_resend(int argc, char **argv);
+int cmd_retention(int argc, char **argv);
+int cmd_hold(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
@@ -67,6 +69,9 @@ NODISCARD bool cmd_parse_time(const char *text, int64_t *ret_ns);
 NODISCARD bool cmd_parse_number(const char **at, char end, uint64_t *ret);
 /* STREAM.EPOCH- at the beginning of *at, which is behind it then. False: it is none. */
 NODISCARD bool cmd_parse_stream(const char **at, struct id *ret_stream, uint64_t *ret_epoch);
+
+/* Words from outside, on stdout, so that a terminal does nothing for them. */
+void cmd_print_text(const char *text);
 
 /* True when the command got no arguments; else says on stderr that it takes none. */
 NODISCARD bool cmd_takes_no_arguments(int argc, char **argv);

@@ -164,6 +164,13 @@ struct status {
 	_Atomic uint64_t watch_changes;    /* facts of changes, handed to the pipeline */
 	_Atomic uint64_t watch_unobserved; /* what cannot be looked at now; 0: another's to tell */
 
+	/* the retainer */
+	_Atomic(const char *)
+		retention_why; /* why not all is done, a constant text; NULL: it is well */
+	_Atomic int64_t retention_last_ns; /* when it was last applied by this replica */
+	_Atomic uint64_t partitions_dropped;
+	_Atomic uint64_t partitions_waiting; /* past their terms; 0: another's to tell */
+
 	struct sink_status sinks[SINK_COUNT];
 
 	/* guarded by lock */

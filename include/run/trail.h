@@ -51,8 +51,8 @@ struct trail_self {
 
 /* What a comparison with Fly's second copy came to. */
 struct fact_found {
-	char subject[ID_TEXT_BYTES]; /* the gap's id, the line's, a sink's name; empty: not about
-					one */
+	char subject[ID_TEXT_BYTES]; /* the gap's id, the line's, a sink's or a partition's name;
+					empty: not about one */
 	char app[TRAIL_APP_BYTES];   /* empty: all of them */
 	const char *state;           /* of what is done with: a constant word; NULL: it goes on */
 	bool is_loss;                /* lines are missing for good */

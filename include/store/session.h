@@ -31,6 +31,7 @@ struct session_options {
 	const char *url_name; /* the variable it came from, for people; a constant */
 	int connect_seconds;  /* for each host of the URL */
 	int answer_seconds;
+	bool has_no_rows; /* no record passes, so that the server's words can quote none */
 };
 
 NODISCARD enum err_kind session_open(struct session **ret, const struct session_options *options,

@@ -18,6 +18,10 @@ enum err_kind sqlstate_kind(const char *state);
  */
 bool sqlstate_is_unknown(const char *state);
 
+/* One that flytrail's own functions raise (FT001 and on): their words are a sentence by themselves.
+ */
+bool sqlstate_is_own(const char *state);
+
 /* A row with this key is there already: the batch goes through the staging tables. */
 bool sqlstate_is_duplicate(const char *state);
 

@@ -2,11 +2,12 @@
 
 #include "cmd/cmd.h"
 
+#include "base/json.h"
 #include "base/time.h"
 
 #include <string.h>
 
-enum { DATE_BYTES = 10 };
+enum { DATE_BYTES = 10, TEXT_BYTES_MAX = 65536 };
 
 bool cmd_has_value(int argc, char **argv, int idx)
 {
@@ -46,4 +47,16 @@ bool cmd_parse_stream(const char **at, struct id *ret_stream, uint64_t *ret_epoc
 		return false;
 	*at += ID_TEXT_BYTES;
 	return cmd_parse_number(at, '-', ret_epoch);
+}
+
+void cmd_print_text(const char *text)
+{
+	struct buf out;
+
+	buf_init(&out, TEXT_BYTES_MAX);
+	json_write_text(&out, span_text(text));
+	/* Without its quotes. */
+	if (!out.failed)
+		(void)fwrite(out.data + 1, 1, out.len - 2, stdout);
+	buf_release(&out);
 }

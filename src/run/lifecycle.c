@@ -14,6 +14,7 @@
 #include "run/life.h"
 #include "run/pipeline.h"
 #include "run/process.h"
+#include "run/retainer.h"
 #include "run/watcher.h"
 #include "run/worker.h"
 #include "store/url.h"
@@ -53,7 +54,8 @@ struct run {
 	struct forwarders *forwarders;
 	struct intake intake;
 	int64_t deadline_ns; /* of the drain; INT64_MAX: none */
-	struct job source_job, pipeline_job, store_job, house_job, recovery_job, watch_job;
+	struct job source_job, pipeline_job, store_job, house_job, recovery_job, watch_job,
+		retention_job;
 };
 
 /* --- threads --- */
@@ -169,6 +171,15 @@ static void *watch_main(void *arg)
 
 	watcher_run(&options);
 	return ended(r, &r->life.watch_done);
+}
+
+static void *retention_main(void *arg)
+{
+	struct run *r = arg;
+	const struct leased_options options = leased_options(r);
+
+	retainer_run(&options);
+	return ended(r, &r->life.retention_done);
 }
 
 /* name is what tools show: at most 15 characters. */
@@ -338,6 +349,8 @@ static enum err_kind start_all(struct run *r, struct err *err)
 		rc = start(r, &r->recovery_job, "recovery", recovery_main, err);
 	if (rc == ERR_NONE && r->o->live)
 		rc = start(r, &r->watch_job, "watch", watch_main, err);
+	if (rc == ERR_NONE && r->o->live)
+		rc = start(r, &r->retention_job, "retention", retention_main, err);
 	return rc;
 }
 
@@ -489,7 +502,8 @@ static bool drain(struct run *r)
 	return leave(r, &r->store_job, &r->life.store_done) && leave_forwarders(r) &&
 	       leave(r, &r->house_job, &r->life.house_done) &&
 	       leave(r, &r->recovery_job, &r->life.recovery_done) &&
-	       leave(r, &r->watch_job, &r->life.watch_done);
+	       leave(r, &r->watch_job, &r->life.watch_done) &&
+	       leave(r, &r->retention_job, &r->life.retention_done);
 }
 
 static void release(struct run *r)

@@ -164,6 +164,8 @@ static const char *range_name(const struct fact *f)
 		return "observed";
 	if (f->action == ACTION_trail_listening)
 		return "listening";
+	if (f->action == ACTION_trail_retention_waits)
+		return "partition";
 	return f->action == ACTION_trail_window_checked ? "window" : NULL;
 }
 
@@ -256,6 +258,9 @@ static void write_found(const struct fact *f, struct buf *out)
 		json_write_key(out, "line_id");
 		json_write_text(out, span_text(found->subject));
 		json_write_time(out, "line_at", f->gap.start_ns);
+	} else if (f->action == ACTION_trail_retention_waits) {
+		json_write_key(out, "partition");
+		json_write_text(out, span_text(found->subject));
 	} else if (!is_sinks(f) &&
 		   (found->subject[0] != '\0' || f->action == ACTION_trail_window_checked)) {
 		write_number(out, "lines_seen", found->lines_seen);
@@ -342,7 +347,7 @@ static void write_summary(const struct fact *f, char text[SUMMARY_BYTES])
 	else if (f->action == ACTION_trail_window_checked)
 		(void)snprintf(text, SUMMARY_BYTES, "%s from %s to %s: %s", found->app, start, end,
 			       found->state ? found->state : "unknown");
-	else if (is_sinks(f))
+	else if (is_sinks(f) || f->action == ACTION_trail_retention_waits)
 		(void)snprintf(text, SUMMARY_BYTES, "%s: %s%s%s", found->subject,
 			       action_doc(f->action), f->why[0] != '\0' ? "; " : "", f->why);
 	else

@@ -28,6 +28,7 @@ struct session {
 	PGconn *pg;
 	const char *url_name;
 	int answer_seconds;
+	bool has_no_rows;
 	int64_t deadline_ns; /* of the call that is under way, on the monotonic clock */
 	/* of the newest failure */
 	char state[STATE_BYTES];
@@ -121,7 +122,9 @@ static enum err_kind statement_failed(struct session *s, const PGresult *result,
 		return err_set(err, sqlstate_kind(state),
 			       "Postgres says: %s (SQLSTATE %s); does %s name the right role?",
 			       one_line(words ? words : "nothing", text), state, s->url_name);
-	if (sqlstate_quotes_data(state))
+	if (sqlstate_is_own(state))
+		return err_set(err, sqlstate_kind(state), "%s", one_line(words ? words : "", text));
+	if (!s->has_no_rows && sqlstate_quotes_data(state))
 		return err_set(err, sqlstate_kind(state), "Postgres refuses a row: SQLSTATE %s",
 			       state);
 	return err_set(err, sqlstate_kind(state), "Postgres says: %s (SQLSTATE %s)%s",
@@ -236,6 +239,7 @@ enum err_kind session_open(struct session **ret, const struct session_options *o
 		return err_set(err, ERR_FATAL, "out of memory for a connection to Postgres");
 	s->url_name = options->url_name;
 	s->answer_seconds = options->answer_seconds;
+	s->has_no_rows = options->has_no_rows;
 	s->pg = start_connecting(options);
 	if (!s->pg) {
 		rc = err_set(err, ERR_FATAL, "out of memory for a connection to Postgres");

@@ -23,6 +23,7 @@ static const struct {
 	{"3D", ERR_CONFIG}, /* no such database                                               */
 	{"3F", ERR_CONFIG}, /* no such schema                                                 */
 	{"42", ERR_CONFIG}, /* no such table, or no right to it                               */
+	{"FT", ERR_REJECT}, /* flytrail's own functions say no, in a sentence for people      */
 };
 
 static bool is_state(const char *state)
@@ -49,6 +50,11 @@ enum err_kind sqlstate_kind(const char *state)
 bool sqlstate_is_unknown(const char *state)
 {
 	return is_state(state) && look_up(state) == ERR_NONE;
+}
+
+bool sqlstate_is_own(const char *state)
+{
+	return is_state(state) && strncmp(state, "FT", CLASS_LETTERS) == 0;
 }
 
 bool sqlstate_is_duplicate(const char *state)

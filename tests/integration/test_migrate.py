@@ -248,7 +248,7 @@ class Roles(Server):
                     "SET session_replication_role = replica",
                     "DELETE FROM flytrail.streams",
                     "DELETE FROM flytrail.schema_version",
-                    "UPDATE flytrail.retention SET keep_days = 1",
+                    "UPDATE flytrail.retention SET keep_for_days = 1",
                     "INSERT INTO flytrail.log_lines DEFAULT VALUES ON CONFLICT (occurred_at, id) "
                     "DO UPDATE SET message = ''"):
             self.assert_refused("flytrail_writer", sql)

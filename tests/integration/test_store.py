@@ -79,7 +79,7 @@ class StoreCase(unittest.TestCase):
             TRUNCATE flytrail.streams;
             SELECT format('DROP TABLE %s', inhrelid::regclass) FROM pg_inherits
             WHERE inhparent IN ('flytrail.log_lines'::regclass, 'flytrail.events_security'::regclass,
-                'flytrail.events_operations'::regclass) \\gexec
+                'flytrail.events_operations'::regclass, 'flytrail.confirmations'::regclass) \\gexec
             ALTER TABLE flytrail.log_lines ENABLE TRIGGER ALL;
             ALTER TABLE flytrail.events ENABLE TRIGGER ALL;""")
 
@@ -203,7 +203,7 @@ class Writing(StoreCase):
         self.assertEqual(d.ask("partitions"), "ok")
         self.assertEqual(d.ask("partitions"), "ok")
         self.assertEqual(int(self.pg.psql("SELECT count(*) FROM pg_inherits i JOIN pg_class c "
-                                          "ON c.oid = i.inhrelid AND c.relkind = 'r'")[0][0]), 4 + 6)
+                                          "ON c.oid = i.inhrelid AND c.relkind = 'r'")[0][0]), 4 + 6 + 3)
 
     def test_an_empty_range_of_kinds_moves_the_cursor(self):
         d = self.connected()

@@ -41,6 +41,7 @@ static const struct {
 	{"42501", ERR_CONFIG, "insufficient_privilege"},
 	{"42P01", ERR_CONFIG, "undefined_table"},
 	{"42703", ERR_CONFIG, "undefined_column"},
+	{"FT002", ERR_REJECT, "flytrail's own: retention says no"},
 	{"25P02", ERR_RETRY, "in_failed_sql_transaction: no row, so it may work later"},
 	{"55P03", ERR_RETRY, "lock_not_available"},
 	{"58030", ERR_RETRY, "io_error"},
@@ -110,6 +111,16 @@ static void words_about_data_are_kept_back(void **state)
 	assert_false(sqlstate_quotes_data(NULL));
 }
 
+static void flytrails_own_are_told_from_the_rest(void **state)
+{
+	(void)state;
+	assert_true(sqlstate_is_own("FT001"));
+	assert_false(sqlstate_is_own("22023"));
+	assert_false(sqlstate_is_own("FT"));
+	assert_false(sqlstate_is_own(NULL));
+	assert_false(sqlstate_quotes_data("FT002"));
+}
+
 static void what_migrate_makes_and_is_not_there_is_told_from_the_rest(void **state)
 {
 	(void)state;
@@ -131,6 +142,7 @@ int main(void)
 		cmocka_unit_test(only_a_unique_violation_is_a_duplicate),
 		cmocka_unit_test(a_check_violation_without_a_name_is_a_missing_partition),
 		cmocka_unit_test(words_about_data_are_kept_back),
+		cmocka_unit_test(flytrails_own_are_told_from_the_rest),
 		cmocka_unit_test(what_migrate_makes_and_is_not_there_is_told_from_the_rest),
 	};
 

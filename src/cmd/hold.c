@@ -1,0 +1,240 @@
+/* `flytrail hold`: parts of the trail that must not go, whatever the policy says. */
+
+#include "cmd/cmd.h"
+
+#include "model/class.h"
+#include "store/retention.h"
+
+#include <string.h>
+
+static const char USAGE[] =
+	"it is `flytrail hold add [--app APP] [--actor ACTOR] [--class CLASS] [--since TIME] "
+	"[--until TIME] --reason TEXT`, `hold list` or `hold release ID --reason TEXT`";
+
+struct order {
+	const char *verb;
+	struct retention_hold hold;
+	struct config config;
+};
+
+static int bad(const char *what, const char *word)
+{
+	(void)fprintf(stderr, "flytrail: hold: %s%s%s; %s\n", word, word[0] != '\0' ? " " : "",
+		      what, USAGE);
+	return CMD_USAGE;
+}
+
+static int failed(const struct order *o, const struct err *err)
+{
+	(void)fprintf(stderr, "flytrail: hold %s: %s\n", o->verb, err->text);
+	return CMD_FAILED;
+}
+
+/* --- what is done --- */
+
+static int add(const struct order *o)
+{
+	struct retention *db = NULL;
+	char id[ID_TEXT_BYTES];
+	struct err err;
+	enum err_kind rc =
+		retention_open_admin(&db, o->config.admin_database_url, o->config.owner_role, &err);
+
+	if (!rc)
+		rc = retention_add_hold(db, &o->hold, id, &err);
+	retention_close(db);
+	if (rc)
+		return failed(o, &err);
+	(void)printf("hold %s is on; `flytrail hold release %s --reason TEXT` ends it\n", id, id);
+	return CMD_OK;
+}
+
+static int release(const struct order *o)
+{
+	struct retention *db = NULL;
+	struct err err;
+	enum err_kind rc =
+		retention_open_admin(&db, o->config.admin_database_url, o->config.owner_role, &err);
+
+	if (!rc)
+		rc = retention_release_hold(db, o->hold.id, o->hold.reason, &err);
+	retention_close(db);
+	if (rc)
+		return failed(o, &err);
+	(void)printf("hold %s is released\n", o->hold.id);
+	return CMD_OK;
+}
+
+static void print_scope(const char *name, const char *value)
+{
+	if (value[0] == '\0')
+		return;
+	(void)printf("  %s ", name);
+	cmd_print_text(value);
+}
+
+static void print_hold(void *arg, const struct retention_hold *h)
+{
+	size_t *count = arg;
+
+	++*count;
+	(void)printf("%s", h->id);
+	print_scope("app", h->app);
+	print_scope("actor", h->actor);
+	print_scope("class", h->class);
+	print_scope("since", h->since);
+	print_scope("until", h->until);
+	print_scope("by", h->by);
+	(void)printf(" at %s: ", h->added);
+	cmd_print_text(h->reason);
+	(void)printf("\n");
+}
+
+static int list(const struct order *o)
+{
+	struct retention *db = NULL;
+	size_t count = 0;
+	struct err err;
+	enum err_kind rc = retention_open(&db, o->config.database_url, &err);
+
+	if (!rc)
+		rc = retention_list_holds(db, print_hold, &count, &err);
+	retention_close(db);
+	if (rc)
+		return failed(o, &err);
+	(void)printf("%zu hold%s\n", count, count == 1 ? "" : "s");
+	return CMD_OK;
+}
+
+/* --- arguments --- */
+
+static const struct verb {
+	const char *name;
+	int (*obey)(const struct order *o);
+	bool wants_id, wants_admin;
+} verbs[] = {
+	{"add", add, false, true},
+	{"list", list, false, false},
+	{"release", release, true, true},
+};
+
+static const char **find_option(struct order *o, const struct verb *v, const char *name)
+{
+	const struct {
+		const char *name;
+		const char **value;
+	} known[] = {{"--reason", &o->hold.reason}, {"--app", &o->hold.app},
+		     {"--actor", &o->hold.actor},   {"--class", &o->hold.class},
+		     {"--since", &o->hold.since},   {"--until", &o->hold.until}};
+	/* A release has a reason alone, and a list nothing. */
+	size_t count = v->obey == add ? ARRAY_LEN(known) : v->obey == release ? 1 : 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(known[i].name, name) == 0)
+			return known[i].value;
+	return NULL;
+}
+
+static int read_words(struct order *o, const struct verb *v, int argc, char **argv)
+{
+	for (int i = 2; i < argc; i++) {
+		const char **value = find_option(o, v, argv[i]);
+
+		if (value && !cmd_has_value(argc, argv, i))
+			return bad("has no value", argv[i]);
+		if (value)
+			*value = argv[++i];
+		else if (argv[i][0] == '-' || !v->wants_id || o->hold.id)
+			return bad("is not known here", argv[i]);
+		else
+			o->hold.id = argv[i];
+	}
+	return CMD_OK;
+}
+
+static bool is_class(const char *name)
+{
+	for (int c = 0; c < CLASS_COUNT; c++)
+		if (strcmp(class_name((enum line_class)c), name) == 0)
+			return true;
+	return false;
+}
+
+static bool is_blank(const char *text)
+{
+	return text[strspn(text, " \t\r\n")] == '\0';
+}
+
+static int check_scope(const struct retention_hold *h)
+{
+	int64_t since_ns = INT64_MIN, until_ns = INT64_MAX;
+
+	if (h->app[0] == '\0' && h->actor[0] == '\0' && h->class[0] == '\0' &&
+	    h->since[0] == '\0' && h->until[0] == '\0')
+		return bad("a hold on nothing? say at least one of --app, --actor, --class, "
+			   "--since and --until",
+			   "");
+	if (h->class[0] != '\0' && !is_class(h->class))
+		return bad("is no class", h->class);
+	if (h->since[0] != '\0' && !cmd_parse_time(h->since, &since_ns))
+		return bad("is no time", h->since);
+	if (h->until[0] != '\0' && !cmd_parse_time(h->until, &until_ns))
+		return bad("is no time", h->until);
+	if (since_ns >= until_ns)
+		return bad("must be before --until", "--since");
+	return CMD_OK;
+}
+
+static int check_words(const struct order *o, const struct verb *v)
+{
+	struct id id;
+
+	if (v->obey == list)
+		return CMD_OK;
+	if (is_blank(o->hold.reason))
+		return bad("say why, with --reason TEXT", "");
+	if (v->obey == add)
+		return check_scope(&o->hold);
+	if (!o->hold.id)
+		return bad("which hold?", "");
+	return id_parse(span_text(o->hold.id), &id) ? CMD_OK : bad("is no hold's ID", o->hold.id);
+}
+
+static int read_config(struct order *o, const struct verb *v)
+{
+	struct config_report report;
+
+	cmd_read_config(&o->config, v->wants_admin ? CONFIG_FOR_MIGRATE : CONFIG_FOR_STORE,
+			&report);
+	if (report.bad_count == 0)
+		return CMD_OK;
+	cmd_print_report(stderr, &report);
+	return CMD_USAGE;
+}
+
+int cmd_hold(int argc, char **argv)
+{
+	static struct order order; /* a configuration is large */
+	size_t i = 0;
+	int status;
+
+	if (argc < 2)
+		return bad("what is to be done?", "");
+	while (i < ARRAY_LEN(verbs) && strcmp(verbs[i].name, argv[1]) != 0)
+		i++;
+	if (i == ARRAY_LEN(verbs))
+		return bad("is nothing that it does", argv[1]);
+	order = (struct order){.verb = argv[1],
+			       .hold = {.app = "",
+					.actor = "",
+					.class = "",
+					.since = "",
+					.until = "",
+					.reason = ""}};
+	status = read_words(&order, &verbs[i], argc, argv);
+	if (status == CMD_OK)
+		status = check_words(&order, &verbs[i]);
+	if (status == CMD_OK)
+		status = read_config(&order, &verbs[i]);
+	return status == CMD_OK ? verbs[i].obey(&order) : status;
+}

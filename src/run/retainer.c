@@ -1,0 +1,186 @@
+#include "run/retainer.h"
+
+#include "base/log.h"
+#include "base/time.h"
+#include "run/retention.h"
+
+#include <stdio.h>
+
+static const char LEASE[] = "retention";
+static const char WHY_STORE[] = "Postgres does not answer, or refuses; the log's "
+				"`retention_waits` says why";
+static const char WHY_CLOCK[] = "the log's `retention_waits` says why: Postgres' clock, or its "
+				"configuration";
+static const char WHY_OPEN[] =
+	"some partitions were to go and stay: facts trail.retention_waits say why";
+static const char WHY_STRAY[] = "somebody detached a partition, and it is in no view: the log's "
+				"`retention_stray` names it";
+
+struct retainer {
+	const struct leased_options *o;
+	char holder[LEASE_TEXT_BYTES];
+	struct retention *db; /* for the lease, and to ask what was told; NULL between looks */
+	int64_t done_ns;      /* of the newest that was done, on the monotonic clock; 0: none */
+};
+
+static bool is_over(void *arg)
+{
+	const struct retainer *t = arg;
+
+	return life_state(t->o->life) != LIFE_RUNNING;
+}
+
+static void wait(void *arg, int64_t ns)
+{
+	const struct retainer *t = arg;
+
+	life_wait(t->o->life, ns);
+}
+
+/* --- what is told --- */
+
+static void note_dropped(void *arg, const struct retention_row *row)
+{
+	const struct retainer *t = arg;
+
+	(void)row; /* what went is on record in Postgres */
+	atomic_fetch_add(&t->o->status->partitions_dropped, 1);
+}
+
+static void note_stays(void *arg, const struct retention_row *row, const char *state,
+		       const char *why)
+{
+	struct retainer *t = arg;
+	bool is_told = true;
+	struct err aside;
+	struct fact fact = {
+		.action = ACTION_trail_retention_waits,
+		.noticed_ns = time_now_ns(),
+		.gap = {.start_ns = row->from_ns, .end_ns = row->to_ns},
+		.found = {.state = state},
+	};
+
+	(void)snprintf(fact.found.subject, sizeof(fact.found.subject), "%s", row->partition);
+	(void)snprintf(fact.why, sizeof(fact.why), "%s", why);
+	/* What cannot be asked, or finds no room, is told with the next day's. */
+	if (retention_wait_is_told(t->db, row->partition, state, &is_told, &aside) || is_told ||
+	    !trail_offer(t->o->trail, &fact))
+		return;
+	(void)err_set(&aside, ERR_REJECT, "%s: %s", row->partition, why);
+	log_warn(retention_stays, LOG_TEXT("error", aside.text), LOG_TEXT("state", state));
+}
+
+static void note_attached(void *arg, const char *table)
+{
+	(void)arg;
+	log_warn(retention_attached, LOG_TEXT("error", table));
+}
+
+static void note_stray(void *arg, const char *table)
+{
+	(void)arg;
+	log_warn(retention_stray, LOG_TEXT("error", table));
+}
+
+/* --- the thread --- */
+
+static enum err_kind apply(struct retainer *t, struct retention_result *ret, struct err *err)
+{
+	const struct retention_options options = {
+		.url = t->o->config->database_url,
+		.calls = {.dropped = note_dropped,
+			  .stays = note_stays,
+			  .attached = note_attached,
+			  .stray = note_stray,
+			  .is_over = is_over,
+			  .wait = wait,
+			  .arg = t},
+	};
+
+	return retention_apply(&options, ret, err);
+}
+
+/* What others may know of it. */
+static void note_end(struct retainer *t, enum err_kind rc, const struct retention_result *r)
+{
+	struct status *s = t->o->status;
+	const char *why = rc == ERR_CONFIG ? WHY_CLOCK
+			  : rc             ? WHY_STORE
+			  : r->strays > 0  ? WHY_STRAY
+			  : r->failed > 0  ? WHY_OPEN
+					   : NULL;
+
+	atomic_store(&s->retention_why, why);
+	atomic_store(&s->partitions_waiting, r->kept + r->failed);
+	if (!rc) {
+		t->done_ns = time_monotonic_ns();
+		atomic_store(&s->retention_last_ns, time_now_ns());
+		log_info(retention_applied, LOG_NUMBER("dropped", r->dropped),
+			 LOG_NUMBER("waiting", r->kept + r->failed),
+			 LOG_NUMBER("attached", r->attached),
+			 LOG_NUMBER("detached_by_hand", r->strays));
+	}
+}
+
+static bool is_due(const struct retainer *t)
+{
+	return t->done_ns == 0 ||
+	       time_monotonic_ns() - t->done_ns >= RETAINER_DAY_SECONDS * NS_PER_S;
+}
+
+/* Whose it is to apply it is asked each time, so that another one knows when this is gone. */
+static enum err_kind look(struct retainer *t, struct err *err)
+{
+	struct retention_result result = {.dropped = 0};
+	bool mine = false;
+	enum err_kind rc = retention_open(&t->db, t->o->config->database_url, err);
+
+	if (!rc)
+		rc = retention_take_lease(t->db, LEASE, t->holder, RETAINER_LEASE_SECONDS, &mine,
+					  err);
+	if (!rc && mine && is_due(t)) {
+		rc = apply(t, &result, err);
+		/* A command is at it; or the program ends, which is told elsewhere. */
+		if (rc != ERR_FULL)
+			note_end(t, rc, &result);
+	} else if (rc) {
+		atomic_store(&t->o->status->retention_why, WHY_STORE);
+	} else if (!mine) {
+		atomic_store(&t->o->status->retention_why, NULL);
+		atomic_store(&t->o->status->partitions_waiting, 0);
+		t->done_ns = 0;
+	}
+	retention_close(t->db);
+	t->db = NULL;
+	return rc;
+}
+
+/*
+ * Why Postgres cannot be reached at the start is told by the consumer. After a long pause the
+ * newest fact is an old one, by which the clock looks wrong, until that of this start is stored.
+ */
+static bool has_begun(struct status *s)
+{
+	return atomic_load(&s->store_state) == STORE_WORKING && atomic_load(&s->events_stored) > 0;
+}
+
+void retainer_run(const struct leased_options *options)
+{
+	const struct spool_stream stream = spool_stream(options->spool);
+	struct retainer t = {.o = options};
+	struct err err;
+
+	(void)lease_holder(options->replica, &stream, t.holder);
+	while (life_state(options->life) == LIFE_RUNNING) {
+		int64_t wait_ns = LEASED_IDLE_MS * NS_PER_MS;
+
+		if (has_begun(options->status)) {
+			enum err_kind rc = look(&t, &err);
+
+			if (rc && rc != ERR_FULL)
+				log_warn(retention_waits, LOG_TEXT("error", err.text));
+			wait_ns = RETAINER_LOOK_SECONDS * NS_PER_S;
+		}
+		life_wait(options->life, wait_ns);
+	}
+}

@@ -1,0 +1,370 @@
+"""`flytrail retention` and `flytrail hold`: what they say, what they do, and that nothing is lost by it."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import flytrail  # noqa: E402
+import lab  # noqa: E402
+
+DRIVER = os.path.join(ROOT, "build", "tests", "support", "retention_driver")
+AT_ONCE = 4
+OLD_DAYS = 40
+LINES = 5  # of each old day
+WAIT_SECONDS_MAX = 3
+
+
+class Case(unittest.TestCase):
+    """A trail that tests give old days of lines, and terms."""
+
+    PG = {}
+
+    def setUp(self):
+        self.world = self.enterContext(flytrail.World(pg_options=self.PG))
+        self.pg = self.world.pg
+        self.ft = self.world.flytrail(FLYTRAIL_ADMIN_DATABASE_URL=self.pg.url())
+
+    def fill(self, *days, app="web-3"):
+        """Lines of so many days ago, as a spool brought them."""
+        for day in days:
+            self.pg.psql(
+                f"SELECT flytrail.ensure_partition('log_lines', now() - interval '{day} days');"
+                "INSERT INTO flytrail.log_lines (id, occurred_at, occurred_ns, observed_at, source, app, class, "
+                f" message, stream, seq) SELECT gen_random_uuid(), now() - interval '{day} days', 0, now(), 'nats', "
+                f" '{app}', 'app_log', 'old line ' || n, gen_random_uuid(), n FROM generate_series(1, {LINES}) AS n")
+
+    def command(self, *words, status=0):
+        got, text = self.ft.command(*words)
+        self.assertEqual(got, status, text)
+        return text
+
+    def set_lines(self, days, *more):
+        return self.command("retention", "set", "log_lines", "--keep-for", str(days), *more)
+
+    def day(self, days):
+        """The name of the partition of so many days ago."""
+        return self.pg.psql("SELECT 'log_lines_' || to_char(now() AT TIME ZONE 'UTC' - "
+                            f"interval '{days} days', 'YYYYMMDD')")[0][0]
+
+    def old_lines(self):
+        return self.world.count("message LIKE 'old line %'")
+
+    def partitions(self):
+        return {row[0] for row in self.pg.psql("SELECT partition FROM flytrail.retention_plan()")}
+
+    def facts(self, action):
+        return [json.loads(row[0]) for row in self.pg.psql(
+            f"SELECT attributes FROM flytrail.events WHERE action = '{action}' ORDER BY occurred_at")]
+
+    def drive(self, does, status):
+        done = subprocess.run([DRIVER, self.pg.url("flytrail_writer"), does], stdin=subprocess.DEVNULL, timeout=120,
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return done.stdout
+
+
+class Policy(Case):
+    def test_a_profile_says_what_it_set_and_what_it_changed(self):
+        text = self.command("retention", "profile", "default")
+        self.assertIn("log_lines   kept for 30 days; it was kept for ever\n", text)
+        text = self.command("retention", "profile", "eu")
+        self.assertIn("security    kept for 330 days, at most 366; it was kept for 396 days\n", text)
+        self.assertIn("operations  kept for 330 days, at most 366; it was kept for 92 days\n", text)
+        self.assertIn("log_lines   kept for 30 days, at most 35; it was kept for 30 days\n", text)
+        text = self.command("retention", "profile", "hipaa")
+        self.assertIn("security    kept for 2192 days; it was kept for 330 days, at most 366\n", text)
+        self.assertEqual(self.command("retention", "profile", "hipaa").count(", as before\n"), 3)
+        self.assertEqual(len(self.facts("trail.retention_changed")), 9)
+
+    def test_bad_terms_are_one_sentence_and_change_nothing(self):
+        self.set_lines(30)
+        for words in (["set", "log_lines", "--keep-for", "-3"], ["set", "log_lines", "--keep-for", "0"],
+                      ["set", "log_lines", "--keep-for", "36501"], ["set", "log_lines", "--keep-for", "1.5"],
+                      ["set", "log_lines", "--keep-for", "99999999999999999999"], ["set", "log_lines", "--keep-for"],
+                      ["set", "log_lines"], ["set", "lines", "--keep-for", "3"], ["set"],
+                      ["set", "log_lines", "--keep-for", "10", "--keep-at-most", "12"],
+                      ["set", "log_lines", "--keep-for", "88", "--keep-at-most", "91"],
+                      ["set", "security", "--keep-for", "100", "--keep-at-most", "132"],
+                      ["profile", "sox"], ["profile"], ["apply", "--force"], ["plan", "all"], ["forget"], []):
+            with self.subTest(words=words):
+                text = self.command("retention", *words, status=2)
+                self.assertEqual(text.count("\n"), 1, text)
+        self.assertEqual(self.pg.psql("SELECT kind, keep_for_days, keep_at_most_days FROM flytrail.retention"),
+                         [["log_lines", "30", None]])
+        self.command("retention", "set", "security", "--keep-for", "100", "--keep-at-most", "133")
+        self.command("retention", "set", "log_lines", "--keep-for", "88", "--keep-at-most", "97")
+
+    def test_the_writer_may_plan_and_no_more(self):
+        self.ft.env["FLYTRAIL_ADMIN_DATABASE_URL"] = self.pg.url("flytrail_writer")
+        for words in (["retention", "profile", "eu"], ["hold", "add", "--app", "x", "--reason", "y"]):
+            text = self.command(*words, status=1)
+            self.assertEqual(text.count("\n"), 1, text)
+        self.assertEqual(self.pg.psql("SELECT * FROM flytrail.retention"), [])
+        self.assertIn("security    kept for ever\n", self.command("retention", "plan"))
+
+    def test_a_plan_shows_what_goes_and_sums_up_what_is_kept(self):
+        self.fill(1, 20, 32, OLD_DAYS)
+        self.assertRegex(self.command("retention", "plan"), r"(?m)^log_lines .* stays  kept for ever: no term is set$")
+        self.set_lines(30)
+        text = self.command("retention", "plan")
+        self.assertEqual(len([line for line in text.splitlines() if line.startswith("log_lines   2")
+                              and line.endswith("  goes   past keep_for")]), 2, text)
+        self.assertRegex(text, r"(?m)^log_lines .* stays  kept until 20\S+, what is newer longer$")
+        self.assertIn("2 partitions would go: about ", text)
+        self.assertEqual(self.old_lines(), 4 * LINES)
+
+
+class Holds(Case):
+    def test_a_hold_keeps_a_partition_until_it_is_released(self):
+        self.fill(OLD_DAYS)
+        self.fill(OLD_DAYS + 1, app="other")
+        self.set_lines(30)
+        self.command("hold", "add", "--app", "web-3", "--reason", "a\x1b[31m dispute")
+        text = self.command("hold", "list")
+        self.assertRegex(text, r"(?m)^\S{36}  app web-3  by postgres at 20\S+Z: a\\u001b\[31m dispute$")
+        self.assertTrue(text.endswith("\n1 hold\n"), text)
+        hold = text.split()[0]
+        self.assertRegex(self.command("retention", "plan"), rf"stays  hold {hold}: ")
+        text = self.command("retention", "apply")
+        self.assertIn(f"{self.day(OLD_DAYS)} stays, though past its term: hold {hold}: ", text)
+        self.assertIn(f"dropped {self.day(OLD_DAYS + 1)}: ", text)
+        self.assertEqual(self.old_lines(), LINES)
+        self.command("hold", "release", hold, "--reason", "settled")
+        self.assertEqual(self.command("hold", "list"), "0 holds\n")
+        self.assertIn("1 partition dropped;", self.command("retention", "apply"))
+        self.assertEqual(self.old_lines(), 0)
+        self.assertEqual([fact["hold"] for fact in self.facts("trail.hold_added")
+                          + self.facts("trail.hold_released")], [hold, hold])
+
+    def test_bad_holds_are_one_sentence_and_change_nothing(self):
+        for words, status in (
+                (["add", "--reason", "why"], 2), (["add", "--app", "web-3"], 2),
+                (["add", "--app", "web-3", "--reason", " \t"], 2), (["add", "--app", "web-3", "--reason", ""], 2),
+                (["add", "--class", "nonsense", "--reason", "why"], 2),
+                (["add", "--since", "yesterday", "--reason", "why"], 2),
+                (["add", "--since", "2026-02-01", "--until", "2026-02-01", "--reason", "why"], 2),
+                (["add", "--app", " ", "--reason", "why"], 1), (["add", "--app", "x" * 300, "--reason", "why"], 1),
+                (["release", "4718f5dc-5f98-830a-888b-c53ebf1e1bf5", "--reason", "why"], 1),
+                (["release", "4718f5dc-5f98-830a-888b-c53ebf1e1bf5"], 2), (["release", "all", "--reason", "why"], 2),
+                (["release", "--reason", "why"], 2), (["list", "--app", "x"], 2), (["drop"], 2), ([], 2)):
+            with self.subTest(words=words):
+                text = self.command("hold", *words, status=status)
+                self.assertEqual(text.count("\n"), 1, text)
+        self.assertEqual(self.pg.psql("SELECT * FROM flytrail.holds"), [])
+
+    def test_a_hold_is_released_once(self):
+        self.command("hold", "add", "--class", "ssh_session", "--since", "2026-01-01", "--reason", "why")
+        text = self.command("hold", "list")
+        self.assertIn("  class ssh_session  since 2026-01-01T00:00:00Z  by ", text)
+        self.command("hold", "release", text.split()[0], "--reason", "over")
+        text = self.command("hold", "release", text.split()[0], "--reason", "over", status=1)
+        self.assertIn("is released already", text)
+
+
+class Apply(Case):
+    def setUp(self):
+        super().setUp()
+        self.fill(10, OLD_DAYS, OLD_DAYS + 1)
+        self.set_lines(30)
+        self.olds = [self.day(OLD_DAYS + 1), self.day(OLD_DAYS)]
+
+    def all_is_there(self):
+        self.assertEqual(self.old_lines(), 3 * LINES)
+        self.assertLessEqual(set(self.olds), self.partitions())
+
+    def test_what_is_past_its_term_goes_and_each_is_on_record(self):
+        text = self.command("retention", "apply")
+        self.assertTrue(text.endswith("\n2 partitions dropped; past their terms, 0 kept by holds or gaps and 0 that "
+                                      "could not go\n"), text)
+        self.assertEqual(self.old_lines(), LINES)
+        facts = self.facts("trail.partition_dropped")
+        self.assertEqual([(fact["partition"], fact["rows"], fact["archive"]) for fact in facts],
+                         [(name, LINES, None) for name in self.olds])
+        self.assertIn("0 partitions dropped;", self.command("retention", "apply"))
+
+    def test_a_late_row_of_what_is_gone_has_room(self):
+        self.command("retention", "apply")
+        self.fill(OLD_DAYS)
+        self.assertEqual(self.old_lines(), 2 * LINES)
+        self.assertIn("1 partition dropped;", self.command("retention", "apply"))
+
+    def test_an_archive_that_agrees_is_in_the_fact(self):
+        text = self.drive("agree", 0)
+        self.assertEqual(text, "".join(f"asked log_lines {name}\ndropped {name}\n" for name in self.olds))
+        for fact in self.facts("trail.partition_dropped"):
+            self.assertEqual((fact["archive"]["rows"], fact["archive"]["objects"]), (LINES, 2))
+            self.assertEqual(fact["archive"]["digest"], fact["digest"])
+            self.assertEqual(fact["archive"]["index"], ["flytrail/index/x.ndjson.gz"])
+
+    def test_an_archive_that_lacks_a_row_or_cannot_be_read_keeps_the_partition(self):
+        for does, why in (("lack", "its archive 4 with"), ("fail", "an object of it is damaged")):
+            with self.subTest(does=does):
+                text = self.drive(does, 1)
+                for name in self.olds:
+                    self.assertRegex(text, rf"(?m)^stays {name} archive: .*{why}")
+                self.all_is_there()
+        self.assertEqual(self.facts("trail.partition_dropped"), [])
+
+    def test_past_keep_at_most_no_archive_stops_it_and_that_is_on_record(self):
+        self.set_lines(30, "--keep-at-most", "35")
+        for does in ("lack", "fail"):
+            with self.subTest(does=does):
+                self.assertEqual(self.drive(does, 0).count("dropped"), 2)
+                facts = self.facts("trail.partition_dropped")[-2:]
+                self.assertEqual([fact["archive_agrees"] for fact in facts], [False, False])
+                self.assertEqual([fact["archive"].get("failure") for fact in facts],
+                                 [None if does == "lack" else "an object of it is damaged"] * 2)
+                self.set_lines(30)
+                self.fill(OLD_DAYS, OLD_DAYS + 1)
+                self.set_lines(30, "--keep-at-most", "35")
+
+    def test_a_connection_that_is_lost_after_the_check_loses_nothing(self):
+        text = self.drive("cut", 1)
+        self.assertIn(f"attached {self.olds[0]}_leaving\n", text)
+        self.assertRegex(text, rf"(?m)^error {self.olds[0]}: the connection to Postgres is lost: .*; nothing is left "
+                               "detached$")
+        self.all_is_there()
+        self.assertEqual(self.drive("agree", 0).count("dropped"), 2)
+
+    def test_what_a_killed_one_left_is_attached_by_the_next(self):
+        self.drive("die", 3)
+        self.assertEqual(self.old_lines(), 2 * LINES)
+        self.command("hold", "add", "--app", "web-3", "--reason", "all of it")
+        text = self.command("retention", "apply")
+        self.assertIn(f"attached again what an interrupted one had left: {self.olds[0]}_leaving\n", text)
+        self.all_is_there()
+
+    def test_rows_that_came_while_it_was_detached_stay_too(self):
+        self.drive("die", 3)
+        self.fill(OLD_DAYS + 1)
+        self.command("hold", "add", "--app", "web-3", "--reason", "all of it")
+        self.command("retention", "apply")
+        self.assertEqual(self.old_lines(), 4 * LINES)
+
+    def test_a_signal_attaches_again_what_is_detached(self):
+        self.assertRegex(self.drive("end", 1), rf"(?m)^error {self.olds[0]}: it was ended before it was done$")
+        self.all_is_there()
+        self.assertEqual(self.pg.psql("SELECT flytrail.retention_leftovers()"), [])
+
+    def test_of_two_at_once_one_does_nothing(self):
+        with self.holding("SELECT pg_advisory_lock(hashtextextended('flytrail.retention', 0))"):
+            text = self.command("retention", "apply", status=1)
+        self.assertEqual(text, "flytrail: retention apply: another `retention apply` or `flytrail run` is at it: this "
+                               "one did nothing\n")
+        self.all_is_there()
+
+    def test_a_clock_that_disagrees_with_the_newest_record_stops_it(self):
+        self.ft.start().await_event("store_connected")
+        lab.wait_for(lambda: self.pg.psql("SELECT 1 FROM flytrail.events WHERE seq > 0"), 60, "a fact of the spool's")
+        self.ft.stop()
+        self.fill(OLD_DAYS, OLD_DAYS + 1)  # what it has dropped meanwhile
+        before = self.old_lines()
+        for ahead in ("2 days", "-2 days", "400 days"):
+            with self.subTest(ahead=ahead):
+                self.pg.psql("CREATE OR REPLACE FUNCTION flytrail.retention_now() RETURNS timestamptz LANGUAGE sql "
+                             f"STABLE AS $$ SELECT now() + interval '{ahead}' $$")
+                text = self.command("retention", "apply", status=1)
+                self.assertRegex(text, r"^flytrail: retention apply: the clock says .* nothing goes\n$")
+        self.assertEqual(self.old_lines(), before)
+
+    def test_what_was_detached_by_hand_is_named_and_left_alone(self):
+        self.pg.psql(f"ALTER TABLE flytrail.log_lines DETACH PARTITION flytrail.{self.olds[0]}")
+        text = self.command("retention", "apply", status=1)
+        self.assertIn(f"somebody detached {self.olds[0]}: ", text)
+        self.assertEqual(self.pg.psql(f"SELECT count(*) FROM flytrail.{self.olds[0]}"), [[str(LINES)]])
+        self.assertEqual(self.old_lines(), LINES)
+
+    @contextlib.contextmanager
+    def holding(self, sql):
+        """A session that has done sql, and is in its transaction, until the end."""
+        with subprocess.Popen([f"{lab.PG_BIN}/psql", "-X", "-q", "-A", "-t", self.pg.url()], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True) as session:
+            session.stdin.write(f"BEGIN; {sql}; SELECT 'held';\n")
+            session.stdin.flush()
+            for line in session.stdout:
+                if line.strip() == "held":
+                    break
+            yield
+            session.stdin.close()
+
+    def test_a_partition_in_use_is_tried_again_and_goes_at_last(self):
+        with self.holding("LOCK TABLE flytrail.log_lines IN ACCESS SHARE MODE"):
+            with subprocess.Popen([flytrail.BINARY, "retention", "apply"], env=self.ft.env, text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as apply:
+                lab.wait_for(lambda: self.pg.psql("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "
+                                                  "query LIKE '%retention_detach%'"), 30, "it waits for the lock")
+                began = time.monotonic()
+                self.world.count()
+                self.assertLess(time.monotonic() - began, WAIT_SECONDS_MAX)
+                self.all_is_there()
+        self.assertIn("2 partitions dropped;", self.command("retention", "apply"))
+        self.assertEqual(apply.returncode, 0)
+
+
+class Run(Case):
+    """What `flytrail run` does of it by itself."""
+
+    def setUp(self):
+        super().setUp()
+        self.fill(OLD_DAYS, OLD_DAYS + 1)
+        self.fill(OLD_DAYS + 2, app="held")
+        self.set_lines(30)
+        self.command("hold", "add", "--app", "held", "--reason", "a dispute")
+
+    def test_it_applies_the_policy_and_says_once_why_a_partition_waits(self):
+        self.ft.start().await_event("retention_stays")
+        lab.wait_for(lambda: len(self.facts("trail.partition_dropped")) == 2, 60, "the old days to go")
+        lab.wait_for(lambda: self.facts("trail.retention_waits"), 60, "why one waits")
+        self.assertEqual(self.ft.stop(), 0)
+        self.assertEqual(self.old_lines(), LINES)
+        event = self.ft.events("retention_applied")[0]
+        self.assertEqual((event["dropped"], event["waiting"], event["attached"]), (2, 1, 0))
+        fact = self.facts("trail.retention_waits")[0]
+        self.assertEqual((fact["partition"], fact["state"]), (self.day(OLD_DAYS + 2), "hold"))
+        self.assertRegex(fact["why"], "^hold .*: a dispute$")
+        self.fill(OLD_DAYS)
+        self.ft.start()
+        lab.wait_for(lambda: len(self.facts("trail.partition_dropped")) == 3, 60, "it applies the policy again")
+        self.ft.stop()
+        self.assertEqual(len(self.facts("trail.retention_waits")), 1)
+
+
+class Load(Case):
+    """Lines that come while partitions go."""
+
+    PG = {"settings": ["track_commit_timestamp = on"]}
+
+    def longest_wait(self):
+        """In seconds, between two transactions of the store's that wrote numbered lines."""
+        return float(self.pg.psql("""
+            SELECT max(extract(epoch FROM at - before)) FROM (
+                SELECT at, lag(at) OVER (ORDER BY at) AS before FROM (
+                    SELECT DISTINCT pg_xact_commit_timestamp(xmin) AS at FROM flytrail.log_lines
+                    WHERE message LIKE 'numbered %') AS commits) AS waits""")[0][0])
+
+    def test_lines_at_full_rate_are_all_there_and_none_waits_long(self):
+        count, rounds = 120000, 0
+        self.set_lines(30)
+        self.ft.start().await_event("store_connected")
+        publisher = self.world.publisher("--count", count, "--rate", 20000, "--tag", "numbered")
+        self.addCleanup(publisher.kill)
+        while publisher.poll() is None:
+            self.fill(*range(OLD_DAYS, OLD_DAYS + 5))
+            self.assertIn("5 partitions dropped;", self.command("retention", "apply"))
+            rounds += 1
+        self.assertEqual(publisher.returncode, 0)
+        self.world.await_rows(count, "message LIKE 'numbered %'", 120)
+        self.ft.stop()
+        self.assertGreaterEqual(rounds, 2)
+        self.assertLess(self.longest_wait(), WAIT_SECONDS_MAX)
+        self.assertEqual(self.world.check_every_line_is_a_row_or_in_a_gap(count), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
