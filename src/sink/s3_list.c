@@ -9,7 +9,7 @@ enum {
 	TOKEN_BYTES_MAX = XML_TEXT_BYTES_MAX,
 	KEY_BYTES_MAX = 1024,                                  /* S3's own */
 	KEYS_BYTES_MAX = S3_LIST_PAGE_MAX * 3 * KEY_BYTES_MAX, /* %XX for each byte */
-	VERSION_BYTES_MAX = 1024,
+	VERSIONS_BYTES_MAX = S3_LIST_PAGE_MAX * 1024,
 	QUERY_MAX = 5,
 	HEX = 16,
 };
@@ -97,7 +97,7 @@ static enum err_kind list_new(struct s3_list **ret, struct s3_client *client,
 	buf_init(&l->next_token, TOKEN_BYTES_MAX);
 	buf_init(&l->next_version, TOKEN_BYTES_MAX);
 	buf_init(&l->keys, KEYS_BYTES_MAX);
-	buf_init(&l->versions, S3_LIST_PAGE_MAX * VERSION_BYTES_MAX);
+	buf_init(&l->versions, VERSIONS_BYTES_MAX);
 	*ret = l;
 	return ERR_NONE;
 }
