@@ -66,8 +66,9 @@ enum err_kind s3_hold_get(struct s3_client *c, const struct s3_hold_target *targ
 	if (rc)
 		return explain(rc, &answer, err);
 	*ret = false;
-	/* Of a version that never had one. */
-	if (strcmp(answer.code, "NoSuchObjectLockConfiguration") == 0)
+	/* Of a version that never had one; Ceph's name for it is the second. */
+	if (strcmp(answer.code, "NoSuchObjectLockConfiguration") == 0 ||
+	    strcmp(answer.code, "ObjectLockConfigurationNotFoundError") == 0)
 		return ERR_NONE;
 	if (answer.status >= 300)
 		return err_set(err, ERR_REJECT, "there is no such version any more");

@@ -17,7 +17,7 @@ enum {
 /* What a listing's elements are called, and the parts of the query that lead on. */
 struct form {
 	const char *root, *truncated, *encoding, *next, *next_version;
-	const char *object, *key, *version, *bytes, *modified;
+	const char *object, *key, *version, *bytes, *modified, *deleted_key;
 	const char *query, *query_value, *after, *token, *version_token;
 };
 
@@ -33,6 +33,7 @@ static const struct form form_of_objects = {
 	.version = "",
 	.bytes = ROOT "/Contents/Size",
 	.modified = ROOT "/Contents/LastModified",
+	.deleted_key = "",
 	.query = "list-type",
 	.query_value = "2",
 	.after = "start-after",
@@ -52,6 +53,7 @@ static const struct form form_of_versions = {
 	.version = ROOT "/Version/VersionId",
 	.bytes = ROOT "/Version/Size",
 	.modified = ROOT "/Version/LastModified",
+	.deleted_key = ROOT "/DeleteMarker/Key",
 	.query = "versions",
 	.query_value = "",
 	.after = "key-marker",
@@ -73,6 +75,7 @@ struct s3_list {
 	size_t ends[S3_LIST_PAGE_MAX], version_ends[S3_LIST_PAGE_MAX];
 	size_t count;
 	struct buf keys, versions, next_token, next_version;
+	struct buf last_key; /* of the page, as it came; also of a marker of deletion */
 	bool is_listing, is_truncated, is_encoded, is_wrong;
 };
 
@@ -97,6 +100,7 @@ static enum err_kind list_new(struct s3_list **ret, struct s3_client *client,
 	buf_init(&l->next_token, TOKEN_BYTES_MAX);
 	buf_init(&l->next_version, TOKEN_BYTES_MAX);
 	buf_init(&l->keys, KEYS_BYTES_MAX);
+	buf_init(&l->last_key, TOKEN_BYTES_MAX);
 	buf_init(&l->versions, VERSIONS_BYTES_MAX);
 	*ret = l;
 	return ERR_NONE;
@@ -126,6 +130,7 @@ void s3_list_free(struct s3_list *l)
 	buf_release(&l->next_version);
 	buf_release(&l->keys);
 	buf_release(&l->versions);
+	buf_release(&l->last_key);
 	free(l);
 }
 
@@ -135,10 +140,16 @@ void s3_list_free(struct s3_list *l)
 static void read_inside(struct s3_list *l, struct span path, struct span text)
 {
 	const struct form *f = l->form;
-	struct s3_listed *o = &l->objects[l->count];
+	struct s3_listed *o = &l->objects[l->count]; /* not looked at where there is none */
 	unsigned digits;
 
-	if (span_is(path, f->key)) {
+	if (span_is(path, f->key) || span_is(path, f->deleted_key)) {
+		buf_reset(&l->last_key);
+		buf_span(&l->last_key, text);
+	}
+	if (l->count == S3_LIST_PAGE_MAX) {
+		l->is_wrong = l->is_wrong || span_is(path, f->object);
+	} else if (span_is(path, f->key)) {
 		buf_span(&l->keys, text);
 	} else if (span_is(path, f->version)) {
 		buf_span(&l->versions, text);
@@ -171,8 +182,6 @@ static void read_element(void *arg, struct span path, struct span text)
 		buf_span(&l->next_token, text);
 	else if (span_is(path, f->next_version))
 		buf_span(&l->next_version, text);
-	else if (l->count == S3_LIST_PAGE_MAX)
-		l->is_wrong = l->is_wrong || span_is(path, f->object);
 	else
 		read_inside(l, path, text);
 }
@@ -210,6 +219,11 @@ static struct span part_of(const struct buf *b, size_t from, size_t end)
 	return end > from ? span_of(b->data + from, end - from) : SPAN("");
 }
 
+static struct span text_of(const struct buf *b)
+{
+	return part_of(b, 0, b->len);
+}
+
 static void find_keys(struct s3_list *l)
 {
 	size_t start = 0, version_start = 0;
@@ -225,14 +239,17 @@ static void find_keys(struct s3_list *l)
 		start = l->ends[i];
 		version_start = l->version_ends[i];
 	}
-	/* A key leads on from page to page of versions, and is encoded as they are. */
-	if (l->form == &form_of_versions && l->is_encoded && l->next_token.len > 0)
-		buf_cut(&l->next_token, decode((char *)l->next_token.data, l->next_token.len));
 }
 
-static struct span text_of(const struct buf *b)
+/*
+ * A key leads on from page to page of versions: the last one, as Amazon encodes it; Ceph gives it
+ * as it is. Whoever takes the one for the other may pass over what anybody's keys let him.
+ */
+static void find_token(struct s3_list *l)
 {
-	return part_of(b, 0, b->len);
+	if (l->form == &form_of_versions && l->is_encoded && l->next_token.len > 0 &&
+	    span_equal(text_of(&l->next_token), text_of(&l->last_key)))
+		buf_cut(&l->next_token, decode((char *)l->next_token.data, l->next_token.len));
 }
 
 /* A page that does not lead on would be asked for again for ever. */
@@ -250,6 +267,8 @@ static enum err_kind check_texts(const struct s3_list *l, struct err *err)
 	if (!rc)
 		rc = buf_check(&l->versions, err);
 	if (!rc)
+		rc = buf_check(&l->last_key, err);
+	if (!rc)
 		rc = buf_check(&l->next_token, err);
 	return rc ? rc : buf_check(&l->next_version, err);
 }
@@ -263,6 +282,7 @@ static enum err_kind read_page(struct s3_list *l, struct span body, struct err *
 	l->objects[0] = (struct s3_listed){.modified_ns = S3_LIST_NO_TIME};
 	buf_reset(&l->keys);
 	buf_reset(&l->versions);
+	buf_reset(&l->last_key);
 	buf_reset(&l->next_token);
 	buf_reset(&l->next_version);
 	l->is_listing = l->is_truncated = l->is_encoded = l->is_wrong = false;
@@ -273,6 +293,8 @@ static enum err_kind read_page(struct s3_list *l, struct span body, struct err *
 		return rc;
 	if (!rc && l->is_listing && !l->is_wrong)
 		find_keys(l);
+	if (!rc)
+		find_token(l);
 	if (rc || !l->is_listing || l->is_wrong || (l->is_truncated && !leads_on(l)))
 		return err_set(err, ERR_RETRY, "what S3 answers is no listing");
 	return ERR_NONE;
