@@ -11,6 +11,8 @@
  * with the digest that flytrail.digest_of_ids() makes of their ids: it is the table's own, or the
  * archive does not agree.
  *
+ * Where the options send events alone, nothing is said of lines: they have no archive.
+ *
  * Objects that are not as they should be count as not there. So one that was lost or changed is
  * why a table stays, unless another replica's has its rows, too.
  *

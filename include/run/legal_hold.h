@@ -38,6 +38,7 @@
 struct legal_hold_options {
 	const struct config *config; /* whose database and bucket it is; both are set */
 	const char *command;         /* for the record: "hold add", "run" */
+	const _Atomic bool *cut;     /* see sink/s3_client.h */
 	bool (*is_over)(void *arg);  /* asked before each version */
 	void *arg;
 };

@@ -231,6 +231,7 @@ static enum err_kind begin(struct holding **ret, const struct legal_hold_options
 	h->result = result;
 	h->modified_since_ns = INT64_MIN;
 	sinks_s3(options->config, &h->s3);
+	h->s3.options.client.cut = options->cut;
 	rc = hasher_new(&h->hasher, err);
 	if (!rc)
 		rc = s3_client_new(&h->client, &h->s3.options.client, err);

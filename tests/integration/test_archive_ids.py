@@ -42,7 +42,7 @@ def digest(ids):
     return hashlib.sha256(hashlib.sha256(b"".join(sorted(uuid.UUID(id).bytes for id in ids))).digest()).hexdigest()
 
 
-class ArchiveIds(unittest.TestCase):
+class Archives(unittest.TestCase):
     """Each test has a bucket, a spool and an empty trail of its own."""
 
     @classmethod
@@ -82,6 +82,14 @@ class ArchiveIds(unittest.TestCase):
         archive.end_day(spool or self.spool)
         self.keep(number + 1, spool)
 
+    def table(self, day=OLDER):
+        return "log_lines_" + day.replace("-", "")
+
+    def keys(self, day=OLDER):
+        return self.bucket.keys(f"{PREFIX}lines/date={day}/")
+
+
+class ArchiveIds(Archives):
     def ask(self, kind, table, begin, end, **env):
         done = subprocess.run([DRIVER, "agrees", kind, table, f"{begin}T00:00:00Z", f"{end}T00:00:00Z"],
                               env={**self.env, **env}, check=False, stdin=subprocess.DEVNULL, capture_output=True,
@@ -90,17 +98,11 @@ class ArchiveIds(unittest.TestCase):
         keys, answer = done.stdout.splitlines()
         return json.loads(keys), answer
 
-    def table(self, day=OLDER):
-        return "log_lines_" + day.replace("-", "")
-
     def ask_lines(self, day=OLDER, **env):
         return self.ask("log_lines", self.table(day), day, (datetime.date.fromisoformat(day) + DAY).isoformat(), **env)
 
     def ids(self, table, column="id"):
         return [row[0] for row in self.sql(f"SELECT {column} FROM flytrail.{table} WHERE seq > 0")]
-
-    def keys(self, day=OLDER):
-        return self.bucket.keys(f"{PREFIX}lines/date={day}/")
 
     def named(self):
         return [entry for key in self.bucket.keys(PREFIX + "index/")
@@ -235,6 +237,74 @@ class ArchiveIds(unittest.TestCase):
                 self.assertRegex(answer, f"^failed .*{what}")
         self.assertEqual(self.ask("log_lines", "x; y", OLDER, NEWER)[1],
                          "failed a table has a name that is none of flytrail's")
+
+
+class Apply(Archives):
+    """`flytrail retention apply`, of two days of lines that are past their term."""
+
+    def setUp(self):
+        super().setUp()
+        self.sql("SELECT flytrail.set_retention('log_lines', 1, NULL)")
+        self.addCleanup(self.sql, "DELETE FROM flytrail.retention")
+        self.keep_indexed()
+
+    def apply(self, *arguments, **env):
+        done = subprocess.run([flytrail.BINARY, "retention", "apply", *arguments], env={**self.env, **env}, check=False,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+        self.assertEqual(done.stderr, "")
+        return done.returncode, done.stdout
+
+    def facts(self):
+        return {target: json.loads(attributes) for target, attributes in self.sql(
+            "SELECT target, attributes FROM flytrail.events WHERE action = 'trail.partition_dropped'")}
+
+    def rows(self, day=OLDER):
+        return int(self.sql("SELECT count(*) FROM flytrail.log_lines WHERE occurred_at >= "
+                            f"'{day} 00:00Z' AND occurred_at < '{day} 00:00Z'::timestamptz + interval '1 day'")[0][0])
+
+    def be_at(self, time):
+        self.sql("CREATE OR REPLACE FUNCTION flytrail.retention_now() RETURNS timestamptz LANGUAGE sql STABLE "
+                 f"AS $$ SELECT {time} $$")
+
+    def test_what_the_archive_has_goes_and_where_it_is_is_on_record(self):
+        index, = self.bucket.keys(PREFIX + "index/")
+        status, out = self.apply()
+        self.assertEqual(status, 0, out)
+        for day in (OLDER, NEWER):
+            fact = self.facts()[self.table(day)]
+            self.assertEqual(fact["archive"], {"rows": 2 * LINES, "digest": fact["digest"], "objects": 4, "index": [index]})
+            self.assertEqual((fact["rows"], fact["archive_agrees"], fact["without_archive"]), (2 * LINES, True, False))
+            self.assertEqual(self.rows(day), 0)
+
+    def test_what_it_has_not_stays_until_somebody_does_without(self):
+        self.bucket.ask("DELETE", self.keys()[0])
+        status, out = self.apply()
+        self.assertEqual(status, 1)
+        self.assertIn(f"{self.table()} stays, though past its term: its archive: {LINES // 2} rows of {self.table()} are "
+                      "not in the archive", out)
+        self.assertEqual((self.rows(), self.rows(NEWER)), (2 * LINES, 0))
+        self.assertEqual(list(self.facts()), [self.table(NEWER)])
+        status, out = self.apply("--without-archive")
+        self.assertEqual((status, self.rows()), (0, 0), out)
+        fact = self.facts()[self.table()]
+        self.assertEqual((fact["archive"], fact["without_archive"]), (None, True))
+
+    def test_past_keep_at_most_what_is_missing_is_on_record(self):
+        self.sql("SELECT flytrail.set_retention('log_lines', 1, 4)")
+        self.addCleanup(self.be_at, "now()")
+        self.be_at(f"'{OLDER}'::timestamptz + interval '4 days 1 hour'")
+        self.bucket.ask("DELETE", self.keys()[0])
+        _, out = self.apply()
+        self.assertEqual(self.rows(), 0, out)
+        fact = self.facts()[self.table()]
+        self.assertIn(f"{LINES // 2} rows of {self.table()} are not in the archive", fact["archive"]["failure"])
+        self.assertFalse(fact["archive_agrees"])
+
+    def test_lines_that_are_sent_to_no_archive_need_none(self):
+        self.bucket.ask("DELETE", self.keys()[0])
+        status, out = self.apply(FLYTRAIL_S3_SEND="events")
+        self.assertEqual((status, self.rows()), (0, 0), out)
+        self.assertIsNone(self.facts()[self.table()]["archive"])
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import flytrail  # noqa: E402
+import lab  # noqa: E402
 import s3  # noqa: E402
 
 DRIVER = os.path.join(os.path.dirname(flytrail.BINARY), "tests", "support", "archive_driver")
@@ -220,6 +221,46 @@ class LegalHold(unittest.TestCase):
         _, said = self.hold(id, **keys)
         self.assertRegex(said, "403 AccessDenied to a legal hold: the credentials need s3:PutObjectLegalHold")
         self.assertEqual(self.held(), set())
+
+    def command(self, *arguments, **env):
+        done = subprocess.run([flytrail.BINARY, "hold", *arguments], check=False, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=120,
+                              env={**self.env, "FLYTRAIL_ADMIN_DATABASE_URL": self.world.pg.url(), **env})
+        return done.returncode, done.stdout + done.stderr
+
+    def test_the_command_holds_the_archive_and_lets_it_go(self):
+        self.keep()
+        wanted = self.keys(LINES, OPERATIONS)
+        status, said = self.command("add", "--class", "exit", "--reason", "a lawsuit")
+        self.assertEqual((status, self.held()), (0, wanted), said)
+        self.assertIn(f"put on or taken off {len(wanted)} of the {len(wanted)} versions", said)
+        id = re.match("hold ([0-9a-f-]{36}) is on", said)[1]
+        self.assert_fact("trail.hold_added", id, changed=len(wanted))
+        status, said = self.command("release", id, "--reason", "settled")
+        self.assertEqual((status, self.held()), (0, set()), said)
+
+    def test_what_s3_refuses_does_not_end_the_hold(self):
+        self.bucket = self.server.bucket()
+        self.env.update(self.server.environment(self.bucket))
+        status, said = self.command("add", "--app", "web", "--reason", "a lawsuit")
+        self.assertEqual(status, 0, said)  # there is nothing in it
+        self.keep()
+        status, said = self.command("add", "--app", "web", "--reason", "a lawsuit")
+        self.assertEqual(status, 1)
+        self.assertRegex(said, "that is so in Postgres, and not in all of the archive.*: the bucket has no Object Lock: ")
+        status, said = self.command("add", "--app", "web", "--reason", "a lawsuit", FLYTRAIL_DATABASE_URL="")
+        self.assertEqual(status, 0, said)
+        self.assertIn("follows within a day, by `flytrail run`", said)
+        self.assertEqual(self.sql("SELECT count(*) FROM flytrail.open_holds"), [["3"]])
+
+    def test_flytrail_run_holds_what_is_there(self):
+        self.keep()
+        wanted = self.keys(LINES)
+        self.add(klass="app_log")
+        ft = self.world.flytrail(**self.server.environment(self.bucket), FLYTRAIL_S3_GATHER_SECONDS="1").start()
+        lab.wait_for(lambda: self.held() >= wanted, 60, "objects that are held")
+        self.assertEqual(ft.stop(), 0)
+        self.assertEqual({attributes["command"] for _, attributes in self.facts("trail.hold_added")}, {"run"})
 
     def test_what_cannot_be_done_is_one_sentence(self):
         self.keep()
