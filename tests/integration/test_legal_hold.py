@@ -268,6 +268,9 @@ class LegalHold(unittest.TestCase):
         id = self.add(app="web")
         self.assertEqual(self.hold(id, ARCHIVE_DRIVER_IS_OVER="1"), ([0, 0, 0], "it was told to end"))
         self.assertRegex(self.hold(id, AWS_BUCKET="not-there")[1], "AWS_BUCKET")
+        self.sql("INSERT INTO flytrail.holds SELECT gen_random_uuid(), 'web', NULL, NULL, NULL, NULL, 'x', now(), 'x' "
+                 "FROM generate_series(1, 1000)")
+        self.assertRegex(self.hold(id)[1], "^there are more than 1000 open holds: ")
         self.assertEqual(self.held(), set())
 
 
