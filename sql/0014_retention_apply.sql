@@ -225,6 +225,9 @@ BEGIN
 	EXECUTE format('LOCK TABLE ONLY flytrail.%I IN ACCESS EXCLUSIVE MODE', flytrail.parent_name(target.kind));
 	PERFORM set_config('lock_timeout', '500ms', true);
 	EXECUTE format('ALTER TABLE flytrail.%I DETACH PARTITION flytrail.%I', flytrail.parent_name(target.kind), retention_detach.partition);
+	-- Whoever names the table can still add to it: nothing that could not be put back with it.
+	EXECUTE format('ALTER TABLE flytrail.%I ADD %s NOT VALID', retention_detach.partition,
+		flytrail.bounds_check(target.kind, target.first_at, target.end_at));
 	EXECUTE format('ALTER TABLE flytrail.%I RENAME TO %I', retention_detach.partition, leaving);
 	INSERT INTO flytrail.leaving (leaving, kind, partition, first_at, end_at, detached_at, detached_by)
 	VALUES (leaving, target.kind, retention_detach.partition, target.first_at, target.end_at, clock_timestamp(), session_user);
@@ -400,7 +403,7 @@ BEGIN
 	PERFORM flytrail.retention_guard(false);
 	target := flytrail.leaving_or_refuse(leaving);
 	parent := flytrail.parent_name(target.kind);
-	EXECUTE format('ALTER TABLE flytrail.%I ADD %s', target.leaving, flytrail.bounds_check(target.kind, target.first_at, target.end_at));
+	EXECUTE format('ALTER TABLE flytrail.%I VALIDATE CONSTRAINT bounds', target.leaving);
 	PERFORM pg_advisory_xact_lock(hashtextextended('flytrail.partition', 0));
 	FOR fresh IN
 		SELECT p.partition, p.first_at, p.end_at FROM flytrail.partitions(target.kind) p

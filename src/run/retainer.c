@@ -152,14 +152,16 @@ static void note_end(struct retainer *t, enum err_kind rc, const struct retentio
 
 	atomic_store(&s->retention_why, why);
 	atomic_store(&s->partitions_waiting, r->kept + r->failed);
-	if (!rc) {
-		t->done_ns = time_monotonic_ns();
-		atomic_store(&s->retention_last_ns, time_now_ns());
+	if (rc)
+		return;
+	t->done_ns = time_monotonic_ns();
+	atomic_store(&s->retention_last_ns, time_now_ns());
+	/* Most days there is nothing to say. */
+	if (r->dropped + r->kept + r->failed + r->attached + r->strays > 0)
 		log_info(retention_applied, LOG_NUMBER("dropped", r->dropped),
 			 LOG_NUMBER("waiting", r->kept + r->failed),
 			 LOG_NUMBER("attached", r->attached),
 			 LOG_NUMBER("detached_by_hand", r->strays));
-	}
 }
 
 /* Whose it is to apply it is asked each time, so that another one knows when this is gone. */

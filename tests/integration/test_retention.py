@@ -308,6 +308,19 @@ class Apply(Case):
             self.assertIn("2 partitions dropped;", apply.communicate(timeout=60)[0])
         self.assertEqual(apply.returncode, 0)
 
+    def test_a_command_that_is_ended_while_it_waits_says_so(self):
+        with contextlib.ExitStack() as stack, self.holding("LOCK TABLE flytrail.log_lines IN ACCESS SHARE MODE"):
+            apply = stack.enter_context(subprocess.Popen(
+                [flytrail.BINARY, "retention", "apply"], env=self.ft.env, text=True, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT))
+            lab.wait_for(lambda: self.pg.psql("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "
+                                              "query LIKE '%retention_detach%'"), 30, "it waits for the lock")
+            apply.terminate()
+            self.assertEqual(apply.communicate(timeout=30)[0], f"flytrail: retention apply: {self.olds[0]}: it was "
+                             "ended before it was done\n")
+        self.assertEqual(apply.returncode, 1)
+        self.all_is_there()
+
 
 class Run(Case):
     """What `flytrail run` does of it by itself."""
@@ -353,7 +366,8 @@ class Load(Case):
     def test_lines_at_full_rate_are_all_there_and_none_waits_long(self):
         count, rounds = 120000, 0
         self.set_lines(30)
-        self.ft.start().await_event("retention_applied")  # nothing is old yet
+        self.fill(OLD_DAYS)
+        self.ft.start().await_event("retention_applied")  # from here on the command alone is at it
         publisher = self.world.publisher("--count", count, "--rate", 20000, "--tag", "numbered")
         self.addCleanup(publisher.kill)
         while publisher.poll() is None:

@@ -211,6 +211,33 @@ static void a_dead_letter_says_which_record_and_why(void **state)
 	told_release(&t);
 }
 
+static void a_partition_that_waits_is_named_with_its_days_and_why(void **state)
+{
+	struct fact fact = {.action = ACTION_trail_retention_waits,
+			    .noticed_ns = T0,
+			    .gap = {.start_ns = T0 - TIME_DAY_NS, .end_ns = T0},
+			    .why = "hold 1: a dispute",
+			    .found = {.subject = "log_lines_20260502", .state = "hold"}};
+	const struct event *e;
+	struct id first;
+	struct told t;
+
+	(void)state;
+	told_init(&t);
+	e = tell(&t, &fact);
+	first = e->id;
+	assert_true(span_is(e->correlation_id, "log_lines_20260502"));
+	assert_int_equal(e->severity, SEVERITY_MEDIUM);
+	assert_text(&t, "partition", "log_lines_20260502");
+	assert_text(&t, "state", "hold");
+	assert_text(&t, "why", "hold 1: a dispute");
+	assert_text(&t, "partition_end", "2026-05-03T22:14:18.000000000Z");
+	assert_null(json_member(t.attributes, "lines_recovered"));
+	fact.found.state = "gap";
+	assert_memory_not_equal(&tell(&t, &fact)->id, &first, sizeof(first));
+	told_release(&t);
+}
+
 /* By recovery, of another stream's gap: named, and marked by lines_recovered, also when none was.
  */
 static void what_became_of_a_gap_names_it(void **state)
@@ -415,6 +442,7 @@ int main(void)
 		cmocka_unit_test(a_fact_told_twice_is_one_row_and_another_gap_is_another),
 		cmocka_unit_test(times_that_are_not_known_are_left_out),
 		cmocka_unit_test(a_dead_letter_says_which_record_and_why),
+		cmocka_unit_test(a_partition_that_waits_is_named_with_its_days_and_why),
 		cmocka_unit_test(what_became_of_a_gap_names_it),
 		cmocka_unit_test(windows_of_one_time_are_one_fact_for_each_application),
 		cmocka_unit_test(listening_says_from_when_to_when_and_whether_others_took_lines),
