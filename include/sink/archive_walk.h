@@ -27,6 +27,7 @@ struct archive_walk_options {
 	enum archive_kind kind; /* ARCHIVE_INDEX: by the days of deliveries */
 	/* Those whose own hour or day is in part of this time; until is not in it. */
 	int64_t since_ns, until_ns;
+	const _Atomic bool *cut; /* the client's; NULL: none */
 	bool versions; /* all that each object has, and those that a marker of deletion hides */
 };
 
@@ -44,7 +45,8 @@ struct archive_walk_calls {
 NODISCARD enum err_kind archive_walk(const struct archive_walk_options *options,
 				     const struct archive_walk_calls *calls, struct err *err);
 
-/* After a failed try, of which there were so many: true, when it has waited and another is due. */
-bool archive_walk_again(enum err_kind rc, unsigned tries);
+/* After a failed try, of which there were so many: true, when it has waited and another is due.
+ * cut: as in sink/s3_client.h; set, there is none. */
+bool archive_walk_again(enum err_kind rc, unsigned tries, const _Atomic bool *cut);
 
 #endif

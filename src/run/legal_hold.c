@@ -74,7 +74,7 @@ static enum err_kind set(struct holding *h, const struct s3_listed *listed, stru
 	do
 		rc = s3_hold_set(h->client, h->hasher, &target, !h->hold->is_released, &is_changed,
 				 err);
-	while (archive_walk_again(rc, ++tries));
+	while (archive_walk_again(rc, ++tries, h->options->cut));
 	if (rc == ERR_REJECT) {
 		if (h->present.failed++ == 0)
 			h->first = *err;
@@ -110,6 +110,7 @@ static enum err_kind walk(struct holding *h, struct err *err)
 	const struct archive_walk_calls calls = {.page = take_page, .arg = h};
 	struct archive_walk_options options = {
 		.client = h->client,
+		.cut = h->options->cut,
 		.prefix = h->s3.options.archive.prefix,
 		.since_ns = h->hold->since_ns,
 		.until_ns = h->hold->until_ns,

@@ -52,7 +52,7 @@ static enum err_kind read_named(struct days *d, uint64_t *sound, struct err *err
 
 	do
 		rc = archive_read_object(d->client, &d->entry, &d->content, err);
-	while (archive_walk_again(rc, ++tries));
+	while (archive_walk_again(rc, ++tries, d->options->client.cut));
 	return judge_object(d, rc, sound, err);
 }
 
@@ -65,7 +65,7 @@ static enum err_kind read_uncovered(struct days *d, struct span key, struct err 
 	do
 		rc = archive_read_unindexed(d->client, d->options->prefix, key, &d->entry,
 					    &d->content, err);
-	while (archive_walk_again(rc, ++tries));
+	while (archive_walk_again(rc, ++tries, d->options->client.cut));
 	return judge_object(d, rc, &sound, err);
 }
 
@@ -151,7 +151,7 @@ static enum err_kind read_index(struct days *d, const struct archive_walk_object
 
 	do
 		rc = archive_read_index(d->client, index->listed.key, &d->index, err);
-	while (archive_walk_again(rc, ++tries));
+	while (archive_walk_again(rc, ++tries, d->options->client.cut));
 	if (rc == ERR_REJECT || rc == ERR_CORRUPT)
 		return unsound(d, err->text);
 	if (rc)
@@ -188,6 +188,7 @@ static enum err_kind read_all(struct days *d, struct err *err)
 {
 	struct archive_walk_options walk = {
 		.client = d->client,
+		.cut = d->options->client.cut,
 		.prefix = d->options->prefix,
 		.kind = ARCHIVE_INDEX,
 		.since_ns = INT64_MIN,

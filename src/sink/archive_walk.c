@@ -3,6 +3,7 @@
 #include "base/backoff.h"
 #include "base/time.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,9 +24,9 @@ struct walk {
 	struct archive_walk_object page[S3_LIST_PAGE_MAX];
 };
 
-bool archive_walk_again(enum err_kind rc, unsigned tries)
+bool archive_walk_again(enum err_kind rc, unsigned tries, const _Atomic bool *cut)
 {
-	if (rc != ERR_RETRY || tries >= ARCHIVE_WALK_TRIES)
+	if (rc != ERR_RETRY || tries >= ARCHIVE_WALK_TRIES || (cut && atomic_load(cut)))
 		return false;
 	backoff_wait(tries, 0);
 	return true;
@@ -72,7 +73,7 @@ static enum err_kind next_page(struct walk *w, size_t *ret_count, struct err *er
 
 	do
 		rc = s3_list_page(w->list, &listed, ret_count, err);
-	while (archive_walk_again(rc, ++tries));
+	while (archive_walk_again(rc, ++tries, w->options->cut));
 	if (!rc && *ret_count > 0) {
 		size_t taken = take(w, listed, *ret_count);
 
