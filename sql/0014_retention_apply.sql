@@ -61,16 +61,23 @@ $$;
 COMMENT ON FUNCTION flytrail.hold_touches(flytrail.open_holds, text, regclass, timestamptz, timestamptz) IS
 	'whether a hold is on any row of a partition; an actor''s is on lines where an event of that actor is between the partition''s bounds';
 
-CREATE FUNCTION flytrail.open_gaps(OUT ids text[], OUT ranges tstzrange[])
+-- Whether any is open in a time, all of them tell together: looked at one by one for each partition, the many
+-- of a bad year would take long. Those that have been open for longest are named.
+CREATE FUNCTION flytrail.open_gaps(OUT times tstzmultirange, OUT ids text[], OUT ranges tstzrange[])
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT coalesce(array_agg(left(g.gap_id, 64) ORDER BY g.gap_start), '{}'),
-		coalesce(array_agg(tstzrange(g.gap_start, greatest(g.gap_start, g.gap_end), '[]') ORDER BY g.gap_start), '{}')
-	FROM flytrail.gaps g WHERE g.state = 'open'
+	SELECT coalesce(range_agg(g.range), '{}'), coalesce(array_agg(g.id ORDER BY g.number) FILTER (WHERE g.number <= 100), '{}'),
+		coalesce(array_agg(g.range ORDER BY g.number) FILTER (WHERE g.number <= 100), '{}')
+	FROM (
+		SELECT left(coalesce(o.gap_id, 'without a name'), 64) AS id,
+			tstzrange(o.gap_start, CASE WHEN o.gap_end IS NOT NULL THEN greatest(o.gap_start, o.gap_end) END, '[]') AS range,
+			row_number() OVER (ORDER BY o.gap_start, o.gap_id) AS number
+		FROM flytrail.gaps o WHERE o.state = 'open'
+	) AS g
 $$;
-COMMENT ON FUNCTION flytrail.open_gaps() IS 'the gaps that are open, and the times that they may be in';
+COMMENT ON FUNCTION flytrail.open_gaps() IS 'the times in which gaps are open, and the first 100 of the gaps';
 
 CREATE FUNCTION flytrail.retention_verdict(kind text, target regclass, first_at timestamptz, end_at timestamptz,
-	gap_ids text[], gap_ranges tstzrange[], OUT goes boolean, OUT is_past_keep_at_most boolean, OUT why text)
+	gap_times tstzmultirange, gap_ids text[], gap_ranges tstzrange[], OUT goes boolean, OUT is_past_keep_at_most boolean, OUT why text)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
 DECLARE
 	now CONSTANT timestamptz := flytrail.retention_now();
@@ -86,8 +93,7 @@ BEGIN
 		RETURN;
 	END IF;
 	IF end_at > now - term.keep_for_days * interval '1 day' THEN
-		why := 'kept until ' || CASE WHEN isfinite(end_at)
-			THEN to_char(end_at + term.keep_for_days * interval '1 day', 'YYYY-MM-DD') ELSE 'its bounds end' END;
+		why := 'kept until ' || to_char(end_at + term.keep_for_days * interval '1 day', 'YYYY-MM-DD');
 		RETURN;
 	END IF;
 	is_past_keep_at_most := coalesce(first_at < now - term.keep_at_most_days * interval '1 day', false);
@@ -102,13 +108,16 @@ BEGIN
 		why := 'past keep_at_most';
 		RETURN;
 	END IF;
-	SELECT g.id INTO gap FROM unnest(gap_ids, gap_ranges) AS g (id, times)
-	WHERE g.times && tstzrange(first_at, end_at) LIMIT 1;
-	goes := gap IS NULL;
-	why := coalesce('a gap in it is open: ' || gap, 'past keep_for');
+	goes := NOT gap_times && tstzrange(first_at, end_at);
+	why := 'past keep_for';
+	IF NOT goes THEN
+		SELECT g.id INTO gap FROM unnest(gap_ids, gap_ranges) AS g (id, times)
+		WHERE g.times && tstzrange(first_at, end_at) LIMIT 1;
+		why := 'a gap in it is open: ' || coalesce(gap, 'one of many');
+	END IF;
 END
 $$;
-COMMENT ON FUNCTION flytrail.retention_verdict(text, regclass, timestamptz, timestamptz, text[], tstzrange[]) IS
+COMMENT ON FUNCTION flytrail.retention_verdict(text, regclass, timestamptz, timestamptz, tstzmultirange, text[], tstzrange[]) IS
 	'whether a partition goes now, and why or why not; for retention_plan() and for who acts by it';
 
 CREATE FUNCTION flytrail.retention_plan() RETURNS TABLE (kind text, partition name, first_at timestamptz,
@@ -123,7 +132,8 @@ BEGIN
 	FROM unnest(ARRAY['log_lines', 'security', 'operations']) WITH ORDINALITY AS k (kind, number)
 	CROSS JOIN LATERAL flytrail.partitions(k.kind) AS p
 	JOIN pg_class c ON c.oid = p.partition
-	CROSS JOIN LATERAL flytrail.retention_verdict(k.kind, p.partition, p.first_at, p.end_at, gap.ids, gap.ranges) AS v
+	CROSS JOIN LATERAL flytrail.retention_verdict(k.kind, p.partition, p.first_at, p.end_at, gap.times, gap.ids, gap.ranges) AS v
+	WHERE isfinite(p.first_at) AND isfinite(p.end_at)
 	ORDER BY k.number, p.first_at;
 END
 $$;
@@ -200,25 +210,25 @@ DECLARE
 	gap record;
 	target record;
 	verdict record;
-	leaving CONSTANT name := left(partition, 55) || '_leaving';
+	out_name CONSTANT name := left(partition, 55) || '_leaving';
 BEGIN
 	PERFORM flytrail.retention_guard(true);
 	SELECT k.kind, c.oid::regclass AS id, p.first_at, p.end_at INTO target
 	FROM unnest(ARRAY['log_lines', 'security', 'operations']) AS k (kind)
 	CROSS JOIN LATERAL flytrail.partitions(k.kind) AS p
 	JOIN pg_class c ON c.oid = p.partition
-	WHERE c.relname = retention_detach.partition;
+	WHERE c.relname = retention_detach.partition AND isfinite(p.first_at) AND isfinite(p.end_at);
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'FT002',
 			MESSAGE = format('there is no partition %s', coalesce(left(retention_detach.partition, 63), 'without a name'));
 	END IF;
 	gap := flytrail.open_gaps();
-	verdict := flytrail.retention_verdict(target.kind, target.id, target.first_at, target.end_at, gap.ids, gap.ranges);
+	verdict := flytrail.retention_verdict(target.kind, target.id, target.first_at, target.end_at, gap.times, gap.ids, gap.ranges);
 	IF NOT verdict.goes THEN
 		RAISE EXCEPTION USING ERRCODE = 'FT002', MESSAGE = format('%s stays: %s', retention_detach.partition, verdict.why);
 	END IF;
-	IF EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'flytrail'::regnamespace AND c.relname = leaving) THEN
-		RAISE EXCEPTION USING ERRCODE = 'FT002', MESSAGE = format('%s is still there: it has to be put back first', leaving);
+	IF EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'flytrail'::regnamespace AND c.relname = out_name) THEN
+		RAISE EXCEPTION USING ERRCODE = 'FT002', MESSAGE = format('%s is still there: it has to be put back first', out_name);
 	END IF;
 	-- Who reads the parent keeps its partitions locked, so that with the first lock the second is there, but
 	-- for VACUUM and for who names the partition itself. Together that is 2 seconds in which others wait.
@@ -228,10 +238,11 @@ BEGIN
 	-- Whoever names the table can still add to it: nothing that could not be put back with it.
 	EXECUTE format('ALTER TABLE flytrail.%I ADD %s NOT VALID', retention_detach.partition,
 		flytrail.bounds_check(target.kind, target.first_at, target.end_at));
-	EXECUTE format('ALTER TABLE flytrail.%I RENAME TO %I', retention_detach.partition, leaving);
+	EXECUTE format('ALTER TABLE flytrail.%I RENAME TO %I', retention_detach.partition, out_name);
+	DELETE FROM flytrail.leaving l WHERE l.leaving = out_name; -- one that the owner dropped by hand
 	INSERT INTO flytrail.leaving (leaving, kind, partition, first_at, end_at, detached_at, detached_by)
-	VALUES (leaving, target.kind, retention_detach.partition, target.first_at, target.end_at, clock_timestamp(), session_user);
-	RETURN leaving;
+	VALUES (out_name, target.kind, retention_detach.partition, target.first_at, target.end_at, clock_timestamp(), session_user);
+	RETURN out_name;
 END
 $$;
 COMMENT ON FUNCTION flytrail.retention_detach(text) IS
@@ -277,7 +288,7 @@ $$;
 COMMENT ON FUNCTION flytrail.retention_digest(text) IS
 	'of a partition that was taken out: how many rows came by a spool, and the digest of their ids as digest_of_ids() makes it; what its files have in bytes; how many rows are in Postgres alone, such as facts of commands';
 
--- A name that is like a partition's, on a table that is none and not on its way out.
+-- A name that is like a partition's, on a table that is none and not on its way out; or bounds that are no times.
 CREATE FUNCTION flytrail.retention_strays() RETURNS SETOF text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT c.relname::text
@@ -285,9 +296,16 @@ CREATE FUNCTION flytrail.retention_strays() RETURNS SETOF text
 	WHERE c.relnamespace = 'flytrail'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
 		AND c.relname ~ '^(log_lines_[0-9]{8}(_week)?|(events_security|events_operations|confirmations)_[0-9]{6})(_[0-9]+)?(_leaving)?$'
 		AND NOT EXISTS (SELECT FROM flytrail.leaving l WHERE l.leaving = c.relname)
+	UNION ALL
+	SELECT c.relname::text
+	FROM unnest(ARRAY['log_lines', 'security', 'operations']) AS k (kind)
+	CROSS JOIN LATERAL flytrail.partitions(k.kind) AS p
+	JOIN pg_class c ON c.oid = p.partition
+	WHERE NOT (isfinite(p.first_at) AND isfinite(p.end_at))
 	ORDER BY 1
 $$;
-COMMENT ON FUNCTION flytrail.retention_strays() IS 'tables that are named as a partition and are none: detached by hand. Retention leaves them alone';
+COMMENT ON FUNCTION flytrail.retention_strays() IS
+	'what retention leaves alone: tables that are named as a partition and are none, because somebody detached them by hand, and partitions without two times as their bounds';
 
 CREATE FUNCTION flytrail.retention_leftovers() RETURNS SETOF text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -355,7 +373,7 @@ BEGIN
 	-- From here on nobody adds a hold or changes a term.
 	LOCK TABLE flytrail.holds, flytrail.retention IN SHARE MODE;
 	gap := flytrail.open_gaps();
-	verdict := flytrail.retention_verdict(target.kind, id, target.first_at, target.end_at, gap.ids, gap.ranges);
+	verdict := flytrail.retention_verdict(target.kind, id, target.first_at, target.end_at, gap.times, gap.ids, gap.ranges);
 	IF NOT verdict.goes THEN
 		RAISE EXCEPTION USING ERRCODE = 'FT002', MESSAGE = format('%s stays: %s', target.partition, verdict.why);
 	END IF;

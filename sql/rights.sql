@@ -53,6 +53,10 @@ BEGIN
 	EXECUTE format('GRANT SELECT ON flytrail.inventory, flytrail.watched TO %I, %I, %I', writer_role, reader_role,
 		line_reader_role);
 	EXECUTE format('GRANT SELECT ON flytrail.lines TO %I', line_reader_role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION flytrail.check_schema() TO %I', writer_role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION flytrail.schema_fingerprint(),
+		flytrail.record_review(timestamptz, timestamptz, text, text) TO %I, %I', reader_role, line_reader_role);
+	EXECUTE format('GRANT SELECT ON flytrail.reviews_due TO %I, %I, %I', writer_role, reader_role, line_reader_role);
 END
 $$;
 

@@ -11,8 +11,8 @@
  * else returns an err. The event is a constant from base/log_events.def.
  * Never logged: a record's bytes, a connection string, a token, a header.
  *
- * Repeats: the same event with the same "error" is printed at most once in
- * LOG_REPEAT_SECONDS, with the count of those held back in "repeated"; of one
+ * Repeats: the same event with the same "error", about the same "sink", is printed at
+ * most once in LOG_REPEAT_SECONDS, with the count of those held back in "repeated"; of one
  * event LOG_CAUSES_MAX errors at most: lines about further ones are counted in
  * "others" of the event's next line. An info is printed once more when a warn
  * or an error was printed since: that trouble is over has to be told.

@@ -25,6 +25,11 @@
  * and never merge with another source or file. SHA-256, because an application must
  * not be able to make a line disappear by colliding with it.
  *
+ * One bit of the id says whether whoever has the row can make its id again: the digit
+ * behind the third dash is 8 or 9 where the row's app, machine_id, message and time are
+ * all that it is made from, and a or b where it is made from more. So nothing of the
+ * second kind, whose id cannot be checked, takes the place of a line of the first.
+ *
  * Threads: a hasher belongs to one thread; the text functions are pure.
  */
 
@@ -49,15 +54,19 @@ struct id_parts {
 	struct span app, instance, message;
 	int64_t occurred_ns;
 	const struct id_extra *extra; /* NULL for lines with an exact time */
+	bool beyond_row; /* the row does not keep all of this; with extra it never does */
 };
 
 NODISCARD enum err_kind id_line(struct hasher *h, const struct id_parts *line, struct id *ret,
 				struct err *err);
 
 /* The id of a fact that is no line: SHA-256 over "flytrail event 1\n" and its parts, each as
- * u32be length and bytes. */
+ * u32be length and bytes; beyond its row. */
 NODISCARD enum err_kind id_event(struct hasher *h, const struct span *parts, size_t count,
 				 struct id *ret, struct err *err);
+
+/* False: whoever has the row can make the id again. */
+bool id_is_beyond_row(const struct id *id);
 
 enum { ID_NUMBER_BYTES = 24 };
 

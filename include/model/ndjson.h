@@ -10,7 +10,12 @@
  * RFC 3339 with nine digits (so occurred_ns is not needed); what is empty, or no
  * time, is null. raw, where there is one, is in base64.
  *
- * Threads: pure functions.
+ * Whoever did not write it can hold it against its id, which is made from its app,
+ * machine_id, message and time: occurred_at, or claimed_time of the attributes where their
+ * time is `out_of_range`. What no id is made from (level, region, class, actor ...) it does not
+ * vouch for; nor does an id that is made from more than the row has (model/id.h) for anything.
+ *
+ * Threads: pure functions, but for the hasher.
  */
 
 #include "model/event.h"
@@ -23,5 +28,9 @@ enum ndjson_finding {
 /* Appends the object and a newline to out, whose buf_check() tells. */
 void ndjson_write(const struct record *r, enum ndjson_finding finding, struct buf *out);
 void ndjson_write_event(const struct event *e, struct buf *out);
+
+/* The object of a line or an event has the id that it makes, or one that is beyond its row.
+ * ERR_REJECT: it has another, or is no such object. */
+NODISCARD enum err_kind ndjson_check_id(struct hasher *h, struct span object, struct err *err);
 
 #endif

@@ -50,6 +50,9 @@ struct delivery_result {
 	uint64_t refused_seqs[DELIVERY_REFUSED_TOLD]; /* the first of these */
 	uint64_t late;  /* that were left out for their age, as the sink's options have it */
 	struct err why; /* of the last that was refused */
+	/* Where it failed: */
+	bool is_begun;   /* some of it is there */
+	bool is_its_own; /* another range may be delivered all the same */
 };
 
 NODISCARD enum err_kind delivery_end(struct delivery *d, uint64_t last_seq,

@@ -25,7 +25,7 @@ struct forwarders_options {
 	bool finite; /* see run/forwarder.h */
 };
 
-/* What is wrong with one sink's files parks that sink; ERR_FATAL. */
+/* ERR_FATAL alone: what is wrong with one sink's files parks that sink. */
 NODISCARD enum err_kind forwarders_start(struct forwarders **ret,
 					 const struct forwarders_options *options, struct err *err);
 

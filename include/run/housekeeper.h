@@ -2,9 +2,11 @@
 #define RUN_HOUSEKEEPER_H
 
 /*
- * housekeeper: makes Postgres's partitions ahead of time, at the start and once
- * an hour, on a connection of its own. What fails is a warning: the store makes
- * a partition on demand, too.
+ * housekeeper: makes Postgres's partitions ahead of time, and looks whether the
+ * schema is what it was, at the start and once an hour, on a connection of its
+ * own. What fails is a warning, and is tried again sooner: the store makes a
+ * partition on demand, too, and a look that comes late finds what an earlier one
+ * would have, unless it was undone meanwhile (sql/watch.sql sees that as well).
  *
  * Threads: housekeeper_run() is one thread's.
  */

@@ -5,9 +5,10 @@
  * restore: an archive's objects, brought back into Postgres; for `flytrail replay`.
  *
  * The archive is held against its indexes (sink/archive_verify.h), and each object that is as
- * it should be is written (store/replay.h). What no index has yet, as that of today, is held
- * against its own metadata, and counted apart. What is not as it should be is refused: told,
- * counted, and nothing of it is in the trail; the others go on.
+ * it should be is written, whose rows have the ids that they make (store/replay.h). What no
+ * index has yet, as that of today, is held against its own metadata, and counted apart. What is
+ * not as it should be is refused: told, counted, and nothing of it is in the trail; the others
+ * go on.
  *
  * An object is a transaction of its own, and ids make it so that all may be done again, after
  * whatever ended it. It is on record as facts, trail.replayed: one before the first object is

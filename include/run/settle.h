@@ -18,7 +18,8 @@
  * Ownership: settle_open() makes it, settle_close() ends it; the configuration outlives it.
  * Threads:   one; `flytrail run` may be at work on the same folder.
  * Limits:    those of sink/dead_reader.h and run/delivery.h.
- * Errors:    ERR_REJECT: this letter is refused once more, and the next may be tried;
+ * Errors:    ERR_REJECT: this letter is refused once more, and the next may be tried; so it is
+ *            where another object has the name in S3 that this one's would have;
  *            ERR_CORRUPT: its line was changed meanwhile, and likewise. Any
  *            other: nothing more can be done now. ERR_CONFIG from settle_open() also where
  *            another command is at work.

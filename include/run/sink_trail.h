@@ -7,13 +7,15 @@
  *	trail.dead_lettered, trail.sink_missed   about records: the cursor moves past them when
  *	                                         sink_trail_await() says that it is on record
  *	trail.sink_proved                        about the place
- *	trail.sink_behind                        before records are missed
+ *	trail.sink_behind                        before records are missed, and when that will be
  *
  * Ownership: what is in the struct outlives it.
  * Threads:   the forwarder's. It waits for the pipeline's, which fetches facts, and the
  *            committer's, which makes them accepted.
  * Limits:    at SINK_BEHIND_PERCENT of what is kept for a sink it is behind, and at half of
- *            that it has caught up.
+ *            that it has caught up. Behind is told when sink_status_misses_ns() can say until
+ *            when: at once, but of a burst when that is ten minutes old or has taken half of
+ *            what is kept.
  */
 
 #include "run/life.h"

@@ -198,7 +198,8 @@ enum sink_state sink_status_read(struct sink_status *s, char text[ERR_TEXT_BYTES
 
 /*
  * When the oldest of what a sink has before it will have to go, if it takes nothing until then and
- * as much comes as did; 0: no time can be told.
+ * as much comes as did; 0: no time can be told, for less than half of the room is taken and it was
+ * taken within ten minutes, or it is more than ten years away.
  */
 int64_t sink_status_misses_ns(const struct sink_status *s, int64_t now_ns);
 

@@ -12,7 +12,10 @@
  *			have, by its name (store/archived.h)
  *
  * A day of which Postgres has nothing has passed its retention. What Postgres has not come to
- * yet, of that stream, is not asked for.
+ * yet, of that stream, is not asked for. Lines are missed where S3 gets all records, by the
+ * options that there are now; those of a stream that never had one there, for it was delivered
+ * while S3 got events alone, are told of until their retention is over. A stream of which the
+ * archive has nothing at all is not missed: nothing says that it was ever to be there.
  *
  * Ownership: what the calls are given is lent to them.
  * Threads:   one.
@@ -31,7 +34,7 @@ struct verify_options {
 
 struct verify_calls {
 	void (*finding)(void *arg, const char *word, const char *text);
-	void (*stream)(void *arg, const struct archive_verify_stream *s);
+	void (*stream)(void *arg, const struct archive_stream *s);
 	void *arg;
 };
 

@@ -79,6 +79,9 @@ void archive_index_free(struct archive_index *i); /* NULL is fine */
 NODISCARD enum err_kind archive_index_due(struct archive_index *i, int64_t now_ns,
 					  struct archive_range range,
 					  const struct archive_object **ret, struct err *err);
+/* The name that an index of this range alone has, if its objects are delivered now. */
+void archive_index_name(const struct archive_index *i, int64_t now_ns, struct archive_range range,
+			char ret[ARCHIVE_KEY_BYTES]);
 NODISCARD enum err_kind archive_index_closed(struct archive_index *i, struct err *err);
 
 /* All objects of the range are there. What of it is in the journal already is not doubled. */

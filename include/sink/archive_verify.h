@@ -7,7 +7,7 @@
  * All indexes are read, because any of them may name an object of the time that is asked for.
  * What is found wrong is told in a word and a sentence:
  *
- *	RANGE		no index has these numbers of a stream
+ *	RANGE		no index has these numbers of a stream, or no object (archive_streams.h)
  *	INDEX		it is not what an index is, or differs from another one
  *	MISSING		an index names the object, and the bucket does not have it
  *	STRANGE		no index names the object, though its range is in one or before all
@@ -15,11 +15,14 @@
  *
  * An object behind the last index of its stream is counted as not indexed yet: its day may
  * not be over. So is one in the range of an index that is told of as INDEX: what that can still
- * say counts, and what it does not say proves nothing. stream() says where the indexes of a
- * stream end, for whoever reads it. With unindexed_too, each object of a range that no whole
- * index has is held against its own metadata instead (sink/archive_read.h), and counted as not
- * indexed: after all that an index vouches for, so that whoever can only add an object cannot
- * get ahead of one.
+ * say counts, and what it does not say proves nothing. Those that were stored a day ago and more
+ * are counted apart: where nothing of their stream was delivered since, no index has to be there,
+ * and whether there was one nobody can know. Of a stream all of whose last objects are gone, with
+ * the index of their day, names say nothing: that takes Postgres (run/verify.h). stream() says
+ * what names do say of a stream, for whoever reads it. With unindexed_too, each object of a range
+ * that no whole index has is held against its own metadata instead (sink/archive_read.h), and
+ * counted as not indexed: after all that an index vouches for, so that whoever can only add an
+ * object cannot get ahead of one.
  *
  * What the caller finds out about an object's records is told and counted in the same way.
  *
@@ -31,7 +34,7 @@
  *            hold of a strange key only what can be printed.
  */
 
-#include "sink/archive_read.h"
+#include "sink/archive_streams.h"
 
 enum { VERIFY_INDEXES_MAX = 200 * 1000, VERIFY_OBJECTS_MAX = 500 * 1000, VERIFY_TRIES = 5 };
 
@@ -43,24 +46,19 @@ struct archive_verify_options {
 	int64_t since_ns, until_ns;
 	unsigned kinds; /* 1 << each enum archive_kind that is asked for; 0: all */
 	bool unindexed_too;
-};
-
-/* The end of what the indexes have of a stream. */
-struct archive_verify_stream {
-	struct id uuid;
-	uint64_t epoch, last_seq;
-	int64_t date_ns; /* of that index */
-	uint64_t indexes;
+	bool all_sent;      /* see sink/archive_streams.h */
+	size_t objects_max; /* that indexes may name of that time; 0: VERIFY_OBJECTS_MAX */
 };
 
 struct archive_verify_total {
 	uint64_t indexes, objects, records, bytes; /* looked at, and as they should be */
 	uint64_t unindexed, findings;
+	uint64_t overdue; /* of those unindexed, stored ARCHIVE_LATE_SECONDS ago */
 };
 
 struct archive_verify_calls {
 	void (*finding)(void *arg, const char *word, const char *text);
-	void (*stream)(void *arg, const struct archive_verify_stream *s);
+	enum err_kind (*stream)(void *arg, const struct archive_stream *s, struct err *err);
 	/* Of an object that is as it should be; entry->sha256 is "" where no index says it. */
 	enum err_kind (*object)(void *arg, const struct archive_entry *entry, struct span content,
 				struct err *err);

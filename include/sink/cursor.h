@@ -11,9 +11,9 @@
  *
  * A cut is on record before the first byte of it is sent. Found after a crash, it is
  * made again, and delivered, before another is made; `cut` is in the sink's own words
- * and proves that it is the same. place is where it was delivered to (sink/sink.h). Postgres's
- *cursor stands in Postgres, because it moves with the rows; no other place that records go to has
- *transactions.
+ * and proves that it is the same. place is where it was delivered to (sink/sink.h).
+ * Postgres's cursor stands in Postgres, because it moves with the rows; no other place
+ * that records go to has transactions.
  *
  * Ownership: the caller's struct owns its buffers.
  * Threads:   none; one owner.

@@ -9,7 +9,8 @@
  * command says that it is done. Who settles holds a lock, so of two commands one works.
  *
  * What is settled is so for the letters of its key that were written before: where the record is
- * refused again later, as after a rewind, that is a letter nobody has dealt with.
+ * refused again later, as after a rewind, that is a letter nobody has dealt with. So a settlement
+ * has the time of its letter, where a clock that went wrong between puts that behind its own.
  *
  * `run` clears, when it opens its letters and when they are full: what is settled goes out of
  * the file of letters, which is put in place whole, and then the settled ones' own file goes.
@@ -33,8 +34,10 @@ struct dead_settled;
 NODISCARD enum err_kind dead_settled_open(struct dead_settled **ret, const char *folder,
 					  const char *sink, struct err *err);
 void dead_settled_close(struct dead_settled *s); /* NULL is fine */
+/* written_ns is when the letter was written, by a clock that may have been ahead of this one. */
 NODISCARD enum err_kind dead_settled_add(struct dead_settled *s, const struct dead_key *key,
-					 enum dead_end end, const char *why, struct err *err);
+					 int64_t written_ns, enum dead_end end, const char *why,
+					 struct err *err);
 
 /* All that is settled, in the order of keys, and then of time. */
 struct dead_keys {

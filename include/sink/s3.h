@@ -6,7 +6,9 @@
  *
  * Before the first delivery of a day, the index of the one before is put, too
  * (sink/archive_index.h). Where a command delivers, each delivery has an index of its own,
- * which is put behind its objects: no other comes after it.
+ * which is put behind its objects: no other comes after it. Where that one's name is taken, by
+ * a delivery of that day with the same ends and other objects, nothing is put, for no index
+ * would name it.
  *
  * Each object is put once (sink/s3_put.h). One that is there already and is another:
  * an operator must act; whoever can write into the bucket has written under a name of

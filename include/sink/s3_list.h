@@ -22,8 +22,6 @@
 
 #include "sink/s3_client.h"
 
-#define S3_LIST_NO_TIME INT64_MAX
-
 enum {
 	S3_LIST_PAGE_MAX = 1000, /* S3's own */
 	S3_LIST_ANSWER_BYTES_MAX = 8 * 1024 * 1024,
@@ -36,7 +34,7 @@ struct s3_listed {
 	struct span key;
 	struct span version; /* "null": of a bucket that had no versions then; "": not asked for */
 	uint64_t bytes;
-	int64_t modified_ns; /* when it was put; S3_LIST_NO_TIME: S3 does not say it */
+	int64_t stored_ns; /* LastModified; 0: it says no time */
 };
 
 /* after: a key, "" for none; what does not come behind it is left out. */

@@ -55,9 +55,6 @@ bool s3_probe_can_harm(const struct s3_probe *p);
 enum { S3_PROBE_HARM_BYTES = 160 };
 const char *s3_probe_harm(const struct s3_probe *p, char text[S3_PROBE_HARM_BYTES]);
 
-/* Appends one sentence without its full stop: what holds, and what does not. */
-void s3_probe_sentence(const struct s3_probe *p, struct buf *out);
-
 /* Appends {"key":...,"lock":...,"reads":"yes",...}, all of it, for the attributes of a fact. */
 void s3_probe_json(const struct s3_probe *p, struct buf *out);
 

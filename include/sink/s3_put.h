@@ -44,6 +44,9 @@ struct s3_stored {
 	char sha256[HASH_HEX_BYTES];
 };
 
+/* For what is read of the bucket; lent until s3_put_free(). */
+struct s3_client *s3_put_client(struct s3_put *p);
+
 /*
  * *in_doubt: it may be there already. It is set before the first byte is sent, and reset when the
  * object is there, which is ERR_NONE.
@@ -51,5 +54,8 @@ struct s3_stored {
 NODISCARD enum err_kind s3_put_once(struct s3_put *p, const struct archive_object *o,
 				    bool *in_doubt, struct s3_stored *ret,
 				    struct s3_answer *ret_answer, struct err *err);
+
+/* Whether the newest s3_put_once() has found another object under that name. */
+bool s3_put_met_another(const struct s3_put *p);
 
 #endif

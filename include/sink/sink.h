@@ -41,6 +41,8 @@ struct sink_answer {
 	/* Of ERR_REJECT, the first bytes of the place's own words: for the dead letter, no log. */
 	char said[SINK_SAID_BYTES_MAX];
 	size_t said_len;
+	bool is_begun;   /* some of the delivery is there */
+	bool is_its_own; /* of ERR_CONFIG: it is about this delivery, and no other is kept by it */
 };
 
 static inline void sink_keep_said(struct sink_answer *a, struct span words)

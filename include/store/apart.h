@@ -61,7 +61,4 @@ NODISCARD enum err_kind apart_add(struct apart *a, const struct apart_row *row, 
 /* Stores what was added since the last commit, all or nothing; *ret counts it. */
 NODISCARD enum err_kind apart_commit(struct apart *a, struct apart_result *ret, struct err *err);
 
-/* Instead of a commit: forgets what was added since the last one. */
-NODISCARD enum err_kind apart_drop(struct apart *a, struct err *err);
-
 #endif

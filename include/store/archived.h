@@ -41,8 +41,8 @@ NODISCARD enum err_kind archived_missing(struct archived *a, const char *class,
 NODISCARD enum err_kind archived_has_day(struct archived *a, const char *class, int64_t day_ns,
 					 bool *ret, struct err *err);
 
-/* The other way round: rows that no object has. All objects of a time are named first; class as
- * above. */
+/* The other way round: rows that no object has. All objects of a time are named first; class is
+ * as above. */
 struct archived_object {
 	const char *class;
 	struct id stream;
@@ -53,10 +53,16 @@ struct archived_object {
 NODISCARD enum err_kind archived_name(struct archived *a, const struct archived_object *o,
 				      struct err *err);
 
+/* So are all streams that the archive has anything of: from where on it has their events, and
+ * their lines (UINT64_MAX: none). */
+NODISCARD enum err_kind archived_begins(struct archived *a, const struct id *stream,
+					uint64_t first_seq, uint64_t first_line_seq,
+					struct err *err);
+
 /*
- * *ret: rows of that class and time that a stream accepted which has an object, and no object
- * has. What came before the first object of a stream, or in its newest range and behind it not
- * two hours ago, is not asked for: nobody has to have delivered it.
+ * *ret: rows of that class and time that such a stream accepted, and no object has. What came
+ * before it begins in the archive, or in its newest range of that time and behind it not two
+ * hours ago, is not asked for: nobody has to have delivered it.
  */
 NODISCARD enum err_kind archived_unnamed(struct archived *a, const char *class, int64_t since_ns,
 					 int64_t until_ns, uint64_t *ret, struct err *err);

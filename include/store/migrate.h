@@ -8,7 +8,8 @@
  * forward-only. Each runs in a transaction of its own under
  * pg_advisory_xact_lock, and records itself with the oldest binary that can
  * live with it. roles.sql runs before them and rights.sql after them, every
- * time: roles may be named anew. A database that is newer than this binary is
+ * time: roles may be named anew. watch.sql ends it: how the schema is then is
+ * what later looks compare with. A database that is newer than this binary is
  * left as it is.
  *
  * Threads: one.

@@ -97,4 +97,8 @@ void store_plan(struct store *s, const struct spool_batch *next);
 /* Makes the partitions of the coming days; the housekeeper's, on a connection of its own. */
 NODISCARD enum err_kind store_make_partitions(struct store *s, struct err *err);
 
+/* Looks whether the schema is what it was; *ret_facts: what was put on record about it, which is
+ * each change once, whoever of the replicas looks first. Also the housekeeper's. */
+NODISCARD enum err_kind store_check_schema(struct store *s, uint64_t *ret_facts, struct err *err);
+
 #endif

@@ -13,8 +13,11 @@
  *
  * Nobody vouches for what lies in a bucket. So each line must be an object of the keys that
  * this version knows, each of its own type; and its time and retention class must be those of
- * the object that it stands in, which therefore needs one partition. A row that is there
- * already stays as it is.
+ * the object that it stands in, which therefore needs one partition; and its id must be the
+ * one that it makes (model/ndjson.h), so that nothing takes the place of another line that has
+ * not come yet. Where an id is made from more than the row has, as of lines without an exact
+ * time of their own and of facts, it is taken as it is, and can only be that of another such
+ * row. What no id is made from is not checked. A row that is there already stays as it is.
  *
  * Ownership: replay_open() copies the URL; a job is lent for the call.
  * Threads:   one.

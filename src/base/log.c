@@ -103,13 +103,19 @@ static const char *level_name(enum log_level level)
 	return "error";
 }
 
-/* FNV-1a, of the field "error"; events without one have one cause. */
+/* Lines that differ in none of these are repeats. */
+static bool is_of_cause(const struct log_field *field)
+{
+	return field->text && (strcmp(field->key, "error") == 0 || strcmp(field->key, "sink") == 0);
+}
+
+/* FNV-1a, of the fields "error" and "sink"; events without any have one cause. */
 static uint64_t cause_of(const struct log_field *fields, size_t count)
 {
 	uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
 	for (size_t i = 0; i < count; i++) {
-		if (!fields[i].text || strcmp(fields[i].key, "error") != 0)
+		if (!is_of_cause(&fields[i]))
 			continue;
 		for (const char *c = fields[i].text; *c != '\0'; c++)
 			hash = (hash ^ (uint8_t)*c) * UINT64_C(0x100000001b3);

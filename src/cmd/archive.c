@@ -50,15 +50,17 @@ static void print_finding(void *arg, const char *word, const char *text)
 	(void)printf("%-8s %s\n", word, text);
 }
 
-static void print_stream(void *arg, const struct archive_verify_stream *s)
+static void print_stream(void *arg, const struct archive_stream *s)
 {
 	char uuid[ID_TEXT_BYTES], at[TIME_TEXT_BYTES];
 
 	(void)arg;
-	(void)printf("         stream %s.%" PRIu64 ": %" PRIu64 " indexes, to %" PRIu64
-		     " of %.10s\n",
-		     id_format(&s->uuid, uuid), s->epoch, s->indexes, s->last_seq,
-		     time_format(s->date_ns, at));
+	(void)printf("         stream %s.%" PRIu64 ": ", id_format(&s->uuid, uuid), s->epoch);
+	if (s->indexes == 0)
+		(void)printf("no index, from %" PRIu64 " on\n", s->first_seq);
+	else
+		(void)printf("%" PRIu64 " indexes, to %" PRIu64 " of %.10s\n", s->indexes,
+			     s->last_seq, time_format(s->date_ns, at));
 }
 
 static void print_total(const struct verify_total *t, bool asked_postgres)
@@ -72,6 +74,10 @@ static void print_total(const struct verify_total *t, bool asked_postgres)
 		(void)printf("%" PRIu64 " objects are in no index yet, and nothing vouches for "
 			     "them: their days are not over, or nothing was delivered since\n",
 			     a->unindexed);
+	if (a->overdue > 0)
+		(void)printf("%" PRIu64 " of them were stored more than a day ago: where their "
+			     "stream goes on, an index is missing\n",
+			     a->overdue);
 	if (!asked_postgres)
 		(void)printf("Postgres was not asked: FLYTRAIL_DATABASE_URL is not set\n");
 	else

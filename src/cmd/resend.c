@@ -128,6 +128,11 @@ static void print_failure(const struct order *o, const struct export_range *rang
 			      r->sent_seq,
 			      (int)strcspn(o->range + ID_TEXT_BYTES, "-") + ID_TEXT_BYTES, o->range,
 			      r->sent_seq + 1, range->last_seq);
+	if (r->unfinished > 0)
+		(void)fprintf(stderr,
+			      "flytrail: resend: of the %" PRIu64
+			      " records in the delivery that failed some were sent\n",
+			      r->unfinished);
 }
 
 int cmd_resend(int argc, char **argv)

@@ -9,6 +9,8 @@ enum {
 	ID_SHORT_BYTES = 1024, /* a line up to here is hashed in one call; nearly all are */
 	UUID_VERSION_HASHED = 8,
 	UUID_VERSION_RANDOM = 4,
+	BEYOND_ROW_BYTE = 8, /* the digit behind the third dash: a or b, not 8 or 9 */
+	BEYOND_ROW_BIT = 0x20,
 };
 
 static const struct span line_domain = {"flytrail line 1\n", 16};
@@ -29,7 +31,7 @@ static void add_part(struct hasher *h, struct span part)
 	hasher_add(h, part.data, part.len);
 }
 
-static enum err_kind finish(struct hasher *h, struct id *ret, struct err *err)
+static enum err_kind finish(struct hasher *h, bool beyond_row, struct id *ret, struct err *err)
 {
 	uint8_t digest[HASH_BYTES];
 	enum err_kind rc = hasher_end(h, digest, err);
@@ -38,6 +40,9 @@ static enum err_kind finish(struct hasher *h, struct id *ret, struct err *err)
 		return rc;
 	memcpy(ret->bytes, digest, ID_BYTES);
 	set_version(ret, UUID_VERSION_HASHED);
+	ret->bytes[BEYOND_ROW_BYTE] &= (uint8_t)~BEYOND_ROW_BIT;
+	if (beyond_row)
+		ret->bytes[BEYOND_ROW_BYTE] |= BEYOND_ROW_BIT;
 	return ERR_NONE;
 }
 
@@ -100,7 +105,12 @@ enum err_kind id_line(struct hasher *h, const struct id_parts *line, struct id *
 		put_u64_be(file, extra->file);
 		hasher_add(h, file, extra->file ? sizeof(file) : 0);
 	}
-	return finish(h, ret, err);
+	return finish(h, extra || line->beyond_row, ret, err);
+}
+
+bool id_is_beyond_row(const struct id *id)
+{
+	return (id->bytes[BEYOND_ROW_BYTE] & BEYOND_ROW_BIT) != 0;
 }
 
 enum err_kind id_event(struct hasher *h, const struct span *parts, size_t count, struct id *ret,
@@ -113,7 +123,7 @@ enum err_kind id_event(struct hasher *h, const struct span *parts, size_t count,
 	hasher_add(h, event_domain.data, event_domain.len);
 	for (size_t i = 0; i < count; i++)
 		add_part(h, parts[i]);
-	return finish(h, ret, err);
+	return finish(h, true, ret, err);
 }
 
 struct span id_number(int64_t n, char text[ID_NUMBER_BYTES])

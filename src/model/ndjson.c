@@ -2,6 +2,7 @@
 
 #include "base/base64.h"
 #include "base/json.h"
+#include "base/json_scan.h"
 #include "base/time.h"
 
 /* The keys are constants that need no escape, and come with every record. */
@@ -137,4 +138,150 @@ void ndjson_write_event(const struct event *e, struct buf *out)
 	buf_span(out, KEY("attributes"));
 	buf_span(out, e->attributes.len > 0 ? e->attributes : SPAN("null"));
 	buf_span(out, SPAN("}\n"));
+}
+
+/* --- whether an id is its own --- */
+
+enum column {
+	AT_id,
+	AT_event_id,
+	AT_app,
+	AT_machine_id,
+	AT_message,
+	AT_time,
+	AT_attributes,
+	COLUMNS
+};
+
+/* Where the columns' values stand; data NULL: there is none. False: one is there twice, or, with
+ * an escape in its key, may be. */
+static bool find_columns(struct span object, struct span values[COLUMNS])
+{
+	static const char *const names[COLUMNS] = {
+		[AT_id] = "id",
+		[AT_event_id] = "event_id",
+		[AT_app] = "app",
+		[AT_machine_id] = "machine_id",
+		[AT_message] = "message",
+		[AT_time] = "occurred_at",
+		[AT_attributes] = "attributes",
+	};
+	struct json_scan s;
+	struct span key, value;
+
+	if (!json_scan_begin(&s, object, '{'))
+		return false;
+	while (json_scan_next(&s, &key, &value)) {
+		if (key.len > 0 && memchr(key.data, '\\', key.len))
+			return false;
+		for (size_t i = 0; i < COLUMNS; i++) {
+			if (!span_is(key, names[i]))
+				continue;
+			if (values[i].data)
+				return false;
+			values[i] = value;
+		}
+	}
+	return s.ended && json_scan_is_all(&s);
+}
+
+struct text {
+	struct span span;   /* without escapes; empty where the value is no text */
+	struct json *owner; /* with which it ends; for json_free() */
+};
+
+/* ERR_FATAL alone. */
+static enum err_kind read_text(struct span value, struct text *ret, struct err *err)
+{
+	struct span plain = value.data ? json_scan_plain(value) : value;
+	enum err_kind rc;
+
+	*ret = (struct text){.span = SPAN("")};
+	if (plain.data)
+		ret->span = plain;
+	if (plain.data || !value.data)
+		return ERR_NONE;
+	rc = json_parse(&ret->owner, value, err);
+	if (rc)
+		return rc == ERR_FATAL ? rc : ERR_NONE;
+	if (json_type(ret->owner) == JSON_TEXT)
+		ret->span = json_text(ret->owner);
+	return ERR_NONE;
+}
+
+/* The time that a line claimed and could not have; data NULL: it has its own. */
+static struct span find_claimed_time(struct span attributes)
+{
+	struct span key, value, claimed = {NULL, 0};
+	bool is_refused = false;
+	struct json_scan s;
+
+	if (!attributes.data || !json_scan_begin(&s, attributes, '{'))
+		return claimed;
+	while (json_scan_next(&s, &key, &value)) {
+		if (span_is(key, "time"))
+			is_refused = span_is(value, "\"out_of_range\"");
+		else if (span_is(key, "claimed_time"))
+			claimed = value;
+	}
+	return is_refused ? claimed : (struct span){NULL, 0};
+}
+
+static enum err_kind read_time(const struct span values[COLUMNS], int64_t *ret_ns, struct err *err)
+{
+	struct span claimed = find_claimed_time(values[AT_attributes]);
+	struct text text;
+	enum err_kind rc = read_text(claimed.data ? claimed : values[AT_time], &text, err);
+	unsigned digits;
+
+	if (!rc && !time_parse(text.span, claimed.data != NULL, ret_ns, &digits))
+		rc = err_set(err, ERR_REJECT, "it has no time that its id could be made from");
+	json_free(text.owner);
+	return rc;
+}
+
+static enum err_kind make_id(struct hasher *h, const struct span values[COLUMNS], int64_t ns,
+			     struct id *ret, struct err *err)
+{
+	static const enum column columns[] = {AT_app, AT_machine_id, AT_message};
+	struct text texts[ARRAY_LEN(columns)] = {{.owner = NULL}};
+	enum err_kind rc = ERR_NONE;
+
+	for (size_t i = 0; i < ARRAY_LEN(columns) && !rc; i++)
+		rc = read_text(values[columns[i]], &texts[i], err);
+	if (!rc) {
+		const struct id_parts parts = {
+			.app = texts[0].span,
+			.instance = texts[1].span,
+			.message = texts[2].span,
+			.occurred_ns = ns,
+		};
+
+		rc = id_line(h, &parts, ret, err);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
+		json_free(texts[i].owner);
+	return rc;
+}
+
+enum err_kind ndjson_check_id(struct hasher *h, struct span object, struct err *err)
+{
+	struct span values[COLUMNS] = {{NULL, 0}};
+	struct id id, made;
+	enum err_kind rc;
+	int64_t ns;
+
+	if (!find_columns(object, values) ||
+	    !id_parse(json_scan_plain(values[values[AT_id].data ? AT_id : AT_event_id]), &id))
+		return err_set(err, ERR_REJECT, "it is no object with an id");
+	if (id_is_beyond_row(&id))
+		return ERR_NONE;
+	rc = read_time(values, &ns, err);
+	if (!rc)
+		rc = make_id(h, values, ns, &made, err);
+	if (rc)
+		return rc;
+	return id_compare(&id, &made) == 0
+		       ? ERR_NONE
+		       : err_set(err, ERR_REJECT, "it does not have the id that it makes");
 }

@@ -146,6 +146,8 @@ static enum err_kind deliver(struct delivery *d, struct delivery_result *ret, st
 		struct sink_answer answer = {.wait_seconds = 0};
 		enum err_kind rc = d->sink.ops->deliver(d->sink.ctx, &answer, err);
 
+		ret->is_begun = answer.is_begun;
+		ret->is_its_own = answer.is_its_own;
 		/* The delivery goes on without that one, so there are at most as many as records.
 		 */
 		if (rc == ERR_REJECT && ret->refused < d->records) {

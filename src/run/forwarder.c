@@ -10,11 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { IDLE_MS = 500, CUT_BYTES_MAX = 128 * 1024 };
+enum { IDLE_MS = 500, LOOK_MS = 2000, CUT_BYTES_MAX = 128 * 1024 };
 
 struct forwarder {
 	struct forwarder_options o; /* const after forwarder_new() */
-	struct sink sink;
+	uint64_t oldest_seq;        /* likewise; of the spool: what a new sink begins with */
+	struct sink sink;           /* ops NULL: not opened yet */
 	struct spool_reader *reader;
 	struct spool_batch batch;
 	size_t at; /* of the batch: what is before it is in the delivery, or in one before */
@@ -33,75 +34,82 @@ struct forwarder {
 
 /* --- start --- */
 
-/* From where it goes on, and what it may have begun. */
+/* With what a sink that is new would take first. */
+static void begin_anew(struct forwarder *f)
+{
+	struct spool_stream stream = spool_stream(f->o.spool);
+
+	cursor_release(&f->cursor);
+	cursor_init(&f->cursor, &stream);
+	f->cursor.delivered_seq = f->oldest_seq - 1;
+	f->cut_is_saved = false;
+}
+
+/* From where it goes on, and what it may have begun; where that cannot be read, as if it was new.
+ */
 static enum err_kind find_cursor(struct forwarder *f, struct err *err)
 {
 	struct spool_stream stream = spool_stream(f->o.spool);
 	struct cursor *c = &f->cursor;
 	struct spool_stats stats;
 	bool found;
-	enum err_kind rc = cursor_load(c, f->o.folder, f->sink.ops->name, &found, err);
+	enum err_kind rc;
 
-	if (rc)
-		return rc;
-	spool_stats(f->o.spool, &stats);
-	f->is_new = true;
-	if (found && id_compare(&c->stream.uuid, &stream.uuid) == 0 &&
+	begin_anew(f);
+	rc = cursor_load(c, f->o.folder, f->o.name, &found, err);
+	if (!rc && found && id_compare(&c->stream.uuid, &stream.uuid) == 0 &&
 	    c->stream.epoch == stream.epoch) {
-		if (c->delivered_seq > stats.accepted_seq || c->cut_seq > stats.accepted_seq)
-			return err_set(err, ERR_CONFIG,
-				       "%s.cursor is ahead of the spool: the volume is an older "
-				       "copy; run `flytrail spool adopt` on it",
-				       f->sink.ops->name);
-		f->is_new = c->place.len == 0 ||
-			    !span_is(span_of(c->place.data, c->place.len), f->sink.place);
+		spool_stats(f->o.spool, &stats);
 		f->cut_is_saved = true;
-		return ERR_NONE;
+		if (c->delivered_seq <= stats.accepted_seq && c->cut_seq <= stats.accepted_seq)
+			return ERR_NONE;
+		rc = err_set(err, ERR_CONFIG,
+			     "%s.cursor is ahead of the spool: the volume is an older copy; run "
+			     "`flytrail spool adopt` on it",
+			     f->o.name);
 	}
-	c->stream = stream;
-	c->delivered_seq = stats.oldest_seq - 1;
-	c->cut_seq = 0;
-	buf_reset(&c->cut);
+	begin_anew(f);
+	return rc;
+}
+
+/* What is wrong with the cursor is said when the sink is opened: until then all is kept. */
+static enum err_kind hold(struct forwarder *f, struct err *err)
+{
+	if (find_cursor(f, err) == ERR_FATAL ||
+	    spool_reader_new(&f->reader, f->o.spool, f->o.name, f->cursor.delivered_seq, err))
+		return err->kind;
+	spool_reader_yield(f->reader);
+	atomic_store(&f->o.status->delivered_seq, f->cursor.delivered_seq);
 	return ERR_NONE;
 }
 
-enum err_kind forwarder_new(struct forwarder **ret, struct sink sink,
-			    const struct forwarder_options *options, struct err *err)
+enum err_kind forwarder_new(struct forwarder **ret, const struct forwarder_options *options,
+			    struct err *err)
 {
-	struct spool_stream stream = spool_stream(options->spool);
 	struct forwarder *f = calloc(1, sizeof(*f));
+	struct spool_stats stats;
 	enum err_kind rc;
 
-	if (!f) {
-		sink.ops->close(sink.ctx);
-		return err_set(err, ERR_FATAL, "out of memory for %s", sink.ops->name);
-	}
+	if (!f)
+		return err_set(err, ERR_FATAL, "out of memory for %s", options->name);
 	f->o = *options;
-	f->sink = sink;
 	f->record = (struct sink_trail){
-		.sink = sink.ops->name,
+		.sink = options->name,
 		.trail = options->trail,
 		.spool = options->spool,
 		.life = options->life,
 		.status = options->status,
 	};
-	cursor_init(&f->cursor, &stream);
+	spool_stats(options->spool, &stats);
+	f->oldest_seq = stats.oldest_seq;
 	buf_init(&f->cut, CUT_BYTES_MAX);
 	rc = spool_batch_init(&f->batch, FORWARDER_FRAMES_MAX, FORWARDER_BYTES_MAX, err);
 	if (!rc)
-		rc = find_cursor(f, err);
-	if (!rc)
-		rc = dead_letters_open(&f->dead, options->folder, sink.ops->name, stream, err);
-	if (!rc)
-		rc = spool_reader_new(&f->reader, options->spool, sink.ops->name,
-				      f->cursor.delivered_seq, err);
+		rc = hold(f, err);
 	if (rc) {
 		forwarder_free(f);
 		return rc;
 	}
-	f->last_seq = f->cursor.delivered_seq;
-	spool_reader_yield(f->reader);
-	atomic_store(&f->o.status->delivered_seq, f->cursor.delivered_seq);
 	sink_status_set(f->o.status, SINK_STARTING, "");
 	*ret = f;
 	return ERR_NONE;
@@ -116,7 +124,8 @@ void forwarder_free(struct forwarder *f)
 	dead_letters_close(f->dead);
 	cursor_release(&f->cursor);
 	buf_release(&f->cut);
-	f->sink.ops->close(f->sink.ctx);
+	if (f->sink.ops)
+		f->sink.ops->close(f->sink.ctx);
 	free(f);
 }
 
@@ -250,10 +259,31 @@ static enum err_kind gather(struct forwarder *f, uint64_t until_seq, bool *ret_e
 	return ERR_NONE;
 }
 
-/* --- delivering --- */
+/* --- waiting --- */
 
-static void wait_after(struct forwarder *f, enum err_kind rc, unsigned wait_seconds,
-		       const struct err *why)
+/*
+ * It falls behind while it waits, whatever for. What ends the wait early is what may change an
+ * answer: the end has begun, or nothing comes any more.
+ */
+static void wait_and_look(struct forwarder *f, int64_t wait_ns)
+{
+	struct life *life = f->o.life;
+	enum life_state state = life_state(life);
+	bool intake_was_done = atomic_load(&life->intake_done);
+	int64_t until_ns = time_monotonic_ns() + wait_ns;
+	int64_t rest_ns = wait_ns;
+
+	while (rest_ns > 0 && !atomic_load(&life->cut) && life_state(life) == state &&
+	       atomic_load(&life->intake_done) == intake_was_done) {
+		sink_trail_look_behind(&f->record, f->reader, f->cursor.delivered_seq + 1);
+		life_wait(life, rest_ns < LOOK_MS * NS_PER_MS ? rest_ns : LOOK_MS * NS_PER_MS);
+		rest_ns = until_ns - time_monotonic_ns();
+	}
+}
+
+/* Returns for how long it is to be left alone. */
+static int64_t say_failed(struct forwarder *f, enum err_kind rc, unsigned wait_seconds,
+			  const struct err *why)
 {
 	int64_t wait_ms = rc == ERR_CONFIG ? FORWARDER_PARKED_MS : backoff_random_ms(++f->failures);
 
@@ -262,17 +292,24 @@ static void wait_after(struct forwarder *f, enum err_kind rc, unsigned wait_seco
 	atomic_fetch_add(&f->o.status->retries, 1);
 	if (rc == ERR_CONFIG) {
 		tell(f, SINK_PARKED, why->text);
-		log_error(sink_parked, LOG_TEXT("sink", f->sink.ops->name),
-			  LOG_TEXT("error", why->text));
+		log_error(sink_parked, LOG_TEXT("sink", f->o.name), LOG_TEXT("error", why->text));
 		if (f->o.finite)
 			life_fail(f->o.life, why);
 	} else {
 		tell(f, SINK_RETRYING, why->text);
-		log_warn(sink_retry, LOG_TEXT("sink", f->sink.ops->name),
-			 LOG_TEXT("error", why->text), LOG_NUMBER("wait_ms", wait_ms));
+		log_warn(sink_retry, LOG_TEXT("sink", f->o.name), LOG_TEXT("error", why->text),
+			 LOG_NUMBER("wait_ms", wait_ms));
 	}
-	life_wait(f->o.life, wait_ms * NS_PER_MS);
+	return wait_ms * NS_PER_MS;
 }
+
+static void wait_after(struct forwarder *f, enum err_kind rc, unsigned wait_seconds,
+		       const struct err *why)
+{
+	wait_and_look(f, say_failed(f, rc, wait_seconds, why));
+}
+
+/* --- delivering --- */
 
 /* What was read beyond the delivery is read again. */
 static enum err_kind seek(struct forwarder *f, uint64_t after_seq, struct err *err)
@@ -349,7 +386,7 @@ static enum err_kind deliver(struct forwarder *f, struct err *err)
 
 static enum err_kind save(struct forwarder *f, struct err *err)
 {
-	return cursor_save(&f->cursor, f->o.folder, f->sink.ops->name, err);
+	return cursor_save(&f->cursor, f->o.folder, f->o.name, err);
 }
 
 /* All up to last_seq is dealt with. */
@@ -400,7 +437,7 @@ static enum err_kind cut(struct forwarder *f, struct err *err)
 	    span_equal(span_of(c->cut.data, c->cut.len), span_of(f->cut.data, f->cut.len)))
 		return ERR_NONE;
 	if (c->cut_seq != 0)
-		log_warn(sink_cut_changed, LOG_TEXT("sink", f->sink.ops->name),
+		log_warn(sink_cut_changed, LOG_TEXT("sink", f->o.name),
 			 LOG_NUMBER("first_seq", c->delivered_seq + 1),
 			 LOG_NUMBER("last_seq", f->last_seq));
 	buf_reset(&c->cut);
@@ -458,6 +495,55 @@ static enum err_kind go_back(struct forwarder *f, struct err *err)
 	return seek(f, f->last_seq, err);
 }
 
+/* --- opening --- */
+
+/* What is open stays so where a later part is not; the reader has kept all meanwhile. */
+static enum err_kind open_parts(struct forwarder *f, struct err *err)
+{
+	struct spool_damage lost;
+	enum err_kind rc = ERR_NONE;
+
+	if (!f->sink.ops)
+		rc = f->o.open(f->o.arg, &f->sink, err);
+	if (!rc)
+		rc = find_cursor(f, err);
+	if (!rc && !f->dead)
+		rc = dead_letters_open(&f->dead, f->o.folder, f->o.name, f->cursor.stream, err);
+	if (!rc)
+		rc = spool_reader_seek(f->reader, f->cursor.delivered_seq, &lost, err);
+	if (rc)
+		return rc;
+	REQUIRE(strcmp(f->sink.ops->name, f->o.name) == 0);
+	note_hole(f, &lost);
+	f->last_seq = f->cursor.delivered_seq;
+	f->is_new = f->cursor.place.len == 0 ||
+		    !span_is(span_of(f->cursor.place.data, f->cursor.place.len), f->sink.place);
+	f->failures = 0;
+	atomic_store(&f->o.status->delivered_seq, f->last_seq);
+	tell(f, SINK_STARTING, "");
+	return ERR_NONE;
+}
+
+/*
+ * Until it is open, or nothing comes any more, or life.cut. What cannot be opened, because its
+ * files are damaged or of an older copy of the volume, is that sink's trouble and nobody else's.
+ */
+static enum err_kind open_at_last(struct forwarder *f, struct err *err)
+{
+	for (;;) {
+		enum err_kind rc = open_parts(f, err);
+		int64_t wait_ns;
+
+		if (!rc || rc == ERR_FATAL)
+			return rc;
+		rc = rc == ERR_RETRY ? rc : ERR_CONFIG;
+		wait_ns = say_failed(f, rc, 0, err);
+		if (atomic_load(&f->o.life->intake_done) || atomic_load(&f->o.life->cut))
+			return rc;
+		wait_and_look(f, wait_ns);
+	}
+}
+
 /* Until the place can be used, or life.cut. */
 static enum err_kind prove(struct forwarder *f, struct err *err)
 {
@@ -484,13 +570,16 @@ static enum err_kind prove(struct forwarder *f, struct err *err)
 
 void forwarder_run(struct forwarder *f)
 {
+	struct err unready;
 	bool end = false;
-	struct err unproved;
+	enum err_kind ready = open_at_last(f, &unready);
 
-	if (f->is_new && f->o.prove && prove(f, &unproved) == ERR_FATAL) {
-		life_fail(f->o.life, &unproved);
+	if (!ready && f->is_new && f->o.prove)
+		ready = prove(f, &unready);
+	if (ready == ERR_FATAL)
+		life_fail(f->o.life, &unready);
+	if (ready)
 		return;
-	}
 	while (!end && !atomic_load(&f->o.life->cut)) {
 		struct err err;
 		enum err_kind rc = forward(f, &end, &err);

@@ -12,7 +12,7 @@
 struct one {
 	enum sink_id id;
 	bool is_on;
-	struct forwarder *forwarder; /* NULL: not opened yet */
+	struct forwarder *forwarder;
 	pthread_t thread;
 	bool running;
 	struct forwarders *all;
@@ -40,11 +40,11 @@ static void s3_options(struct forwarders *f, struct sinks_s3 *ret)
 	ret->options.folder = f->o.config->spool_dir;
 }
 
-static enum err_kind open_s3(struct forwarders *f, struct sink *ret, struct err *err)
+static enum err_kind open_s3(void *arg, struct sink *ret, struct err *err)
 {
 	struct sinks_s3 s3;
 
-	s3_options(f, &s3);
+	s3_options(arg, &s3);
 	return s3_open(ret, &s3.options, err);
 }
 
@@ -61,8 +61,9 @@ static enum err_kind prove_s3(void *arg, struct buf *found, struct err *err)
 	return rc;
 }
 
-static enum err_kind open_datadog(struct forwarders *f, struct sink *ret, struct err *err)
+static enum err_kind open_datadog(void *arg, struct sink *ret, struct err *err)
 {
+	struct forwarders *f = arg;
 	struct sinks_datadog datadog;
 
 	sinks_datadog(f->o.config, &datadog);
@@ -72,75 +73,43 @@ static enum err_kind open_datadog(struct forwarders *f, struct sink *ret, struct
 	return datadog_open(ret, &datadog.options, err);
 }
 
-static enum err_kind open_one(struct one *one, struct err *err)
+static enum err_kind make_forwarder(struct one *one, struct err *err)
 {
 	struct forwarders *f = one->all;
 	const struct forwarder_options options = {
+		.name = sink_name(one->id),
 		.spool = f->o.spool,
 		.life = f->o.life,
 		.status = &f->o.status->sinks[one->id],
 		.trail = f->o.trail,
 		.folder = f->o.config->spool_dir,
 		.finite = f->o.finite,
+		.open = one->id == SINK_S3 ? open_s3 : open_datadog,
 		.prove = one->id == SINK_S3 ? prove_s3 : NULL,
 		.arg = f,
 	};
-	struct sink sink;
-	enum err_kind rc =
-		one->id == SINK_S3 ? open_s3(f, &sink, err) : open_datadog(f, &sink, err);
 
-	REQUIRE(rc || strcmp(sink.ops->name, sink_name(one->id)) == 0);
-	return rc ? rc : forwarder_new(&one->forwarder, sink, &options, err);
-}
-
-/*
- * What cannot be opened, because its files are damaged or of an older copy of the volume, is that
- * sink's trouble and nobody else's.
- */
-static enum err_kind open_at_last(struct one *one, struct err *err)
-{
-	struct forwarders *f = one->all;
-	const struct life *life = f->o.life;
-	enum err_kind rc = ERR_CONFIG;
-
-	while (rc && rc != ERR_FATAL && !atomic_load(&life->cut) &&
-	       !atomic_load(&life->intake_done)) {
-		rc = open_one(one, err);
-		if (!rc || rc == ERR_FATAL)
-			break;
-		sink_status_set(&f->o.status->sinks[one->id], SINK_PARKED, err->text);
-		log_error(sink_parked, LOG_TEXT("sink", sink_name(one->id)),
-			  LOG_TEXT("error", err->text));
-		if (f->o.finite)
-			life_fail(f->o.life, err);
-		life_wait(f->o.life, FORWARDER_PARKED_MS * NS_PER_MS);
-	}
-	return rc;
+	return forwarder_new(&one->forwarder, &options, err);
 }
 
 static void *one_main(void *arg)
 {
 	struct one *one = arg;
-	struct err err;
-	enum err_kind rc = one->forwarder ? ERR_NONE : open_at_last(one, &err);
 
-	if (rc == ERR_FATAL)
-		life_fail(one->all->o.life, &err);
-	else if (!rc)
-		forwarder_run(one->forwarder);
+	forwarder_run(one->forwarder);
 	one_has_ended(one->all);
 	return NULL;
 }
 
-/* It is opened at once, so that the spool keeps for it what the store passes. */
+/* It is made here, before the store passes anything, so that the spool keeps that for it. */
 static enum err_kind start_one(struct forwarders *f, enum sink_id id, struct err *err)
 {
 	struct one *one = &f->ones[id];
 	int rc;
 
 	*one = (struct one){.all = f, .id = id, .is_on = true};
-	if (open_one(one, err) == ERR_FATAL)
-		return ERR_FATAL;
+	if (make_forwarder(one, err))
+		return err->kind;
 	atomic_fetch_add(&f->left, 1);
 	rc = pthread_create(&one->thread, NULL, one_main, one);
 	if (rc != 0) {

@@ -22,8 +22,8 @@ struct holding {
 	struct s3_client *client;
 	struct hasher *hasher;
 	struct held_list list;
-	const struct held *hold;   /* the present one */
-	int64_t modified_since_ns; /* what was put before is as it should be */
+	const struct held *hold; /* the present one */
+	int64_t stored_since_ns; /* what was put before is as it should be */
 	struct legal_hold_result *result;
 	struct legal_hold_result present; /* of it, those of the present hold */
 	struct err first;                 /* why the first version failed */
@@ -94,7 +94,9 @@ static enum err_kind take_page(void *arg, const struct archive_walk_object *obje
 	enum err_kind rc = ERR_NONE;
 
 	for (size_t i = 0; i < count && !rc; i++) {
-		if (objects[i].listed.modified_ns < h->modified_since_ns ||
+		int64_t stored_ns = objects[i].listed.stored_ns;
+
+		if ((stored_ns != 0 && stored_ns < h->stored_since_ns) ||
 		    (h->hold->is_released && is_held_open(&h->list, &objects[i].name)))
 			continue;
 		if (h->options->is_over(h->options->arg))
@@ -230,7 +232,7 @@ static enum err_kind begin(struct holding **ret, const struct legal_hold_options
 		return err_set(err, ERR_FATAL, "out of memory for holds");
 	h->options = options;
 	h->result = result;
-	h->modified_since_ns = INT64_MIN;
+	h->stored_since_ns = INT64_MIN;
 	sinks_s3(options->config, &h->s3);
 	h->s3.options.client.cut = options->cut;
 	rc = hasher_new(&h->hasher, err);
@@ -293,7 +295,7 @@ enum err_kind legal_hold_daily(struct legal_hold *l, const struct legal_hold_opt
 		/* Nothing is put for a hold that is none. */
 		if (is_old && h->hold->is_released)
 			continue;
-		h->modified_since_ns = is_old ? l->done_ns - margin_ns : INT64_MIN;
+		h->stored_since_ns = is_old ? l->done_ns - margin_ns : INT64_MIN;
 		rc = hold_one(h, l->told, err);
 	}
 	l->done_ns = rc || ret->failed > 0 ? 0 : began_ns;

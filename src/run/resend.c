@@ -8,6 +8,8 @@ struct sending {
 	struct export *from;
 	struct delivery *to;
 	struct resend_result *result;
+	bool by_times;     /* limited by them */
+	bool begun;        /* a delivery */
 	uint64_t last_seq; /* of what was read; 0: nothing */
 	uint64_t records;  /* that the sink has taken into the present delivery */
 };
@@ -19,8 +21,16 @@ static void note_refused(struct resend_result *r, uint64_t seq)
 	r->refused++;
 }
 
-/* One delivery is there, with all up to last_seq; torn: but for a second record of last_seq. */
-static enum err_kind end_delivery(struct sending *s, uint64_t last_seq, bool torn, struct err *err)
+static void begin_delivery(struct sending *s, uint64_t first_seq)
+{
+	delivery_begin(s->to, first_seq);
+	s->records = 0;
+	s->begun = true;
+}
+
+/* Its numbers end at last_seq; when it is there, all up to sent_seq is. */
+static enum err_kind end_delivery(struct sending *s, uint64_t last_seq, uint64_t sent_seq,
+				  struct err *err)
 {
 	struct delivery_result result;
 	enum err_kind rc = delivery_end(s->to, last_seq, &result, err);
@@ -30,28 +40,35 @@ static enum err_kind end_delivery(struct sending *s, uint64_t last_seq, bool tor
 	s->result->late += result.late;
 	if (result.refused > 0)
 		s->result->why = result.why;
+	if (rc && result.is_begun) {
+		s->result->unfinished = s->records;
+		s->result->reached_seq = last_seq;
+	}
 	if (rc)
 		return rc;
 	s->result->records += s->records - result.refused - result.late;
 	s->result->deliveries += s->records > 0;
-	s->result->sent_seq = torn ? last_seq - 1 : last_seq;
-	s->records = 0;
+	s->result->sent_seq = s->result->reached_seq = sent_seq;
 	return ERR_NONE;
 }
 
 static enum err_kind add(struct sending *s, const struct export_record *r, struct err *err)
 {
 	bool taken = false;
-	enum err_kind rc = delivery_add(s->to, r->seq, r->payload, &taken, err);
+	enum err_kind rc;
 
+	if (!s->begun)
+		begin_delivery(s, r->seq);
+	rc = delivery_add(s->to, r->seq, r->payload, &taken, err);
 	if (rc == ERR_FULL) {
 		/* Two records of one number, a fact and what it is about, may be apart now. */
 		bool is_torn = r->seq == s->last_seq;
 
-		rc = end_delivery(s, is_torn ? r->seq : r->seq - 1, is_torn, err);
+		rc = end_delivery(s, is_torn || s->by_times ? s->last_seq : r->seq - 1, r->seq - 1,
+				  err);
 		if (rc)
 			return rc;
-		delivery_begin(s->to, r->seq);
+		begin_delivery(s, r->seq);
 		rc = delivery_add(s->to, r->seq, r->payload, &taken, err);
 	}
 	if (rc == ERR_REJECT) {
@@ -75,13 +92,17 @@ static enum err_kind send_all(struct sending *s, struct err *err)
 	bool found = true;
 	enum err_kind rc = ERR_NONE;
 
-	delivery_begin(s->to, s->range->first_seq);
+	if (!s->by_times)
+		begin_delivery(s, s->range->first_seq);
 	while (!rc && found) {
 		rc = export_next(s->from, &record, &found, err);
 		if (!rc && found)
 			rc = add(s, &record, err);
 	}
-	return rc ? rc : end_delivery(s, s->range->last_seq, false, err);
+	if (rc || !s->begun)
+		return rc;
+	return end_delivery(s, s->by_times ? s->last_seq : s->range->last_seq, s->range->last_seq,
+			    err);
 }
 
 static enum err_kind commit(struct apart *a, const struct config *c, const struct act *act,
@@ -99,9 +120,13 @@ static enum err_kind tell(struct apart **a, const struct config *c, const char *
 {
 	const struct resend_result *r = s->result;
 	const struct act_number numbers[] = {
-		{"records", r->records}, {"deliveries", r->deliveries},
-		{"numbers", r->numbers}, {"refused", r->refused},
-		{"late", r->late},       {"left_out", r->left_out},
+		{"records", r->records},
+		{"deliveries", r->deliveries},
+		{"numbers", r->numbers},
+		{"refused", r->refused},
+		{"late", r->late},
+		{"left_out", r->left_out},
+		{"unfinished", r->unfinished},
 	};
 	const struct act_text texts[] = {{"since", span_text(s->range->since)},
 					 {"until", span_text(s->range->until)}};
@@ -114,7 +139,7 @@ static enum err_kind tell(struct apart **a, const struct config *c, const char *
 		.epoch = s->range->stream.epoch,
 		.at_ns = time_now_ns(),
 		.first_seq = s->range->first_seq,
-		.last_seq = r->sent_seq,
+		.last_seq = r->reached_seq,
 		.why = "",
 		.numbers = numbers,
 		.number_count = ARRAY_LEN(numbers),
@@ -135,7 +160,11 @@ static enum err_kind tell(struct apart **a, const struct config *c, const char *
 enum err_kind resend(const struct config *c, const char *sink, const struct export_range *range,
 		     struct resend_result *ret, struct err *err)
 {
-	struct sending s = {.range = range, .result = ret};
+	struct sending s = {
+		.range = range,
+		.result = ret,
+		.by_times = range->since[0] != '\0' || range->until[0] != '\0',
+	};
 	struct apart *a = NULL;
 	struct err untold;
 	enum err_kind rc;
@@ -148,7 +177,7 @@ enum err_kind resend(const struct config *c, const char *sink, const struct expo
 		rc = export_open(&s.from, c->database_url, range, err);
 	if (!rc)
 		rc = send_all(&s, err);
-	if (ret->sent_seq > 0 && tell(&a, c, sink, &s, &untold))
+	if (ret->reached_seq > 0 && tell(&a, c, sink, &s, &untold))
 		ret->untold = untold;
 	export_close(s.from);
 	apart_close(a);

@@ -147,6 +147,12 @@ static enum err_kind tell_delivered(struct settle *s, const struct act *act, str
 			act->first_seq);
 }
 
+static void end_delivery(struct settle *s)
+{
+	delivery_close(s->delivery);
+	s->delivery = NULL;
+}
+
 /* What was refused when it was delivered, or is left out by now, is refused once more. */
 static enum err_kind deliver_record(struct settle *s, const struct dead_key *key,
 				    struct span payload, struct err *err)
@@ -157,10 +163,8 @@ static enum err_kind deliver_record(struct settle *s, const struct dead_key *key
 	bool taken = false;
 	enum err_kind rc = ERR_NONE;
 
-	if (s->delivery && dead_key_compare(&range, &s->delivery_key) != 0) {
-		delivery_close(s->delivery);
-		s->delivery = NULL;
-	}
+	if (s->delivery && dead_key_compare(&range, &s->delivery_key) != 0)
+		end_delivery(s);
 	if (!s->delivery)
 		rc = delivery_open(&s->delivery, s->config, s->sink, &stream, err);
 	if (rc)
@@ -174,6 +178,10 @@ static enum err_kind deliver_record(struct settle *s, const struct dead_key *key
 			       delivery_send_option(s->delivery));
 	if (!rc)
 		rc = delivery_end(s->delivery, key->seq, &result, err);
+	if (rc) /* what it has of this letter is not the next one's */
+		end_delivery(s);
+	if (rc == ERR_CONFIG && result.is_its_own)
+		err->kind = rc = ERR_REJECT;
 	if (!rc && result.late > 0)
 		return err_set(err, ERR_REJECT,
 			       "it is older than %s takes for what it is, and is left out: see "
@@ -206,7 +214,8 @@ enum err_kind settle_retry(struct settle *s, size_t idx, struct err *err)
 		rc = deliver_record(s, key, letter.payload, err);
 	if (!rc && !is_store)
 		rc = tell_delivered(s, &act, err);
-	return rc ? rc : dead_settled_add(s->settled, key, DEAD_RETRIED, "", err);
+	return rc ? rc
+		  : dead_settled_add(s->settled, key, letter.written_ns, DEAD_RETRIED, "", err);
 }
 
 /* --- dropping --- */
@@ -246,5 +255,6 @@ enum err_kind settle_drop(struct settle *s, size_t idx, const char *why, struct 
 		act.text_count = REASON_TEXTS;
 		rc = commit_surely(s, NULL, &act, err);
 	}
-	return rc ? rc : dead_settled_add(s->settled, key, DEAD_DROPPED, why, err);
+	return rc ? rc
+		  : dead_settled_add(s->settled, key, letter.written_ns, DEAD_DROPPED, why, err);
 }

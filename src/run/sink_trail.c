@@ -71,17 +71,15 @@ void sink_trail_proved(struct sink_trail *t, struct span found)
 }
 
 /* It is about no record, so nobody waits for it: what finds no room is told at the next look. */
-static void tell_behind(struct sink_trail *t, uint64_t next_seq)
+static void tell_behind(struct sink_trail *t, uint64_t next_seq, int64_t misses_ns)
 {
 	struct fact fact = {.action = ACTION_trail_sink_behind,
 			    .first_seq = next_seq,
 			    .gap = {.start_ns = atomic_load(&t->status->behind_ns)}};
-	int64_t misses_ns = sink_status_misses_ns(t->status, time_now_ns());
 	char time[TIME_TEXT_BYTES];
 
-	if (misses_ns != 0)
-		(void)snprintf(fact.why, sizeof(fact.why), "the oldest will have to go at %s",
-			       time_format(misses_ns, time));
+	(void)snprintf(fact.why, sizeof(fact.why), "the oldest will have to go at %s",
+		       time_format(misses_ns, time));
 	t->behind_told = offer(t, &fact);
 	if (t->behind_told)
 		log_error(sink_behind, LOG_TEXT("sink", t->sink), LOG_TEXT("why", fact.why));
@@ -92,6 +90,7 @@ void sink_trail_look_behind(struct sink_trail *t, struct spool_reader *reader, u
 	struct sink_status *s = t->status;
 	struct spool_behind behind;
 	uint64_t percent;
+	int64_t misses_ns;
 
 	spool_reader_behind(reader, &behind);
 	atomic_store(&s->behind_bytes, behind.bytes);
@@ -101,8 +100,9 @@ void sink_trail_look_behind(struct sink_trail *t, struct spool_reader *reader, u
 	percent = behind.bytes <= 2 * (uint64_t)SPOOL_SEGMENT_BYTES
 			  ? 0
 			  : behind.bytes / (behind.bytes_max / 100);
-	if (percent >= SINK_BEHIND_PERCENT && !t->behind_told)
-		tell_behind(t, next_seq);
+	misses_ns = sink_status_misses_ns(s, time_now_ns());
+	if (percent >= SINK_BEHIND_PERCENT && misses_ns != 0 && !t->behind_told)
+		tell_behind(t, next_seq, misses_ns);
 	else if (percent < SINK_BEHIND_PERCENT / 2)
 		t->behind_told = false;
 }

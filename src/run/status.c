@@ -95,15 +95,17 @@ enum sink_state sink_status_read(struct sink_status *s, char text[ERR_TEXT_BYTES
 int64_t sink_status_misses_ns(const struct sink_status *s, int64_t now_ns)
 {
 	static const double days_max = 3650;
-	static const int64_t short_ns = 600 * NS_PER_S; /* of too short a time nothing follows */
+	/* Of too short a time nothing follows, unless what it filled is as much as is left. */
+	static const int64_t short_ns = 600 * NS_PER_S;
 	double behind = (double)atomic_load(&s->behind_bytes);
 	double max = (double)atomic_load(&s->behind_bytes_max);
 	int64_t from_ns = atomic_load(&s->behind_ns);
+	int64_t age_ns = now_ns > from_ns ? now_ns - from_ns : 0;
 	double left_ns;
 
-	if (from_ns == 0 || now_ns - from_ns < short_ns || behind <= 0)
+	if (from_ns == 0 || behind <= 0 || (age_ns < short_ns && behind < max / 2))
 		return 0;
-	left_ns = behind >= max ? 0 : (max - behind) / behind * (double)(now_ns - from_ns);
+	left_ns = behind >= max ? 0 : (max - behind) / behind * (double)age_ns;
 	return left_ns / (double)NS_PER_S > days_max * 86400 ? 0 : now_ns + (int64_t)left_ns;
 }
 

@@ -31,6 +31,9 @@ struct archive {
 	uint64_t first_seq;
 	struct part parts[ARCHIVE_OBJECTS_MAX];
 	size_t count;
+	/* Of all parts: what is made so far, and what it is made of. */
+	size_t bytes;
+	uint64_t content_bytes;
 	struct record scratch;
 	struct buf line, event; /* the present record's texts */
 	int64_t hour;           /* since 1970, of the last line */
@@ -82,6 +85,8 @@ void archive_begin(struct archive *a, uint64_t first_seq)
 	for (size_t i = 0; i < a->count; i++)
 		buf_release(&a->parts[i].bytes);
 	a->count = 0;
+	a->bytes = 0;
+	a->content_bytes = 0;
 	a->first_seq = first_seq;
 }
 
@@ -209,17 +214,12 @@ static enum err_kind write_texts(struct archive *a, struct span payload, struct 
 static bool find_room(struct archive *a, const struct texts *t, struct part **ret_line,
 		      struct part **ret_event)
 {
-	size_t bytes = 0, made;
-	uint64_t content_bytes = 0;
+	size_t made;
 
 	*ret_line = t->has_line ? find(a, t->line.text) : NULL;
 	*ret_event = t->has_event ? find(a, t->event.text) : NULL;
 	made = (size_t)(t->has_line && !*ret_line) + (size_t)(t->has_event && !*ret_event);
-	for (size_t i = 0; i < a->count; i++) {
-		bytes += a->parts[i].bytes.len;
-		content_bytes += a->parts[i].object.content_bytes;
-	}
-	return bytes < ARCHIVE_BYTES_MAX && content_bytes < ARCHIVE_CONTENT_BYTES_MAX &&
+	return a->bytes < ARCHIVE_BYTES_MAX && a->content_bytes < ARCHIVE_CONTENT_BYTES_MAX &&
 	       a->count + made <= ARCHIVE_OBJECTS_MAX;
 }
 
@@ -238,6 +238,7 @@ static void compress_piece(struct part *p)
 static enum err_kind add_text(struct archive *a, struct part *p, const struct place *place,
 			      const struct buf *text, struct err *err)
 {
+	size_t made = p ? p->bytes.len : 0;
 	enum err_kind rc = p ? ERR_NONE : make_part(a, place, &p, err);
 
 	if (rc)
@@ -250,6 +251,8 @@ static enum err_kind add_text(struct archive *a, struct part *p, const struct pl
 		buf_add(&p->piece, text->data, text->len);
 	p->object.records++;
 	p->object.content_bytes += text->len;
+	a->bytes += p->bytes.len - made;
+	a->content_bytes += text->len;
 	rc = buf_check(&p->piece, err);
 	if (!rc)
 		rc = buf_check(&p->bytes, err);

@@ -308,11 +308,22 @@ static enum err_kind write_index(struct archive_index *i, struct err *err)
 	return ERR_NONE;
 }
 
+static void write_name(const struct journal *j, char ret[ARCHIVE_KEY_BYTES])
+{
+	char uuid[ID_TEXT_BYTES];
+
+	(void)snprintf(ret, ARCHIVE_KEY_BYTES,
+		       "%s%sindex/date=%s/%s.%" PRIu64 "-%020" PRIu64 "-%020" PRIu64 ".ndjson.gz",
+		       j->prefix, j->prefix[0] != '\0' ? "/" : "", j->date,
+		       id_format(&j->stream.uuid, uuid), j->stream.epoch, j->first_seq,
+		       j->last.last_seq);
+}
+
 static void name_index(struct archive_index *i)
 {
 	const struct journal *j = &i->journal;
 	struct archive_object *o = &i->object;
-	char uuid[ID_TEXT_BYTES], midnight[TIME_TEXT_BYTES];
+	char midnight[TIME_TEXT_BYTES];
 	unsigned digits;
 	int64_t day_ns;
 
@@ -322,11 +333,7 @@ static void name_index(struct archive_index *i)
 		o->day_end_ns = day_ns + ARCHIVE_DAY_NS;
 	o->first_seq = j->first_seq;
 	o->last_seq = j->last.last_seq;
-	(void)snprintf(o->key, sizeof(o->key),
-		       "%s%sindex/date=%s/%s.%" PRIu64 "-%020" PRIu64 "-%020" PRIu64 ".ndjson.gz",
-		       j->prefix, j->prefix[0] != '\0' ? "/" : "", j->date,
-		       id_format(&j->stream.uuid, uuid), j->stream.epoch, j->first_seq,
-		       j->last.last_seq);
+	write_name(j, o->key);
 }
 
 static void date_of(int64_t ns, char ret[DATE_BYTES])
@@ -334,6 +341,27 @@ static void date_of(int64_t ns, char ret[DATE_BYTES])
 	char at[TIME_TEXT_BYTES];
 
 	(void)snprintf(ret, DATE_BYTES, "%.10s", time_format(ns, at));
+}
+
+/* The journal that a range makes which is the first. */
+static struct journal begin_journal(const struct archive_index *i, int64_t now_ns,
+				    struct archive_range range)
+{
+	struct journal j = {
+		.open = true, .stream = i->stream, .first_seq = range.first_seq, .last = range};
+
+	date_of(now_ns, j.date);
+	(void)snprintf(j.prefix, sizeof(j.prefix), "%s", i->prefix);
+	(void)snprintf(j.place, sizeof(j.place), "%s", i->place);
+	return j;
+}
+
+void archive_index_name(const struct archive_index *i, int64_t now_ns, struct archive_range range,
+			char ret[ARCHIVE_KEY_BYTES])
+{
+	const struct journal j = begin_journal(i, now_ns, range);
+
+	write_name(&j, ret);
 }
 
 /* Of what is delivered now, whatever the day. */
@@ -520,11 +548,7 @@ static enum err_kind add_range(struct archive_index *i, int64_t now_ns, struct a
 
 	buf_reset(&i->text);
 	if (!j.open) {
-		j = (struct journal){
-			.open = true, .stream = i->stream, .first_seq = range.first_seq};
-		date_of(now_ns, j.date);
-		(void)snprintf(j.prefix, sizeof(j.prefix), "%s", i->prefix);
-		(void)snprintf(j.place, sizeof(j.place), "%s", i->place);
+		j = begin_journal(i, now_ns, range);
 		write_header(&i->text, &j);
 	}
 	write_range(&i->text, range, entries, count);

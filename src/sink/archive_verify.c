@@ -1,6 +1,7 @@
 #include "sink/archive_verify.h"
 
 #include "base/backoff.h"
+#include "base/time.h"
 #include "sink/archive_index.h"
 #include "sink/s3_list.h"
 
@@ -13,7 +14,6 @@ enum {
 	FOLDER_BYTES = ARCHIVE_PREFIX_BYTES_MAX + 16,
 	KEY_SHOWN_BYTES = 200,
 	GROW_FROM = 256,
-	ITEMS_MAX = 2 * VERIFY_OBJECTS_MAX, /* with what is named more than once */
 };
 
 struct index {
@@ -36,6 +36,7 @@ struct verify {
 	const struct archive_verify_calls *calls;
 	struct archive_verify_total *total;
 	struct s3_client *client;
+	struct archive_streams *streams;
 	struct index *indexes;
 	size_t index_count, index_room;
 	struct item *items;
@@ -43,6 +44,8 @@ struct verify {
 	bool left_unindexed;        /* the listing had some that are to be read after the others */
 	struct archive_entry entry; /* the present one */
 	struct buf content;         /* of the present index, or object */
+	int64_t now_ns;
+	size_t objects_max;
 };
 
 /* --- what it says --- */
@@ -97,7 +100,8 @@ static enum err_kind get_page(struct s3_list *list, const struct s3_listed **ret
 
 /* Each key of a folder of the archive goes to take(). */
 static enum err_kind list_folder(struct verify *v, const char *folder,
-				 enum err_kind (*take)(struct verify *, struct span, struct err *),
+				 enum err_kind (*take)(struct verify *, const struct s3_listed *,
+						       struct err *),
 				 struct err *err)
 {
 	const char *prefix = v->options->prefix;
@@ -114,7 +118,7 @@ static enum err_kind list_folder(struct verify *v, const char *folder,
 	do {
 		rc = get_page(list, &objects, &count, err);
 		for (size_t i = 0; i < count && !rc; i++)
-			rc = take(v, objects[i].key, err);
+			rc = take(v, &objects[i], err);
 	} while (!rc && count > 0);
 	s3_list_free(list);
 	return rc;
@@ -141,8 +145,9 @@ static enum err_kind no_memory(struct err *err)
 	return err_set(err, ERR_FATAL, "out of memory for the indexes");
 }
 
-static enum err_kind take_index(struct verify *v, struct span key, struct err *err)
+static enum err_kind take_index(struct verify *v, const struct s3_listed *listed, struct err *err)
 {
+	struct span key = listed->key;
 	char text[KEY_SHOWN_BYTES];
 	struct index index = {.key = NULL};
 	struct index *grown;
@@ -163,71 +168,13 @@ static enum err_kind take_index(struct verify *v, struct span key, struct err *e
 	if (!index.key)
 		return no_memory(err);
 	v->indexes[v->index_count++] = index;
-	return ERR_NONE;
-}
-
-static int compare_numbers(uint64_t a, uint64_t b)
-{
-	return (a > b) - (a < b);
-}
-
-static int compare_streams(const struct archive_name *a, const struct archive_name *b)
-{
-	int by_id = id_compare(&a->stream, &b->stream);
-
-	return by_id != 0 ? by_id : compare_numbers(a->epoch, b->epoch);
-}
-
-static int compare_names(const struct archive_name *a, const struct archive_name *b)
-{
-	int by_stream = compare_streams(a, b);
-
-	return by_stream != 0 ? by_stream : compare_numbers(a->first_seq, b->first_seq);
+	return archive_streams_add_index(v->streams, &index.name, err);
 }
 
 static int compare_indexes(const void *a, const void *b)
 {
-	return compare_names(&((const struct index *)a)->name, &((const struct index *)b)->name);
-}
-
-static void tell_range(struct verify *v, const struct archive_verify_stream *s, uint64_t next_seq)
-{
-	char uuid[ID_TEXT_BYTES];
-
-	tell(v, "RANGE", "stream %s.%" PRIu64 ": no index has %" PRIu64 " to %" PRIu64,
-	     id_format(&s->uuid, uuid), s->epoch, s->last_seq + 1, next_seq - 1);
-}
-
-/* Those of one stream, from at on. Returns where the next begins. */
-static size_t check_stream(struct verify *v, size_t at)
-{
-	const struct archive_name *first = &v->indexes[at].name;
-	struct archive_verify_stream s = {
-		.uuid = first->stream, .epoch = first->epoch, .last_seq = first->last_seq};
-
-	for (; at < v->index_count && compare_streams(&v->indexes[at].name, first) == 0; at++) {
-		const struct archive_name *n = &v->indexes[at].name;
-
-		if (n->first_seq > s.last_seq && n->first_seq - s.last_seq > 1)
-			tell_range(v, &s, n->first_seq);
-		/* A copied volume closes what it has of a stream that goes on elsewhere. */
-		if (n->last_seq >= s.last_seq) {
-			s.last_seq = n->last_seq;
-			s.date_ns = n->from_ns;
-		}
-		s.indexes++;
-	}
-	v->calls->stream(v->calls->arg, &s);
-	return at;
-}
-
-static void check_streams(struct verify *v)
-{
-	if (v->index_count == 0)
-		return;
-	qsort(v->indexes, v->index_count, sizeof(v->indexes[0]), compare_indexes);
-	for (size_t at = 0; at < v->index_count;)
-		at = check_stream(v, at);
+	return archive_compare_names(&((const struct index *)a)->name,
+				     &((const struct index *)b)->name);
 }
 
 /* --- what they name --- */
@@ -270,10 +217,10 @@ static enum err_kind merge_items(struct verify *v, struct err *err)
 		free(v->items[i].key);
 	}
 	v->item_count = kept + 1;
-	if (v->item_count > VERIFY_OBJECTS_MAX)
+	if (v->item_count > v->objects_max)
 		return err_set(err, ERR_FULL,
-			       "the indexes name more than %d objects of that time: ask for less",
-			       VERIFY_OBJECTS_MAX);
+			       "the indexes name more than %zu objects of that time: ask for less",
+			       v->objects_max);
 	return ERR_NONE;
 }
 
@@ -283,7 +230,8 @@ static enum err_kind add_item(struct verify *v, struct span line, struct err *er
 	struct item *grown;
 	char *text;
 
-	if (v->item_count == ITEMS_MAX && merge_items(v, err))
+	/* Some are named more than once. */
+	if (v->item_count == 2 * v->objects_max && merge_items(v, err))
 		return err->kind;
 	grown = grow(v->items, v->item_count, &v->item_room, sizeof(v->items[0]));
 	if (!grown)
@@ -301,7 +249,7 @@ static enum err_kind add_item(struct verify *v, struct span line, struct err *er
 /* An index speaks of its own range alone. */
 static bool is_within(const struct archive_name *n, const struct archive_name *index)
 {
-	return compare_streams(n, index) == 0 && n->first_seq >= index->first_seq &&
+	return archive_compare_streams(n, index) == 0 && n->first_seq >= index->first_seq &&
 	       n->last_seq <= index->last_seq;
 }
 
@@ -381,7 +329,7 @@ static void set_reaches(struct verify *v)
 {
 	for (size_t i = 0; i < v->index_count; i++) {
 		struct index *index = &v->indexes[i];
-		bool goes_on = i > 0 && compare_streams(&index[-1].name, &index->name) == 0;
+		bool goes_on = i > 0 && archive_compare_streams(&index[-1].name, &index->name) == 0;
 
 		index->reach = index->name.last_seq;
 		index->whole_reach = index->is_whole ? index->name.last_seq : 0;
@@ -398,7 +346,8 @@ static enum err_kind read_indexes(struct verify *v, struct err *err)
 
 	if (rc)
 		return rc;
-	check_streams(v);
+	if (v->index_count > 0)
+		qsort(v->indexes, v->index_count, sizeof(v->indexes[0]), compare_indexes);
 	for (size_t i = 0; i < v->index_count && !rc; i++)
 		rc = read_index(v, &v->indexes[i], err);
 	set_reaches(v);
@@ -429,12 +378,12 @@ static const struct index *find_index(const struct verify *v, const struct archi
 	while (from < until) {
 		size_t middle = from + (until - from) / 2;
 
-		if (compare_names(&v->indexes[middle].name, &wanted) <= 0)
+		if (archive_compare_names(&v->indexes[middle].name, &wanted) <= 0)
 			from = middle + 1;
 		else
 			until = middle;
 	}
-	if (from == 0 || compare_streams(&v->indexes[from - 1].name, n) != 0)
+	if (from == 0 || archive_compare_streams(&v->indexes[from - 1].name, n) != 0)
 		return NULL;
 	return &v->indexes[from - 1];
 }
@@ -497,32 +446,47 @@ static enum err_kind call_named(struct verify *v, const struct archive_name *n, 
 	return v->calls->named ? v->calls->named(v->calls->arg, n, err) : ERR_NONE;
 }
 
-static enum err_kind take_object(struct verify *v, struct span key, struct err *err)
+static void count_unindexed(struct verify *v, const struct s3_listed *listed)
 {
+	v->total->unindexed++;
+	if (listed->stored_ns != 0 &&
+	    listed->stored_ns < v->now_ns - ARCHIVE_LATE_SECONDS * NS_PER_S)
+		v->total->overdue++;
+}
+
+static enum err_kind take_object(struct verify *v, const struct s3_listed *listed, struct err *err)
+{
+	struct span key = listed->key;
 	char text[KEY_SHOWN_BYTES];
 	struct archive_name name;
 	struct item *item;
+	enum err_kind rc;
+	bool behind;
 
 	if (!archive_name_parse(v->options->prefix, key, &name)) {
 		tell(v, "STRANGE", "%s is no name of the archive's", shown(key, text));
 		return ERR_NONE;
 	}
-	if (!is_asked_for(v, &name))
-		return ERR_NONE;
+	behind = is_behind(v, &name);
+	rc = archive_streams_add_object(v->streams, &name, listed->stored_ns, behind, err);
+	if (rc || !is_asked_for(v, &name))
+		return rc;
 	item = find_item(v, key);
 	if (item)
 		item->found = true;
 	else if (v->options->unindexed_too && !is_covered(v, &name))
 		v->left_unindexed = true;
-	else if (is_behind(v, &name) || is_in_doubt(v, &name))
-		v->total->unindexed++;
+	else if (behind || is_in_doubt(v, &name))
+		count_unindexed(v, listed);
 	else
 		tell(v, "STRANGE", "%s is in no index, and its range is", shown(key, text));
 	return call_named(v, &name, err);
 }
 
-static enum err_kind take_unindexed(struct verify *v, struct span key, struct err *err)
+static enum err_kind take_unindexed(struct verify *v, const struct s3_listed *listed,
+				    struct err *err)
 {
+	struct span key = listed->key;
 	struct archive_name name;
 
 	if (!archive_name_parse(v->options->prefix, key, &name) || !is_asked_for(v, &name) ||
@@ -549,7 +513,8 @@ static enum err_kind read_object(struct verify *v, const struct item *item, stru
 }
 
 static enum err_kind list_objects(struct verify *v,
-				  enum err_kind (*take)(struct verify *, struct span, struct err *),
+				  enum err_kind (*take)(struct verify *, const struct s3_listed *,
+							struct err *),
 				  struct err *err)
 {
 	enum err_kind rc = list_folder(v, "lines/", take, err);
@@ -557,12 +522,28 @@ static enum err_kind list_objects(struct verify *v,
 	return rc ? rc : list_folder(v, "events/", take, err);
 }
 
+static void tell_missing(void *arg, const char *text)
+{
+	tell(arg, "RANGE", "%s", text);
+}
+
+static enum err_kind call_stream(void *arg, const struct archive_stream *s, struct err *err)
+{
+	struct verify *v = arg;
+
+	return v->calls->stream(v->calls->arg, s, err);
+}
+
 /* What an index vouches for comes first: who takes the first of two that claim one id must not
  * take that which anybody may have put there. */
 static enum err_kind read_objects(struct verify *v, struct err *err)
 {
+	const struct archive_streams_calls calls = {
+		.missing = tell_missing, .stream = call_stream, .arg = v};
 	enum err_kind rc = list_objects(v, take_object, err);
 
+	if (!rc)
+		rc = archive_streams_tell(v->streams, v->options->all_sent, &calls, err);
 	for (size_t i = 0; i < v->item_count && !rc; i++)
 		rc = read_object(v, &v->items[i], err);
 	if (!rc && v->left_unindexed)
@@ -574,11 +555,18 @@ enum err_kind archive_verify(const struct archive_verify_options *options,
 			     const struct archive_verify_calls *calls,
 			     struct archive_verify_total *ret, struct err *err)
 {
-	struct verify v = {.options = options, .calls = calls, .total = ret};
+	struct verify v = {.options = options,
+			   .calls = calls,
+			   .total = ret,
+			   .now_ns = time_now_ns(),
+			   .objects_max = options->objects_max > 0 ? options->objects_max
+								   : VERIFY_OBJECTS_MAX};
 	enum err_kind rc = s3_client_new(&v.client, &options->client, err);
 
 	*ret = (struct archive_verify_total){.indexes = 0};
 	buf_init(&v.content, ARCHIVE_OBJECT_CONTENT_BYTES_MAX);
+	if (!rc)
+		rc = archive_streams_new(&v.streams, err);
 	if (!rc)
 		rc = read_indexes(&v, err);
 	if (!rc)
@@ -590,6 +578,7 @@ enum err_kind archive_verify(const struct archive_verify_options *options,
 	free(v.indexes);
 	free(v.items);
 	buf_release(&v.content);
+	archive_streams_free(v.streams);
 	s3_client_free(v.client);
 	return rc;
 }

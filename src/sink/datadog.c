@@ -46,6 +46,7 @@ struct datadog {
 	size_t request_bytes; /* of the last one, which is filled */
 	/* While it is delivered: what is before next is dealt with. */
 	size_t next;
+	bool is_begun;         /* some was accepted */
 	size_t ends[ENDS_MAX]; /* of what is sent at once, the last being the next */
 	size_t end_count;
 	int64_t now_ns;    /* when the present request was made */
@@ -129,6 +130,7 @@ static void datadog_begin(void *ctx, uint64_t first_seq, bool again)
 	give_back(&d->text);
 	give_back(&d->body);
 	d->count = d->requests = d->end_count = d->next = 0;
+	d->is_begun = false;
 }
 
 static bool is_left_out(const struct datadog *d, struct span payload)
@@ -344,6 +346,7 @@ static enum err_kind datadog_deliver(void *ctx, struct sink_answer *ret, struct 
 {
 	struct datadog *d = ctx;
 
+	ret->is_begun = d->is_begun;
 	while (d->end_count > 0) {
 		size_t first = d->next;
 		unsigned status;
@@ -366,8 +369,10 @@ static enum err_kind datadog_deliver(void *ctx, struct sink_answer *ret, struct 
 		}
 		if (kind)
 			return explain(status, err);
-		if (status != 0)
+		if (status != 0) {
 			d->refusals = 0;
+			d->is_begun = ret->is_begun = true;
+		}
 	}
 	return ERR_NONE;
 }

@@ -84,14 +84,15 @@ void dead_settled_close(struct dead_settled *s)
 }
 
 enum err_kind dead_settled_add(struct dead_settled *s, const struct dead_key *key,
-			       enum dead_end end, const char *why, struct err *err)
+			       int64_t written_ns, enum dead_end end, const char *why,
+			       struct err *err)
 {
 	struct buf line;
 	enum err_kind rc;
 
 	buf_init(&line, LINE_BYTES_MAX);
 	buf_u8(&line, '{');
-	json_write_time(&line, "time", time_now_ns());
+	json_write_time(&line, "time", time_later(time_now_ns(), written_ns));
 	dead_key_write(key, &line);
 	json_write_key(&line, "end");
 	buf_str(&line, end == DEAD_RETRIED ? "\"retried\"" : "\"dropped\"");

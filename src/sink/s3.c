@@ -2,9 +2,15 @@
 
 #include "base/time.h"
 #include "sink/archive_index.h"
+#include "sink/archive_read.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+enum {
+	ENTRY_START_BYTES = 16, /* of an index's line, beside the key */
+	KEY_SHOWN_BYTES = 160,
+};
 
 struct s3 {
 	struct s3_put *put;
@@ -137,6 +143,46 @@ static enum err_kind note_objects(struct s3 *s, struct err *err)
 	return archive_index_add(s->index, time_now_ns(), s->range, entries, count, err);
 }
 
+/* Whether an index's content is of the objects of this delivery, and no other. */
+static bool is_of_ours(const struct s3 *s, struct span content)
+{
+	size_t lines = 0;
+
+	for (size_t i = 0; i < content.len; i++)
+		lines += content.data[i] == '\n';
+	for (size_t i = 0; i < archive_count(s->archive); i++) {
+		char start[ARCHIVE_KEY_BYTES + ENTRY_START_BYTES];
+		int len = snprintf(start, sizeof(start), "{\"key\":\"%s\",",
+				   archive_object(s->archive, i)->key);
+
+		if (content.len == 0 || !memmem(content.data, content.len, start, (size_t)len))
+			return false;
+	}
+	return lines == archive_count(s->archive);
+}
+
+/* *ret_taken: no index could name what this delivery puts. */
+static enum err_kind check_own_index(struct s3 *s, bool *ret_taken, struct err *err)
+{
+	char key[ARCHIVE_KEY_BYTES];
+	struct buf content;
+	enum err_kind rc;
+
+	buf_init(&content, INDEX_BYTES_MAX);
+	archive_index_name(s->index, time_now_ns(), s->range, key);
+	rc = archive_read_index(s3_put_client(s->put), span_text(key), &content, err);
+	*ret_taken =
+		rc == ERR_CORRUPT || (!rc && !is_of_ours(s, span_of(content.data, content.len)));
+	buf_release(&content);
+	if (*ret_taken)
+		return err_set(
+			err, ERR_CONFIG,
+			"%.*s is in the bucket already, and is not of these objects: nothing "
+			"is overwritten; send less or more of the range, or wait for tomorrow",
+			KEY_SHOWN_BYTES, key);
+	return rc == ERR_REJECT ? ERR_NONE : rc;
+}
+
 /* The index of this delivery alone: what would come next does not follow on it. */
 static enum err_kind put_own_index(struct s3 *s, struct s3_answer *answer, struct err *err)
 {
@@ -150,8 +196,11 @@ static enum err_kind s3_deliver(void *ctx, struct sink_answer *ret, struct err *
 {
 	struct s3 *s = ctx;
 	struct s3_answer answer = {.status = 0};
+	bool taken = false;
 	enum err_kind rc = s->index ? put_index(s, s->range, &answer, err) : ERR_NONE;
 
+	if (!rc && s->index_each)
+		rc = check_own_index(s, &taken, err);
 	if (!rc)
 		rc = put_objects(s, &answer, err);
 	if (!rc && s->index)
@@ -159,6 +208,8 @@ static enum err_kind s3_deliver(void *ctx, struct sink_answer *ret, struct err *
 	if (!rc && s->index_each)
 		rc = put_own_index(s, &answer, err);
 	ret->wait_seconds = answer.retry_after_seconds;
+	ret->is_begun = s->next > 0;
+	ret->is_its_own = rc == ERR_CONFIG && (taken || s3_put_met_another(s->put));
 	if (rc == ERR_REJECT)
 		err->kind = rc = ERR_CONFIG;
 	return rc;

@@ -157,13 +157,11 @@ static void read_inside(struct s3_list *l, struct span path, struct span text)
 		if (!span_digits(text, &o->bytes))
 			l->is_wrong = true;
 	} else if (span_is(path, f->modified)) {
-		if (!time_parse(text, false, &o->modified_ns, &digits))
-			o->modified_ns = S3_LIST_NO_TIME;
+		if (!time_parse(text, false, &o->stored_ns, &digits))
+			o->stored_ns = 0;
 	} else if (span_is(path, f->object)) {
 		l->ends[l->count] = l->keys.len;
 		l->version_ends[l->count++] = l->versions.len;
-		if (l->count < S3_LIST_PAGE_MAX)
-			l->objects[l->count] = (struct s3_listed){.modified_ns = S3_LIST_NO_TIME};
 	}
 }
 
@@ -279,7 +277,7 @@ static enum err_kind read_page(struct s3_list *l, struct span body, struct err *
 	enum err_kind rc;
 
 	l->count = 0;
-	l->objects[0] = (struct s3_listed){.modified_ns = S3_LIST_NO_TIME};
+	memset(l->objects, 0, sizeof(l->objects));
 	buf_reset(&l->keys);
 	buf_reset(&l->versions);
 	buf_reset(&l->last_key);

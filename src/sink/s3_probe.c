@@ -364,25 +364,6 @@ bool s3_probe_can_harm(const struct s3_probe *p)
 	return s3_probe_harm(p, text)[0] != '\0';
 }
 
-void s3_probe_sentence(const struct s3_probe *p, struct buf *out)
-{
-	char date[S3_LOCK_DATE_BYTES], harm[S3_PROBE_HARM_BYTES];
-
-	buf_str(out, p->reads == S3_YES ? "what is put comes back as it was"
-					: "what is put cannot be read back");
-	if (p->lists != S3_YES)
-		buf_str(out, ", what is not there cannot be told from what is forbidden");
-	if (p->encrypted != S3_UNKNOWN)
-		buf_fmt(out, ", it is %sencrypted as asked", p->encrypted == S3_YES ? "" : "not ");
-	if (p->lock.mode != S3_LOCK_OFF)
-		buf_fmt(out, ", a lock in %s until %s holds", s3_lock_mode_name(p->lock.mode),
-			s3_lock_date(p->lock.until_ns, date));
-	buf_fmt(out, "; whoever has these credentials can %s",
-		s3_probe_can_harm(p)  ? s3_probe_harm(p, harm)
-		: p->deletes == S3_NO ? "delete nothing"
-				      : "do what could not be found out");
-}
-
 static void write_member(struct buf *out, const char *key, const char *value)
 {
 	json_write_key(out, key);

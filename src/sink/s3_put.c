@@ -10,7 +10,7 @@
 enum {
 	HEADERS_MAX = 16,
 	NUMBER_BYTES = 21,
-	KEY_SHOWN_BYTES = 120,
+	KEY_SHOWN_BYTES = 160, /* all of one, where the prefix is not long */
 };
 
 static const char CONTENT_SHA256[] = "x-amz-meta-content-sha256";
@@ -21,6 +21,7 @@ struct s3_put {
 	struct hasher *hasher;
 	char *sse, *kms_key_id, *storage_class;
 	struct s3_lock_terms lock;
+	bool met_another;
 };
 
 void s3_put_free(struct s3_put *p)
@@ -61,6 +62,16 @@ enum err_kind s3_put_new(struct s3_put **ret, const struct s3_options *client,
 	else
 		*ret = p;
 	return rc;
+}
+
+struct s3_client *s3_put_client(struct s3_put *p)
+{
+	return p->client;
+}
+
+bool s3_put_met_another(const struct s3_put *p)
+{
+	return p->met_another;
 }
 
 /* What stands in the headers of an object, beside texts that live longer. */
@@ -207,6 +218,7 @@ static enum err_kind look(struct s3_put *p, const struct archive_object *o, stru
 		     span_is(sha256, o->content_sha256);
 	if (*ret_there)
 		return read_stored(p, o, v, err);
+	p->met_another = true;
 	return err_set(err, ERR_CONFIG,
 		       "%.*s is in the bucket already, and is not what flytrail has for it: "
 		       "nothing is overwritten; find out who wrote it, move it away, and it is put",
@@ -252,6 +264,7 @@ enum err_kind s3_put_once(struct s3_put *p, const struct archive_object *o, bool
 	bool there = false;
 	enum err_kind rc = make_values(p, o, &v, err);
 
+	p->met_another = false;
 	if (!rc && *in_doubt)
 		rc = look(p, o, &v, &there, ret_answer, err);
 	if (!rc && !there) {

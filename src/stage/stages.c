@@ -1,5 +1,6 @@
 #include "stage/stages.h"
 
+#include "base/time.h"
 #include "base/utf8.h"
 #include "stage/classify.h"
 #include "stage/decode.h"
@@ -61,6 +62,21 @@ void stages_begin_batch(struct stages *s)
 	redactor_begin_batch(s->redactor);
 }
 
+/* Whether the row will say the line's own time, or only a part of one that was not taken. */
+static bool keeps_time(const struct record *r)
+{
+	unsigned digits;
+	int64_t ns;
+
+	if (!r->foreign_time)
+		return true;
+	for (size_t i = 0; i < r->attr_count; i++)
+		if (span_is(r->attrs[i].key, "claimed_time"))
+			return time_parse(r->attrs[i].text, true, &ns, &digits) &&
+			       ns == r->claimed_ns;
+	return false;
+}
+
 static enum err_kind make_id(struct stages *s, const struct raw *raw, struct record *r,
 			     struct err *err)
 {
@@ -80,6 +96,7 @@ static enum err_kind make_id(struct stages *s, const struct raw *raw, struct rec
 		.message = text,
 		.occurred_ns = r->claimed_ns,
 		.extra = own_time ? NULL : &extra,
+		.beyond_row = by_raw || text.len > RECORD_TEXT_BYTES_MAX || !keeps_time(r),
 	};
 
 	return id_line(s->hasher, &line, &r->id, err);

@@ -187,9 +187,3 @@ enum err_kind apart_commit(struct apart *a, struct apart_result *ret, struct err
 	forget(a);
 	return ERR_NONE;
 }
-
-enum err_kind apart_drop(struct apart *a, struct err *err)
-{
-	forget(a);
-	return session_run(a->session, EMPTY_SQL, err);
-}

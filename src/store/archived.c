@@ -26,7 +26,7 @@ struct archived {
 	struct buf ids;
 	struct buf
 		names; /* objects that the table does not have yet: a JSON array without its end */
-	bool has_table;
+	bool has_tables;
 };
 
 enum err_kind archived_open(struct archived **ret, const char *url, struct err *err)
@@ -181,11 +181,20 @@ enum err_kind archived_has_day(struct archived *a, const char *class, int64_t da
 
 /* --- rows that no object has --- */
 
+static enum err_kind make_tables(struct archived *a, struct err *err)
+{
+	static const char sql[] =
+		"CREATE TEMPORARY TABLE named (class text, stream uuid, from_at timestamptz, "
+		"first_seq bigint, last_seq bigint); "
+		"CREATE TEMPORARY TABLE begun (class text, stream uuid, first_seq bigint)";
+	enum err_kind rc = a->has_tables ? ERR_NONE : session_run(a->session, sql, err);
+
+	a->has_tables = a->has_tables || !rc;
+	return rc;
+}
+
 static enum err_kind flush_names(struct archived *a, struct err *err)
 {
-	static const char table_sql[] =
-		"CREATE TEMPORARY TABLE named (class text, stream uuid, from_at timestamptz, "
-		"first_seq bigint, last_seq bigint)";
 	static const char sql[] =
 		"INSERT INTO pg_temp.named SELECT o ->> 0, (o ->> 1)::uuid, (o ->> 2)::timestamptz,"
 		" least((o ->> 3)::numeric, 9223372036854775807)::bigint,"
@@ -193,11 +202,10 @@ static enum err_kind flush_names(struct archived *a, struct err *err)
 		"FROM jsonb_array_elements($1::jsonb) AS o";
 	const char *values[1];
 	PGresult *rows;
-	enum err_kind rc = a->has_table ? ERR_NONE : session_run(a->session, table_sql, err);
+	enum err_kind rc = make_tables(a, err);
 
 	if (rc)
 		return rc;
-	a->has_table = true;
 	buf_str(&a->names, a->names.len == 0 ? "[]" : "]");
 	buf_u8(&a->names, '\0');
 	rc = buf_check(&a->names, err);
@@ -222,16 +230,48 @@ enum err_kind archived_name(struct archived *a, const struct archived_object *o,
 							   : buf_check(&a->names, err);
 }
 
+enum err_kind archived_begins(struct archived *a, const struct id *stream, uint64_t first_seq,
+			      uint64_t first_line_seq, struct err *err)
+{
+	static const char sql[] =
+		"INSERT INTO pg_temp.begun SELECT class, $1::uuid, first::bigint FROM (VALUES "
+		"('', $3::numeric), ('security', $2::numeric), ('operations', $2::numeric)) "
+		"AS v (class, first) WHERE first <= 9223372036854775807";
+	char uuid[ID_TEXT_BYTES], first[NUMBER_BYTES], line[NUMBER_BYTES];
+	const char *const values[] = {id_format(stream, uuid), first, line};
+	PGresult *rows;
+	enum err_kind rc = make_tables(a, err);
+
+	(void)snprintf(first, sizeof(first), "%" PRIu64, first_seq);
+	(void)snprintf(line, sizeof(line), "%" PRIu64, first_line_seq);
+	if (!rc)
+		rc = session_ask(a->session, sql, values, ARRAY_LEN(values), &rows, err);
+	if (!rc)
+		PQclear(rows);
+	return rc;
+}
+
 /* $1 and $2: the time, $3: the class. */
+#define EDGE(edge, table)                                                                     \
+	"(SELECT stream, " edge "(first_seq) AS seq FROM pg_temp." table " WHERE class = $3 " \
+	"GROUP BY stream)"
 #define UNNAMED_IN(table, part, seen)                                                          \
-	"SELECT count(*) FROM " table " r JOIN (SELECT stream, min(first_seq) AS oldest, "     \
-	"max(first_seq) AS newest FROM pg_temp.named WHERE class = $3 GROUP BY stream) s "     \
-	"ON s.stream = r.stream WHERE r.occurred_at >= $1::timestamptz "                       \
-	"AND r.occurred_at < $2::timestamptz AND r.source <> 'replay' AND r.seq >= s.oldest "  \
-	"AND (r.seq < s.newest OR r." seen " < now() - interval '2 hours') "                   \
-	"AND NOT EXISTS (SELECT FROM pg_temp.named n WHERE n.class = $3 "                      \
-	"AND n.stream = r.stream AND n.from_at = date_trunc('" part "', r.occurred_at, 'UTC')" \
-	" AND r.seq BETWEEN n.first_seq AND n.last_seq)"
+	"SELECT count(*) FROM " table " r JOIN " EDGE(                                         \
+		"min",                                                                         \
+		"begun") " oldest USING (stream) "                                             \
+			 "LEFT JOIN " EDGE(                                                    \
+				 "max",                                                        \
+				 "named") " newest USING (stream) "                            \
+					  "WHERE r.occurred_at >= $1::timestamptz AND "        \
+					  "r.occurred_at < $2::timestamptz "                   \
+					  "AND r.source <> 'replay' AND r.seq >= oldest.seq "  \
+					  "AND (r.seq < newest.seq OR r." seen                 \
+					  " < now() - interval '2 hours') "                    \
+					  "AND NOT EXISTS (SELECT FROM pg_temp.named n WHERE " \
+					  "n.class = $3 "                                      \
+					  "AND n.stream = r.stream AND n.from_at = "           \
+					  "date_trunc('" part "', r.occurred_at, 'UTC')"       \
+					  " AND r.seq BETWEEN n.first_seq AND n.last_seq)"
 
 enum err_kind archived_unnamed(struct archived *a, const char *class, int64_t since_ns,
 			       int64_t until_ns, uint64_t *ret, struct err *err)

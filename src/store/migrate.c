@@ -231,6 +231,8 @@ enum err_kind migrate(const struct migrate_options *options, struct migrate_resu
 		rc = apply_missing(s, options, &result, err);
 	if (!rc)
 		rc = apply_always(s, options, rights_sql, &result.version, err);
+	if (!rc)
+		rc = apply_always(s, options, watch_sql, &result.version, err);
 	session_close(s);
 	if (!rc)
 		*ret = result;

@@ -375,3 +375,20 @@ enum err_kind store_make_partitions(struct store *s, struct err *err)
 		disconnect(s);
 	return rc;
 }
+
+enum err_kind store_check_schema(struct store *s, uint64_t *ret_facts, struct err *err)
+{
+	PGresult *row = NULL;
+	enum err_kind rc;
+
+	if (!s->session)
+		return err_set(err, ERR_RETRY, "not connected to Postgres");
+	rc = session_ask(s->session, "SELECT flytrail.check_schema()", NULL, 0, &row, err);
+	if (rc) {
+		disconnect(s);
+		return rc;
+	}
+	*ret_facts = strtoull(PQgetvalue(row, 0, 0), NULL, 10);
+	PQclear(row);
+	return ERR_NONE;
+}

@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/time.h"
+#include "model/ndjson.h"
 #include "store/copy.h"
 #include "store/migrate.h"
 #include "store/session.h"
@@ -19,6 +20,7 @@ enum {
 struct replay {
 	char *url;
 	struct session *session; /* NULL: to be connected */
+	struct hasher *hasher;
 	struct buf chunk;
 };
 
@@ -116,16 +118,20 @@ static const struct kind {
 enum err_kind replay_open(struct replay **ret, const char *url, struct err *err)
 {
 	struct replay *r = calloc(1, sizeof(*r));
+	enum err_kind rc;
 
-	if (r)
-		r->url = span_copy(span_text(url));
-	if (!r || !r->url) {
-		free(r);
+	if (!r)
 		return err_set(err, ERR_FATAL, "out of memory for rows of an archive");
-	}
 	buf_init(&r->chunk, COPY_CHUNK_BYTES);
-	*ret = r;
-	return ERR_NONE;
+	rc = hasher_new(&r->hasher, err);
+	r->url = span_copy(span_text(url));
+	if (!rc && !r->url)
+		rc = err_set(err, ERR_FATAL, "out of memory for rows of an archive");
+	if (rc)
+		replay_close(r);
+	else
+		*ret = r;
+	return rc;
 }
 
 static void disconnect(struct replay *r)
@@ -140,6 +146,7 @@ void replay_close(struct replay *r)
 		return;
 	disconnect(r);
 	buf_release(&r->chunk);
+	hasher_free(r->hasher);
 	free(r->url);
 	free(r);
 }
@@ -199,12 +206,14 @@ static enum err_kind put_line(struct replay *r, struct span line, struct err *er
 	return rc ? rc : put(r, line, err);
 }
 
-/* Up to the end of the first line, which is left out; without one, all of it. */
-static struct span first_line(struct span text)
+/* The first line of what is left, without its end; where it has none, all of it. */
+static struct span take_line(struct span *left)
 {
-	const char *end = memchr(text.data, '\n', text.len);
+	const char *end = memchr(left->data, '\n', left->len);
+	struct span line = end ? span_of(left->data, (size_t)(end - left->data)) : *left;
 
-	return end ? span_of(text.data, (size_t)(end - text.data)) : text;
+	*left = span_after(*left, end ? line.len + 1 : line.len);
+	return line;
 }
 
 static enum err_kind send_lines(struct replay *r, struct span content, struct err *err)
@@ -215,10 +224,9 @@ static enum err_kind send_lines(struct replay *r, struct span content, struct er
 	buf_reset(chunk);
 	copy_put_header(chunk);
 	while (content.len > 0 && !rc) {
-		struct span line = first_line(content);
+		struct span line = take_line(&content);
 
 		rc = put_line(r, line, err);
-		content = span_after(content, line.len < content.len ? line.len + 1 : content.len);
 	}
 	if (!rc && chunk->len + COPY_TRAILER_BYTES > COPY_CHUNK_BYTES) {
 		rc = session_copy_put(r->session, chunk->data, chunk->len, err);
@@ -289,6 +297,26 @@ static enum err_kind check_lines(struct replay *r, const struct replay_job *job,
 	return ERR_NONE;
 }
 
+/* By what Postgres takes each line for, which has passed check_lines(). */
+static enum err_kind check_ids(struct replay *r, struct span content, struct err *err)
+{
+	uint64_t foreign = 0;
+
+	while (content.len > 0) {
+		struct span line = take_line(&content);
+		enum err_kind rc = ndjson_check_id(r->hasher, line, err);
+
+		if (rc && rc != ERR_REJECT)
+			return rc;
+		foreign += rc == ERR_REJECT;
+	}
+	if (foreign > 0)
+		return err_set(err, ERR_REJECT,
+			       "%" PRIu64 " of its lines have an id that is not their own",
+			       foreign);
+	return ERR_NONE;
+}
+
 static enum err_kind ensure_partition(struct replay *r, const struct replay_job *job,
 				      const struct times *times, struct err *err)
 {
@@ -331,6 +359,8 @@ static enum err_kind write_job(struct replay *r, const struct replay_job *job,
 	format_times(job, &times);
 	if (!rc)
 		rc = check_lines(r, job, &times, &ret->wanted, err);
+	if (!rc)
+		rc = check_ids(r, job->content, err);
 	if (!rc && ret->wanted > 0)
 		rc = ensure_partition(r, job, &times, err);
 	if (!rc && ret->wanted > 0)

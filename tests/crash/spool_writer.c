@@ -1,8 +1,9 @@
 /*
  * spool_writer: what test_spool_kill.py kills.
  *
- *	spool_writer write FOLDER          appends for ever; prints the accepted number after each
- *commit spool_writer verify FOLDER AFTER   reads all after AFTER; prints the last number
+ *	spool_writer write FOLDER          appends for ever; prints the accepted number
+ *	                                   after each commit
+ *	spool_writer verify FOLDER AFTER   reads all after AFTER; prints the last number
  *
  * A payload follows from its number alone. verify ends with 1 and a sentence when
  * a number is missing, comes twice or has another payload.

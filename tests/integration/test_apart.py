@@ -89,11 +89,12 @@ class Apart(test_store.StoreCase):
         self.apart(1, ("line", self.now, "exit", "exit.main_child", "good"))
         self.assertEqual(self.d.ask("settle"), "ok 1 1 0")
 
-    def test_what_is_dropped_is_not_stored(self):
+    def test_what_is_not_committed_is_not_stored(self):
         self.apart(1, ("lines", 12000, self.now, 1000))
         self.assertEqual(self.d.ask("forget"), "ok")
-        self.assertEqual(self.d.ask("settle"), "ok 0 0 0")
-        self.assertEqual(self.count("log_lines"), 0)
+        self.assertEqual(self.apart(1, ("line", self.now, "app_log", "-", "another")), "ok")
+        self.assertEqual(self.d.ask("settle"), "ok 1 0 0")
+        self.assertEqual(self.count("log_lines"), 1)
 
     def test_a_connection_that_is_lost_is_told_and_nothing_is_stored(self):
         self.apart(1, ("lines", 12000, self.now, 1000))

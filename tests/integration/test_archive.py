@@ -261,6 +261,51 @@ class Verify(Archives):
         self.assert_found("UNNAMED", "no index was read")
         self.assertNotIn("all agree", self.verify(FLYTRAIL_DATABASE_URL="")[1])
 
+    def test_a_class_of_which_nothing_is_left_is_missed_by_postgres(self):
+        self.keep_days(1)
+        for table, seen in (("log_lines", "observed_at"), ("events", "stored_at")):
+            self.world.pg.psql("SET session_replication_role = replica; "
+                               f"UPDATE flytrail.{table} SET {seen} = {seen} - interval '3 hours'")
+        index, = self.keys("index/")
+        for folder, what in (("lines/", "class lines Postgres has 42 rows"),
+                             ("events/class=security/", "class security Postgres has "),
+                             ("events/class=operations/", "class operations Postgres has 2 rows")):
+            with self.subTest(folder):
+                kept = {key: self.bucket.get(key) for key in (index, *self.keys(folder))}
+                for key in kept:
+                    self.bucket.ask("DELETE", key)
+                found, out = self.verify()
+                self.assertIn(("UNNAMED", True), [(word, what in text) for word, text in found], out)
+                self.assertRegex(out, r"stream [0-9a-f-]{36}\.1: no index, from 1 on\n")
+                if folder == "lines/":
+                    self.assertNotIn("class lines", self.verify(FLYTRAIL_S3_SEND="events")[1])
+                for key, content in kept.items():
+                    self.bucket.put(key, content)
+        self.assertEqual(self.verify()[0], [])
+
+    def test_a_range_of_which_nothing_is_left_is_missed_by_its_neighbours(self):
+        self.keep_days(1)
+        self.keep(line("a range to lose", NEWER, 500))
+        indexed, = (int(re.findall("[0-9]{20}", key)[1]) for key in self.keys("index/"))
+        ranges = {}
+        for key in self.keys("lines/") + self.keys("events/"):
+            first, last = (int(number) for number in re.findall("[0-9]{20}", key))
+            if first > indexed:
+                ranges.setdefault((first, last), []).append(key)
+        self.assertGreaterEqual(len(ranges), 2)
+        no_postgres = {"FLYTRAIL_DATABASE_URL": ""}
+        self.assertEqual(self.verify(**no_postgres)[0], [])
+        for (first, last), keys in list(sorted(ranges.items()))[:-1]:
+            kept = {key: self.bucket.get(key) for key in keys}
+            for key in keys:
+                self.bucket.ask("DELETE", key)
+            found, out = self.verify(**no_postgres)
+            self.assertEqual([word for word, _ in found], ["RANGE"], out)
+            self.assertRegex(found[0][1], rf"\.1: no object has {first} to {last}, and later ones are there$")
+            self.assertEqual(self.verify(FLYTRAIL_S3_SEND="events", **no_postgres)[0], [])
+            for key, content in kept.items():
+                self.bucket.put(key, content)
+
     def test_what_postgres_lost_is_named_and_what_it_gave_up_is_not(self):
         self.keep_days(1)
         day = f"occurred_at::date = '{OLDER}'"

@@ -430,6 +430,25 @@ class Sinks(Case):
         self.assertEqual(self.ft.command("dead", "drop", f"s3/{STREAM}.2-1", "--why", "it is none")[0], 0)
         self.assertEqual(self.facts("trail.dead_dropped")[0][3]["record_id"], "unknown")
 
+    def test_one_whose_name_is_taken_does_not_keep_the_next_from_being_delivered(self):
+        payload = self.payload()
+        self.bury((1, payload))
+        self.assertEqual(self.ft.command("dead", "retry", "--all")[0], 0)
+        index, key = self.bucket.keys()
+        self.bury(*((number, payload) for number in (2, 3, 4, 7)))
+        name = "{:020}-{:020}.".format
+        self.bucket.put(key.replace(name(1, 1), name(2, 2)), b"other")
+        self.bucket.put(index.replace(name(1, 1), name(3, 3)), b"other")
+        self.bucket.put(index.replace(name(1, 1), name(4, 4)), gzip.compress(
+            gzip.decompress(self.bucket.get(index)).replace(name(1, 1).encode(), name(4, 4).encode())))
+        status, text = self.ft.command("dead", "retry", "--all")
+        self.assertEqual(status, 1)
+        for number, folder in ((2, "lines"), (3, "index"), (4, "index")):
+            self.assertRegex(text, rf's3/{STREAM}.2-{number}: refused once more: ".*/{folder}/.* is in the bucket already')
+        self.assertIn(f"s3/{STREAM}.2-7: delivered\n", text)
+        self.assertEqual(self.letters(self.ft, "s3"), [f"s3/{STREAM}.2-{number}" for number in (2, 3, 4)])
+        self.assertIn(" is in the bucket already", self.ft.command("dead", "retry", f"s3/{STREAM}.2-2")[1])
+
     def test_where_the_sink_says_no_the_letter_stays(self):
         self.bury((1, self.payload()))
         for name, value, says in (("AWS_SECRET_ACCESS_KEY", "wrong", "S3 answers 403"),

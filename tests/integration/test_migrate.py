@@ -13,7 +13,7 @@ BUILD = os.environ.get("BUILD", os.path.join(ROOT, "build"))
 FLYTRAIL = os.path.join(BUILD, "flytrail")
 NEWEST = len([name for name in os.listdir(os.path.join(ROOT, "sql")) if name[0].isdigit()])
 EVENT_VIEWS = ("ssh_sessions", "deploys", "secret_changes", "restarts", "exits", "access_changes",
-               "timeline", "gaps", "machine_starts", "ssh_certificates")
+               "timeline", "gaps", "machine_starts", "ssh_certificates", "open_holds")
 
 
 def start_migrate(url, **environment):
@@ -211,8 +211,8 @@ class Roles(Server):
         cls.trail += [row[0] for row in cls.pg.psql(
             "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent IN ('flytrail.log_lines'"
             "::regclass, 'flytrail.events'::regclass, 'flytrail.events_security'::regclass, "
-            "'flytrail.events_operations'::regclass)")]
-        assert len(cls.trail) == 3 + 2 + 4 + 6
+            "'flytrail.events_operations'::regclass, 'flytrail.confirmations'::regclass)")]
+        assert len(cls.trail) == 3 + 2 + 4 + 6 + 3
 
     def assert_refused(self, role, sql, why="permission denied|must be owner|append-only"):
         with self.subTest(role=role, sql=sql), self.assertRaisesRegex(lab.LabError, why):

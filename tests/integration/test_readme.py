@@ -16,7 +16,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "deploy", "demo"))
 import demo  # noqa: E402
 import test_archive  # noqa: E402
-import test_duckdb  # noqa: E402
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import duck  # noqa: E402
 
 with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
     README = file.read()
@@ -113,7 +114,7 @@ class Comparison(test_archive.Archives):
 
     @classmethod
     def setUpClass(cls):
-        cls.python_path, why = test_duckdb.find_duckdb()
+        cls.python_path, why = duck.find()
         if why:
             raise unittest.SkipTest(why)
         super().setUpClass()
@@ -137,10 +138,10 @@ class Comparison(test_archive.Archives):
         """What README's SQL prints of the folder, which stands for the bucket."""
         sql, = COMPARISON.findall(README)
         self.assertRegex(sql, IN_S3)
-        with open(test_duckdb.SQL, encoding="utf-8") as views:
+        with open(duck.SQL, encoding="utf-8") as views:
             text = re.sub(IN_S3, "", sql).replace(READ_VIEWS, views.read()).replace("s3://BUCKET", self.folder)
-        done = test_duckdb.python(self.python_path, "-c", "import duckdb, json, sys\n"
-                                  "json.dump(duckdb.execute(sys.stdin.read()).fetchall(), sys.stdout)", text=text)
+        done = duck.python(self.python_path, "-c", "import duckdb, json, sys\n"
+                           "json.dump(duckdb.execute(sys.stdin.read()).fetchall(), sys.stdout)", text=text)
         self.assertEqual(done.returncode, 0, done.stderr)
         return [tuple(row) for row in json.loads(done.stdout)]
 

@@ -19,6 +19,8 @@ import s3  # noqa: E402
 STREAM = "4718f5dc-5f98-830a-888b-c53ebf1e1bf5"
 OBJECTS = 64  # of a delivery
 HOURS = 80  # more than that
+DAY = datetime.timedelta(days=1)
+MINUTE = datetime.timedelta(minutes=1)
 KEY = re.compile(r"/([0-9a-f-]{36})\.(\d+)-(\d{20})-(\d{20})\.ndjson\.gz$")
 TIMES = ("occurred_at", "observed_at", "not_after")
 
@@ -168,6 +170,22 @@ class Resend(Case):
         self.assertEqual({len(row["message"]) for row in content(self.bucket, "lines")},
                          {int(n) for n, in self.world.pg.psql("SELECT length(message) FROM flytrail.log_lines")})
 
+    def test_rows_are_as_large_as_their_attributes(self):
+        ft = self.world.flytrail(**self.server.environment(self.bucket))
+        stream, cursor = self.keep(ft, [line(f"plain {n}", self.now) for n in range(300)])
+        self.world.pg.psql("SET session_replication_role = replica; UPDATE flytrail.log_lines "
+                           "SET attributes = jsonb_build_object('a', repeat('x', 400000))")
+        again = self.server.bucket()
+        ft.env.update(self.server.environment(again))
+        # A child's peak begins as its parent's is: so that is a small one.
+        peak = subprocess.run(
+            [sys.executable, "-c", "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, "
+             "stdout=subprocess.DEVNULL); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)",
+             flytrail.BINARY, "resend", "--sink", "s3", "--range", f"{stream}.1-1-{cursor}"],
+            env=ft.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True)
+        self.assertLess(int(peak.stdout), 64 * 1024)  # KiB; a FETCH of 256 rows would be 100 MB
+        self.assertEqual([len(row["attributes"]["a"]) for row in content(again, "lines")], [400000] * 300)
+
     def test_since_and_until_leave_out_what_is_not_of_that_time(self):
         ft = self.world.flytrail()
         old = self.now - datetime.timedelta(days=3)
@@ -178,6 +196,78 @@ class Resend(Case):
         self.assertIn(f"for 1 of the {cursor} numbers there is nothing in Postgres of that time", text)
         self.assertEqual([row["message"] for row in content(self.bucket, "lines")], ["new"])
         self.assertEqual(self.facts()[0]["since"], since)
+
+    def windows(self, ft, range_, *times):
+        """Sends what is between each two of them."""
+        for since, until in zip(times, times[1:]):
+            status, text = self.resend(ft, self.bucket, range_, "--since", f"{since:%Y-%m-%dT%H:%M:%SZ}",
+                                       "--until", f"{until:%Y-%m-%dT%H:%M:%SZ}")
+            self.assertEqual(status, 0, text)
+
+    def assert_agrees(self, ft):
+        status, text = ft.command("archive", "verify")
+        self.assertEqual(status, 0, text)
+        self.assertIn("all agree\n", text)
+
+    def test_times_of_one_range_are_deliveries_of_their_own(self):
+        """Whose numbers lie between each other's, in two days, and within one hour."""
+        for apart in (DAY, datetime.timedelta(minutes=20)):
+            with self.subTest(apart=apart), flytrail.World() as self.world:
+                self.bucket = self.server.bucket()
+                begin = (self.now - 3 * DAY).replace(minute=5)
+                ft = self.world.flytrail()
+                stream, cursor = self.keep(ft, [line(f"l{n}", begin + n % 2 * apart) for n in range(10)])
+                self.windows(ft, f"{stream}.1-1-{cursor}", *(begin + n * apart - MINUTE for n in range(3)))
+                (one, nine), (two, ten) = self.ranges(self.bucket)
+                self.assertEqual((two - one, nine - one, ten - one), (1, 8, 9))
+                self.assertEqual(len(content(self.bucket, "lines")), 10)
+                self.assert_agrees(ft)
+                status, text = ft.command("replay")
+                self.assertEqual(status, 0, text)  # it refuses none of the objects
+                self.assertEqual([(said["records"], said["last_seq"]) for said in self.facts()], [(5, cursor)] * 2)
+                # Once more, the same is there; and where there is nothing, nothing is put.
+                before = self.bucket.keys()
+                self.windows(ft, f"{stream}.1-1-{cursor}", *(begin + n * apart - MINUTE for n in range(3)))
+                status, text = self.resend(ft, self.bucket, f"{stream}.1-1-{cursor}", "--until", "2020-01-01")
+                self.assertEqual(status, 1)
+                self.assertIn("0 records were sent to s3, in 0 deliveries\n", text)
+                self.assertEqual(self.bucket.keys(), before)
+
+    def test_what_no_index_could_name_is_not_put(self):
+        """Another delivery had the same numbers at its ends, today, and its index names what it had."""
+        ft = self.world.flytrail(FLYTRAIL_S3_SEND="events")
+        old = self.now - 3 * DAY
+        stream, cursor = self.keep(ft, [line("one", old), line("two", old + DAY), line("three", old)])
+        range_ = f"{stream}.1-1-{cursor}"
+        self.assertEqual(self.resend(ft, self.bucket, range_)[0], 0)
+        ft.env["FLYTRAIL_S3_SEND"] = "all"
+        self.windows(ft, range_, old - MINUTE, old + MINUTE)
+        before = self.bucket.keys()
+        for words in ((), ("--since", f"{old - MINUTE:%Y-%m-%d}", "--until", f"{old + 2 * DAY:%Y-%m-%d}")):
+            with self.subTest(words=words):
+                status, text = self.resend(ft, self.bucket, range_, *words)
+                self.assertEqual(status, 1)
+                self.assertIn("is not of these objects: nothing is overwritten; send less or more of the range", text)
+                self.assertEqual(self.bucket.keys(), before)
+        self.assertEqual(len(self.facts()), 2)
+        self.assert_agrees(ft)
+
+    def test_a_part_of_a_delivery_that_is_there_is_a_fact(self):
+        ft = self.world.flytrail()
+        begin = (self.now - 3 * DAY).replace(minute=5)
+        stream, cursor = self.keep(ft, [line(f"l{n}", begin + n * MINUTE * 40) for n in range(3)])
+        range_ = f"{stream}.1-1-{cursor}"
+        self.assertEqual(self.resend(ft, self.bucket, range_)[0], 0)
+        other, taken = self.server.bucket(), self.bucket.keys("flytrail/lines/")[1]
+        other.put(taken, b"other", {"x-amz-meta-content-sha256": "0" * 64})
+        status, text = self.resend(ft, other, range_)
+        self.assertEqual(status, 1)
+        self.assertIn(f"{taken} is in the bucket already", text)
+        self.assertIn(f"of the {cursor} records in the delivery that failed some were sent\n", text)
+        said = self.facts()[-1]
+        self.assertEqual((said["records"], said["unfinished"], said["first_seq"], said["last_seq"]),
+                         (0, cursor, 1, cursor))
+        self.assertEqual(self.facts()[0]["unfinished"], 0)
 
     def test_an_event_outlives_its_line_and_a_line_its_event(self):
         ft = self.world.flytrail()

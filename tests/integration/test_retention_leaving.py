@@ -1,5 +1,6 @@
 """How partitions go, step by step, and what stops them on their way."""
 
+import datetime
 import hashlib
 import json
 import os
@@ -32,6 +33,17 @@ class Applying(RetentionCase):
         self.assertEqual(self.plan()[names[60]][:2], (False, True))
         for role in (READER, LINE_READER):
             self.assertEqual(self.session(role).one("SELECT count(*) FROM flytrail.retention_plan()"), "6")
+
+    def test_a_gap_without_a_name_or_an_end_and_one_of_many_keep_too(self):
+        _, name = self.old_line()
+        self.add_started(self.now)
+        self.add("security", NOW - days(200), **{"class": "trail"}, action="trail.gap_opened", trust="self")
+        self.assertEqual(self.plan()[name], (False, False, "a gap in it is open: without a name"))
+        self.admin.ask("DROP TABLE flytrail.events_security_202511")
+        for number in range(101):
+            start = NOW - days(40 if number == 100 else 45)
+            self.add_gap(start, start + datetime.timedelta(hours=1), f"g{number}")
+        self.assertEqual(self.plan()[name], (False, False, "a gap in it is open: one of many"))
 
     def test_a_day_goes_at_the_end_of_its_term_and_not_before(self):
         self.set_term("log_lines", 30)
@@ -157,6 +169,14 @@ class Applying(RetentionCase):
         self.attach(leaving)
         self.assertEqual(self.writer.ask("SELECT flytrail.retention_leftovers()"), [])
         self.assertLessEqual({made, late}, self.ids())
+
+    def test_one_that_the_owner_dropped_by_hand_is_not_in_the_way(self):
+        _, name = self.old_line()
+        self.admin.ask(f"DROP TABLE flytrail.{self.detach(name)}")
+        self.assertEqual(self.writer.ask("SELECT flytrail.retention_leftovers()"), [])
+        self.old_line()
+        self.drop(self.detach(name))
+        self.assertEqual(self.admin.ask("SELECT * FROM flytrail.leaving"), [])
 
     def test_the_crash_of_the_server_between_detach_and_drop_loses_nothing(self):
         made, name = self.old_line()

@@ -9,6 +9,7 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import rough  # noqa: E402
 import s3  # noqa: E402
 
 DRIVER = os.path.join(ROOT, "build", "tests", "support", "s3_driver")
@@ -132,6 +133,21 @@ class Real(unittest.TestCase):
         version = bucket.versions()[0][1]
         self.assertIn("403 AccessDenied", ask(environment, "DELETE", "a", query={"versionId": version}))
         self.assertEqual(bucket.get("a", version), b"x")
+
+    def test_over_tls_who_is_known_is_asked_and_nobody_else(self):
+        bucket = self.server.bucket()
+        way = self.enterContext(rough.Way(self.server.port, tls=True))
+        environment = {**self.server.environment(bucket), "S3_ENDPOINT": way.url}
+        self.assertEqual(ask(environment, "PUT", "a", body=b"x"),
+                         f"PUT /{bucket.name}/a: the certificate does not verify")
+        self.assertEqual((way.asked, bucket.keys()), ([], []))
+        known = {**environment, "S3_DRIVER_CA": way.cert_path}
+        self.assertEqual(ask(known, "PUT", "a", body=b"x")[0], 200)
+        self.assertEqual(ask(known, "GET", "a"), (200, "", b"x"))
+        for greeting in (rough.drop, rough.answer(400)):  # in the middle of it, and what is none
+            way.greetings.append(greeting)
+            self.assertRegex(ask(known, "PUT", "b", body=b"x"), f"^PUT /{bucket.name}/b: .*SSL")
+        self.assertEqual(bucket.keys(), ["a"])
 
     def test_a_server_that_is_away_is_tried_again(self):
         bucket = self.server.bucket()

@@ -6,9 +6,11 @@ The server is a real one; the faults of the table are put before it.
 import datetime
 import json
 import os
+import re
 import sys
 import time
 import unittest
+import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
@@ -21,6 +23,8 @@ import s3  # noqa: E402
 
 SLOW = b"<Error><Code>SlowDown</Code></Error>"
 MORE_THAN_THE_SPOOL = 260000  # of natspub's lines, and a bound of 64 MiB
+MORE_THAN_TWO_SEGMENTS = 300000  # of which the newest stays in any case
+SEGMENT_BYTES = 16 * 1024 * 1024
 AT_ONCE = 3  # they wait: for what is gathered, and for what is tried again
 LABELLED = os.path.join(ROOT, "tests", "data", "log-lines.jsonl")
 
@@ -214,6 +218,24 @@ class Sinks(SinksCase):
         self.assertEqual(ft.stop(), 0)
         self.check_bucket_is_postgres()
 
+    def test_who_cannot_be_known_by_a_certificate_is_sent_nothing(self):
+        with rough.Way(self.server.port, tls=True) as stranger:
+            stranger.greetings += [rough.drop, rough.answer(400)]
+            ft = self.flytrail(S3_ENDPOINT=stranger.url).start()
+            self.world.publish(100)
+            lab.wait_for(lambda: any("the certificate does not verify" in said["error"]
+                                     for said in ft.events("sink_retry")), 60, "the certificate to be told of")
+            self.assertIn("SSL", ft.events("sink_retry")[0]["error"])
+            self.assertIn("certificate", ft.health()[1]["s3"]["value"])
+            self.world.await_rows(100)  # Postgres is not held up
+            self.assertEqual(ft.stop(), 0)
+            self.assertEqual(stranger.asked, [])
+        ft.env["S3_ENDPOINT"] = self.way.url
+        ft.start()
+        self.await_archived(100)
+        self.assertEqual(ft.stop(), 0)
+        self.check_bucket_is_postgres()
+
     def test_a_versioned_bucket_has_one_version_of_each_key(self):
         self.bucket = self.server.bucket(versioned=True)
         self.way.faults += [rough.reset_after_body, rough.half_answer]
@@ -245,6 +267,70 @@ class Sinks(SinksCase):
             status, said = ft.command("resend", "--sink", "s3", "--range", f"{stream}.1-{first}-{last}")
             self.assertEqual(status, 0, said)
         self.assertEqual(archive.ids(archive.read(self.bucket), "lines"), self.rows("log_lines", "id"))
+
+    def metric(self, ft, name):
+        with urllib.request.urlopen(f"http://{ft.env['FLYTRAIL_LISTEN']}/metrics", timeout=10) as answer:
+            page = answer.read().decode()
+        return float(re.search(rf'^flytrail_{name}{{sink="s3"}} (\S+)$', page, re.M).group(1))
+
+    def test_what_is_not_proved_yet_says_that_it_falls_behind(self):
+        ft = self.flytrail(FLYTRAIL_SPOOL_MAX_BYTES="64MiB", AWS_SECRET_ACCESS_KEY="not-the-secret").start()
+        ft.await_event("sink_parked")
+        self.world.publish(MORE_THAN_THE_SPOOL, rate=25000)
+        self.world.await_rows(MORE_THAN_THE_SPOOL, timeout=120)
+        (why,), = lab.wait_for(lambda: self.world.pg.psql(
+            "SELECT attributes->>'why' FROM flytrail.events WHERE action = 'trail.sink_behind'"), 30, "the fact")
+        self.assertRegex(why, r"the oldest will have to go at 20\d\d-")
+        self.assertGreater(self.metric(ft, "sink_behind_bytes"), self.metric(ft, "sink_behind_max_bytes"))
+        self.assertEqual(self.metric(ft, "sink_missing_left_seconds"), 0)
+        self.assertRegex(ft.health()[1]["s3"]["value"], "parked: .*SignatureDoesNotMatch.* it begins to miss records")
+        self.assertEqual(ft.stop(), 0)
+
+    def test_what_cannot_be_opened_misses_nothing(self):
+        ft = self.flytrail(FLYTRAIL_SPOOL_KEEP_SECONDS="1").start()
+        self.world.publish(10)
+        self.await_archived(10)
+        self.assertEqual(ft.stop(), 0)
+        path = os.path.join(ft.env["FLYTRAIL_SPOOL_DIR"], "s3.index")
+        with open(path, "rb") as index:
+            kept = index.read()
+        with open(path, "wb") as index:
+            index.write(b"damaged\n")
+        ft.start()
+        ft.await_event("sink_parked")
+        self.world.publish(MORE_THAN_TWO_SEGMENTS, first=10, rate=25000)
+        self.world.await_rows(MORE_THAN_TWO_SEGMENTS + 10, timeout=120)
+        lab.wait_for(lambda: self.metric(ft, "sink_behind_bytes") > 2 * SEGMENT_BYTES, 30, "it to be behind")
+        self.assertIn("s3.index", ft.health()[1]["s3"]["value"])
+        self.assertEqual(ft.stop(), 0)
+        with open(path, "wb") as index:
+            index.write(kept)
+        ft.start()
+        self.assertEqual(ft.stop(), 0)
+        self.assertEqual(ft.events("sink_missed"), [])
+        self.check_bucket_is_postgres()
+
+    def test_at_the_end_each_sink_has_its_share_where_postgres_has_none(self):
+        with datadog.Intake() as intake:
+            ft = self.flytrail(FLYTRAIL_S3_GATHER_SECONDS="3600", FLYTRAIL_DRAIN_SECONDS="8",
+                               DATADOG_API_KEY=intake.key, FLYTRAIL_DATADOG_URL=intake.url).start()
+            self.world.publish(10)
+            self.world.await_rows(10)
+            self.world.pg.stop()
+            self.way.delay = 0.5
+            self.world.publish(1000, first=10)
+            lab.wait_for(lambda: ft.health()[1]["store"]["ok"] is False, 60, "Postgres to be missed")
+            self.assertEqual(ft.stop(), 0)
+            stopped = {line["sink"]: line["left_in_spool"] for line in ft.events("sink_stopped")}
+            self.assertEqual(stopped, {"s3": 0, "datadog": 0})
+            self.assertGreater(ft.events("stopped")[0]["left_in_spool"], 1000)
+            self.assertEqual(len(archive.ids(archive.read(self.bucket), "lines")), 1010)
+            self.assertEqual(len([log for log in intake.logs if log["service"] != "flytrail"]), 1010)
+            self.world.pg.start()
+            ft.start()
+            self.world.await_rows(1010)
+            self.assertEqual(ft.stop(), 0)
+        self.check_bucket_is_postgres()
 
     def test_nothing_exists_in_memory_alone(self):
         """A gateway that hangs through the drain: what was not delivered is there after the next start."""

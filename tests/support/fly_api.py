@@ -28,18 +28,16 @@ import bisect
 import collections
 import contextlib
 import json
-import os
 import random
 import re
 import shutil
 import socket
-import ssl
-import subprocess
 import tempfile
 import threading
 import time
 import urllib.parse
 
+import certificate
 import fly_current
 import fly_graphql
 import fly_lists
@@ -133,21 +131,8 @@ class FlyApi(*FAMILIES):
     # ---- a server ----
 
     def make_tls(self):
-        """A certificate that nobody signed but itself: cert_path."""
         self.folder = tempfile.mkdtemp(prefix="flytrail-api-")
-        key = os.path.join(self.folder, "key.pem")
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-             "-nodes", "-keyout", key, "-out", self.cert_path, "-days", "2", "-subj",
-             "/CN=fly-api.example.com", "-addext", f"subjectAltName=IP:{self.host},DNS:localhost"],
-            check=True, capture_output=True)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.cert_path, key)
-        return context
-
-    @property
-    def cert_path(self):
-        return os.path.join(self.folder, "cert.pem")
+        return certificate.make(self.folder, self.host)[0]
 
     @property
     def url(self):

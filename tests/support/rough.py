@@ -4,16 +4,23 @@
         way.faults += [rough.answer(503, b"<Code>SlowDown</Code>"), rough.reset_after_body]
         ... way.url ...                         # the next requests meet these, one each
 
+With tls=True it is an https server with a certificate of its own, way.cert_path; `way.greetings` are
+faults that take the connection before that, with an empty request.
+
 A fault takes the connection and the whole request; what it returns false for goes no further. Bytes
 are handed on as they are, so that what is signed stays so.
 """
 
 import contextlib
 import http.client
+import shutil
 import socket
 import struct
+import tempfile
 import threading
 import time
+
+import certificate
 
 SECONDS = 30  # of a request's and an answer's pieces
 STALL_SECONDS = 60
@@ -21,9 +28,14 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Way:
-    def __init__(self, port):
+    def __init__(self, port, tls=False):
         self.target = port
         self.faults = []
+        self.greetings = []
+        self.folder = self.context = None
+        if tls:
+            self.folder = tempfile.mkdtemp(prefix="flytrail-way-")
+            self.context, self.cert_path = certificate.make(self.folder, "127.0.0.1")
         self.delay = 0.0  # seconds that every request and every answer takes
         self.asked = []  # first lines of all requests
         self.lock = threading.Lock()
@@ -38,10 +50,12 @@ class Way:
     def __exit__(self, *_):
         self.closed.set()
         self.listener.close()
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.context else 'http'}://127.0.0.1:{self.port}"
 
     def accept(self):
         while True:
@@ -50,7 +64,16 @@ class Way:
             except OSError:
                 return
             connection.settimeout(SECONDS)
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+            threading.Thread(target=self.welcome, args=(connection,), daemon=True).start()
+
+    def welcome(self, connection):
+        with connection, contextlib.suppress(OSError):
+            with self.lock:
+                greeting = self.greetings.pop(0) if self.greetings else None
+            if greeting is not None:
+                greeting(self, connection, b"")
+            else:
+                self.serve(self.context.wrap_socket(connection, server_side=True) if self.context else connection)
 
     def next_fault(self, line):
         with self.lock:

@@ -4,8 +4,8 @@
  *	s3_driver METHOD KEY [NAME:VALUE | NAME=VALUE]...      headers and parts of the query
  *
  * The address and the keys are those of the environment, as `flytrail run` makes them of
- * it; S3_DRIVER_CA names a file of certificates. The body comes by stdin. Prints "STATUS CODE", the
- *answer's body follows; or on stderr what went wrong, and exits with 1.
+ * it; S3_DRIVER_CA names a file of certificates. The body comes by stdin. Prints "STATUS
+ * CODE", the answer's body follows; or on stderr what went wrong, and exits with 1.
  */
 
 #include "run/sinks.h"

@@ -295,6 +295,8 @@ static void a_range_ends_when_its_content_is_large_enough(void **state)
 	bytes = archive_object(archive, 0)->content_bytes;
 	assert_true(bytes >= ARCHIVE_CONTENT_BYTES_MAX &&
 		    bytes < ARCHIVE_CONTENT_BYTES_MAX + 2 * NOISE_BYTES);
+	archive_begin(archive, 20);
+	assert_int_equal(add_line(AT, "the next", CLASS_app_log, &err), ERR_NONE);
 	free(same);
 }
 
@@ -321,6 +323,8 @@ static void a_range_ends_when_it_is_large_enough(void **state)
 	bytes = archive_object(archive, 0)->bytes.len;
 	assert_true(bytes >= ARCHIVE_BYTES_MAX && bytes < ARCHIVE_BYTES_MAX + 2 * NOISE_BYTES);
 	assert_int_equal(archive_object(archive, 0)->records, added);
+	archive_begin(archive, 20);
+	assert_int_equal(add_line(AT, "the next", CLASS_app_log, &err), ERR_NONE);
 	free(noise);
 }
 

@@ -522,6 +522,26 @@ static void another_answer_is_an_operators_and_says_what_to_do(void **state)
 	assert_accepted(1, 2, 0);
 }
 
+static void what_fails_says_whether_some_was_accepted(void **state)
+{
+	struct sink_answer ret;
+
+	(void)state;
+	make_delivery(DATADOG_REQUEST_LOGS_MAX + 1, 0, 0);
+	SCRIPT(403, 202, 403, 403);
+	assert_int_equal(deliver(&ret), ERR_CONFIG);
+	assert_false(ret.is_begun);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(deliver(&ret), ERR_CONFIG);
+		assert_true(ret.is_begun);
+	}
+	sink.ops->begin(sink.ctx, 1, false);
+	make_delivery(1, 0, 0);
+	SCRIPT(403);
+	assert_int_equal(deliver(&ret), ERR_CONFIG);
+	assert_false(ret.is_begun);
+}
+
 static void the_record_at_fault_is_found_and_the_others_are_sent_once(void **state)
 {
 	(void)state;
@@ -751,6 +771,7 @@ int main(void)
 		TEST(a_passing_trouble_is_tried_again),
 		TEST(who_asks_to_be_left_alone_is),
 		TEST(another_answer_is_an_operators_and_says_what_to_do),
+		TEST(what_fails_says_whether_some_was_accepted),
 		TEST(the_record_at_fault_is_found_and_the_others_are_sent_once),
 		TEST(so_are_two),
 		TEST(who_refuses_everything_is_suspected_and_not_the_records),

@@ -256,7 +256,7 @@ static void no_room_says_why_what_is_settled_is_still_there(void **state)
 	file_close(&fd);
 	d = open_letters(&dir);
 	MUST0(dead_settled_open(&settled, dir.path, "store", &err));
-	MUST0(dead_settled_add(settled, &key, DEAD_DROPPED, "known", &err));
+	MUST0(dead_settled_add(settled, &key, 0, DEAD_DROPPED, "known", &err));
 	dead_settled_close(settled);
 	MUST0(mkdir(scratch_file(&dir, "dead-store.ndjson.new"), 0700)); /* in its way */
 	assert_int_equal(dead_letters_add(d, 3, SPAN("z"), "why", SPAN(""), &err), ERR_FULL);

@@ -1,5 +1,6 @@
 #include "base/file.h"
 #include "base/json.h"
+#include "base/time.h"
 #include "fault.h"
 #include "names.h"
 #include "scratch.h"
@@ -18,6 +19,7 @@
 
 static const char LETTERS[] = "dead-s3.ndjson";
 static const char SETTLED[] = "dead-s3.settled.ndjson";
+static const int64_t LONG_AGO_NS = 0; /* when a letter was written, where that is all the same */
 
 static const struct spool_stream stream = {
 	.uuid = {{0x47, 0x18, 0xf5, 0xdc, 0x5f, 0x98, 0x83, 0x0a, 0x88, 0x8b, 0xc5, 0x3e, 0xbf,
@@ -67,7 +69,8 @@ static void settle(uint64_t seq)
 	struct dead_settled *s = NULL;
 
 	assert_int_equal(dead_settled_open(&s, dir.path, "s3", &err), ERR_NONE);
-	assert_int_equal(dead_settled_add(s, &key, DEAD_DROPPED, "it is known", &err), ERR_NONE);
+	assert_int_equal(dead_settled_add(s, &key, LONG_AGO_NS, DEAD_DROPPED, "it is known", &err),
+			 ERR_NONE);
 	dead_settled_close(s);
 }
 
@@ -529,7 +532,8 @@ static void settle_one(void *arg)
 	bury(1, 1);
 	fault_resume();
 	if (dead_settled_open(&s, dir.path, "s3", &err) == ERR_NONE) {
-		settled = dead_settled_add(s, &key, DEAD_RETRIED, "", &err) == ERR_NONE;
+		settled =
+			dead_settled_add(s, &key, LONG_AGO_NS, DEAD_RETRIED, "", &err) == ERR_NONE;
 		dead_settled_close(s);
 	}
 	fault_pause();
@@ -610,10 +614,36 @@ static void what_is_refused_again_after_it_was_settled_is_a_letter(void **state)
 	dead_reader_close(r);
 }
 
+static void what_was_written_by_a_clock_that_was_ahead_is_settled_all_the_same(void **state)
+{
+	struct dead_key key = key_of(7);
+	struct dead_settled *settled = NULL;
+	struct dead_letter letter;
+	struct dead_reader *r;
+	bool cleared;
+
+	(void)state;
+	fault_set_wall_clock(3600 * NS_PER_S);
+	bury(7, 8);
+	fault_set_wall_clock(-3600 * NS_PER_S);
+	r = open_reader();
+	assert_int_equal(dead_reader_read(r, 0, &letter, &err), ERR_NONE);
+	assert_int_equal(dead_settled_open(&settled, dir.path, "s3", &err), ERR_NONE);
+	assert_int_equal(dead_settled_add(settled, &key, letter.written_ns, DEAD_RETRIED, "", &err),
+			 ERR_NONE);
+	dead_settled_close(settled);
+	dead_reader_close(r);
+	assert_string_equal(numbers(), "8");
+	assert_int_equal(dead_settled_clear(dir.path, "s3", &cleared, &err), ERR_NONE);
+	assert_true(cleared);
+	assert_string_equal(numbers(), "8");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+		TEST(what_was_written_by_a_clock_that_was_ahead_is_settled_all_the_same),
 		cmocka_unit_test(a_number_that_is_none_makes_no_letter),
 		TEST(what_is_refused_again_after_it_was_settled_is_a_letter),
 		TEST(where_there_is_no_file_there_are_no_letters),

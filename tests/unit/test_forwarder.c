@@ -40,8 +40,10 @@ struct place {
 	unsigned failures; /* so many deliveries fail first, as ... */
 	enum err_kind failure;
 	_Atomic unsigned tries;
-	const char *name; /* where it is, if it can be tried */
-	unsigned proofs, unproved;
+	const char *name;          /* where it is, if it can be tried */
+	unsigned proofs, unproved; /* the first so many fail, as ... */
+	enum err_kind unproved_as;
+	_Atomic enum err_kind unopened; /* as what it cannot be opened; ERR_NONE: it can */
 	bool closed;
 	bool cut_was_known; /* before each delivery, the cut was on record */
 	const char *folder;
@@ -166,27 +168,39 @@ static enum err_kind prove(void *arg, struct buf *found, struct err *ret_err)
 	struct place *p = arg;
 
 	if (p->proofs++ < p->unproved)
-		return err_set(ret_err, ERR_RETRY, "no answer");
+		return err_set(ret_err, p->unproved_as, "no answer");
 	buf_str(found, "{\"reads\":\"yes\"}");
+	return ERR_NONE;
+}
+
+static enum err_kind open_place(void *arg, struct sink *ret, struct err *ret_err)
+{
+	struct place *p = arg;
+	enum err_kind unopened = atomic_load(&p->unopened);
+
+	if (unopened)
+		return err_set(ret_err, unopened, "its index is damaged");
+	*ret = (struct sink){&place_ops, p, gather_seconds, p->name ? p->name : "here"};
+	p->closed = false;
 	return ERR_NONE;
 }
 
 static struct forwarder *open_forwarder(void)
 {
 	const struct forwarder_options options = {
+		.name = "place",
 		.spool = spool,
 		.life = &life,
 		.status = &status,
 		.trail = trail,
 		.folder = dir.path,
+		.open = open_place,
 		.prove = place.name ? prove : NULL,
 		.arg = &place,
 	};
-	const struct sink sink = {&place_ops, &place, gather_seconds,
-				  place.name ? place.name : "here"};
 	struct forwarder *f = NULL;
 
-	assert_int_equal(forwarder_new(&f, sink, &options, &err), ERR_NONE);
+	assert_int_equal(forwarder_new(&f, &options, &err), ERR_NONE);
 	return f;
 }
 
@@ -310,6 +324,16 @@ static void a_place_that_needs_an_operator_is_parked(void **state)
 	assert_int_equal(atomic_load(&status.delivered_seq), 0);
 }
 
+/* says: what its error has in it. */
+static void await_state(enum sink_state state, const char *says)
+{
+	char error[ERR_TEXT_BYTES];
+
+	while (sink_status_read(&status, error) != state)
+		(void)sched_yield();
+	assert_non_null(strstr(error, says));
+}
+
 static struct buf read_dead_letters(void)
 {
 	struct buf text;
@@ -416,8 +440,7 @@ static void a_record_that_cannot_be_kept_holds_what_is_behind_it(void **state)
 	assert_int_equal(fclose(file), 0);
 	place.late_seq = 7;
 	thread = start_forwarder(&f);
-	while (atomic_load(&status.state) != SINK_PARKED)
-		(void)sched_yield();
+	await_state(SINK_PARKED, "");
 	assert_int_equal(place.done_count, 0);
 	life_cut(&life);
 	spool_wake(spool);
@@ -477,6 +500,7 @@ static void a_place_is_tried_before_the_first_delivery_to_it(void **state)
 	(void)state;
 	place.name = "one bucket";
 	place.unproved = 1;
+	place.unproved_as = ERR_RETRY;
 	append(5);
 	run_and_take(1, &fact);
 	assert_int_equal(fact.action, ACTION_trail_sink_proved);
@@ -679,24 +703,172 @@ static void a_new_sink_begins_with_the_oldest_record_there_is(void **state)
 	assert_delivery(0, 1, 5, 5, false);
 }
 
+/* Cuts it when it has said that it waits, and lets another begin. */
+static void end_when_it_is(enum sink_state state, struct forwarder *f, pthread_t thread)
+{
+	await_state(state, "");
+	life_cut(&life);
+	spool_wake(spool);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	forwarder_free(f);
+	life_release(&life);
+	assert_int_equal(life_init(&life, &err), ERR_NONE);
+}
+
 static void a_cursor_that_is_ahead_of_the_spool_is_said_so(void **state)
 {
-	const struct forwarder_options options = {.spool = spool,
-						  .life = &life,
-						  .status = &status,
-						  .trail = trail,
-						  .folder = dir.path};
-	struct forwarder *f = NULL;
+	struct forwarder *f;
+	pthread_t thread;
 
 	(void)state;
 	write_cursor(6, 0);
 	append(5);
-	assert_int_equal(forwarder_new(&f,
-				       (struct sink){&place_ops, &place, gather_seconds, "here"},
-				       &options, &err),
-			 ERR_CONFIG);
+	thread = start_forwarder(&f);
+	end_when_it_is(SINK_PARKED, f, thread);
 	assert_true(place.closed);
-	assert_non_null(strstr(err.text, "spool adopt"));
+	assert_non_null(strstr(status.error, "spool adopt"));
+	assert_int_equal(place.done_count, 0);
+}
+
+/* With room, and no time for which what all have passed is kept. */
+static void open_wide_spool(void)
+{
+	const struct spool_options options = {
+		.folder = dir.path, .max_bytes = (uint64_t)256 * MIB, .keep_ns = 0};
+
+	spool_close(spool);
+	assert_int_equal(spool_open(&spool, &options, &err), ERR_NONE);
+}
+
+/* Five segments of two records each, and a store that has passed them all. Returns the oldest. */
+static uint64_t fill_and_let_go(void)
+{
+	struct spool_reader *store;
+	struct spool_stats stats;
+
+	assert_int_equal(spool_reader_new(&store, spool, "store", 0, &err), ERR_NONE);
+	for (uint64_t seq = 2; seq <= 10; seq += 2) {
+		kit_append(spool, 2, 7 * MIB);
+		kit_commit(spool);
+		spool_reader_pass(store, seq);
+	}
+	kit_commit(spool);
+	spool_reader_free(store);
+	record_bytes = 7 * MIB;
+	spool_stats(spool, &stats);
+	return stats.oldest_seq;
+}
+
+/* Its reader is there before its parts are, and keeps what the store has passed. */
+static void what_it_has_not_taken_stays_while_it_cannot_be_opened(void **state)
+{
+	struct forwarder *f;
+	pthread_t thread;
+
+	(void)state;
+	open_wide_spool();
+	append(2);
+	write_cursor(2, 0);
+	atomic_store(&place.unopened, ERR_RETRY);
+	thread = start_forwarder(&f);
+	await_state(SINK_RETRYING, "its index is damaged");
+	assert_int_equal(fill_and_let_go(), 1); /* where 3 is, too */
+	atomic_store(&place.unopened, ERR_NONE);
+	await_state(SINK_STARTING, "");
+	end_forwarder(f, thread);
+	assert_delivery(0, 3, 12, 10, false);
+	assert_int_equal(atomic_load(&status.missed), 0);
+	assert_int_equal(atomic_load(&status.failing_ns), 0);
+}
+
+static void what_is_damaged_in_its_files_parks_it(void **state)
+{
+	struct forwarder *f;
+	pthread_t thread;
+
+	(void)state;
+	append(5);
+	atomic_store(&place.unopened, ERR_CORRUPT);
+	thread = start_forwarder(&f);
+	end_when_it_is(SINK_PARKED, f, thread);
+	assert_true(atomic_load(&status.failing_ns) != 0);
+	atomic_store(&place.unopened, ERR_NONE);
+	run_to_the_end();
+	assert_delivery(0, 1, 5, 5, false);
+}
+
+/* From where it would go on is not known: all stays. */
+static void where_the_cursor_is_damaged_nothing_goes(void **state)
+{
+	struct forwarder *f;
+	pthread_t thread;
+
+	(void)state;
+	open_wide_spool();
+	assert_int_equal(file_replace(dir.path, "place.cursor", "damaged\n", 8, &err), ERR_NONE);
+	thread = start_forwarder(&f);
+	await_state(SINK_PARKED, "place.cursor is damaged");
+	assert_int_equal(fill_and_let_go(), 1);
+	write_cursor(4, 0);
+	life_advance(&life, LIFE_RUNNING); /* which ends its wait */
+	await_state(SINK_STARTING, "");
+	assert_int_equal(atomic_load(&status.delivered_seq), 4);
+	end_forwarder(f, thread);
+	assert_delivery(0, 5, 10, 6, false);
+}
+
+/* At its end it is not waited for: nothing that it has is to be delivered by it. */
+static void what_cannot_be_opened_ends_when_nothing_comes_any_more(void **state)
+{
+	struct forwarder *f;
+
+	(void)state;
+	append(5);
+	atomic_store(&place.unopened, ERR_CONFIG);
+	atomic_store(&life.intake_done, true);
+	f = open_forwarder();
+	forwarder_run(f);
+	forwarder_free(f);
+	assert_int_equal(place.done_count, 0);
+	assert_int_equal(atomic_load(&status.state), SINK_PARKED);
+}
+
+/* Whatever it waits for, that it falls behind is on record while it does. */
+static void assert_it_says_that_it_is_behind(void)
+{
+	struct forwarder *f;
+	struct fact fact;
+	pthread_t thread = start_forwarder(&f);
+
+	while (atomic_load(&status.state) == SINK_STARTING)
+		(void)sched_yield();
+	fill_beyond_the_bound();
+	fact = next_fact();
+	assert_int_equal(fact.action, ACTION_trail_sink_behind);
+	assert_int_equal(fact.first_seq, 1);
+	assert_non_null(strstr(fact.why, "will have to go at 20"));
+	assert_true(atomic_load(&status.behind_bytes) > atomic_load(&status.behind_bytes_max));
+	assert_int_equal(place.done_count, 0);
+	life_cut(&life);
+	spool_wake(spool);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	forwarder_free(f);
+}
+
+static void a_place_that_is_not_proved_says_that_it_is_behind(void **state)
+{
+	(void)state;
+	place.name = "one bucket";
+	place.unproved = UINT32_MAX;
+	place.unproved_as = ERR_CONFIG;
+	assert_it_says_that_it_is_behind();
+}
+
+static void a_sink_that_cannot_be_opened_says_that_it_is_behind(void **state)
+{
+	(void)state;
+	atomic_store(&place.unopened, ERR_CONFIG);
+	assert_it_says_that_it_is_behind();
 }
 
 int main(void)
@@ -720,6 +892,12 @@ int main(void)
 		TEST(a_cut_that_cannot_be_made_again_is_given_up),
 		TEST(a_new_sink_begins_with_the_oldest_record_there_is),
 		TEST(a_cursor_that_is_ahead_of_the_spool_is_said_so),
+		TEST(what_it_has_not_taken_stays_while_it_cannot_be_opened),
+		TEST(what_is_damaged_in_its_files_parks_it),
+		TEST(where_the_cursor_is_damaged_nothing_goes),
+		TEST(what_cannot_be_opened_ends_when_nothing_comes_any_more),
+		TEST(a_place_that_is_not_proved_says_that_it_is_behind),
+		TEST(a_sink_that_cannot_be_opened_says_that_it_is_behind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

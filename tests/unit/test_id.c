@@ -33,7 +33,13 @@ static struct id line_id(struct span app, struct span instance, struct span mess
 	struct id id;
 	struct err err;
 
-	const struct id_parts line = {app, instance, message, ns, extra};
+	const struct id_parts line = {
+		.app = app,
+		.instance = instance,
+		.message = message,
+		.occurred_ns = ns,
+		.extra = extra,
+	};
 
 	assert_int_equal(id_line(hasher, &line, &id, &err), ERR_NONE);
 	return id;
@@ -87,7 +93,7 @@ static struct id by_the_book(struct span message, const struct id_extra *extra)
 	buf_release(&b);
 	memcpy(id.bytes, digest, ID_BYTES);
 	id.bytes[6] = (uint8_t)((id.bytes[6] & 0x0f) | 0x80);
-	id.bytes[8] = (uint8_t)((id.bytes[8] & 0x3f) | 0x80);
+	id.bytes[8] = (uint8_t)((id.bytes[8] & 0x1f) | (extra ? 0xa0 : 0x80));
 	return id;
 }
 
@@ -144,6 +150,23 @@ static void an_inexact_line_is_told_apart_by_source_bytes_and_place(void **state
 	assert_int_not_equal(id_compare(&second, &numbered), 0);
 }
 
+static void what_the_row_does_not_keep_is_told_by_one_digit(void **state)
+{
+	struct id_parts line = {.message = SPAN("m")};
+	struct id kept, beyond;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(id_line(hasher, &line, &kept, &err), ERR_NONE);
+	line.beyond_row = true;
+	assert_int_equal(id_line(hasher, &line, &beyond, &err), ERR_NONE);
+	assert_false(id_is_beyond_row(&kept));
+	assert_true(id_is_beyond_row(&beyond));
+	assert_int_equal(kept.bytes[8] ^ beyond.bytes[8], 0x20);
+	beyond.bytes[8] = kept.bytes[8];
+	assert_int_equal(id_compare(&kept, &beyond), 0);
+}
+
 static void a_fact_has_the_id_of_its_parts(void **state)
 {
 	const struct span parts[] = {SPAN("a"), SPAN(""), SPAN("b")};
@@ -158,6 +181,7 @@ static void a_fact_has_the_id_of_its_parts(void **state)
 	assert_int_not_equal(id_compare(&three, &two), 0);
 	assert_int_equal(three.bytes[6] >> 4, 8);
 	assert_int_equal(three.bytes[8] >> 6, 2);
+	assert_true(id_is_beyond_row(&three));
 }
 
 static void random_ids_are_version_4_and_differ(void **state)
@@ -213,6 +237,7 @@ int main(void)
 		cmocka_unit_test(short_and_long_lines_follow_one_recipe),
 		cmocka_unit_test(moving_a_byte_between_fields_changes_the_id),
 		cmocka_unit_test(an_inexact_line_is_told_apart_by_source_bytes_and_place),
+		cmocka_unit_test(what_the_row_does_not_keep_is_told_by_one_digit),
 		cmocka_unit_test(a_fact_has_the_id_of_its_parts),
 		cmocka_unit_test(random_ids_are_version_4_and_differ),
 		cmocka_unit_test(text_reads_back_and_nothing_else_does),

@@ -167,6 +167,21 @@ static void each_cause_is_told_once_with_its_own_count(void **state)
 	json_free(line);
 }
 
+/* What is told of one sink is no repeat of what was told of another. */
+static void each_sink_has_causes_of_its_own(void **state)
+{
+	(void)state;
+	for (int turn = 0; turn < 2; turn++) {
+		log_info(sink_stopped, LOG_TEXT("sink", "s3"), LOG_NUMBER("records", turn));
+		log_info(sink_stopped, LOG_TEXT("sink", "datadog"), LOG_NUMBER("records", turn));
+	}
+	assert_int_equal(count_lines(take_output()), 2);
+	log_warn(sink_retry, LOG_TEXT("sink", "s3"), LOG_TEXT("error", "no answer"));
+	log_warn(sink_retry, LOG_TEXT("sink", "datadog"), LOG_TEXT("error", "no answer"));
+	log_warn(sink_retry, LOG_TEXT("sink", "datadog"), LOG_TEXT("error", "no answer"));
+	assert_int_equal(count_lines(take_output()), 2);
+}
+
 /* Past the bound a cause is counted, and as nobody else's. */
 static void causes_past_the_bound_are_counted_apart(void **state)
 {
@@ -311,6 +326,8 @@ int main(void)
 						end_capture),
 		cmocka_unit_test_setup_teardown(each_cause_is_told_once_with_its_own_count,
 						begin_capture, end_capture),
+		cmocka_unit_test_setup_teardown(each_sink_has_causes_of_its_own, begin_capture,
+						end_capture),
 		cmocka_unit_test_setup_teardown(causes_past_the_bound_are_counted_apart,
 						begin_capture, end_capture),
 		cmocka_unit_test_setup_teardown(progress_makes_way_for_lines, begin_capture,

@@ -3,6 +3,7 @@
 #include "model/ndjson.h"
 
 #include "base/json.h"
+#include "fault.h"
 #include "names.h"
 
 #include <setjmp.h>
@@ -261,6 +262,95 @@ static void raw_bytes_are_in_base64(void **state)
 	free(r);
 }
 
+/* {"id":OWN,"app":"web-1", ...} of the line that model/id.h's vector is of. */
+#define OWN "4718f5dc-5f98-830a-888b-c53ebf1e1bf5"
+#define REST                                                   \
+	"\"app\":\"web-1\",\"machine_id\":\"0e286551c30586\"," \
+	"\"message\":\"machine exited with exit code 0, not restarting\""
+#define TIME "\"occurred_at\":\"2022-09-27T20:34:39.660159411Z\""
+
+static void an_id_is_its_own_or_beyond_its_row(void **state)
+{
+	static const char *const good[] = {
+		"{\"id\":\"" OWN "\"," TIME "," REST ",\"level\":\"any\"}",
+		"{\"event_id\":\"" OWN "\"," TIME "," REST ",\"attributes\":{\"a\":[{\"id\":1}]}}",
+		"{\"id\":\"" OWN "\"," TIME ",\"app\":\"we\\u0062-1\","
+		"\"machine_id\":\"0e286551c30586\",\"message\":"
+		"\"machine exited with exit code 0, \\u006eot restarting\"}",
+		/* Stored under another time, as it says. */
+		"{\"id\":\"" OWN "\",\"occurred_at\":\"2026-01-01T00:00:00.000000000Z\"," REST
+		",\"attributes\":{\"claimed_time\":\"2022-09-27T22:34:39.660159411+02:00\","
+		"\"time\":\"out_of_range\"}}",
+		/* Made from more. */
+		"{\"id\":\"4718f5dc-5f98-830a-a88b-c53ebf1e1bf5\"}",
+		"{\"event_id\":\"4718f5dc-5f98-830a-b88b-c53ebf1e1bf5\"}",
+	};
+	static const char *const bad[] = {
+		"",
+		"[]",
+		"{",
+		"{\"id\":\"" OWN "\"," TIME "," REST,
+		"{\"id\":\"" OWN "\"," TIME "," REST "} {}",
+		"{" TIME "," REST "}",
+		"{\"id\":5," TIME "," REST "}",
+		"{\"id\":\"" OWN "\"," REST "}",
+		"{\"id\":\"" OWN "\",\"occurred_at\":\"2022-09-27T20:34:39.660159412Z\"," REST "}",
+		"{\"id\":\"4718f5dc-5f98-830a-888b-c53ebf1e1bf4\"," TIME "," REST "}",
+		"{\"id\":\"4718f5dc-5f98-830a-988b-c53ebf1e1bf5\"," TIME "," REST "}",
+		"{\"id\":\"" OWN "\"," TIME ",\"app\":\"web-2\",\"machine_id\":\"0e286551c30586\","
+		"\"message\":\"machine exited with exit code 0, not restarting\"}",
+		"{\"id\":\"" OWN "\"," TIME ",\"app\":\"web-1\",\"machine_id\":null,"
+		"\"message\":\"machine exited with exit code 0, not restarting\"}",
+		"{\"id\":\"" OWN "\"," TIME ",\"app\":\"web-1\","
+		"\"machine_id\":\"0e286551c30586\",\"message\":\"another\"}",
+		"{\"id\":\"" OWN "\"," TIME ",\"app\":\"web-1\"}",
+		/* One of two counts in Postgres. */
+		"{\"id\":\"" OWN "\",\"message\":\"another\"," TIME "," REST "}",
+		"{\"id\":\"" OWN "\"," TIME "," REST ",\"message\":\"another\"}",
+		"{\"id\":\"" OWN "\"," TIME "," REST ",\"m\\u0065ssage\":\"another\"}",
+		/* A time counts that was refused for its range, and no other. */
+		"{\"id\":\"" OWN "\",\"occurred_at\":\"2026-01-01T00:00:00.000000000Z\"," REST
+		",\"attributes\":{\"claimed_time\":\"2022-09-27T20:34:39.660159411Z\"}}",
+		"{\"id\":\"" OWN "\"," TIME "," REST
+		",\"attributes\":{\"claimed_time\":\"x\",\"time\":\"out_of_range\"}}",
+	};
+	struct hasher *hasher;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(hasher_new(&hasher, &err), ERR_NONE);
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		if (ndjson_check_id(hasher, span_text(good[i]), &err))
+			fail_msg("%s: %s", err.text, good[i]);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		if (ndjson_check_id(hasher, span_text(bad[i]), &err) != ERR_REJECT)
+			fail_msg("taken: %s", bad[i]);
+	hasher_free(hasher);
+}
+
+static void check_under_faults(void *arg)
+{
+	static const char line[] = "{\"id\":\"" OWN "\"," TIME ",\"app\":\"we\\u0062-1\","
+				   "\"machine_id\":\"0e286551c3058\\u0036\",\"message\":"
+				   "\"machine exited with exit code 0, \\u006eot restarting\"}";
+	struct err err = {.kind = ERR_NONE};
+	enum err_kind rc = ndjson_check_id(arg, span_text(line), &err);
+
+	assert_true(rc == ERR_NONE || rc == ERR_FATAL);
+	assert_int_equal(err.kind, rc);
+}
+
+static void without_memory_no_id_is_called_anothers(void **state)
+{
+	struct hasher *hasher;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(hasher_new(&hasher, &err), ERR_NONE);
+	fault_everywhere(check_under_faults, hasher);
+	hasher_free(hasher);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -271,6 +361,8 @@ int main(void)
 		cmocka_unit_test(an_events_keys_are_its_columns_in_order),
 		cmocka_unit_test(what_an_event_does_not_know_is_said),
 		cmocka_unit_test(raw_bytes_are_in_base64),
+		cmocka_unit_test(an_id_is_its_own_or_beyond_its_row),
+		cmocka_unit_test(without_memory_no_id_is_called_anothers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

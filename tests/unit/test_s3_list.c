@@ -104,6 +104,21 @@ static void pages_follow_each_other_by_their_tokens(void **state)
 	assert_int_equal(atomic_load(&server.count), 3);
 }
 
+static void when_an_object_was_stored_is_said(void **state)
+{
+	(void)state;
+	answer(200, PAGE(MORE("1") "<Contents><Key>a</Key><LastModified>2022-09-27T20:34:39.660Z"
+				   "</LastModified><Size>1</Size></Contents>" OBJECT("b", "1")));
+	answer(200, PAGE("<Contents><Key>c</Key><LastModified>yesterday</LastModified>"
+			 "<Size>1</Size></Contents>"));
+	begin("");
+	assert_page(2);
+	assert_int_equal(objects[0].stored_ns, INT64_C(1664310879660000000));
+	assert_int_equal(objects[1].stored_ns, 0);
+	assert_page(1);
+	assert_int_equal(objects[0].stored_ns, 0);
+}
+
 static void a_key_is_as_it_is_and_not_as_it_came(void **state)
 {
 	(void)state;
@@ -181,7 +196,7 @@ static void assert_version(size_t idx, const char *key, const char *version)
 	assert_true(span_is(objects[idx].key, key));
 	assert_true(span_is(objects[idx].version, version));
 	assert_int_equal(objects[idx].bytes, 7);
-	assert_int_equal(objects[idx].modified_ns, INT64_C(1000000000));
+	assert_int_equal(objects[idx].stored_ns, INT64_C(1000000000));
 }
 
 static void all_versions_are_told_also_those_that_a_marker_hides(void **state)
@@ -233,6 +248,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		TEST(pages_follow_each_other_by_their_tokens),
+		TEST(when_an_object_was_stored_is_said),
 		TEST(a_key_is_as_it_is_and_not_as_it_came),
 		TEST(who_does_not_encode_is_taken_at_its_word),
 		TEST(a_page_that_failed_is_asked_for_again),

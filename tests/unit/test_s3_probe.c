@@ -358,38 +358,6 @@ static void the_answers_are_a_facts_attributes(void **state)
 	buf_release(&out);
 }
 
-static void assert_sentence(const char *expected)
-{
-	struct buf out;
-
-	buf_init(&out, JSON_BYTES);
-	s3_probe_sentence(&probe, &out);
-	assert_int_equal(buf_check(&out, &err), ERR_NONE);
-	assert_string_equal((const char *)out.data, expected);
-	buf_release(&out);
-}
-
-static void the_answers_are_a_sentence(void **state)
-{
-	(void)state;
-	probe = (struct s3_probe){.reads = S3_YES,
-				  .lists = S3_YES,
-				  .encrypted = S3_YES,
-				  .lock = {S3_LOCK_COMPLIANCE, 20000 * ARCHIVE_DAY_NS},
-				  .deletes = S3_NO};
-	assert_sentence("what is put comes back as it was, it is encrypted as asked, a lock in "
-			"COMPLIANCE until 2024-10-04T00:00:00Z holds; whoever has these "
-			"credentials can delete nothing");
-	probe = (struct s3_probe){
-		.lists = S3_NO, .encrypted = S3_NO, .deletes = S3_YES, .lowers_lock = S3_YES};
-	assert_sentence("what is put cannot be read back, what is not there cannot be told from "
-			"what is forbidden, it is not encrypted as asked; whoever has these "
-			"credentials can delete objects, lower locks");
-	probe = (struct s3_probe){.reads = S3_YES, .lists = S3_YES};
-	assert_sentence("what is put comes back as it was; whoever has these credentials can do "
-			"what could not be found out");
-}
-
 static void without_memory_it_is_said_so(void *arg)
 {
 	enum err_kind rc;
@@ -424,7 +392,6 @@ int main(void)
 		TEST(who_may_not_read_or_list_is_told_so),
 		TEST(a_server_that_is_busy_is_asked_again_later),
 		TEST(the_answers_are_a_facts_attributes),
-		TEST(the_answers_are_a_sentence),
 		TEST(no_allocation_is_taken_for_granted),
 	};
 

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/time.h"
+#include "model/ndjson.h"
 #include "stage/rules.h"
 
 #include <setjmp.h>
@@ -242,6 +243,7 @@ static void a_long_message_is_cut_and_its_whole_told(void **state)
 	assert_true(span_is(f->record.attrs[f->record.attr_count - 2].key, "message_bytes"));
 	assert_int_equal(f->record.attrs[f->record.attr_count - 2].number, message);
 	assert_int_equal(f->record.attrs[f->record.attr_count - 1].text.len, 2 * HASH_BYTES);
+	assert_true(id_is_beyond_row(&f->record.id));
 	first = f->record.id;
 	line[sizeof(head) - 1 + message - 1] = 'b';
 	take(f, span_of(line, len));
@@ -389,6 +391,100 @@ static void a_line_of_a_file_has_the_id_of_its_place_in_it(void **state)
 	close_fixture(f);
 }
 
+/* Of the record as an archive has it, and of its event. */
+static void assert_id_is_checked(const struct record *r, bool is_beyond_row)
+{
+	struct hasher *hasher;
+	struct event event;
+	struct err err;
+	struct buf b;
+
+	assert_int_equal(id_is_beyond_row(&r->id), is_beyond_row);
+	assert_int_equal(hasher_new(&hasher, &err), ERR_NONE);
+	buf_init(&b, 8 * RECORD_PAYLOAD_BYTES_MAX);
+	ndjson_write(r, NDJSON_LINE, &b);
+	assert_int_equal(buf_check(&b, &err), ERR_NONE);
+	if (ndjson_check_id(hasher, span_of(b.data, b.len - 1), &err))
+		fail_msg("%s: %.*s", err.text, (int)b.len, (const char *)b.data);
+	buf_reset(&b);
+	if (r->class != CLASS_app_log) {
+		struct buf attributes;
+
+		buf_init(&attributes, RECORD_PAYLOAD_BYTES_MAX);
+		record_write_attributes(r, &attributes);
+		event_from_record(r, &event);
+		event.attributes = span_of(attributes.data, attributes.len);
+		ndjson_write_event(&event, &b);
+		assert_int_equal(buf_check(&b, &err), ERR_NONE);
+		assert_int_equal(ndjson_check_id(hasher, span_of(b.data, b.len - 1), &err),
+				 ERR_NONE);
+		buf_release(&attributes);
+	}
+	buf_release(&b);
+	hasher_free(hasher);
+}
+
+static void a_row_says_whether_its_id_can_be_made_again(void **state)
+{
+	static const char exit[] = "machine exited with exit code 0, not restarting";
+	static const struct {
+		const char *message, *time;
+		bool is_beyond_row;
+	} cases[] = {
+		{exit, "2026-01-01T00:00:00.123456789Z", false},
+		{exit, "2026-01-01T00:00:00.123456789987+02:00", false},
+		{"a \\\"b\\\" \\n \\u00e9 \xc3\xa9", "2026-01-01T00:00:00Z", false},
+		{"", "2026-01-01T00:00:00.5Z", false},
+		{"token=hunter2", "2026-01-01T00:00:00.5Z", false},
+		{"a \xff token=hunter2", "2026-01-01T00:00:00.5Z", false}, /* raw says less */
+		{exit, "2022-09-27T20:34:39.660159411Z", false},           /* not taken, but kept */
+		{exit, "2022-09-27T20:34:39.660159411+02:00", false},
+		{exit, "2222-09-27T20:34:39Z", false},
+		{exit, "2322-09-27T20:34:39Z", true}, /* unreadable */
+		{exit, "yesterday", true},
+		{exit, "2026-01-01 00:00:00", true},
+		{"a \xff", "2026-01-01T00:00:00.5Z", true}, /* the bytes are in raw alone */
+		{"a \\u0000", "2026-01-01T00:00:00.5Z", true},
+	};
+	struct fixture *f = open_fixture("");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char line[1024];
+
+		(void)snprintf(line, sizeof(line),
+			       "{\"event\":{\"provider\":\"runner\"},\"fly\":{\"app\":{"
+			       "\"instance\":\"0e286551c30586\",\"name\":\"web-1\"}},"
+			       "\"message\":\"%s\",\"timestamp\":\"%s\"}",
+			       cases[i].message, cases[i].time);
+		take(f, span_text(line));
+		assert_id_is_checked(&f->record, cases[i].is_beyond_row);
+	}
+	take(f, SPAN("no JSON"));
+	assert_id_is_checked(&f->record, true);
+	take_of_file(f, 7, 1, 1000 * NS_PER_S, 2000 * NS_PER_S);
+	assert_id_is_checked(&f->record, true);
+	close_fixture(f);
+}
+
+/* A text of a time so long that an attribute does not hold it. */
+static void a_time_that_is_not_all_kept_is_beyond_the_row(void **state)
+{
+	struct fixture *f = open_fixture("");
+	struct buf line;
+
+	(void)state;
+	buf_init(&line, 64 * 1024);
+	buf_str(&line, "{\"message\":\"m\",\"timestamp\":\"2022-09-27T20:34:39.");
+	for (size_t i = 0; i < 2 * RECORD_FIELD_BYTES_MAX; i++)
+		buf_u8(&line, '1');
+	buf_str(&line, "+02:00\"}");
+	take(f, span_of(line.data, line.len));
+	assert_id_is_checked(&f->record, true);
+	buf_release(&line);
+	close_fixture(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -403,6 +499,8 @@ int main(void)
 		cmocka_unit_test(what_a_rule_finds_wins_over_a_field_of_the_lines_own),
 		cmocka_unit_test(no_record_writes_a_key_twice),
 		cmocka_unit_test(a_line_of_a_file_has_the_id_of_its_place_in_it),
+		cmocka_unit_test(a_row_says_whether_its_id_can_be_made_again),
+		cmocka_unit_test(a_time_that_is_not_all_kept_is_beyond_the_row),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,9 @@
-/* What is asked of the spool from outside is asked of one that is open. */
+/* What is asked of the spool from outside is asked of one that is open; and what is worked out. */
 
 #include "run/status.h"
+
+#include "base/time.h"
+
 #include "scratch.h"
 #include "spool_kit.h"
 
@@ -91,6 +94,34 @@ static void a_store_s_error_belongs_to_its_state(void **state)
 	assert_string_equal(store_state_name(STORE_PARKED), "parked");
 }
 
+/* Of a sink that has so many bytes of 100 before it, the oldest taken so long ago. */
+static int64_t misses_in_seconds(uint64_t behind, int64_t age_seconds)
+{
+	static const int64_t now_ns = INT64_C(1750000000000000000);
+	struct sink_status s = {.behind_bytes_max = 100};
+	int64_t ret;
+
+	atomic_store(&s.behind_bytes, behind);
+	atomic_store(&s.behind_ns, now_ns - age_seconds * NS_PER_S);
+	ret = sink_status_misses_ns(&s, now_ns);
+	return ret == 0 ? -1 : (ret - now_ns) / NS_PER_S;
+}
+
+static void when_a_sink_misses_the_oldest_follows_from_a_time_or_from_half_of_the_room(void **state)
+{
+	(void)state;
+	assert_int_equal(misses_in_seconds(10, 3600), 9 * 3600);
+	assert_int_equal(misses_in_seconds(100, 3600), 0);
+	assert_int_equal(misses_in_seconds(10, 600), 5400);
+	assert_int_equal(misses_in_seconds(10, 599), -1);
+	assert_int_equal(misses_in_seconds(49, 20), -1);
+	assert_int_equal(misses_in_seconds(50, 20), 20);
+	assert_int_equal(misses_in_seconds(80, 20), 5);
+	assert_int_equal(misses_in_seconds(80, -20), 0); /* the clock was put back */
+	assert_int_equal(misses_in_seconds(10, INT64_C(500) * 86400), -1); /* in 12 years */
+	assert_int_equal(misses_in_seconds(0, 3600), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -100,6 +131,8 @@ int main(void)
 						release),
 		cmocka_unit_test_setup_teardown(a_store_s_error_belongs_to_its_state, make,
 						release),
+		cmocka_unit_test(
+			when_a_sink_misses_the_oldest_follows_from_a_time_or_from_half_of_the_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
