@@ -42,6 +42,8 @@ BEGIN
 		flytrail.retention_clock(), flytrail.retention_strays(), flytrail.retention_leftovers() TO %I, %I, %I',
 		writer_role, reader_role, line_reader_role);
 	EXECUTE format('GRANT SELECT ON flytrail.open_holds TO %I, %I, %I', writer_role, reader_role, line_reader_role);
+	-- Who holds the archive lets go of what was held for those that are released.
+	EXECUTE format('GRANT SELECT ON flytrail.holds, flytrail.hold_releases TO %I', writer_role);
 	EXECUTE format('GRANT SELECT ON flytrail.ssh_sessions, flytrail.deploys, flytrail.secret_changes,
 		flytrail.access_changes, flytrail.timeline, flytrail.gaps, flytrail.machine_starts, flytrail.restarts,
 		flytrail.exits, flytrail.listening, flytrail.coverage, flytrail.ssh_certificates, flytrail.releases,

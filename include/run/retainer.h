@@ -5,6 +5,9 @@
  * retainer: the thread that applies retention: once a day, and at the start, by the replica that
  * holds the lease `retention`. Two that believe to have it do nothing twice: run/retention.h.
  *
+ * Where there is an archive in S3, it is asked (run/archive_agrees.h), and S3's legal hold follows
+ * the trail's holds there (run/legal_hold.h), daily as well.
+ *
  * What it did is in the log (retention_*), and what went is on record in Postgres. Why a partition
  * that is past its term stays is a fact trail.retention_waits, once for a partition and a reason.
  * Why nothing is done at all is in status.retention_why and in the log.

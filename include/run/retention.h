@@ -52,6 +52,7 @@ struct retention_archive {
 	char digest[RETENTION_DIGEST_BYTES]; /* of their ids, as flytrail.digest_of_ids() makes it
 					      */
 	uint64_t objects;
+	bool is_none; /* of that kind nothing is archived: as where there is no archive */
 	size_t key_count;
 	struct buf keys; /* of indexes, as a JSON array's content; by retention_add_key() */
 };

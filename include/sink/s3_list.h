@@ -7,8 +7,10 @@
  *	s3_list_new(&l, client, "flytrail/lines/", "", err)
  *	s3_list_page(l, &objects, &count, err) ...		until count is 0
  *
- * By ListObjectsV2. Keys are asked for as they stand in a URL, because others' keys may
- * hold what no XML can; here they are as they are.
+ * By ListObjectsV2, which tells the newest version of each object, and not what lies behind a
+ * marker that deletes it; or by ListObjectVersions, which tells all versions, and here no
+ * markers. Keys are asked for as they stand in a URL, because others' keys may hold what no XML
+ * can; here they are as they are.
  *
  * Ownership: the client is lent until s3_list_free(); it may do other work between pages.
  *            Objects are lent until the next page.
@@ -30,6 +32,7 @@ struct s3_list;
 
 struct s3_listed {
 	struct span key;
+	struct span version; /* "null": of a bucket that had no versions then; "": not asked for */
 	uint64_t bytes;
 	int64_t stored_ns; /* LastModified; 0: it says no time */
 };
@@ -37,6 +40,10 @@ struct s3_listed {
 /* after: a key, "" for none; what does not come behind it is left out. */
 NODISCARD enum err_kind s3_list_new(struct s3_list **ret, struct s3_client *client,
 				    const char *prefix, const char *after, struct err *err);
+/* Of all versions; those of one key follow each other. */
+NODISCARD enum err_kind s3_list_new_versions(struct s3_list **ret, struct s3_client *client,
+					     const char *prefix, const char *after,
+					     struct err *err);
 void s3_list_free(struct s3_list *l); /* NULL is fine */
 
 NODISCARD enum err_kind s3_list_page(struct s3_list *l, const struct s3_listed **ret,

@@ -3,8 +3,10 @@
 #include "cmd/cmd.h"
 
 #include "model/class.h"
+#include "run/legal_hold.h"
 #include "store/retention.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static const char USAGE[] =
@@ -30,6 +32,43 @@ static int failed(const struct order *o, const struct err *err)
 	return CMD_FAILED;
 }
 
+/* --- the archive --- */
+
+static bool is_never_over(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
+/* S3's legal hold follows the hold that is on, or released, in Postgres already. */
+static int hold_archive(const struct order *o, const char *command, const char *id)
+{
+	const struct legal_hold_options options = {
+		.config = &o->config, .command = command, .is_over = is_never_over};
+	struct legal_hold_result result;
+	struct err err;
+
+	if (!sinks_has_s3(&o->config))
+		return CMD_OK;
+	if (o->config.database_url[0] == '\0') {
+		(void)printf("its archive follows within a day, by `flytrail run`: here "
+			     "FLYTRAIL_DATABASE_URL is not set\n");
+		return CMD_OK;
+	}
+	if (legal_hold_one(&options, id, &result, &err)) {
+		(void)fprintf(
+			stderr,
+			"flytrail: %s: that is so in Postgres, and not in all of the archive, "
+			"where `flytrail run` tries again: %s\n",
+			command, err.text);
+		return CMD_FAILED;
+	}
+	(void)printf("in the archive S3's legal hold was put on or taken off %" PRIu64
+		     " of the %" PRIu64 " versions of its objects\n",
+		     result.changed, result.versions);
+	return CMD_OK;
+}
+
 /* --- what is done --- */
 
 static int add(const struct order *o)
@@ -46,7 +85,8 @@ static int add(const struct order *o)
 	if (rc)
 		return failed(o, &err);
 	(void)printf("hold %s is on; `flytrail hold release %s --reason TEXT` ends it\n", id, id);
-	return CMD_OK;
+	(void)fflush(stdout);
+	return hold_archive(o, "hold add", id);
 }
 
 static int release(const struct order *o)
@@ -62,7 +102,8 @@ static int release(const struct order *o)
 	if (rc)
 		return failed(o, &err);
 	(void)printf("hold %s is released\n", o->hold.id);
-	return CMD_OK;
+	(void)fflush(stdout);
+	return hold_archive(o, "hold release", o->hold.id);
 }
 
 static void print_scope(const char *name, const char *value)

@@ -3,7 +3,7 @@
 #include "cmd/cmd.h"
 
 #include "base/time.h"
-#include "run/retention.h"
+#include "run/archive_agrees.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -251,10 +251,15 @@ static void print_stray(void *arg, const char *table)
 
 static int apply(const struct order *o)
 {
+	struct sinks_s3 s3;
+	struct archive_agrees_options archive = {.s3 = &s3, .is_over = is_over};
+	const bool has_archive = sinks_has_s3(&o->config);
 	const struct retention_options options = {
 		.url = o->config.database_url,
 		.without_archive = o->without_archive,
-		.calls = {.dropped = print_dropped,
+		.calls = {.check_archive = has_archive ? archive_agrees : NULL,
+			  .archive_arg = &archive,
+			  .dropped = print_dropped,
 			  .stays = print_stays,
 			  .attached = print_attached,
 			  .stray = print_stray,
@@ -265,6 +270,8 @@ static int apply(const struct order *o)
 	struct err err;
 	enum err_kind rc;
 
+	if (has_archive)
+		sinks_s3(&o->config, &s3);
 	catch_signals();
 	rc = retention_apply(&options, &result, &err);
 	/* What refuses all of it is one sentence. */

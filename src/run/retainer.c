@@ -2,7 +2,8 @@
 
 #include "base/log.h"
 #include "base/time.h"
-#include "run/retention.h"
+#include "run/archive_agrees.h"
+#include "run/legal_hold.h"
 
 #include <stdio.h>
 
@@ -21,6 +22,8 @@ struct retainer {
 	char holder[LEASE_TEXT_BYTES];
 	struct retention *db; /* for the lease, and to ask what was told; NULL between looks */
 	int64_t done_ns;      /* of the newest that was done, on the monotonic clock; 0: none */
+	int64_t held_ns;      /* likewise, of what is held in the archive */
+	struct legal_hold held;
 };
 
 static bool is_over(void *arg)
@@ -86,9 +89,14 @@ static void note_stray(void *arg, const char *table)
 
 static enum err_kind apply(struct retainer *t, struct retention_result *ret, struct err *err)
 {
+	struct sinks_s3 s3;
+	struct archive_agrees_options archive = {.s3 = &s3, .is_over = is_over, .arg = t};
+	const bool has_archive = sinks_has_s3(t->o->config);
 	const struct retention_options options = {
 		.url = t->o->config->database_url,
-		.calls = {.dropped = note_dropped,
+		.calls = {.check_archive = has_archive ? archive_agrees : NULL,
+			  .archive_arg = &archive,
+			  .dropped = note_dropped,
 			  .stays = note_stays,
 			  .attached = note_attached,
 			  .stray = note_stray,
@@ -97,7 +105,39 @@ static enum err_kind apply(struct retainer *t, struct retention_result *ret, str
 			  .arg = t},
 	};
 
+	if (has_archive) {
+		sinks_s3(t->o->config, &s3);
+		s3.options.client.cut = &t->o->life->cut;
+	}
 	return retention_apply(&options, ret, err);
+}
+
+static bool is_due(int64_t done_ns)
+{
+	return done_ns == 0 || time_monotonic_ns() - done_ns >= RETAINER_DAY_SECONDS * NS_PER_S;
+}
+
+/* S3's legal hold, on what came since. While S3 is away that is tried at each look. */
+static void hold_archive(struct retainer *t)
+{
+	const struct legal_hold_options options = {.config = t->o->config,
+						   .command = "run",
+						   .cut = &t->o->life->cut,
+						   .is_over = is_over,
+						   .arg = t};
+	struct legal_hold_result result;
+	struct err err;
+	enum err_kind rc;
+
+	if (!sinks_has_s3(t->o->config) || !is_due(t->held_ns))
+		return;
+	rc = legal_hold_daily(&t->held, &options, &result, &err);
+	if (rc != ERR_RETRY)
+		t->held_ns = time_monotonic_ns();
+	if (rc && !is_over(t)) {
+		(void)err_wrap(&err, "legal hold in the archive");
+		log_warn(retention_waits, LOG_TEXT("error", err.text));
+	}
 }
 
 /* What others may know of it. */
@@ -124,12 +164,6 @@ static void note_end(struct retainer *t, enum err_kind rc, const struct retentio
 			 LOG_NUMBER("detached_by_hand", r->strays));
 }
 
-static bool is_due(const struct retainer *t)
-{
-	return t->done_ns == 0 ||
-	       time_monotonic_ns() - t->done_ns >= RETAINER_DAY_SECONDS * NS_PER_S;
-}
-
 /* Whose it is to apply it is asked each time, so that another one knows when this is gone. */
 static enum err_kind look(struct retainer *t, struct err *err)
 {
@@ -140,7 +174,7 @@ static enum err_kind look(struct retainer *t, struct err *err)
 	if (!rc)
 		rc = retention_take_lease(t->db, LEASE, t->holder, RETAINER_LEASE_SECONDS, &mine,
 					  err);
-	if (!rc && mine && is_due(t)) {
+	if (!rc && mine && is_due(t->done_ns)) {
 		rc = apply(t, &result, err);
 		/* A command is at it; or the program ends, which is told elsewhere. */
 		if (rc != ERR_FULL)
@@ -154,6 +188,8 @@ static enum err_kind look(struct retainer *t, struct err *err)
 	}
 	retention_close(t->db);
 	t->db = NULL;
+	if (mine)
+		hold_archive(t);
 	return rc;
 }
 

@@ -146,7 +146,8 @@ static enum err_kind detach(struct apply *a, const struct retention_row *row,
 	return rc;
 }
 
-/* Puts what the archive has of it, or why that is not known, into json. */
+/* Puts what the archive has of it, or why that is not known, into json; nothing where nothing is
+ * archived. */
 static enum err_kind ask_archive(struct apply *a, const struct retention_row *row,
 				 const char *leaving, struct buf *json, struct err *err)
 {
@@ -171,7 +172,8 @@ static enum err_kind ask_archive(struct apply *a, const struct retention_row *ro
 	if (!rc || (row->is_past_keep_at_most && rc != ERR_FATAL && !is_over(a))) {
 		if (rc)
 			has = (struct retention_archive){.keys = has.keys};
-		retention_write_archive(&has, rc ? err->text : NULL, json);
+		if (!has.is_none)
+			retention_write_archive(&has, rc ? err->text : NULL, json);
 		rc = buf_check(json, err);
 	} else {
 		(void)err_wrap(err, "its archive");
@@ -195,7 +197,7 @@ static enum err_kind drop(struct apply *a, const struct retention_row *row, cons
 	else if (is_over(a))
 		rc = err_set(err, ERR_FULL, "%s", OVER);
 	if (!rc) {
-		rc = retention_drop(a->db, leaving, asks ? (const char *)json.data : NULL,
+		rc = retention_drop(a->db, leaving, json.len > 0 ? (const char *)json.data : NULL,
 				    a->o->without_archive, err);
 		*ret_state = rc == ERR_RETRY                          ? "busy"
 			     : rc && retention_archive_differs(a->db) ? "archive"

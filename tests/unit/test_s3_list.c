@@ -47,14 +47,21 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static void begin(const char *after)
+static void begin_by(enum err_kind (*list_new)(struct s3_list **, struct s3_client *, const char *,
+					       const char *, struct err *),
+		     const char *after)
 {
 	struct s3_options options;
 
 	tiny_http_start(&server, script.answers);
 	options = s3_kit_options(server.url);
 	assert_int_equal(s3_client_new(&client, &options, &err), ERR_NONE);
-	assert_int_equal(s3_list_new(&list, client, "audit/lines/", after, &err), ERR_NONE);
+	assert_int_equal(list_new(&list, client, "audit/lines/", after, &err), ERR_NONE);
+}
+
+static void begin(const char *after)
+{
+	begin_by(s3_list_new, after);
 }
 
 static void assert_page(size_t expected)
@@ -178,6 +185,64 @@ static void a_token_that_leads_nowhere_is_refused(void **state)
 	assert_int_equal(s3_list_page(list, &objects, &count, &err), ERR_RETRY);
 }
 
+#define VERSIONS(inside) "<ListVersionsResult>" inside "</ListVersionsResult>"
+#define VERSION(key, id)                                                         \
+	"<Version><Key>" key "</Key><VersionId>" id "</VersionId><Size>7</Size>" \
+	"<LastModified>1970-01-01T00:00:01.000Z</LastModified></Version>"
+#define DELETED(key) "<DeleteMarker><Key>" key "</Key><VersionId>d</VersionId></DeleteMarker>"
+
+static void assert_version(size_t idx, const char *key, const char *version)
+{
+	assert_true(span_is(objects[idx].key, key));
+	assert_true(span_is(objects[idx].version, version));
+	assert_int_equal(objects[idx].bytes, 7);
+	assert_int_equal(objects[idx].stored_ns, INT64_C(1000000000));
+}
+
+static void all_versions_are_told_also_those_that_a_marker_hides(void **state)
+{
+	(void)state;
+	answer(200, VERSIONS("<IsTruncated>true</IsTruncated><NextKeyMarker>a%3D1</NextKeyMarker>"
+			     "<NextVersionIdMarker>v2</NextVersionIdMarker>" URL DELETED("a%3D1")
+				     VERSION("a%3D1", "v1") VERSION("a%3D1", "v2")));
+	answer(200, VERSIONS("<IsTruncated>true</IsTruncated><NextKeyMarker>a%3D1</NextKeyMarker>"
+			     "<NextVersionIdMarker>v3</NextVersionIdMarker>" URL));
+	answer(200, VERSIONS(URL VERSION("a%3D1", "null")));
+	begin_by(s3_list_new_versions, "audit/lines/0");
+	assert_page(2);
+	assert_version(0, "a=1", "v1");
+	assert_version(1, "a=1", "v2");
+	assert_page(1);
+	assert_version(0, "a=1", "null");
+	assert_page(0);
+	assert_asked(0, "GET /trail?encoding-type=url&key-marker=audit%2Flines%2F0"
+			"&prefix=audit%2Flines%2F&versions= ");
+	assert_asked(1, "key-marker=a%3D1&prefix=audit%2Flines%2F&version-id-marker=v2&versions= ");
+	assert_asked(2, "version-id-marker=v3&");
+}
+
+static void a_page_of_versions_that_leads_nowhere_is_refused(void **state)
+{
+	static const char page[] =
+		VERSIONS("<IsTruncated>true</IsTruncated><NextKeyMarker>a</NextKeyMarker>"
+			 "<NextVersionIdMarker>v</NextVersionIdMarker>" VERSION("a", "v"));
+
+	(void)state;
+	answer(200, page);
+	answer(200, page);
+	begin_by(s3_list_new_versions, "");
+	assert_page(1);
+	assert_int_equal(s3_list_page(list, &objects, &count, &err), ERR_RETRY);
+}
+
+static void a_listing_of_objects_is_none_of_versions(void **state)
+{
+	(void)state;
+	answer(200, PAGE(OBJECT("a", "1")));
+	begin_by(s3_list_new_versions, "");
+	assert_int_equal(s3_list_page(list, &objects, &count, &err), ERR_RETRY);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +254,9 @@ int main(void)
 		TEST(a_page_that_failed_is_asked_for_again),
 		cmocka_unit_test_setup(what_is_no_listing_is_no_empty_one, set_up),
 		TEST(a_token_that_leads_nowhere_is_refused),
+		TEST(all_versions_are_told_also_those_that_a_marker_hides),
+		TEST(a_page_of_versions_that_leads_nowhere_is_refused),
+		TEST(a_listing_of_objects_is_none_of_versions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
