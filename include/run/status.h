@@ -144,6 +144,7 @@ struct status {
 		worker_why; /* why it does not work, a constant text; NULL: it is well */
 	_Atomic uint64_t
 		gaps_open; /* not settled yet, of all streams; 0: another replica's to tell */
+	_Atomic uint64_t gaps_lost;         /* settled, and not provably whole: each time of it */
 	_Atomic uint64_t lines_recovered;   /* from Fly's second copy */
 	_Atomic uint64_t lines_confirmed;   /* Fly's second copy has them, too */
 	_Atomic uint64_t id_mismatches;     /* it has them under another id */
@@ -163,6 +164,8 @@ struct status {
 	_Atomic uint64_t watch_refusals;   /* looks that Fly refused */
 	_Atomic uint64_t watch_changes;    /* facts of changes, handed to the pipeline */
 	_Atomic uint64_t watch_unobserved; /* what cannot be looked at now; 0: another's to tell */
+
+	_Atomic int64_t token_ends_ns; /* the next of flytrail's own; 0: none is known here */
 
 	struct sink_status sinks[SINK_COUNT];
 
