@@ -17,17 +17,21 @@ QUERY_SECONDS = 10
 
 
 class Server(lab.Server):
-    """pages: by job, where it is scraped and the labels it gets; those that it has itself win."""
+    """pages: by job, where it is scraped and the labels it gets; those that it has itself win.
+    rules: files of alerts, which are looked at as often as pages are scraped."""
 
-    def __init__(self, pages):
+    def __init__(self, pages, rules=()):
         super().__init__("flytrail-prometheus-")
         self.pages = pages
+        self.rule_files = list(rules)
 
     def start(self):
         path = os.path.join(self.folder, "prometheus.yml")
         with open(path, "w", encoding="utf-8") as out:  # JSON is YAML
             json.dump({
-                "global": {"scrape_interval": f"{SCRAPE_SECONDS}s"},
+                "global": {"scrape_interval": f"{SCRAPE_SECONDS}s",
+                           "evaluation_interval": f"{SCRAPE_SECONDS}s"},
+                "rule_files": self.rule_files,
                 "scrape_configs": [
                     {"job_name": job, "honor_labels": True,
                      "static_configs": [{"targets": [target], "labels": labels}]}
@@ -54,6 +58,19 @@ class Server(lab.Server):
         """Raises OSError where it is none."""
         answer = json.loads(self.ask("/api/v1/query", query=expression))
         return [(sample["metric"], float(sample["value"][1])) for sample in answer["data"]["result"]]
+
+    def rules(self):
+        """Its groups of rules, each with its state."""
+        return json.loads(self.ask("/api/v1/rules"))["data"]["groups"]
+
+    def await_evaluation(self):
+        """Until each rule was asked once more."""
+        def newest():
+            return [group["lastEvaluation"] for group in self.rules()]
+
+        before = newest()
+        lab.wait_for(lambda: all(now > then for now, then in zip(newest(), before, strict=True)), 30,
+                     "an evaluation")
 
 
 def promtool(*words, text=None):
