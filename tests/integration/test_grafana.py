@@ -31,7 +31,7 @@ RATE_INTERVAL = "10s"
 TIME_FILTER = re.compile(r"\$__timeFilter\((\w+)\)")
 COLUMNS = 24
 # No value is right here: the sink takes everything, and there is no API of Fly's to look at.
-WITHOUT_VALUE = ("Time left until a sink misses records", "Age of the newest look")
+WITHOUT_VALUE = ("Time left until a sink misses records", "Age of the newest look", "Token expires in")
 # Chosen by the board's variable: another Grafana has other ids.
 SOURCES = {"operators.json": {"type": "prometheus", "uid": "${prometheus}"},
            "security.json": {"type": "grafana-postgresql-datasource", "uid": "${postgres}"}}
