@@ -147,6 +147,7 @@ struct status {
 		worker_why; /* why it does not work, a constant text; NULL: it is well */
 	_Atomic uint64_t
 		gaps_open; /* not settled yet, of all streams; 0: another replica's to tell */
+	_Atomic uint64_t gaps_lost;         /* settled, and not provably whole: each time of it */
 	_Atomic uint64_t lines_recovered;   /* from Fly's second copy */
 	_Atomic uint64_t lines_confirmed;   /* Fly's second copy has them, too */
 	_Atomic uint64_t id_mismatches;     /* it has them under another id */
@@ -173,6 +174,7 @@ struct status {
 	_Atomic int64_t retention_last_ns; /* when it was last applied by this replica */
 	_Atomic uint64_t partitions_dropped;
 	_Atomic uint64_t partitions_waiting; /* past their terms; 0: another's to tell */
+	_Atomic int64_t token_ends_ns;       /* the next of flytrail's own; 0: none is known here */
 
 	struct sink_status sinks[SINK_COUNT];
 

@@ -96,6 +96,11 @@ static enum gap_reason reason_of(const struct recovery_gap *gap)
 	return GAP_start;
 }
 
+static bool is_loss(const char *state)
+{
+	return state && (strcmp(state, "lost") == 0 || strcmp(state, "partly_lost") == 0);
+}
+
 static enum err_kind post(struct refill *r, const struct recovery_gap *gap, enum action action,
 			  const char *state, const char *why, struct err *err)
 {
@@ -109,8 +114,7 @@ static enum err_kind post(struct refill *r, const struct recovery_gap *gap, enum
 	};
 
 	memcpy(fact.found.subject, gap->id, sizeof(fact.found.subject));
-	fact.found.is_loss =
-		state && (strcmp(state, "lost") == 0 || strcmp(state, "partly_lost") == 0);
+	fact.found.is_loss = is_loss(state);
 	(void)snprintf(fact.why, sizeof(fact.why), "%s", why);
 	return second_copy_tell(r->o.copy, r->o.trail, &fact, err);
 }
@@ -127,6 +131,8 @@ static enum err_kind close_gap(struct refill *r, const struct recovery_gap *gap,
 		 LOG_TEXT("why", why), LOG_NUMBER("lines_recovered", gap->lines_recovered));
 	/* The view says so when the fact is stored; if that does not come to be, it is done again.
 	 */
+	if (is_loss(state))
+		atomic_fetch_add(&r->o.status->gaps_lost, 1);
 	*p = (struct progress){.end_ns = gap->end_ns};
 	memcpy(p->gap_id, gap->id, sizeof(p->gap_id));
 	p->next_ns = time_monotonic_ns() + CLOSED_AGAIN_MS * NS_PER_MS;

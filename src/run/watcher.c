@@ -5,6 +5,7 @@
 #include "base/time.h"
 #include "model/batch.h"
 #include "run/watch_store.h"
+#include "watch/tokens.h"
 
 #include <stdlib.h>
 
@@ -54,11 +55,24 @@ static enum err_kind load(void *arg, const char *resource, const char *scope,
 	return watch_store_load(w->store, resource, scope, ret, err);
 }
 
+/* What /metrics has of it ends no look. */
+static void note_token(struct watcher *w, struct span tokens, int64_t now_ns)
+{
+	int64_t ends_ns = LISTING_NO_TIME;
+	struct err err;
+
+	if (!tokens_own_end(tokens, now_ns, &ends_ns, &err))
+		atomic_store(&w->o->status->token_ends_ns,
+			     ends_ns != LISTING_NO_TIME ? ends_ns : 0);
+}
+
 static enum err_kind save(void *arg, const char *resource, const char *scope, struct span content,
 			  int64_t taken_ns, struct err *err)
 {
 	struct watcher *w = arg;
 
+	if (strcmp(resource, watch_tokens.name) == 0)
+		note_token(w, content, taken_ns);
 	return watch_store_save(w->store, resource, scope, content, taken_ns, err);
 }
 
@@ -225,6 +239,7 @@ static void note_turn(struct watcher *w, bool others)
 	atomic_store(&s->watch_blind, false);
 	atomic_store(&s->watch_unobserved, 0);
 	atomic_store(&s->watch_why, NULL);
+	atomic_store(&s->token_ends_ns, 0);
 }
 
 /* Once, and not for each of many applications. */

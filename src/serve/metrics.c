@@ -27,6 +27,11 @@ static struct value age(const struct look *l, int64_t then_ns)
 			    : (struct value){.kind = VALUE_NEVER};
 }
 
+static struct value moment(int64_t at_ns)
+{
+	return at_ns != 0 ? seconds(at_ns) : (struct value){.kind = VALUE_NEVER};
+}
+
 static struct value left(const struct look *l, const struct sink_status *s)
 {
 	int64_t misses_ns = sink_status_misses_ns(s, l->now_ns);
@@ -91,11 +96,13 @@ static void write_table(const struct look *l, struct buf *out)
 #define FLAG(field) WHOLE(atomic_load(&s->field))
 #define SPOOL(field) WHOLE(l->spool.field)
 #define AGE(field) age(l, atomic_load(&s->field))
+#define MOMENT(field) moment(atomic_load(&s->field))
 #define METRIC(type, name, value, help) write_metric(out, #name, #type, help, value);
 #define HISTOGRAM(name, field, help) write_histogram(out, #name, help, &s->field);
 #include "serve/metrics.def"
 #undef HISTOGRAM
 #undef METRIC
+#undef MOMENT
 #undef AGE
 #undef SPOOL
 #undef FLAG

@@ -7,6 +7,8 @@
  * A token that is good for more than TOKEN_LIFE_DAYS_MAX has no expiry that anybody will see.
  */
 
+#include "watch/tokens.h"
+
 #include "watch/access.h"
 
 #include <stdio.h>
@@ -213,3 +215,25 @@ const struct watch_resource watch_tokens = {
 	.fetch = fetch,
 	.describe = describe,
 };
+
+/* --- flytrail's own --- */
+
+enum err_kind tokens_own_end(struct span snapshot, int64_t now_ns, int64_t *ret_ns, struct err *err)
+{
+	struct listing tokens;
+	enum err_kind rc;
+
+	*ret_ns = LISTING_NO_TIME;
+	listing_init(&tokens, &watch_tokens.shape);
+	rc = listing_read(&tokens, snapshot, err);
+	for (size_t i = 0; i < tokens.count && !rc; i++) {
+		const struct item *token = &tokens.items[i];
+		int64_t ends_ns = watch_field_time(token->values[FIELD_expires_at]);
+
+		if (is_own(token) && !is_revoked(token) && token->missing_ns == LISTING_NO_TIME &&
+		    ends_ns > now_ns && (*ret_ns == LISTING_NO_TIME || ends_ns < *ret_ns))
+			*ret_ns = ends_ns;
+	}
+	listing_release(&tokens);
+	return rc;
+}

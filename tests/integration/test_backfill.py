@@ -83,10 +83,11 @@ class Gaps(Backfill):
         self.tell(now - 8 * DAY, "gap_opened", gap="gap-part", reason="disconnect",
                   gap_start=iso(now - 8 * DAY), gap_end=iso(now - 6 * DAY))
         self.publish([self.payload("still there", at=now - 6.5 * DAY)], nats=False)
-        self.flytrail().start()
+        ft = self.flytrail().start()
         self.await_closed()
         self.assertEqual(self.gaps("gap_id, state, lines_recovered"),
                          [["gap-lost", "lost", "0"], ["gap-part", "partly_lost", "1"]])
+        self.assertEqual(ft.metric("gaps_lost_total"), 2)
         self.assertEqual(self.facts("trail.gap_closed", "severity"), [["4"], ["4"]])
         self.assert_all_once()
 

@@ -68,9 +68,9 @@ class Drill(test_replay.ReplayCase):
 
     def told(self, view, database):
         """A view's rows, but for what follows from a row's source."""
+        by_a_spool = self.BY_A_SPOOL.replace("action", "to_jsonb(t) ->> 'action'")
         return self.pg.psql(f"SELECT to_jsonb(t) - 'assurance' AS row FROM flytrail.{view} AS t "
-                            f"WHERE {self.BY_A_SPOOL.replace('action', "(to_jsonb(t) ->> 'action')")} ORDER BY 1",
-                            database=database)
+                            f"WHERE {by_a_spool} ORDER BY 1", database=database)
 
     def test_an_empty_database_becomes_what_the_trail_was(self):
         self.run_once()

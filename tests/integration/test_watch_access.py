@@ -1,5 +1,6 @@
 """Who has access: members, invitations, tokens, peers and SSH certificates, as facts and in the views."""
 
+import math
 import os
 import sys
 import time
@@ -182,6 +183,17 @@ class Invitations(Access):
 
 
 class Tokens(Access):
+    def test_metrics_say_when_flytrails_own_token_expires(self):
+        self.api.token_create("ci", ALICE, days=5)
+        self.api.token_create("flytrail-readonly", ALICE, days=20)
+        self.api.token_create("flytrail-next", ALICE, days=200)
+        ft = self.watch()
+        lab.wait_for(lambda: abs(ft.metric("token_expires_seconds") - self.began - 20 * 86400) < 60, 60, "its end")
+        self.api.token_revoke("flytrail-readonly", ALICE)
+        lab.wait_for(lambda: abs(ft.metric("token_expires_seconds") - self.began - 200 * 86400) < 60, 60, "the next")
+        self.api.token_revoke("flytrail-next", ALICE)
+        lab.wait_for(lambda: math.isnan(ft.metric("token_expires_seconds")), 60, "none")
+
     def test_one_that_is_made_and_revoked(self):
         self.watch()
         self.api.token_create("ci", by=BOB)

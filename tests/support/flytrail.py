@@ -152,6 +152,14 @@ class Flytrail:
             return 0, {}
         return status, {check["name"]: check for check in json.loads(body)["checks"]}
 
+    def metric(self, name):
+        """The value of a metric without labels; NaN where there is none yet."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as got:
+            for line in got.read().decode().splitlines():
+                if line.startswith(f"flytrail_{name} "):
+                    return float(line.split()[-1])
+        raise AssertionError(f"no metric {name}")
+
     def memory_peak_bytes(self):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
             for line in status:

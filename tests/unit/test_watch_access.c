@@ -1,6 +1,7 @@
 /* What is kept of Fly's answers about who has access, what is no answer, and what a change is. */
 
 #include "watch/resource.h"
+#include "watch/tokens.h"
 
 #include "tiny_http.h"
 
@@ -259,6 +260,41 @@ static void a_token_expires_when_its_time_has_come(void **state)
 	assert_int_equal(fact.action, ACTION_access_token_expiring);
 	assert_int_equal(fact.severity, SEVERITY_FATAL);
 	assert_int_equal(fact.fly_ns, TEN * NS_PER_S);
+}
+
+static void flytrails_own_tokens_have_a_next_end(void **state)
+{
+	static const struct {
+		const char *snapshot;
+		int64_t ends_s; /* 0: there is none */
+	} cases[] = {
+		{"{}", 0},
+		{"{\"t1\":{\"name\":\"ci\",\"expires_at\":\"2026-11-21T10:00:00Z\"}}", 0},
+		{"{\"t1\":{\"name\":\"flytrail\"}}", 0},
+		{"{\"t1\":{\"name\":\"flytrail\",\"expires_at\":\"2026-11-20T10:00:00Z\"}}", 0},
+		{"{\"t1\":{\"name\":\"flytrail\",\"expires_at\":\"2026-11-27T10:00:00Z\","
+		 "\"revoked_at\":\"2026-11-20T09:00:00Z\"}}",
+		 0},
+		{"{\"t1\":{\"name\":\"flytrail\",\"expires_at\":\"2026-11-27T10:00:00Z\","
+		 "\"seen_at\":\"2026-11-20T09:00:00Z\","
+		 "\"missing_at\":\"2026-11-20T09:30:00Z\"}}",
+		 0},
+		{"{\"t1\":{\"name\":\"flytrail-2\",\"expires_at\":\"2026-12-27T10:00:00Z\"},"
+		 "\"t2\":{\"name\":\"flytrail\",\"expires_at\":\"2026-11-27T10:00:00Z\"},"
+		 "\"t3\":{\"name\":\"flytrail\",\"expires_at\":\"2027-11-27T10:00:00Z\"}}",
+		 TEN + WEEK},
+	};
+	int64_t ends_ns;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(tokens_own_end(span_text(cases[i].snapshot), TEN * NS_PER_S,
+						&ends_ns, &err),
+				 ERR_NONE);
+		assert_int_equal(ends_ns, cases[i].ends_s != 0 ? cases[i].ends_s * NS_PER_S
+							       : LISTING_NO_TIME);
+	}
+	assert_int_equal(tokens_own_end(SPAN("[]"), TEN * NS_PER_S, &ends_ns, &err), ERR_REJECT);
 }
 
 static void a_token_without_expiry_is_told_apart(void **state)
@@ -615,6 +651,7 @@ int main(void)
 		TEST(a_token_that_is_taken_away_names_who_did_it),
 		TEST(a_token_that_is_gone_without_a_word_was_revoked_unless_it_had_expired),
 		TEST(a_token_expires_when_its_time_has_come),
+		TEST(flytrails_own_tokens_have_a_next_end),
 		TEST(a_token_without_expiry_is_told_apart),
 		TEST(a_page_that_may_not_be_the_last_is_not_the_whole_list),
 		TEST(a_peers_owner_is_read_from_its_name),
