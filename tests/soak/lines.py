@@ -124,7 +124,7 @@ def line_id(app, machine, message, ns):
     hasher.update(struct.pack(">q", ns))
     raw = bytearray(hasher.digest()[:16])
     raw[6] = raw[6] & 0x0F | 0x80
-    raw[8] = raw[8] & 0x3F | 0x80
+    raw[8] = raw[8] & 0x1F | 0x80  # the row has all that this is made from
     return str(uuid.UUID(bytes=bytes(raw)))
 
 
