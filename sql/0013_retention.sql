@@ -369,6 +369,8 @@ CREATE OR REPLACE FUNCTION flytrail.ensure_partition(kind text, at timestamptz) 
 DECLARE
 	now CONSTANT timestamptz := flytrail.retention_now();
 	term flytrail.retention;
+	days_back integer;
+	days_ahead CONSTANT integer := 100;
 	bounds record;
 BEGIN
 	IF kind IS NULL OR kind NOT IN ('log_lines', 'security', 'operations') OR at IS NULL THEN
@@ -376,9 +378,11 @@ BEGIN
 			MESSAGE = 'ensure_partition: kind is log_lines, security or operations, and a time is needed';
 	END IF;
 	SELECT r.* INTO term FROM flytrail.retention r WHERE r.kind = ensure_partition.kind;
-	IF at < now - greatest(800, term.keep_for_days + 31) * interval '1 day' OR at > now + interval '100 days' THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-			MESSAGE = 'ensure_partition: the time is out of the range that partitions are made for';
+	-- A month that has rows within the term is wanted whole.
+	days_back := greatest(800, term.keep_for_days + 31);
+	IF at < now - days_back * interval '1 day' OR at > now + days_ahead * interval '1 day' THEN
+		RAISE EXCEPTION USING ERRCODE = 'FT004', MESSAGE = format(
+			'it is of a time that is more than %s days ago or %s days ahead: no partition is made for it', days_back, days_ahead);
 	END IF;
 	IF flytrail.has_partition(kind, at) THEN
 		RETURN false;
@@ -399,7 +403,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION flytrail.ensure_partition(text, timestamptz) IS
-	'makes the partition of log_lines, or of the events of a retention class, that holds a time; true: it was not there. SQLSTATE FT001: all of it would be past keep_at_most';
+	'makes the partition of log_lines, or of the events of a retention class, that holds a time; true: it was not there. SQLSTATE FT001: all of it would be past keep_at_most. FT004: for such a time none is made';
 
 CREATE OR REPLACE FUNCTION flytrail.make_partitions_ahead() RETURNS bigint
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$

@@ -23,10 +23,9 @@
  *
  * Ownership: replay_open() copies the URL; a job is lent for the call.
  * Threads:   one.
- * Limits:    partitions are made for no time before REPLAY_DAYS_BACK, nor after
- *            REPLAY_DAYS_AHEAD (flytrail.ensure_partition() refuses; the database's bound,
- *            which rows had to keep to when they were stored first, so that only those that
- *            have grown older since can be beyond it). REPLAY_ANSWER_SECONDS for each answer.
+ * Limits:    partitions are made for 800 days back, or for as long as rows are kept where that
+ *            is longer, and 100 days ahead (flytrail.ensure_partition() refuses what is beyond).
+ *            REPLAY_ANSWER_SECONDS for each answer.
  * Errors:    ERR_REJECT: nothing of this content is stored; the next may be. ERR_RETRY: the
  *            connection is closed, and made again by the next call, which may be the same one:
  *            what was stored then counts as there already. ERR_CONFIG: an operator must act.
@@ -38,8 +37,6 @@
 #include <stdint.h>
 
 enum {
-	REPLAY_DAYS_BACK = 800,
-	REPLAY_DAYS_AHEAD = 100,
 	REPLAY_CONNECT_SECONDS = 10,
 	REPLAY_ANSWER_SECONDS = 300, /* an object is one statement */
 };

@@ -387,30 +387,13 @@ static enum err_kind write_job(struct replay *r, const struct replay_job *job,
 	return rc ? rc : session_run(r->session, "COMMIT", err);
 }
 
-static enum err_kind check_age(const struct replay_job *job, struct err *err)
-{
-	int64_t now_ns = time_now_ns();
-
-	if (job->from_ns < now_ns - REPLAY_DAYS_BACK * TIME_DAY_NS)
-		return err_set(err, ERR_REJECT,
-			       "it is of a time more than %d days ago, for which no partition is "
-			       "made",
-			       REPLAY_DAYS_BACK);
-	if (job->from_ns > now_ns + REPLAY_DAYS_AHEAD * TIME_DAY_NS)
-		return err_set(err, ERR_REJECT, "it is of a time that is more than %d days ahead",
-			       REPLAY_DAYS_AHEAD);
-	return ERR_NONE;
-}
-
 enum err_kind replay_write(struct replay *r, const struct replay_job *job,
 			   struct replay_result *ret, struct err *err)
 {
 	struct replay_result result = {.wanted = 0};
 	struct err aside;
-	enum err_kind rc = check_age(job, err);
+	enum err_kind rc = ERR_NONE;
 
-	if (rc)
-		return rc;
 	if (!r->session)
 		rc = connect_to(r, err);
 	if (!rc)

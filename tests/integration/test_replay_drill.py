@@ -129,6 +129,15 @@ class Drill(test_replay.ReplayCase):
                                 "AND attributes->>'state' = 'done'", database="restored")
         self.assertEqual(json.loads(told)["rows_expired"], len(before) - len(young))
 
+    def test_what_is_kept_for_years_comes_back_after_years(self):
+        at = self.hour - 2190 * test_replay.DAY
+        self.put([self.line(at)], at=at)
+        self.assert_refused("more than 800 days ago")
+        self.pg.psql("SELECT flytrail.set_retention('log_lines', 2192, NULL)")
+        self.addCleanup(self.pg.psql, "DELETE FROM flytrail.retention")
+        self.assertEqual(self.replay()[0], 0)
+        self.assertEqual(self.pg.psql("SELECT count(*) FROM flytrail.log_lines"), [["1"]])
+
     def test_beside_the_trail_it_adds_nothing(self):
         self.run_once()
         before = self.pg.psql("SELECT * FROM flytrail.log_lines ORDER BY id")
