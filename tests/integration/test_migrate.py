@@ -266,9 +266,9 @@ class Roles(Server):
     def test_what_the_writer_may_ask_of_its_functions_is_checked(self):
         for arguments, why in (("'log_lines; DROP', now()", "kind is"), ("'events', now()", "kind is"),
                                ("NULL, now()", "kind is"), ("'security', NULL", "a time is needed"),
-                               ("'log_lines', now() + interval '2 years'", "out of the range"),
-                               ("'log_lines', 'infinity'", "out of the range"),
-                               ("'log_lines', '0001-01-01 BC'", "out of the range")):
+                               ("'log_lines', now() + interval '2 years'", "no partition is made for it"),
+                               ("'log_lines', 'infinity'", "no partition is made for it"),
+                               ("'log_lines', '0001-01-01 BC'", "no partition is made for it")):
             self.assert_refused("flytrail_writer", f"SELECT flytrail.ensure_partition({arguments})", why)
 
     def test_a_search_path_does_not_lead_its_functions_astray(self):
