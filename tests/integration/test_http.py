@@ -202,9 +202,13 @@ class Http(unittest.TestCase):
                 for key, value in parse_metrics(body.decode("ascii")).items()}
 
     def settled(self):
-        """The metrics when nothing is under way."""
-        lab.wait_for(lambda: self.metrics()["spool_records"] == 0, what="all to be stored")
-        return self.metrics()
+        """The metrics when nothing is under way, to the spool or from it."""
+        def are():
+            m = self.metrics()
+            came = m["lines_accepted_total"] + m["facts_accepted_total"] + m["events_accepted_total"]
+            return m if m["spool_records"] == 0 and m["records_accepted_total"] == came else None
+
+        return lab.wait_for(are, what="all to be stored")
 
     def check_sums(self, m):
         """What run/status.h says; nothing is on its way between the two."""
