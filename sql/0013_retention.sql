@@ -58,7 +58,7 @@ CREATE FUNCTION flytrail.set_retention(kind text, keep_for_days integer, keep_at
 DECLARE
 	days_max CONSTANT integer := 36500;
 	room CONSTANT integer := 2 + CASE WHEN kind <> 'log_lines' THEN 31
-		WHEN greatest(keep_for_days, keep_at_most_days) > 90 THEN 7 ELSE 1 END;
+		WHEN flytrail.is_weekly(keep_for_days, keep_at_most_days) THEN 7 ELSE 1 END;
 	before flytrail.retention;
 	is_shorter boolean;
 BEGIN

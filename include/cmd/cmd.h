@@ -48,6 +48,9 @@ void cmd_read_config(struct config *ret, unsigned for_flags, struct config_repor
 /* Prints the findings, a line each: "bad: ...", "unknown: ...", "warning: ...". */
 void cmd_print_report(FILE *out, const struct config_report *report);
 
+/* For a command that any bad value ends: CMD_OK; or CMD_USAGE, and the findings are on stderr. */
+NODISCARD int cmd_need_config(struct config *ret, unsigned for_flags);
+
 /* What `run` and `classify` are told: [--app APP] [FILE...|-], in any order. */
 struct cmd_input {
 	const char **paths; /* lent from argv; free() the array */

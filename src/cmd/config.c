@@ -41,6 +41,17 @@ void cmd_read_config(struct config *ret, unsigned for_flags, struct config_repor
 	config_wipe(environ);
 }
 
+int cmd_need_config(struct config *ret, unsigned for_flags)
+{
+	struct config_report report;
+
+	cmd_read_config(ret, for_flags, &report);
+	if (report.bad_count == 0)
+		return CMD_OK;
+	cmd_print_report(stderr, &report);
+	return CMD_USAGE;
+}
+
 bool cmd_takes_no_arguments(int argc, char **argv)
 {
 	if (argc > 1)

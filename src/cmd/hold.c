@@ -241,18 +241,6 @@ static int check_words(const struct order *o, const struct verb *v)
 	return id_parse(span_text(o->hold.id), &id) ? CMD_OK : bad("is no hold's ID", o->hold.id);
 }
 
-static int read_config(struct order *o, const struct verb *v)
-{
-	struct config_report report;
-
-	cmd_read_config(&o->config, v->wants_admin ? CONFIG_FOR_MIGRATE : CONFIG_FOR_STORE,
-			&report);
-	if (report.bad_count == 0)
-		return CMD_OK;
-	cmd_print_report(stderr, &report);
-	return CMD_USAGE;
-}
-
 int cmd_hold(int argc, char **argv)
 {
 	static struct order order; /* a configuration is large */
@@ -276,6 +264,7 @@ int cmd_hold(int argc, char **argv)
 	if (status == CMD_OK)
 		status = check_words(&order, &verbs[i]);
 	if (status == CMD_OK)
-		status = read_config(&order, &verbs[i]);
+		status = cmd_need_config(&order.config, verbs[i].wants_admin ? CONFIG_FOR_MIGRATE
+									     : CONFIG_FOR_STORE);
 	return status == CMD_OK ? verbs[i].obey(&order) : status;
 }

@@ -139,20 +139,16 @@ int cmd_resend(int argc, char **argv)
 {
 	struct order order = {.since = "", .until = ""};
 	struct export_range range = {.first_seq = 0};
-	struct config_report report;
 	struct resend_result result;
 	struct config c;
 	struct err err = {0};
 	enum err_kind rc;
 	int status = read_order(&order, &range, argc, argv);
 
+	if (status == CMD_OK)
+		status = cmd_need_config(&c, CONFIG_FOR_STORE);
 	if (status != CMD_OK)
 		return status;
-	cmd_read_config(&c, CONFIG_FOR_STORE, &report);
-	if (report.bad_count > 0) {
-		cmd_print_report(stderr, &report);
-		return CMD_USAGE;
-	}
 	rc = resend(&c, order.sink, &range, &result, &err);
 	if (rc)
 		print_failure(&order, &range, &result, &err);

@@ -434,18 +434,6 @@ static int read_words(struct order *o, const struct verb *v, int argc, char **ar
 	return CMD_OK;
 }
 
-static int read_config(struct order *o, const struct verb *v)
-{
-	struct config_report report;
-
-	cmd_read_config(&o->config, v->wants_admin ? CONFIG_FOR_MIGRATE : CONFIG_FOR_STORE,
-			&report);
-	if (report.bad_count == 0)
-		return CMD_OK;
-	cmd_print_report(stderr, &report);
-	return CMD_USAGE;
-}
-
 int cmd_retention(int argc, char **argv)
 {
 	static struct order order; /* a configuration is large */
@@ -461,6 +449,7 @@ int cmd_retention(int argc, char **argv)
 	order = (struct order){.verb = argv[1]};
 	status = read_words(&order, &verbs[i], argc, argv);
 	if (status == CMD_OK)
-		status = read_config(&order, &verbs[i]);
+		status = cmd_need_config(&order.config, verbs[i].wants_admin ? CONFIG_FOR_MIGRATE
+									     : CONFIG_FOR_STORE);
 	return status == CMD_OK ? verbs[i].obey(&order) : status;
 }
