@@ -33,6 +33,34 @@ $$;
 COMMENT ON FUNCTION flytrail.rows_about(regclass) IS
 	'about how many rows a table has: as its last ANALYZE or VACUUM found, grown as its file has; counted where there was none and it has 8 MiB at most, else a row for each 300 bytes';
 
+-- What is out of the trail for the moment is of it all the same.
+CREATE FUNCTION flytrail.has_event_of(actor text, first_at timestamptz, end_at timestamptz) RETURNS boolean
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	leaving regclass;
+	has boolean;
+BEGIN
+	IF EXISTS (SELECT FROM flytrail.events e WHERE e.actor = has_event_of.actor
+			AND e.occurred_at >= has_event_of.first_at AND e.occurred_at < has_event_of.end_at) THEN
+		RETURN true;
+	END IF;
+	FOR leaving IN
+		SELECT c.oid FROM flytrail.leaving l
+		JOIN pg_class c ON c.relname = l.leaving AND c.relnamespace = 'flytrail'::regnamespace AND NOT c.relispartition
+		WHERE l.kind <> 'log_lines' AND l.first_at < has_event_of.end_at AND l.end_at > has_event_of.first_at
+	LOOP
+		EXECUTE format('SELECT EXISTS (SELECT FROM %s AS e WHERE e.actor = $1 AND e.occurred_at >= $2 AND e.occurred_at < $3)',
+			leaving) INTO has USING actor, first_at, end_at;
+		IF has THEN
+			RETURN true;
+		END IF;
+	END LOOP;
+	RETURN false;
+END
+$$;
+COMMENT ON FUNCTION flytrail.has_event_of(text, timestamptz, timestamptz) IS
+	'whether an actor has an event in a time, be it in the trail or in a partition that was taken out';
+
 CREATE FUNCTION flytrail.hold_touches(hold flytrail.open_holds, kind text, target regclass, first_at timestamptz,
 	end_at timestamptz) RETURNS boolean
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -43,9 +71,7 @@ BEGIN
 		RETURN false;
 	END IF;
 	-- Lines have no actor: who is held has an event in the same time.
-	IF kind = 'log_lines' AND hold.actor IS NOT NULL AND NOT EXISTS (
-		SELECT FROM flytrail.events e
-		WHERE e.actor = hold.actor AND e.occurred_at >= hold_touches.first_at AND e.occurred_at < hold_touches.end_at) THEN
+	IF kind = 'log_lines' AND hold.actor IS NOT NULL AND NOT flytrail.has_event_of(hold.actor, first_at, end_at) THEN
 		RETURN false;
 	END IF;
 	EXECUTE format('SELECT EXISTS (SELECT FROM %s AS t WHERE true %s %s %s %s %s)', target,
@@ -480,7 +506,7 @@ DECLARE
 BEGIN
 	FOR made IN
 		SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'flytrail'::regnamespace AND p.proname IN (
-			'rows_about', 'hold_touches', 'open_gaps', 'retention_verdict', 'retention_plan',
+			'rows_about', 'has_event_of', 'hold_touches', 'open_gaps', 'retention_verdict', 'retention_plan',
 			'retention_clock', 'retention_guard', 'leaving_or_refuse', 'retention_detach', 'digest_query',
 			'digest_of_ids', 'retention_digest', 'retention_strays', 'retention_leftovers',
 			'drop_lone_confirmations', 'retention_drop', 'retention_attach', 'retention_tidy')

@@ -143,6 +143,17 @@ class StolenWriter(RetentionCase):
         self.set_term("log_lines", 80)
         self.assert_refused("FT002", f"{name} stays: kept until", f"SELECT flytrail.retention_detach('{name}')")
 
+    def test_a_hold_on_an_actor_keeps_lines_whose_event_is_out_of_the_trail(self):
+        at = NOW - days(85)
+        line = self.add("log_lines", at)
+        self.add("security", at, actor="alice")
+        name = self.partition("log_lines", at)
+        out = self.detach(self.partition("security", at))
+        self.admin.ask("SELECT flytrail.add_hold(NULL, 'alice', NULL, NULL, NULL, 'x')")
+        self.assert_refused("FT002", f"{name} stays: hold", f"SELECT flytrail.retention_detach('{name}')")
+        self.attach(out)
+        self.assertIn(line, self.ids())
+
     def test_a_table_that_is_out_takes_nothing_that_keeps_it_out(self):
         name = self.partition("operations", NOW - days(100))
         leaving = self.detach(name)
