@@ -188,16 +188,13 @@ $$;
 COMMENT ON FUNCTION flytrail.retention_clock() IS
 	'why retention does not act: the clock and the newest fact that came by a spool are more than a day apart; null: they are not';
 
--- A snapshot from before a hold or a longer term would not know of it.
 CREATE FUNCTION flytrail.retention_guard(is_to_go boolean) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	key CONSTANT bigint := hashtextextended('flytrail.retention', 0);
 	clock text;
 BEGIN
-	IF current_setting('transaction_isolation') <> 'read committed' THEN
-		RAISE EXCEPTION USING ERRCODE = 'FT002', MESSAGE = 'retention acts in transactions that are READ COMMITTED alone';
-	END IF;
+	PERFORM flytrail.see_all_or_refuse();
 	IF NOT EXISTS (SELECT FROM pg_locks l
 		WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid() AND l.granted AND l.mode = 'ExclusiveLock'
 			AND l.classid::bigint = (key >> 32 & 4294967295) AND l.objid::bigint = (key & 4294967295) AND l.objsubid = 1) THEN
@@ -261,8 +258,9 @@ BEGIN
 	EXECUTE format('LOCK TABLE ONLY flytrail.%I IN ACCESS EXCLUSIVE MODE', flytrail.parent_name(target.kind));
 	PERFORM set_config('lock_timeout', '500ms', true);
 	EXECUTE format('ALTER TABLE flytrail.%I DETACH PARTITION flytrail.%I', flytrail.parent_name(target.kind), retention_detach.partition);
-	-- Whoever names the table can still add to it: nothing that could not be put back with it.
-	EXECUTE format('ALTER TABLE flytrail.%I ADD %s NOT VALID', retention_detach.partition,
+	-- Whoever names the table could still add to it: what does not belong there, or takes the place of a row
+	-- that comes late when both are put together again. Not valid, it is for new rows alone.
+	EXECUTE format('ALTER TABLE flytrail.%I ADD %s NOT VALID, ADD CONSTRAINT closed CHECK (false) NOT VALID', retention_detach.partition,
 		flytrail.bounds_check(target.kind, target.first_at, target.end_at));
 	EXECUTE format('ALTER TABLE flytrail.%I RENAME TO %I', retention_detach.partition, out_name);
 	DELETE FROM flytrail.leaving l WHERE l.leaving = out_name; -- one that the owner dropped by hand
@@ -449,6 +447,7 @@ BEGIN
 	parent := flytrail.parent_name(target.kind);
 	EXECUTE format('ALTER TABLE flytrail.%I VALIDATE CONSTRAINT bounds', target.leaving);
 	PERFORM pg_advisory_xact_lock(hashtextextended('flytrail.partition', 0));
+	EXECUTE format('ALTER TABLE flytrail.%I DROP CONSTRAINT closed', target.leaving);
 	FOR fresh IN
 		SELECT p.partition, p.first_at, p.end_at FROM flytrail.partitions(target.kind) p
 		WHERE p.first_at < target.end_at AND p.end_at > target.first_at
@@ -482,6 +481,7 @@ DECLARE
 	snapshots bigint;
 	confirmations bigint := 0;
 BEGIN
+	PERFORM flytrail.see_all_or_refuse();
 	DELETE FROM flytrail.snapshots s
 	WHERE isfinite(s.taken_at) AND s.taken_at < flytrail.retention_now() - keep_days * interval '1 day';
 	GET DIAGNOSTICS snapshots = ROW_COUNT;
