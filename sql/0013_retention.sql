@@ -102,7 +102,7 @@ COMMENT ON FUNCTION flytrail.set_retention(text, integer, integer) IS
 CREATE TABLE flytrail.holds (
 	hold_id uuid PRIMARY KEY,
 	app text,
-	actor text CHECK (actor = lower(actor)),
+	actor text CHECK (actor = lower(actor COLLATE "C")),
 	class text,
 	since_at timestamptz,
 	until_at timestamptz CHECK (until_at > since_at),
@@ -195,10 +195,11 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'the times of a hold are an earlier and a later one; leave out what is open';
 	END IF;
+	-- In lower case as the events have it: of ASCII, whatever the database's locale.
 	INSERT INTO flytrail.holds (hold_id, app, actor, class, since_at, until_at, reason, added_at, added_by)
-	VALUES (id, app, lower(actor), class, since_at, until_at, reason, clock_timestamp(), session_user);
+	VALUES (id, app, lower(actor COLLATE "C"), class, since_at, until_at, reason, clock_timestamp(), session_user);
 	PERFORM flytrail.tell('trail.hold_added', 4::smallint, id::text, 'hold', id::text, 'a hold was added: ' || reason,
-		jsonb_build_object('hold', id, 'app', app, 'actor', lower(actor), 'class', class, 'since_at', since_at,
+		jsonb_build_object('hold', id, 'app', app, 'actor', lower(actor COLLATE "C"), 'class', class, 'since_at', since_at,
 			'until_at', until_at, 'reason', reason));
 	RETURN id;
 END
