@@ -193,6 +193,15 @@ class StolenWriter(RetentionCase):
         thief.ask("ROLLBACK")
         self.assert_whole("tidied")
 
+    def test_a_fact_that_is_none_keeps_what_is_past_keep_for_and_no_more(self):
+        self.add("security", NOW, **{"class": "trail"}, action="trail.gap_opened", correlation_id="g",
+                 attributes='{"gap_start": "2026-13-45", "gap_end": "some day"}')
+        plan = self.plan()
+        self.assertEqual(plan[self.partition("log_lines", NOW - days(100))], (True, True, "past keep_at_most"))
+        goes, _, why = plan[self.partition("log_lines", NOW - days(70))]
+        self.assertFalse(goes)
+        self.assertRegex(why, "^a gap in it is open: the gaps cannot be read: .*some day")
+
     def test_readers_take_nothing_away_either(self):
         for role in (READER, LINE_READER):
             thief = self.session(role)
