@@ -32,9 +32,7 @@ struct order {
 
 static int bad(const char *what, const char *word)
 {
-	(void)fprintf(stderr, "flytrail: retention: %s%s%s; %s\n", word, word[0] != '\0' ? " " : "",
-		      what, USAGE);
-	return CMD_USAGE;
+	return cmd_bad_word("retention", word, what, USAGE);
 }
 
 static int failed(const struct order *o, const struct err *err)
@@ -399,18 +397,14 @@ static int set(const struct order *o)
 
 /* --- arguments --- */
 
-static const struct verb {
-	const char *name;
-	int (*obey)(const struct order *o);
-	bool wants_word, wants_admin;
-} verbs[] = {
-	{"plan", plan, false, false},
-	{"apply", apply, false, false},
-	{"profile", profile, true, true},
-	{"set", set, true, true},
+static const struct cmd_verb verbs[] = {
+	{"plan", plan, false, CONFIG_FOR_STORE},
+	{"apply", apply, false, CONFIG_FOR_STORE},
+	{"profile", profile, true, CONFIG_FOR_MIGRATE},
+	{"set", set, true, CONFIG_FOR_MIGRATE},
 };
 
-static int read_words(struct order *o, const struct verb *v, int argc, char **argv)
+static int read_words(struct order *o, const struct cmd_verb *v, int argc, char **argv)
 {
 	for (int i = 2; i < argc; i++) {
 		const char **value = strcmp(argv[i], "--keep-for") == 0       ? &o->keep_for
@@ -437,19 +431,14 @@ static int read_words(struct order *o, const struct verb *v, int argc, char **ar
 int cmd_retention(int argc, char **argv)
 {
 	static struct order order; /* a configuration is large */
-	size_t i = 0;
+	const struct cmd_verb *v = cmd_find_verb(verbs, ARRAY_LEN(verbs), argc, argv, USAGE);
 	int status;
 
-	if (argc < 2)
-		return bad("what is to be done?", "");
-	while (i < ARRAY_LEN(verbs) && strcmp(verbs[i].name, argv[1]) != 0)
-		i++;
-	if (i == ARRAY_LEN(verbs))
-		return bad("is nothing that it does", argv[1]);
+	if (!v)
+		return CMD_USAGE;
 	order = (struct order){.verb = argv[1]};
-	status = read_words(&order, &verbs[i], argc, argv);
+	status = read_words(&order, v, argc, argv);
 	if (status == CMD_OK)
-		status = cmd_need_config(&order.config, verbs[i].wants_admin ? CONFIG_FOR_MIGRATE
-									     : CONFIG_FOR_STORE);
-	return status == CMD_OK ? verbs[i].obey(&order) : status;
+		status = cmd_need_config(&order.config, v->config_flags);
+	return status == CMD_OK ? v->obey(&order) : status;
 }
