@@ -13,6 +13,8 @@ struct apply {
 	const struct retention_options *o;
 	struct retention_result *result;
 	struct retention *db; /* NULL: it was lost */
+	size_t away_count;    /* of partitions in a row for which the archive could not be asked */
+	struct err away;      /* why, the last time */
 };
 
 static bool is_over(const struct apply *a)
@@ -228,6 +230,12 @@ static enum err_kind after_failure(struct apply *a, const struct retention_row *
 	/* What is wrong with the database is so for all of them. */
 	if (why.kind == ERR_FATAL || (why.kind == ERR_CONFIG && strcmp(state, "archive") != 0))
 		return err_wrap(err, "%s", row->partition);
+	if (strcmp(state, "archive") == 0 && (why.kind == ERR_RETRY || why.kind == ERR_CONFIG)) {
+		a->away_count++;
+		a->away = why;
+	} else {
+		a->away_count = 0;
+	}
 	a->result->failed++;
 	a->o->calls.stays(a->o->calls.arg, row, state, why.text);
 	return ERR_NONE;
@@ -244,12 +252,23 @@ static enum err_kind leave(struct apply *a, const struct retention_row *row, str
 	rc = drop(a, row, leaving, &state, err);
 	if (rc)
 		return after_failure(a, row, leaving, state, err);
+	a->away_count = 0;
 	a->result->dropped++;
 	a->o->calls.dropped(a->o->calls.arg, row);
 	return ERR_NONE;
 }
 
 /* --- all of them --- */
+
+/* It would be taken out of the trail for as long as that is found out once more. */
+static bool stays_unasked(struct apply *a, const struct retention_row *row)
+{
+	if (a->away_count < RETENTION_AWAY_MAX || row->is_past_keep_at_most)
+		return false;
+	a->result->failed++;
+	a->o->calls.stays(a->o->calls.arg, row, "archive", a->away.text);
+	return true;
+}
 
 static enum err_kind follow_plan(struct apply *a, struct err *err)
 {
@@ -259,7 +278,7 @@ static enum err_kind follow_plan(struct apply *a, struct err *err)
 	for (size_t i = 0; !rc && i < retention_plan_count(plan); i++) {
 		struct retention_row row = retention_plan_row(plan, i);
 
-		if (row.goes) {
+		if (row.goes && !stays_unasked(a, &row)) {
 			rc = leave(a, &row, err);
 		} else if (retention_row_waits(&row)) {
 			a->result->kept++;
