@@ -112,6 +112,7 @@ void doctor_check_retention(struct doctor *d)
 		    "partitions are taken out of the trail and neither dropped nor put back, which "
 		    "the next `flytrail retention apply` does unless one is at it");
 	tell_tables(d, &terms.strays,
-		    "tables are named as partitions and are none, so no view shows their rows and "
-		    "retention leaves them alone; attach them, or drop them by hand");
+		    "tables are left alone: somebody detached them, so that no view shows their "
+		    "rows, or attached them without two times as their bounds; attach them with "
+		    "their bounds, or detach them and give them names of another form");
 }

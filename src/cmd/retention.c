@@ -70,6 +70,15 @@ static const char *term_text(const struct retention_term *t, char text[TERM_BYTE
 	return text;
 }
 
+static void print_stray(void *arg, const char *table)
+{
+	(void)arg;
+	cmd_print_text(table);
+	(void)printf(" is left alone: somebody detached it, so that its rows are in no view, or "
+		     "attached it without two times as its bounds; attach it with its bounds, or "
+		     "detach it and give it a name of another form\n");
+}
+
 /* --- plan --- */
 
 /* What stays for its term alone, of one kind: a line for all of it. */
@@ -151,8 +160,46 @@ static void print_plan(const struct retention_plan *plan)
 		     goes == 1 ? "" : "s", rows, size_text(bytes, size));
 }
 
+/* What stands beside a plan: tables that are in none, and what is against all of it. */
+struct aside {
+	struct retention_names leftovers, strays;
+	char clock[ERR_TEXT_BYTES]; /* "": it is right */
+};
+
+static enum err_kind read_aside(struct retention *db, struct aside *ret, struct err *err)
+{
+	enum err_kind rc = retention_leftovers(db, &ret->leftovers, err);
+
+	if (!rc)
+		rc = retention_strays(db, &ret->strays, err);
+	if (rc)
+		return rc;
+	rc = retention_check_clock(db, err);
+	(void)snprintf(ret->clock, sizeof(ret->clock), "%s", rc ? err->text : "");
+	return rc == ERR_CONFIG ? ERR_NONE : rc;
+}
+
+static void print_aside(const struct order *o, const struct aside *a)
+{
+	for (size_t i = 0; i < a->leftovers.count; i++) {
+		cmd_print_text(a->leftovers.names[i]);
+		(void)printf(
+			" is detached: `retention apply` is at it, or was interrupted, and the "
+			"next one attaches it again\n");
+	}
+	for (size_t i = 0; i < a->strays.count; i++)
+		print_stray(NULL, a->strays.names[i]);
+	if (sinks_has_s3(&o->config))
+		(void)printf("`retention apply` asks the archive of each before it goes\n");
+	else
+		(void)printf("no archive is configured here, so none would be asked\n");
+	if (a->clock[0] != '\0')
+		(void)printf("`retention apply` would do nothing now: %s\n", a->clock);
+}
+
 static int plan(const struct order *o)
 {
+	static struct aside aside;
 	struct retention_term terms[RETENTION_KINDS];
 	struct retention_plan *plan = NULL;
 	struct retention *db = NULL;
@@ -164,14 +211,19 @@ static int plan(const struct order *o)
 		rc = retention_read_terms(db, terms, &err);
 	if (!rc)
 		rc = retention_plan_read(db, &plan, &err);
+	if (!rc)
+		rc = read_aside(db, &aside, &err);
 	retention_close(db);
-	if (rc)
+	if (rc) {
+		retention_plan_free(plan);
 		return failed(o, &err);
+	}
 	for (size_t i = 0; i < RETENTION_KINDS; i++)
 		(void)printf("%-10s  %s\n", terms[i].kind, term_text(&terms[i], text));
 	(void)printf("\n");
 	print_plan(plan);
 	retention_plan_free(plan);
+	print_aside(o, &aside);
 	return CMD_OK;
 }
 
@@ -238,15 +290,6 @@ static void print_attached(void *arg, const char *table)
 	(void)printf("\n");
 }
 
-static void print_stray(void *arg, const char *table)
-{
-	(void)arg;
-	(void)printf("somebody detached ");
-	cmd_print_text(table);
-	(void)printf(": its rows are in no view, and no policy is applied to it; attach it, or "
-		     "give it a name of another form\n");
-}
-
 static int apply(const struct order *o)
 {
 	struct sinks_s3 s3;
@@ -275,6 +318,8 @@ static int apply(const struct order *o)
 	/* What refuses all of it is one sentence. */
 	if (rc && result.dropped + result.kept + result.failed == 0)
 		return failed(o, &err);
+	if (result.dropped > 0 && !has_archive)
+		(void)printf("no archive is configured here, so none was asked\n");
 	(void)printf("%zu partition%s dropped; past their terms, %zu kept by holds or gaps and %zu "
 		     "that could not go\n",
 		     result.dropped, result.dropped == 1 ? "" : "s", result.kept, result.failed);

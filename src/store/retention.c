@@ -380,7 +380,10 @@ enum err_kind retention_check_clock(struct retention *r, struct err *err)
 	if (rc)
 		return rc;
 	if (!PQgetisnull(rows, 0, 0))
-		rc = err_set(err, ERR_CONFIG, "%s", PQgetvalue(rows, 0, 0));
+		rc = err_set(err, ERR_CONFIG,
+			     "%s: set the clock that is wrong, or, if nothing was recorded for so "
+			     "long, start `flytrail run`",
+			     PQgetvalue(rows, 0, 0));
 	PQclear(rows);
 	return rc;
 }

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -211,6 +212,20 @@ class Apply(Case):
                 self.all_is_there()
         self.assertEqual(self.facts("trail.partition_dropped"), [])
 
+    def test_an_archive_that_is_away_is_not_asked_again_and_again(self):
+        self.fill(*range(OLD_DAYS + 2, OLD_DAYS + 5))
+        olds = [self.day(age) for age in range(OLD_DAYS + 4, OLD_DAYS - 1, -1)]
+        text = self.drive("away", 1)
+        self.assertEqual(re.findall("(?m)^asked log_lines (.*)$", text), olds[:3])
+        self.assertEqual(re.findall("(?m)^stays (.*) archive: its archive: S3 does not answer$", text), olds)
+        self.assertEqual(self.old_lines(), 6 * LINES)
+        text = self.drive("one", 1)
+        self.assertEqual(re.findall("(?m)^dropped (.*)$", text), olds[1:])
+        self.fill(*range(OLD_DAYS, OLD_DAYS + 4))
+        self.set_lines(30, "--keep-at-most", "35")
+        text = self.drive("away", 0)
+        self.assertEqual(re.findall("(?m)^dropped (.*)$", text), olds)
+
     def test_past_keep_at_most_no_archive_stops_it_and_that_is_on_record(self):
         self.set_lines(30, "--keep-at-most", "35")
         for does in ("lack", "fail"):
@@ -270,13 +285,15 @@ class Apply(Case):
                 self.pg.psql("CREATE OR REPLACE FUNCTION flytrail.retention_now() RETURNS timestamptz LANGUAGE sql "
                              f"STABLE AS $$ SELECT now() + interval '{ahead}' $$")
                 text = self.command("retention", "apply", status=1)
-                self.assertRegex(text, r"^flytrail: retention apply: the clock says .* nothing goes\n$")
+                self.assertRegex(text, r"^flytrail: retention apply: the clock says .* nothing goes: set the clock that is "
+                                       "wrong, or, .*\n$")
         self.assertEqual(self.old_lines(), before)
 
     def test_what_was_detached_by_hand_is_named_and_left_alone(self):
         self.pg.psql(f"ALTER TABLE flytrail.log_lines DETACH PARTITION flytrail.{self.olds[0]}")
         text = self.command("retention", "apply", status=1)
-        self.assertIn(f"somebody detached {self.olds[0]}: ", text)
+        self.assertIn(f"{self.olds[0]} is left alone: somebody detached it", text)
+        self.assertIn(f"{self.olds[0]} is left alone: ", self.command("retention", "plan"))
         self.assertEqual(self.pg.psql(f"SELECT count(*) FROM flytrail.{self.olds[0]}"), [[str(LINES)]])
         self.assertEqual(self.old_lines(), LINES)
 
@@ -319,6 +336,20 @@ class Apply(Case):
             self.assertEqual(apply.communicate(timeout=30)[0], f"flytrail: retention apply: {self.olds[0]}: it was "
                              "ended before it was done\n")
         self.assertEqual(apply.returncode, 1)
+        self.all_is_there()
+
+    def test_a_lost_connection_is_one_sentence_to_its_end(self):
+        with contextlib.ExitStack() as stack:
+            with self.holding("LOCK TABLE flytrail.holds IN ROW EXCLUSIVE MODE"):
+                apply = stack.enter_context(subprocess.Popen(
+                    [flytrail.BINARY, "retention", "apply"], env=self.ft.env, text=True, stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE))
+                lab.wait_for(lambda: self.pg.psql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "
+                    "query LIKE '%retention_drop%'"), 30, "it waits to drop")
+            said = apply.communicate(timeout=60)[1]
+        self.assertRegex(said, f"^flytrail: retention apply: {self.olds[0]}: the connection to Postgres is lost: FATAL: 57P01: "
+                         "terminating connection due to administrator command; nothing is left detached\n$")
         self.all_is_there()
 
 
