@@ -19,6 +19,7 @@ AT_ONCE = 4
 OLD_DAYS = 40
 LINES = 5  # of each old day
 WAIT_SECONDS_MAX = 3
+DETACH_TRIES = 30
 
 
 class Case(unittest.TestCase):
@@ -225,6 +226,16 @@ class Apply(Case):
         self.set_lines(30, "--keep-at-most", "35")
         text = self.drive("away", 0)
         self.assertEqual(re.findall("(?m)^dropped (.*)$", text), olds)
+
+    def test_a_kind_that_is_in_use_is_not_waited_for_again_and_again(self):
+        self.fill(*range(OLD_DAYS + 2, OLD_DAYS + 6))
+        self.pg.psql("ALTER FUNCTION flytrail.retention_detach(text) SET lock_timeout = '10ms'")
+        with self.holding("LOCK TABLE flytrail.log_lines IN ACCESS SHARE MODE"):
+            text = self.drive("agree", 1)
+        self.assertEqual(re.findall("(?m)^stays (.*) busy: ", text),
+                         [self.day(age) for age in range(OLD_DAYS + 5, OLD_DAYS - 1, -1)])
+        self.assertEqual(self.pg.log().count("canceling statement due to lock timeout"), 3 * DETACH_TRIES)
+        self.assertEqual(self.drive("agree", 0).count("dropped"), 6)
 
     def test_past_keep_at_most_no_archive_stops_it_and_that_is_on_record(self):
         self.set_lines(30, "--keep-at-most", "35")
