@@ -19,14 +19,15 @@ enum {
 
 static const char USAGE[] =
 	"it is `flytrail retention plan`, `retention apply [--without-archive]`, `retention "
-	"profile default|pci|hipaa|eu` or `retention set log_lines|security|operations --keep-for "
-	"DAYS [--keep-at-most DAYS]`";
+	"profile default|pci|hipaa|eu [--plan]` or `retention set log_lines|security|operations "
+	"--keep-for DAYS [--keep-at-most DAYS] [--plan]`";
 
 struct order {
 	const char *verb;
 	const char *word; /* a profile, or a kind; NULL: none */
 	const char *keep_for, *keep_at_most;
 	bool without_archive;
+	bool plan; /* terms are not set: it is said what they would do */
 	struct config config;
 };
 
@@ -368,6 +369,7 @@ static void print_change(const struct retention_term *before, const struct reten
 static int set_terms(const struct order *o, const struct retention_term *terms, size_t count)
 {
 	struct retention_term before[RETENTION_KINDS];
+	struct retention_plan *plan = NULL;
 	struct retention *db = NULL;
 	struct err err;
 	enum err_kind rc =
@@ -376,12 +378,21 @@ static int set_terms(const struct order *o, const struct retention_term *terms, 
 	if (!rc)
 		rc = retention_read_terms(db, before, &err);
 	if (!rc)
-		rc = retention_set_terms(db, terms, count, &err);
+		rc = o->plan ? retention_try_terms(db, terms, count, &plan, &err)
+			     : retention_set_terms(db, terms, count, &err);
 	retention_close(db);
 	if (rc)
 		return failed(o, &err);
 	for (size_t i = 0; i < count; i++)
 		print_change(find_term(before, terms[i].kind), &terms[i]);
+	if (plan) {
+		(void)printf("\n");
+		print_plan(plan);
+		(void)printf("that is not set: without --plan it is, and `flytrail run` does it "
+			     "within a "
+			     "day\n");
+	}
+	retention_plan_free(plan);
 	return CMD_OK;
 }
 
@@ -462,6 +473,8 @@ static int read_words(struct order *o, const struct cmd_verb *v, int argc, char 
 			*value = argv[++i];
 		} else if (strcmp(argv[i], "--without-archive") == 0 && v->obey == apply) {
 			o->without_archive = true;
+		} else if (strcmp(argv[i], "--plan") == 0 && v->wants_word) {
+			o->plan = true;
 		} else if (argv[i][0] == '-' || o->word || !v->wants_word) {
 			return bad("is not known here", argv[i]);
 		} else {

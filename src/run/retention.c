@@ -239,12 +239,13 @@ static enum err_kind after_failure(struct apply *a, const struct retention_row *
 	enum err_kind rc = put_back(a, leaving, is_lost, &aside);
 
 	if (rc)
-		return err_set(err, rc,
-			       "%s: %s; then: %s; what is detached stays so, with all of its rows, "
-			       "until the next apply",
-			       row->partition, why.text, aside.text);
+		return err_set(
+			err, rc,
+			"%s: what is detached stays so, with all of its rows, until the next "
+			"apply: %s; then: %s",
+			row->partition, why.text, aside.text);
 	if (is_lost)
-		return err_set(err, ERR_RETRY, "%s: %s; nothing is left detached", row->partition,
+		return err_set(err, ERR_RETRY, "%s: nothing is left detached: %s", row->partition,
 			       why.text);
 	if (is_over(a))
 		return err_set(err, ERR_FULL, "%s: %s", row->partition, OVER);
