@@ -165,6 +165,7 @@ static void note_end(struct retainer *t, enum err_kind rc, const struct retentio
 		       : r->strays > 0  ? WHY_STRAY
 		       : r->failed > 0  ? WHY_OPEN
 					: NULL;
+	note_why(t);
 	atomic_store(&s->partitions_waiting, r->kept + r->failed);
 	if (rc)
 		return;

@@ -407,6 +407,20 @@ class Run(Case):
         self.assertEqual(len(self.facts("trail.retention_waits")), 1)
 
 
+class Stuck(Case):
+    def test_what_stays_for_longer_than_it_should_is_told_and_turns_nothing_red(self):
+        self.fill(OLD_DAYS, OLD_DAYS + 1)
+        self.pg.psql(f"ALTER TABLE flytrail.log_lines DETACH PARTITION flytrail.{self.day(OLD_DAYS)}")
+        self.set_lines(30)
+        self.command("hold", "add", "--app", "web-3", "--reason", "a dispute")
+        self.ft.start().await_event("retention_stray")
+        check = lab.wait_for(lambda: (said := self.ft.health()[1]["retention"])["value"].startswith("applied") and said, 60, "it is applied")
+        self.assertRegex(check["value"], r"^applied .* ago: somebody detached a partition, .*; 1 partitions stay though past their terms$")
+        self.assertTrue(check["ok"])
+        lab.wait_for(self.ft.is_well, 60, "health")
+        self.assertEqual((self.ft.metric("retention_well"), self.ft.metric("partitions_waiting")), (0, 1))
+
+
 class Load(Case):
     """Lines that come while partitions go."""
 
