@@ -84,6 +84,19 @@ class Policy(Case):
         self.assertEqual(self.command("retention", "profile", "hipaa").count(", as before\n"), 3)
         self.assertEqual(len(self.facts("trail.retention_changed")), 9)
 
+    def test_each_profile_is_as_readme_has_it(self):
+        with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+            rows = re.findall(r"^\| `(\w+)` \| ([\d,]+)(.*) \| ([\d,]+)(.*) \| ([\d,]+)(.*) \|$", file.read(), re.MULTILINE)
+        self.assertEqual({row[0] for row in rows}, {"default", "pci", "hipaa", "eu"})
+        for name, *cells in rows:
+            with self.subTest(name):
+                self.command("retention", "profile", name)
+                at_most = [re.search(r"at most (\d+)", cell) for cell in cells[1::2]]
+                self.assertEqual(
+                    self.pg.psql("SELECT keep_for_days, keep_at_most_days FROM unnest(ARRAY['security', 'operations', 'log_lines']) "
+                                 "WITH ORDINALITY AS k (kind, n) JOIN flytrail.retention USING (kind) ORDER BY n"),
+                    [[days.replace(",", ""), found and found[1]] for days, found in zip(cells[::2], at_most)])
+
     def test_bad_terms_are_one_sentence_and_change_nothing(self):
         self.set_lines(30)
         for words in (["set", "log_lines", "--keep-for", "-3"], ["set", "log_lines", "--keep-for", "0"],
