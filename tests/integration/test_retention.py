@@ -377,6 +377,39 @@ class Apply(Case):
         self.assertEqual(apply.returncode, 1)
         self.all_is_there()
 
+    def where_they_are(self):
+        """Of the old lines: in the trail, detached, and gone on record."""
+        detached = [self.pg.psql(f"SELECT count(*) FROM flytrail.{name}")[0][0]
+                    for name, in self.pg.psql("SELECT flytrail.retention_leftovers()")]
+        return self.old_lines(), sum(map(int, detached)), sum(
+            fact["rows"] for fact in self.facts("trail.partition_dropped") if "rows" in fact)
+
+    def test_wherever_it_is_killed_no_row_is_lost(self):
+        self.fill(*range(OLD_DAYS + 2, OLD_DAYS + 6))
+        seen = set()
+        for lock, function in (("flytrail.log_lines IN ACCESS SHARE", "retention_detach"),
+                               ("flytrail.leaving IN SHARE", "retention_attach"),
+                               ("flytrail.holds IN ROW EXCLUSIVE", "retention_drop"),
+                               ("flytrail.events_security IN SHARE", "retention_drop"),
+                               ("flytrail.leaving IN SHARE", "retention_detach"),
+                               ("flytrail.snapshots IN ACCESS EXCLUSIVE", "retention_tidy")):
+            with self.subTest(function, lock=lock):
+                with self.holding(f"LOCK TABLE {lock} MODE"), subprocess.Popen(
+                        [flytrail.BINARY, "retention", "apply"], env=self.ft.env, stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL) as apply:
+                    lab.wait_for(lambda f=function: self.pg.psql(
+                        f"SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{f}(%' "
+                        "AND usename = 'flytrail_writer'"), 30, "it waits")
+                    apply.kill()
+                lab.wait_for(lambda: not self.pg.psql("SELECT 1 FROM pg_stat_activity WHERE usename = 'flytrail_writer'"), 30,
+                             "what it had asked for to be done")
+                where = self.where_they_are()
+                self.assertEqual(sum(where), 7 * LINES)
+                seen.add(where)
+        self.assertGreater(len(seen), 2)
+        self.command("retention", "apply")
+        self.assertEqual(self.where_they_are(), (LINES, 0, 6 * LINES))
+
     def test_a_lost_connection_is_one_sentence_to_its_end(self):
         with contextlib.ExitStack() as stack:
             with self.holding("LOCK TABLE flytrail.holds IN ROW EXCLUSIVE MODE"):
