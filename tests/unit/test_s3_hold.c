@@ -135,6 +135,11 @@ static void a_bucket_without_object_lock_has_no_hold_to_be_taken_off(void **stat
 	answer(400, CODE("InvalidRequest"));
 	assert_int_equal(set(false), ERR_NONE);
 	assert_false(is_changed);
+}
+
+static void a_bucket_without_object_lock_is_told_when_it_should_hold(void **state)
+{
+	(void)state;
 	answer(400, CODE("InvalidRequest"));
 	answer(400, CODE("InvalidRequest"));
 	assert_int_equal(set(true), ERR_CONFIG);
@@ -177,9 +182,8 @@ int main(void)
 		TEST(what_is_so_already_is_left_alone),
 		TEST(ceph_says_otherwise_that_there_was_none),
 		TEST(what_is_taken_and_not_told_is_no_hold),
-		cmocka_unit_test_setup_teardown(
-			a_bucket_without_object_lock_has_no_hold_to_be_taken_off, set_up,
-			tear_down),
+		TEST(a_bucket_without_object_lock_has_no_hold_to_be_taken_off),
+		TEST(a_bucket_without_object_lock_is_told_when_it_should_hold),
 		cmocka_unit_test(a_refusal_says_what_is_to_be_done),
 		cmocka_unit_test(what_is_no_hold_is_not_taken_for_one),
 	};
