@@ -90,25 +90,17 @@ COMMENT ON FUNCTION flytrail.hold_touches(flytrail.open_holds, text, regclass, t
 -- Whether any is open in a time, all of them tell together: looked at one by one for each partition, the many
 -- of a bad year would take long. Those that have been open for longest are named.
 CREATE FUNCTION flytrail.open_gaps(OUT times tstzmultirange, OUT ids text[], OUT ranges tstzrange[])
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT coalesce(range_agg(g.range), '{}'), coalesce(array_agg(g.id ORDER BY g.number) FILTER (WHERE g.number <= 100), '{}'),
 		coalesce(array_agg(g.range ORDER BY g.number) FILTER (WHERE g.number <= 100), '{}')
-	INTO times, ids, ranges
 	FROM (
 		SELECT left(coalesce(o.gap_id, 'without a name'), 64) AS id,
 			tstzrange(o.gap_start, CASE WHEN o.gap_end IS NOT NULL THEN greatest(o.gap_start, o.gap_end) END, '[]') AS range,
 			row_number() OVER (ORDER BY o.gap_start, o.gap_id) AS number
 		FROM flytrail.gaps o WHERE o.state = 'open'
-	) AS g;
--- Who writes a fact that is none must not stop what is past keep_at_most.
-EXCEPTION WHEN data_exception THEN
-	times := '{(,)}';
-	ids := ARRAY['the gaps cannot be read: ' || left(SQLERRM, 200)];
-	ranges := '{"(,)"}';
-END
+	) AS g
 $$;
-COMMENT ON FUNCTION flytrail.open_gaps() IS 'the times in which gaps are open, and the first 100 of the gaps; one of all times, where they cannot be read';
+COMMENT ON FUNCTION flytrail.open_gaps() IS 'the times in which gaps are open, and the first 100 of the gaps';
 
 CREATE FUNCTION flytrail.retention_verdict(kind text, target regclass, first_at timestamptz, end_at timestamptz,
 	gap_times tstzmultirange, gap_ids text[], gap_ranges tstzrange[], OUT goes boolean, OUT is_past_keep_at_most boolean, OUT why text)
