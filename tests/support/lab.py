@@ -230,9 +230,9 @@ class Server:
 class Link:
     """A TCP way to a port, mostly of this machine, that can be cut or blocked under its users."""
 
-    def __init__(self, port, at="127.0.0.1", to="127.0.0.1"):
+    def __init__(self, port, at="127.0.0.1", to="127.0.0.1", listen=0):
         self.target = (to, port)
-        self.listener = socket.create_server((at, 0))
+        self.listener = socket.create_server((at, listen))
         self.port = self.listener.getsockname()[1]
         self.sockets = []
         self.flows = threading.Event()
