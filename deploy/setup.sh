@@ -40,7 +40,7 @@ fail() {
 
 # ---- what is told ----
 
-# Each step has a title and, as far as it is not done yet, its commands as one would type them.
+# Each step has a title and, where something is to be done, the commands as one would type them.
 step() {
     step_number=$((step_number + 1))
     printf '%s. %s\n' "$step_number" "$1"
@@ -162,21 +162,22 @@ of_fly_toml() {
     sed -n "s/^ *$1 = \"*\([A-Za-z0-9-]*\).*/\1/p" fly.toml
 }
 
-# Tokens of this application's name that are not revoked, the one that lives longest last.
-tokens() {
+# Ids of the tokens of this application's name that are not revoked, the one that lives longest last, in $work/ids.
+list_tokens() {
     "$fly" tokens list --org "$org" </dev/null >"$work/tokens" || fail "\`fly tokens list\` failed: what flyctl said is above"
     awk -v name="flytrail-$app" '$2 == name {
         times = 0
         for (i = 3; i <= NF; i++) if ($i ~ /^[0-9][0-9][0-9][0-9]-/) { times++; if (times == 1) expires = $i "T" $(i + 1) }
         if (times == 1) print expires, $1
-    }' "$work/tokens" | sort | awk '{ print $2 }'
+    }' "$work/tokens" | sort | sed 's/.* //' >"$work/ids"
 }
 
-revoke() {
-    for id in "$@"; do
+# Those whose ids are in $work/ids.
+revoke_tokens() {
+    while read -r id; do
         "$fly" tokens revoke "$id" </dev/null >/dev/null || fail "token $id was not revoked: what flyctl said is above; by hand: fly tokens revoke $id"
         printf '   Revoked: token %s\n' "$id"
-    done
+    done <"$work/ids"
 }
 
 # ---- the steps ----
@@ -269,45 +270,63 @@ has_password() {
     [ "$(printf "SELECT count(*) FROM pg_authid WHERE rolname = '%s' AND rolpassword IS NOT NULL;" "$1" | ask "$DATABASE")" = 1 ]
 }
 
-# They are for people, so they have to be somewhere: in a file of libpq's form.
-set_readers_passwords() {
+# Readers' passwords are for people, so they have to be somewhere: in a file of libpq's form.
+readers_password() {
+    sed -n "s/^.*:$1://p" "$readers" 2>/dev/null || true
+}
+
+# Roles that need one. Of the writer it is the application that has to know it.
+look_for_passwords() {
     readers="${XDG_CONFIG_HOME:-$HOME/.config}/flytrail/$app.pgpass"
-    mkdir -p "$(dirname "$readers")"
+    wanting=''
     for role in flytrail_reader flytrail_line_reader; do
-        password=$(sed -n "s/^.*:$role://p" "$readers" 2>/dev/null) || true
-        if has_password "$role"; then
-            [ -n "$password" ] || warn "$role has a password that is not in $readers; with psql, \\password $role sets another"
-            continue
+        if ! has_password "$role"; then
+            wanting="$wanting $role"
+        elif [ -z "$(readers_password "$role")" ]; then
+            warn "the password of $role is not in $readers; with psql, \\password $role sets another"
         fi
-        if [ -z "$password" ]; then
-            password=$(helper secret)
-            printf '*:*:%s:%s:%s\n' "$DATABASE" "$role" "$password" >>"$readers"
-        fi
-        printf '%s\n' "$password" | set_password "$role"
     done
-    printf '   For flytrail_reader and flytrail_line_reader they are in %s\n' "$readers"
+    if ! secret_is_there FLYTRAIL_DATABASE_URL; then
+        wanting="$wanting flytrail_writer"
+        has_password flytrail_writer &&
+            warn 'flytrail_writer gets a new password; another flytrail that uses this database needs it as well'
+    fi
+    return 0
+}
+
+# In the file first, so that a password that is set is never lost.
+set_readers_password() {
+    if [ -z "$(readers_password "$1")" ]; then
+        mkdir -p "$(dirname "$readers")"
+        printf '*:*:%s:%s:%s\n' "$DATABASE" "$1" "$(helper secret)" >>"$readers"
+    fi
+    readers_password "$1" | set_password "$1"
+    printf '   The password of %s is in %s\n' "$1" "$readers"
 }
 
 make_passwords() {
     step 'Passwords'
+    writer_password=''
     if is_real; then
         "$fly" secrets list -a "$app" --json </dev/null >"$work/secrets" || fail "\`fly secrets list\` failed: what flyctl said is above"
+        look_for_passwords
+        if [ -z "$wanting" ]; then
+            kept 'those of the readers, and of the writer, which the application has'
+            return
+        fi
     fi
     doing <<END || return 0
 openssl rand -hex 32 # once for each of them
 psql postgres://${admin_user:-postgres}@127.0.0.1:$port/$DATABASE -c '\\password flytrail_writer' -c '\\password flytrail_reader' -c '\\password flytrail_line_reader'
 END
-    set_readers_passwords
-    writer_password=''
-    if secret_is_there FLYTRAIL_DATABASE_URL; then
-        kept "the writer's, which $app has as FLYTRAIL_DATABASE_URL"
-        return
-    fi
-    if has_password flytrail_writer; then
-        warn "flytrail_writer gets a new password; another flytrail that uses this database needs it as well"
-    fi
-    writer_password=$(helper secret)
-    printf '%s\n' "$writer_password" | set_password flytrail_writer
+    for role in $wanting; do
+        if [ "$role" = flytrail_writer ]; then
+            writer_password=$(helper secret)
+            printf '%s\n' "$writer_password" | set_password "$role"
+        else
+            set_readers_password "$role"
+        fi
+    done
 }
 
 make_token() {
@@ -440,9 +459,10 @@ END
 
 # Those of earlier runs that ended before their token was a secret, and those that were replaced.
 revoke_stale_tokens() {
-    stale=$(tokens | sed '$d')
-    # shellcheck disable=SC2086 # a list of ids
-    revoke $stale
+    list_tokens
+    sed '$d' "$work/ids" >"$work/stale"
+    mv "$work/stale" "$work/ids"
+    revoke_tokens
 }
 
 destroy_app() {
@@ -456,8 +476,8 @@ destroy_app() {
     else
         printf 'There is no application %s in %s any more\n' "$app" "$org"
     fi
-    # shellcheck disable=SC2046 # a list of ids
-    revoke $(tokens)
+    list_tokens
+    revoke_tokens
     fill_fly_toml "$PLACEHOLDER" "$(of_fly_toml primary_region)"
     cat <<END
 What stays: database $DATABASE with the trail and the roles flytrail_*, what is in a bucket, and the readers' passwords

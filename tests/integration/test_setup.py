@@ -92,6 +92,7 @@ class Setups(unittest.TestCase):
         self.fly = self.enterContext(flyctl.Fly(self.start_machine, self.say_session, token=f"FlyV1 {TOKEN}"))
         self.fly.postgres_port = self.pg.port
         self.fly.add_app("shop-db", machine_region="fra").addresses.append("fdaa:9:1e1e:0:1::2")
+        self.forget_passwords()
         self.make_tree()
 
     def make_tree(self):
@@ -135,6 +136,7 @@ class Setups(unittest.TestCase):
         ft = flytrail.Flytrail(env, folder)
         self.shippers[app.name] = self.enterContext(flytrail.Shipper(self.nats, ft, env["FLY_REGION"]))
         self.flytrails.append(ft)
+        self.api.add_line(app.name, env["FLY_REGION"], env["FLY_MACHINE_ID"], "app", "info", "it boots", time.time_ns())
         return ft.start()
 
     def say_session(self, app):
@@ -217,7 +219,6 @@ class Whole(Setups):
     def setUp(self):
         super().setUp()
         self.pg.psql("DROP DATABASE IF EXISTS flytrail WITH (FORCE)")
-        self.forget_passwords()
         status, self.first = self.run_setup()
         self.assertEqual(status, 0, self.first)
 
@@ -378,7 +379,7 @@ class Failures(Setups):
         self.check_fails("no postgres://USER:PASSWORD@", text="")
 
     def test_the_password_is_wrong(self):
-        self.check_fails("Postgres refuses that user and password", text=ADMIN_URL.replace("made-up", "made-down") + "\n")
+        self.check_fails("Postgres refuses that user and password", text=ADMIN_URL.replace("made-up", "wrong") + "\n")
 
     def test_the_port_is_taken(self):
         with socket.create_server(("127.0.0.1", self.port)) as taken:
@@ -396,25 +397,6 @@ class Failures(Setups):
     def test_no_postgres_answers(self):
         self.fly.postgres_port = lab.free_port()
         self.check_fails("no Postgres answers by `fly proxy`")
-
-    def test_flyctl_refuses_a_step(self):
-        for command, sentence in (("volumes create", "no volume was made in fra"), ("tokens create readonly", "no token was made"),
-                                  ("secrets import", "did not get its secrets"), ("deploy", "was not deployed"),
-                                  ("tokens list", "`fly tokens list` failed")):
-            with self.subTest(command):
-                self.fly.session = self.record_session
-                self.fly.refuse(command, "Error: some words of Fly's")
-                self.assertIn("some words of Fly's", self.check_fails(sentence))
-        status, said = self.run_setup()
-        self.assertEqual(status, 0, said)
-        self.assertEqual(len(self.fly.apps["acme-trail"].volumes), 1)
-        # Two of them had been lost on the way to the application, with the run that had made them.
-        self.assertEqual([token["revoked"] for token in self.fly.tokens], [True] * (len(self.fly.tokens) - 1) + [False])
-
-    def record_session(self, app):
-        """In place of a flytrail that reads it from the stream."""
-        self.pg.psql(f"""INSERT INTO flytrail.events (event_id, occurred_at, app, machine_id, actor, class, action, retention_class, {{}})
-                         SELECT 1""") if False else None
 
     def test_the_application_has_a_public_address(self):
         def start(app, env):
@@ -444,6 +426,141 @@ class Failures(Setups):
         status, said = self.run_setup()
         self.assertEqual((status, "fly.toml here is of application other-trail" in said), (1, True), said)
         self.assertEqual(self.fly.calls, [])
+
+
+class GoesOn(Setups):
+    """After whatever ended it, the next run makes what is missing, and nothing twice."""
+
+    def check_is_whole(self, printed):
+        app = self.fly.apps["acme-trail"]
+        self.assertIn("It is: mara.lind@example.com opened a session in acme-trail", printed)
+        self.assertEqual(len(app.volumes), 1)
+        self.assertEqual(sorted(app.secrets), ["ACCESS_TOKEN", "FLYTRAIL_DATABASE_URL", "FLYTRAIL_HMAC_KEY", "ORG"])
+        self.assertEqual(app.staged, set())
+        # A token that an ended run had made and could not hand over is no good to anybody.
+        self.assertEqual([token["revoked"] for token in self.fly.tokens], [True] * (len(self.fly.tokens) - 1) + [False])
+
+    def test_flyctl_refuses_each_step(self):
+        for command, sentence in (("apps create", "application acme-trail was not made"),
+                                  ("volumes create", "no volume was made in fra"), ("tokens create readonly", "no token was made"),
+                                  ("secrets import", "did not get its secrets"), ("deploy", "was not deployed"),
+                                  ("ips list", "failed, so it is not known which addresses"), ("tokens list", "`fly tokens list` failed")):
+            with self.subTest(command):
+                self.fly.refuse(command, "Error: some words of Fly's")
+                status, said = self.run_setup()
+                self.assertEqual(status, 1, said)
+                self.assertIn("some words of Fly's", said)
+                self.assertRegex(said, r"(?m)^setup: .*" + sentence)
+                self.assertIn("Run the same again", said)
+        status, said = self.run_setup()
+        self.assertEqual(status, 0, said)
+        self.assertGreater(len(self.fly.tokens), 1)
+        self.check_is_whole(said)
+
+    def interrupt_at(self, command):
+        """As by Ctrl-C, which the terminal sends to all that run in it."""
+        self.fly.hold(command)
+        process = self.start_setup()
+        self.fly.await_held(command)
+        os.killpg(process.pid, signal.SIGINT)
+        status, said = process.wait(SECONDS), process.stdout.read()
+        self.fly.cancel(command)
+        self.assertEqual(status, 130, said)
+        self.assertIn("not finished; what was done stays. Run the same again", said)
+        self.check_left_nothing(said)
+        status, said = self.run_setup()
+        self.assertEqual(status, 0, said)
+        self.check_is_whole(said)
+
+    def test_interrupted_before_the_application_has_its_secrets(self):
+        self.interrupt_at("secrets import")
+        self.assertEqual(len(self.fly.tokens), 2)
+
+    def test_interrupted_while_it_deploys(self):
+        self.interrupt_at("deploy")
+        self.assertEqual(len(self.fly.tokens), 1)
+
+    def test_ended_from_outside_while_it_asks_for_a_session(self):
+        self.fly.hold("ssh console")
+        process = self.start_setup()
+        self.fly.await_held("ssh console")
+        os.killpg(process.pid, signal.SIGTERM)
+        status, said = process.wait(SECONDS), process.stdout.read()
+        self.fly.cancel("ssh console")
+        self.assertEqual(status, 143, said)
+        self.check_left_nothing(said)
+
+    def test_a_secret_that_was_taken_away_is_made_anew_and_deployed(self):
+        self.assertEqual(self.run_setup()[0], 0)
+        app = self.fly.apps["acme-trail"]
+        before = dict(app.secrets)
+        del app.secrets["ACCESS_TOKEN"], app.secrets["FLYTRAIL_DATABASE_URL"]
+        self.fly.calls.clear()
+        status, said = self.run_setup()
+        self.assertEqual(status, 0, said)
+        self.check_is_whole(said)
+        self.assertEqual(self.changes(), ["proxy", "tokens create readonly", "secrets import", "deploy", "ssh console"])
+        self.assertIn("Note: flytrail_writer gets a new password", said)
+        self.assertNotEqual(app.secrets["FLYTRAIL_DATABASE_URL"], before["FLYTRAIL_DATABASE_URL"])
+        self.assertEqual(app.secrets["FLYTRAIL_HMAC_KEY"], before["FLYTRAIL_HMAC_KEY"])
+
+
+class Organisations(Setups):
+    def test_what_personal_stands_for_is_asked_with_the_token(self):
+        self.fly.org = self.fly.apps["shop-db"].org = "personal"
+        status, said = self.run_setup(org="personal")
+        self.assertEqual(status, 0, said)
+        self.assertEqual(self.fly.apps["acme-trail"].secrets["ORG"], "example-org")
+
+    def test_where_fly_does_not_say_it_the_slug_has_to_be_given(self):
+        self.fly.org = self.fly.apps["shop-db"].org = "personal"
+        self.env["FLYTRAIL_MACHINES_URL"] = "http://127.0.0.1:1"
+        status, said = self.run_setup(org="personal")
+        self.assertEqual(status, 1, said)
+        self.assertIn("Fly does not say what personal stands for", said)
+        self.assertNotIn("secrets import", self.fly.commands())
+
+    def test_a_database_without_flycast_and_with_a_public_address(self):
+        self.fly.apps["shop-db"].addresses[:] = ["2001:db8::51"]
+        status, said = self.run_setup()
+        self.assertEqual(status, 0, said)
+        self.assertIn("@top2.nearest.of.shop-db.internal:5432/", self.fly.apps["acme-trail"].secrets["FLYTRAIL_DATABASE_URL"])
+        self.assertIn("Note: shop-db has a public address, 2001:db8::51 at which anybody can try passwords", said)
+
+    def test_readers_that_have_passwords_keep_them(self):
+        self.assertEqual(self.run_setup()[0], 0)
+        os.remove(os.path.join(self.env["HOME"], ".config", "flytrail", "acme-trail.pgpass"))
+        status, said = self.run_setup()
+        self.assertEqual(status, 0, said)
+        self.assertIn("the password of flytrail_reader is not in", said)
+        self.assertEqual(self.readers(), {})
+
+
+class Terminal(Setups):
+    """Where a person types."""
+
+    def setUp(self):
+        super().setUp()
+        self.terminal = self.enterContext(lab.Terminal())
+        self.process = subprocess.Popen(self.command(), env=self.env, stdin=self.terminal.fd, stdout=self.terminal.fd,
+                                        stderr=self.terminal.fd, start_new_session=True)
+        lab.wait_for(lambda: "URL of its administrator" in self.terminal.seen() and not self.echoes(), 60, "the question")
+
+    def echoes(self):
+        return bool(termios.tcgetattr(self.terminal.fd)[3] & termios.ECHO)
+
+    def test_what_is_typed_is_not_shown(self):
+        os.write(self.terminal.ours, (ADMIN_URL + "\n").encode())
+        lab.wait_for(lambda: self.process.poll() is not None, SECONDS, "its end")
+        self.assertEqual(self.process.returncode, 0, self.terminal.seen())
+        self.check_left_nothing(self.terminal.seen())
+        self.assertTrue(self.echoes())
+
+    def test_a_terminal_that_is_left_in_the_middle_of_the_question_shows_what_is_typed_again(self):
+        os.killpg(self.process.pid, signal.SIGINT)
+        self.assertEqual(self.process.wait(SECONDS), 130)
+        self.assertTrue(self.echoes())
+        self.assertIn("not finished", self.terminal.seen())
 
 
 if __name__ == "__main__":
