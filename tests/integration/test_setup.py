@@ -505,7 +505,7 @@ class GoesOn(Setups):
         self.assertEqual(app.secrets["FLYTRAIL_HMAC_KEY"], before["FLYTRAIL_HMAC_KEY"])
 
 
-class Organisations(Setups):
+class Circumstances(Setups):
     def test_what_personal_stands_for_is_asked_with_the_token(self):
         self.fly.org = self.fly.apps["shop-db"].org = "personal"
         status, said = self.run_setup(org="personal")
@@ -526,6 +526,17 @@ class Organisations(Setups):
         self.assertEqual(status, 0, said)
         self.assertIn("@top2.nearest.of.shop-db.internal:5432/", self.fly.apps["acme-trail"].secrets["FLYTRAIL_DATABASE_URL"])
         self.assertIn("Note: shop-db has a public address, 2001:db8::51 at which anybody can try passwords", said)
+
+    def test_an_earlier_session_and_somebody_elses_prove_nothing(self):
+        self.assertEqual(self.run_setup()[0], 0)
+        self.hurry()
+        self.fly.session = lambda app: self.shippers[app.name].publish(
+            time.strftime("%Y/%m/%d %H:%M:%S INFO New SSH session email=jonas.vik@example.com verified=true", time.gmtime()))
+        status, said = self.run_setup()
+        self.assertEqual(status, 1, said)
+        self.assertIn("the SSH session of mara.lind@example.com is not in flytrail.ssh_sessions", said)
+        lab.wait_for(lambda: self.pg.psql("SELECT 1 FROM flytrail.ssh_sessions WHERE actor = 'jonas.vik@example.com'",
+                                          database="flytrail"), 60, "the other session, which did come")
 
     def test_readers_that_have_passwords_keep_them(self):
         self.assertEqual(self.run_setup()[0], 0)
