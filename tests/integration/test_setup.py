@@ -562,7 +562,7 @@ class Terminal(Setups):
 
     def test_what_is_typed_is_not_shown(self):
         os.write(self.terminal.ours, (ADMIN_URL + "\n").encode())
-        lab.wait_for(lambda: self.process.poll() is not None, SECONDS, "its end")
+        lab.wait_for(lambda: self.terminal.seen() and self.process.poll() is not None, SECONDS, "its end")
         self.assertEqual(self.process.returncode, 0, self.terminal.seen())
         self.check_left_nothing(self.terminal.seen())
         self.assertTrue(self.echoes())

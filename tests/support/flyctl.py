@@ -125,6 +125,8 @@ class Fly:
         return self
 
     def __exit__(self, *_):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         for name in list(self.held):
             self.cancel(name)
