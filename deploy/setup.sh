@@ -133,8 +133,9 @@ read_admin_url() {
 
 # ---- Fly ----
 
+# Without modules of the user's own, since secrets go through it.
 helper() {
-    python3 "$root/deploy/setup_helper.py" "$@"
+    python3 -IS "$root/deploy/setup_helper.py" "$@"
 }
 
 # What flyctl lists as JSON, in $work/list; $1 says what is not there if it fails.

@@ -3,6 +3,7 @@ machine is a real `flytrail run`, and with a real Postgres that asks for passwor
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -322,6 +323,18 @@ class DryRun(Setups):
         said = self.run_setup("--dry-run", text="")[1]
         named = [re.search("|".join(CHANGES), line) for line in said.splitlines() if line.startswith("   fly ")]
         self.assertEqual([found[0] for found in named if found], CHANGES)
+        for line in said.splitlines():
+            if line.startswith("   fly "):
+                flyctl.parse(shlex.split(line.replace(" &", " "), comments=True)[1:])
+
+    def test_the_stand_in_refuses_what_flyctl_refuses(self):
+        for words, refusal in (("frobnicate", "unknown command"), ("deploy --no-public-ip", "unknown flag"),
+                               ("volumes create -a shop-db", "received 0"), ("volumes create spool -a shop-db", "yes flag"),
+                               ("volumes create spool --yes -a shop-db", "region code"), ("secrets list -a nobodys", "Could not find"),
+                               ("deploy --no-public-ips --ha=false -a shop-db", "needs volumes"), ("tokens revoke", "received 0"),
+                               ("ssh console -a shop-db -C true", "no started VMs"), ("proxy 1:5433 -a shop-db", "nobody listens")):
+            done = subprocess.run(["fly", *words.split()], env=self.env, cwd=ROOT, capture_output=True, text=True, check=False)
+            self.assertEqual((done.returncode, refusal in done.stderr), (1, True), done.stderr)
 
     def test_what_is_no_call_of_it_is_told_how_to_call(self):
         for words in (["--app", "x"], ["--app", "x", "--org", "y"], ["--help"], ["--app"],

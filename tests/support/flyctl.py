@@ -117,7 +117,7 @@ class Fly:
     def __enter__(self):
         program = os.path.join(self.path, "fly")
         with open(program, "w", encoding="utf-8") as file:
-            file.write(f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {SUPPORT!r})\nimport flyctl\nflyctl.client()\n")
+            file.write(f"#!{sys.executable} -S\nimport sys\nsys.path.insert(0, {SUPPORT!r})\nimport flyctl\nflyctl.client()\n")
         os.chmod(program, 0o755)
         self.listener.bind(os.path.join(self.path, "socket"))
         self.listener.listen(16)
