@@ -363,7 +363,7 @@ def client():
 def carry(port, target):
     """Until it is ended."""
     try:
-        lab.Link(target, listen=port)
+        lab.Link(target, at_port=port)
     except OSError:
         sys.exit(f"Error: listen tcp 127.0.0.1:{port}: bind: address already in use")
     threading.Event().wait()
