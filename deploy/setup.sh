@@ -251,6 +251,9 @@ psql postgres://${admin_user:-postgres}@127.0.0.1:$port/postgres -c 'CREATE DATA
 FLYTRAIL_ADMIN_DATABASE_URL=postgres://${admin_user:-postgres}@127.0.0.1:$port/$DATABASE build/flytrail migrate
 END
     start_proxy
+    if [ "$(printf 'SELECT rolsuper FROM pg_roles WHERE rolname = current_user;' | ask postgres)" != t ]; then
+        fail "$admin_user is no superuser there: give the URL that was printed when $postgres was made; where nobody has one, README's \"By hand\" says what to do"
+    fi
     if [ "$(printf "SELECT count(*) FROM pg_database WHERE datname = '%s';" "$DATABASE" | ask postgres)" = 0 ]; then
         printf 'CREATE DATABASE %s;' "$DATABASE" | ask postgres || fail "database $DATABASE was not made: what Postgres said is above"
     else
@@ -394,7 +397,8 @@ fly secrets import --stage -a $app # reads these lines, and Ctrl-D at their end
 ORG=$org
 ACCESS_TOKEN=FlyV1 ...
 FLYTRAIL_DATABASE_URL=postgres://flytrail_writer:PASSWORD@$postgres.flycast:5432/$DATABASE?sslmode=disable
-FLYTRAIL_HMAC_KEY=... # another of openssl rand -hex 32
+# another of openssl rand -hex 32:
+FLYTRAIL_HMAC_KEY=...
 END
     printf '%s\n' "$lines" | "$fly" secrets import --stage -a "$app" >/dev/null || fail "$app did not get its secrets: what flyctl said is above"
     imported=yes

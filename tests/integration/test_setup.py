@@ -28,7 +28,7 @@ ADMIN_URL = "postgres://postgres:made-up%3A%20of%20an%40administrator%2Fs%5Cown@
 TOKEN = "fm2_example" + os.urandom(12).hex()
 READERS = ("flytrail_reader", "flytrail_line_reader")
 # Whatever setup.sh starts: a wrapper of each notes with which arguments and in which environment.
-TOOLS = ("awk", "cat", "cmp", "comm", "dirname", "grep", "mkdir", "mktemp", "psql", "python3", "rm", "sed", "sleep",
+TOOLS = ("awk", "cat", "cmp", "comm", "dirname", "grep", "mkdir", "mktemp", "mv", "psql", "python3", "rm", "sed", "sleep",
          "sort", "stty", "tail", "tr")
 WRAPPER = """#!/bin/sh
 {{ printf '%s\\n' "$0" "$@"; /usr/bin/tr '\\0' '\\n' </proc/self/environ; }} >>'{record}'
@@ -393,6 +393,10 @@ class Failures(Setups):
 
     def test_the_password_is_wrong(self):
         self.check_fails("Postgres refuses that user and password", text=ADMIN_URL.replace("made-up", "wrong") + "\n")
+
+    def test_the_administrator_is_none(self):
+        self.pg.psql("DROP ROLE IF EXISTS half; CREATE ROLE half LOGIN CREATEDB CREATEROLE PASSWORD 'of-half'")
+        self.check_fails("half is no superuser there", text="postgres://half:of-half@shop-db.flycast:5432\n")
 
     def test_the_port_is_taken(self):
         with socket.create_server(("127.0.0.1", self.port)) as taken:
