@@ -47,7 +47,8 @@
 enum {
 	FRESH_FACTS_MAX = 32,
 	FRESH_MARGIN_SECONDS = 600,
-	FRESH_MOVE_SECONDS = 60, /* up_to moves by so much, or stays: there may be a read a second */
+	FRESH_MOVE_SECONDS =
+		60, /* up_to moves by so much, or stays: there may be a read a second */
 	FRESH_DAYS = 8,
 };
 

@@ -177,7 +177,6 @@ bool event_row_read(const PGresult *rows, int row, int first, struct event *ret)
 	ret->rule = text_at(&r, EVENT_ROW_event_rule);
 	ret->summary = text_at(&r, EVENT_ROW_event_summary);
 	ret->message = text_at(&r, EVENT_ROW_event_message);
-	ret->attributes =
-		event_row_attributes(rows, row, first + (int)EVENT_ROW_event_attributes);
+	ret->attributes = event_row_attributes(rows, row, first + (int)EVENT_ROW_event_attributes);
 	return true;
 }

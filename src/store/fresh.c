@@ -2,19 +2,26 @@
 
 #include "base/time.h"
 #include "store/event_row.h"
+#include "store/postgres.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { NUMBER_BYTES = 16, KEYS_BYTES_MAX = 2 + FRESH_FACTS_MAX * (TIME_TEXT_BYTES + ID_TEXT_BYTES) };
+enum {
+	NUMBER_BYTES = 16,
+	TEXT_BYTES = 64,
+	SQL_BYTES = 512,
+	KEYS_BYTES_MAX = 2 + FRESH_FACTS_MAX * (TIME_TEXT_BYTES + ID_TEXT_BYTES),
+};
 
-#define NAME_BYTES 64
+_Static_assert((int)FRESH_MARGIN_SECONDS >= 10 * (int)STORE_ANSWER_SECONDS,
+	       "a batch that is stored waits for the server ten times at most");
 
 /* As Postgres prints them: its own clock is the only one that counts here. */
 struct times {
-	char now[NAME_BYTES];
-	char stored_from[NAME_BYTES]; /* empty: the taker has not begun */
-	char occurred_from[NAME_BYTES];
+	char now[TEXT_BYTES];
+	char stored_from[TEXT_BYTES]; /* empty: the taker has not begun */
+	char occurred_from[TEXT_BYTES];
 };
 
 #define EVENT_TEXT(column) "e." column
@@ -28,8 +35,8 @@ static const char SELECT_SQL[] = "SELECT "
 	"AND NOT EXISTS (SELECT FROM flytrail.facts_taken AS t WHERE t.taker = " \
 	"$1::text AND t.event_id = e.event_id) "
 
-#define IS_ONE_OF_ALL(stored_from, occurred_from)                                           \
-	"e.class IN ('ssh_session', 'secret_change', 'access', 'deploy', 'trail') "         \
+#define IS_ONE_OF_ALL(stored_from, occurred_from)                                                \
+	"e.class IN ('ssh_session', 'secret_change', 'access', 'deploy', 'trail') "              \
 	"AND (e.stored_at >= " stored_from " OR e.seq <= 0) AND e.occurred_at >= " occurred_from \
 	" "
 
@@ -44,16 +51,15 @@ static const char ORDER_SQL[] = "AND e.severity >= $2::smallint ORDER BY e.actio
 
 static void copy_text(char *to, const PGresult *rows, int column)
 {
-	(void)snprintf(to, NAME_BYTES, "%s", PQgetvalue(rows, 0, column));
+	(void)snprintf(to, TEXT_BYTES, "%s", PQgetvalue(rows, 0, column));
 }
 
 static enum err_kind ask_times(struct session *s, const struct fresh_taker *taker,
 			       struct times *ret, struct err *err)
 {
-	static const char sql[] =
-		"SELECT n.now, (SELECT t.up_to - make_interval(secs => $2::int) "
-		"FROM flytrail.fact_takers AS t WHERE t.taker = $1::text), "
-		"n.now - make_interval(days => $3::int) FROM (SELECT now()) AS n";
+	static const char sql[] = "SELECT n.now, (SELECT t.up_to - make_interval(secs => $2::int) "
+				  "FROM flytrail.fact_takers AS t WHERE t.taker = $1::text), "
+				  "n.now - make_interval(days => $3::int) FROM (SELECT now()) AS n";
 	char margin[NUMBER_BYTES], days[NUMBER_BYTES];
 	const char *const values[] = {taker->name, margin, days};
 	PGresult *row;
@@ -136,7 +142,7 @@ void fresh_release(struct fresh_page *page)
 static enum err_kind ask_page(struct session *s, const struct fresh_taker *taker,
 			      const struct times *times, PGresult **ret, struct err *err)
 {
-	char sql[sizeof(SELECT_SQL) + sizeof(ORDER_SQL) + 512];
+	char sql[sizeof(SELECT_SQL) + sizeof(ORDER_SQL) + SQL_BYTES];
 	char least[NUMBER_BYTES], limit[NUMBER_BYTES];
 	const char *const values[] = {taker->name, least, limit, times->stored_from,
 				      times->occurred_from};

@@ -69,7 +69,7 @@ int main(int argc, char **argv)
 						.answer_seconds = 30};
 	const struct fresh_taker taker = {
 		.name = argc == 5 ? argv[2] : "",
-		.least = argc == 5 ? (enum severity)atoi(argv[3]) : SEVERITY_UNKNOWN,
+		.least = argc == 5 ? (enum severity)strtoul(argv[3], NULL, 10) : SEVERITY_UNKNOWN,
 		.is_apart = argc == 5 && strcmp(argv[4], "apart") == 0,
 	};
 	struct fresh_page page = FRESH_PAGE_EMPTY;
@@ -83,7 +83,7 @@ int main(int argc, char **argv)
 	}
 	while (fgets(line, sizeof(line), stdin)) {
 		if (strncmp(line, "take ", 5) == 0)
-			take(s, &taker, &page, (size_t)atoi(line + 5));
+			take(s, &taker, &page, strtoul(line + 5, NULL, 10));
 		else
 			read_page(s, &taker, &page);
 		(void)fflush(stdout);
