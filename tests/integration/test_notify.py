@@ -141,6 +141,7 @@ class Told(Case):
         self.assertEqual(self.messages("trail.started"), [])
 
     def test_what_was_there_before_is_no_news_and_a_restart_tells_nothing_again(self):
+        self.world.flytrail().start().stop()
         self.tell(5)
         ft = self.begun(self.flytrail())
         self.tell(1, actor="jonas.vik@example.com")
@@ -340,8 +341,9 @@ class Pinged(unittest.TestCase):
             for before, after in zip(asked, asked[1:]):
                 self.assertAlmostEqual(after - before, 60, delta=4)
             world.pg.crash()
+            world.publish(1)  # else nobody asks Postgres for anything
             lab.wait_for(lambda: ft.health()[0] == 503, 30, "health to be red")
-            time.sleep(70)
+            time.sleep(70)  # in which there would be one
             self.assertEqual(len(pings.answers), 3)
             self.assertEqual(pings.complaints(), [])
             with open(ft.log_path, encoding="utf-8") as log:

@@ -275,7 +275,7 @@ static void the_longest_message_has_room_and_slacks_length(void **state)
 	}
 	assert_true(strlen(message()) <= NOTIFY_TEXT_BYTES_MAX);
 	assert_int_equal(text->count, 200);
-	buf_reset(&out);
+	buf_release(&out);
 	buf_init(&out, NOTIFY_TEXT_BYTES_MAX);
 	assert_int_equal(notify_text_write(text, SPAN("example-org"), &out, &err), ERR_NONE);
 	free(hostile);
