@@ -20,13 +20,13 @@
  * Where a message is refused (ERR_REJECT), it is halved, down to the fact that is at fault. That
  * one is put on record as trail.untold, with the receiver, the event's id and why, and is told no
  * more: there is no file of such letters, for the event itself is in Postgres. A fact trail.untold
- * is not told to the receiver that it is about, so that no refusal leads to the next.
- * NOTIFIER_REFUSALS_MAX one after the other are the receiver's own fault: it is parked. Retries are
- * no facts.
+ * is not told to the receiver that it is about, and where the other one refuses it, that is in the
+ * log alone: so no refusal leads to the next for ever. NOTIFIER_REFUSALS_MAX one after the other
+ * are the receiver's own fault: it is parked. Retries are no facts.
  *
  * Ownership: the caller owns what the options name.
  * Threads:   notifier_run() is one thread's.
- * Limits:    as below; what is in memory is one message, and the keys of its facts.
+ * Limits:    as below; what is in memory is a message for each receiver, and a page of facts.
  */
 
 #include "run/leased.h"

@@ -18,7 +18,8 @@ struct receiver {
 	struct sink_trail record;
 	struct pace pace;
 	struct notify_message message;
-	struct id first;             /* of the message's facts */
+	struct id first; /* of the message's facts */
+	enum action first_action;
 	int64_t not_before_ns;       /* on the monotonic clock */
 	bool is_gathering;           /* there is something, and more may come */
 	size_t facts_max;            /* of a message */
@@ -157,8 +158,10 @@ static size_t add_page(struct receiver *r, const struct fresh_page *page, size_t
 	for (; i < page->count && i < max && !notify_message_is_full(&r->message); i++) {
 		if (is_about(r, &page->facts[i]))
 			continue;
-		if (r->message.count == 0)
+		if (r->message.count == 0) {
 			r->first = page->facts[i].id;
+			r->first_action = page->facts[i].action;
+		}
 		notify_message_add(&r->message, &page->facts[i]);
 	}
 	return i;
@@ -202,7 +205,10 @@ static void note_told(struct receiver *r, size_t taken)
 	say(r, SINK_WORKING, "");
 }
 
-/* One fact alone: it is on record that it is not told, before it counts as taken. */
+/*
+ * One fact alone: it is on record that it is not told, before it counts as taken. Where it says that
+ * another receiver refused something the log has to do: else the two could go on so for ever.
+ */
 static enum err_kind give_up(struct notifier *n, struct receiver *r, const struct err *why,
 			     struct err *err)
 {
@@ -210,7 +216,7 @@ static enum err_kind give_up(struct notifier *n, struct receiver *r, const struc
 	r->suspects = 0;
 	r->facts_max = NOTIFIER_FACTS_MAX;
 	wait_ms(r, NOTIFIER_REFUSED_MS);
-	sink_trail_untold(&r->record, &r->first, why->text);
+	sink_trail_untold(&r->record, &r->first, r->first_action != ACTION_trail_untold, why->text);
 	return sink_trail_await(&r->record) ? untold_keep(n->db, err) : untold_undo(n->db, err);
 }
 

@@ -263,6 +263,19 @@ class Away(Case):
         lab.wait_for(lambda: self.untaken() == 0, 90, "the rest to be told")
         self.assertGreaterEqual(self.numbers_told(), 12 - given_up)
 
+    def test_two_that_refuse_everything_do_not_go_on_for_ever_about_each_other(self):
+        ft = self.begun(self.flytrail(**self.hook.environment(), FLYTRAIL_NOTIFY_PER_MINUTE="60"))
+        self.slack.poison = self.hook.poison = ""
+        self.tell(1)
+        lab.wait_for(lambda: self.untaken() + self.untaken("notifier.webhook") == 0, 240, "both to be through")
+        told = self.world.pg.psql("SELECT count(DISTINCT e.event_id), count(*) FROM flytrail.events AS u "
+                                  "JOIN flytrail.events AS e ON e.event_id = (u.attributes->>'event_id')::uuid "
+                                  "WHERE u.action = 'trail.untold' AND e.action <> 'trail.untold'")[0]
+        every = self.world.pg.psql("SELECT count(*) FROM flytrail.events WHERE action = 'trail.untold'")[0][0]
+        self.assertEqual(int(told[1]), 2 * int(told[0]))
+        self.assertEqual(every, told[1])
+        self.assertEqual(ft.metric("notify_facts_total"), 0)
+
     def test_a_webhook_with_another_key_is_parked(self):
         ft = self.begun(self.world.flytrail(**self.hook.environment()), taker="notifier.webhook")
         key, self.hook.key = self.hook.key, "another"
