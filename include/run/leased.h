@@ -2,16 +2,10 @@
 #define RUN_LEASED_H
 
 /*
- * leased: the threads whose work only one replica at a time does, by a lease in
- * Postgres (store/lease.h), and what they share: the worker, the watcher, the
- * retainer, and the notifier where somebody is to be told.
+ * leased: what the threads share whose work only one replica at a time does, by a
+ * lease in Postgres (store/lease.h): the worker and the watcher.
  *
- * Ownership: the caller owns what the options name, for longer than the threads run;
- *            leased_join() frees.
- * Threads:   leased_start() and leased_join() are main's. life.leased_done is set when
- *            all of them have ended, which they do when life is DRAINING.
- * Errors:    of leased_start() ERR_FATAL: no memory, no thread; what runs then is
- *            joined like the rest.
+ * Ownership: the caller owns what the options name.
  */
 
 #include "base/config.h"
@@ -38,11 +32,5 @@ struct leased_options {
 	const char *replica;
 	struct span store_app; /* of Fly's, which has Postgres; may be empty */
 };
-
-struct leased;
-
-NODISCARD enum err_kind leased_start(struct leased **ret, const struct leased_options *options,
-				     struct err *err);
-void leased_join(struct leased *l); /* NULL is fine */
 
 #endif

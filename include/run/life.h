@@ -31,7 +31,7 @@ struct life {
 
 	/* a thread has ended, or will not do anything more that matters */
 	_Atomic bool source_done, pipeline_done, store_done, house_done;
-	_Atomic bool sinks_done, leased_done; /* all of them */
+	_Atomic bool sinks_done, jobs_done; /* all of them */
 
 	/* guarded by lock */
 	struct lock lock;

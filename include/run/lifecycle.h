@@ -4,8 +4,8 @@
 /*
  * lifecycle: starts the threads of `flytrail run` in order and ends them in order.
  *
- *	start   spool, committer, pipeline, source, consumer, forwarders, housekeeper, the leased
- *	        threads
+ *	start   spool, committer, pipeline, source, consumer, forwarders, housekeeper, worker,
+ *	        watcher
  *	end     source closed, batches accepted, trail.stopped, the drain time of the consumer and
  *	        the forwarders, spool closed
  *

@@ -11,7 +11,7 @@
 #include "run/housekeeper.h"
 #include "run/intake.h"
 #include "run/last_live.h"
-#include "run/leased.h"
+#include "run/leased_jobs.h"
 #include "run/life.h"
 #include "run/pipeline.h"
 #include "run/process.h"
@@ -52,7 +52,7 @@ struct run {
 	struct forwarders *forwarders;
 	struct intake intake;
 	int64_t deadline_ns; /* of the drain; INT64_MAX: none */
-	struct leased *leased;
+	struct leased_jobs *leased_jobs;
 	struct job source_job, pipeline_job, store_job, house_job;
 };
 
@@ -270,7 +270,7 @@ static enum err_kind start_forwarders(struct run *r, struct err *err)
 	return forwarders_start(&r->forwarders, &options, err);
 }
 
-static enum err_kind start_leased(struct run *r, struct err *err)
+static enum err_kind start_leased_jobs(struct run *r, struct err *err)
 {
 	const struct leased_options options = {
 		.config = r->o->config,
@@ -284,7 +284,7 @@ static enum err_kind start_leased(struct run *r, struct err *err)
 		.store_app = span_text(r->store_app),
 	};
 
-	return leased_start(&r->leased, &options, err);
+	return leased_jobs_start(&r->leased_jobs, &options, err);
 }
 
 static void on_committer_failed(void *arg, const struct err *why)
@@ -319,7 +319,7 @@ static enum err_kind start_all(struct run *r, struct err *err)
 	if (rc == ERR_NONE)
 		rc = start(r, &r->house_job, "house", house_main, err);
 	if (rc == ERR_NONE && r->o->live)
-		rc = start_leased(r, err);
+		rc = start_leased_jobs(r, err);
 	return rc;
 }
 
@@ -442,13 +442,13 @@ static bool leave_forwarders(struct run *r)
 	return true;
 }
 
-static bool leave_leased(struct run *r)
+static bool leave_leased_jobs(struct run *r)
 {
 	r->deadline_ns = time_monotonic_ns() + LIFECYCLE_LEAVE_SECONDS * NS_PER_S;
-	if (r->leased && !await(r, &r->life.leased_done))
+	if (r->leased_jobs && !await(r, &r->life.jobs_done))
 		return false;
-	leased_join(r->leased);
-	r->leased = NULL;
+	leased_jobs_free(r->leased_jobs);
+	r->leased_jobs = NULL;
 	return true;
 }
 
@@ -479,7 +479,7 @@ static bool drain(struct run *r)
 	life_cut(&r->life);
 	spool_wake(r->spool);
 	return leave(r, &r->store_job, &r->life.store_done) && leave_forwarders(r) &&
-	       leave(r, &r->house_job, &r->life.house_done) && leave_leased(r);
+	       leave(r, &r->house_job, &r->life.house_done) && leave_leased_jobs(r);
 }
 
 static void release(struct run *r)

@@ -206,8 +206,8 @@ static void note_told(struct receiver *r, size_t taken)
 }
 
 /*
- * One fact alone: it is on record that it is not told, before it counts as taken. Where it says that
- * another receiver refused something the log has to do: else the two could go on so for ever.
+ * One fact alone: it is on record that it is not told, before it counts as taken. Where it says
+ * that another receiver refused something the log has to do: else the two could go on so for ever.
  */
 static enum err_kind give_up(struct notifier *n, struct receiver *r, const struct err *why,
 			     struct err *err)
