@@ -36,7 +36,7 @@ struct sink_trail {
 
 void sink_trail_dead(struct sink_trail *t, uint64_t seq, const char *why);
 
-/* Of the notifier: the event of which the receiver cannot be told; else than on_record in the log.
+/* Of the notifier: the event of which the receiver cannot be told; on_record: not by the log alone.
  */
 void sink_trail_untold(struct sink_trail *t, const struct id *event, bool on_record,
 		       const char *why);

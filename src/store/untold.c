@@ -72,8 +72,7 @@ enum err_kind untold_look(struct untold *u, const struct fresh_taker *taker, boo
 
 enum err_kind untold_begin(struct untold *u, struct err *err)
 {
-	/* A server that ends idle transactions sooner would make each message one that is told
-	 * twice.
+	/* Where the server ends idle transactions sooner, who answers slowly would be told again.
 	 */
 	return session_run(u->session,
 			   "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '60s'", err);

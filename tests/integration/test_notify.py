@@ -8,6 +8,7 @@ import re
 import sys
 import time
 import unittest
+import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
@@ -97,6 +98,9 @@ class Case(unittest.TestCase):
                 said = log.read()
             if ft.process.poll() is None:
                 said += json.dumps(ft.health()[1]) + ft.command("config")[1]
+                for page in ("metrics", "status"):
+                    with urllib.request.urlopen(f"http://127.0.0.1:{ft.port}/{page}", timeout=5) as got:
+                        said += got.read().decode()
             for secret in SECRETS:
                 self.assertNotIn(secret, said)
 
@@ -171,6 +175,22 @@ class Told(Case):
         at = time.monotonic()
         # The gap is on record when it is known that it can end.
         self.assertLess(self.await_told("*trail.gap_opened* ", 180) - at, 180)
+
+
+    def test_a_receiver_may_check_the_signature_as_readme_says(self):
+        self.begun(self.world.flytrail(**self.hook.environment()), taker="notifier.webhook")
+        self.tell(1)
+        self.await_events(1)
+        with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as readme:
+            code = re.search(r"```python\n(import hashlib.*?)```", readme.read(), re.DOTALL)[1]
+        names = {}
+        exec(code, names)  # pylint: disable=exec-used
+        signature, body = self.hook.signed[-1]
+        self.assertTrue(names["is_flytrails"](signature, body, self.hook.key))
+        self.assertFalse(names["is_flytrails"](signature, body + b" ", self.hook.key))
+        self.assertFalse(names["is_flytrails"](signature, body, "another"))
+        old = signature.replace("t=1", "t=0")
+        self.assertFalse(names["is_flytrails"](old, body, self.hook.key))
 
 
 class Limits(Case):

@@ -5,6 +5,7 @@ one's own, and a service that expects a ping.
         ... slack.environment() and so on switch them on ...
         slack.messages          # (when, text) of each that was taken
         hook.events             # of each that was taken, as dicts
+    hook.signed             # (signature, body) of each that came
         pings.times             # when it was requested
         slack.misbehave("status", 3, code=503, headers=["Retry-After: 1"])
         slack.poison = "bad"    # 400 invalid_payload to a message with that in it
@@ -182,7 +183,7 @@ class Webhook(Receiver):
     def __init__(self, key="an-EXAMPLE-key-of-32-characters!"):
         super().__init__()
         self.key = key
-        self.events, self.bodies, self.times = [], [], []
+        self.events, self.bodies, self.times, self.signed = [], [], [], []
         self.poison = None
 
     def environment(self):
@@ -191,6 +192,7 @@ class Webhook(Receiver):
     def judge(self, headers, body):
         if headers.get("content-type") != "application/json":
             raise Bad(400, "content-type")
+        self.signed.append((headers.get("x-flytrail-signature", ""), body))
         signed = SIGNATURE.fullmatch(headers.get("x-flytrail-signature", ""))
         if not signed or abs(time.time() - int(signed[1])) > SKEW_SECONDS:
             raise Bad(401, "not signed now")
