@@ -8,6 +8,7 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import archive  # noqa: E402
+import datadog  # noqa: E402
 import lab  # noqa: E402
 import retention  # noqa: E402
 from test_sinks_s3 import SinksCase  # noqa: E402
@@ -148,6 +149,13 @@ class Mirror(MirrorCase):
         self.await_archived(self.apart())
         self.assertEqual(other.metric("facts_mirrored_total"), 1)
         self.assertEqual(len(self.archived("trail.retention_changed")), 2)
+
+    def test_datadog_alone_gets_it_as_well(self):
+        with datadog.Intake() as intake:
+            self.world.flytrail(**intake.environment()).start()
+            self.set_retention(45)
+            lab.wait_for(lambda: "log_lines is kept for 45 days" in intake.messages(), SOON, "the fact in Datadog")
+            self.await_taken()
 
     def test_while_postgres_is_away_nothing_is_lost(self):
         ft = self.flytrail().start()
