@@ -3,8 +3,9 @@
 
 /*
  * leased_jobs: a thread for each work that only one replica at a time does: filling gaps and
- * comparing (run/worker.h), watching (run/watcher.h), retention (run/retainer.h) and, where there
- * is a sink, passing on what is in Postgres alone (run/mirror.h).
+ * comparing (run/worker.h), watching (run/watcher.h), retention (run/retainer.h), where there is
+ * a sink, passing on what is in Postgres alone (run/mirror.h), and, where somebody is to be told,
+ * that (run/notifier.h).
  *
  * Ownership: leased_jobs_start() copies the options; the caller owns what they name.
  * Threads:   main's. When all of them have ended, life's jobs_done is set.

@@ -33,6 +33,7 @@
 #include "base/err.h"
 #include "base/histogram.h"
 #include "base/lock.h"
+#include "sink/notify.h"
 #include "spool/spool.h"
 #include "store/limits.h"
 
@@ -181,6 +182,13 @@ struct status {
 	_Atomic int64_t token_ends_ns;       /* the next of flytrail's own; 0: none is known here */
 
 	struct sink_status sinks[SINK_COUNT];
+
+	/* the notifier, of each who is told: records are facts, deliveries messages, dead_letters
+	 * what was refused for good; of the spool's it has nothing */
+	struct sink_status told[NOTIFY_COUNT];
+	_Atomic bool notify_elsewhere; /* another replica tells */
+
+	_Atomic int64_t pinged_ns; /* when FLYTRAIL_PING_URL last answered */
 
 	/* guarded by lock */
 	struct lock lock;

@@ -1,6 +1,7 @@
 #include "run/leased_jobs.h"
 
 #include "run/mirror.h"
+#include "run/notifier.h"
 #include "run/retainer.h"
 #include "run/sinks.h"
 #include "run/watcher.h"
@@ -21,6 +22,7 @@ static const struct job jobs[] = {
 	{"watch", watcher_run, NULL},
 	{"retention", retainer_run, NULL},
 	{"mirror", mirror_run, sinks_has_any},
+	{"notify", notifier_run, notifier_is_wanted},
 };
 
 struct one {

@@ -199,7 +199,15 @@ void sinks_datadog(const struct config *c, struct sinks_datadog *ret)
 	};
 }
 
+static void check_webhook(const struct config *c, struct config_report *report)
+{
+	if (is_set(c->webhook_url) && !is_set(c->webhook_key))
+		config_add_bad(report, "FLYTRAIL_WEBHOOK_KEY",
+			       "is not set: what FLYTRAIL_WEBHOOK_URL gets is signed with it");
+}
+
 void sinks_check(const struct config *c, struct config_report *report)
 {
 	check_s3(c, report);
+	check_webhook(c, report);
 }
