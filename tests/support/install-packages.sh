@@ -21,13 +21,15 @@ openssl ca-certificates"
 servers="postgresql nats-server"
 # Not for its service: promtool reads the alerts, and a server asks what the dashboards ask.
 metrics="prometheus"
+# A private network in namespaces: its resolver, and a pooler before Postgres.
+network="dnsmasq-base pgbouncer"
 s3="ceph-mon ceph-osd radosgw ceph-common"
 tools="clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev cppcheck shellcheck
 libcmocka-dev iproute2 util-linux procps git"
 
 case $purpose in
 demo) wanted="$build $servers" ;;
-check) wanted="$build $servers $s3 $metrics $tools" ;;
+check) wanted="$build $servers $s3 $metrics $network $tools" ;;
 *)
     echo "usage: $0 [--check] check|demo" >&2
     exit 2
@@ -103,7 +105,7 @@ $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
 
 # Nor is it to come up with the next boot, unless it was here before us.
 if [ -d /run/systemd/system ]; then
-    for service in postgresql nats-server prometheus; do
+    for service in postgresql nats-server prometheus pgbouncer; do
         case " $missing " in
         *" $service "*) $as_root systemctl --quiet disable "$service" ;;
         esac
