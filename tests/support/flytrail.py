@@ -54,6 +54,7 @@ class Flytrail:
             **{name: os.environ[name] for name in SANITIZERS if name in os.environ},
             **env,
         }
+        self.program = [BINARY]  # words that run it
         self.process = None
         self.stdout = None  # a descriptor; None: the log
         self.closed = ()  # of the standard descriptors, when it starts
@@ -67,7 +68,7 @@ class Flytrail:
 
     def start(self, wait=True):
         self.log_start = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
-        command = [BINARY, "run", *self.arguments]
+        command = [*self.program, "run", *self.arguments]
         if self.closed:
             closing = " ".join(f"{number}>&-" for number in self.closed)
             command = ["/bin/sh", "-c", f'exec "$@" {closing}', "sh", *command]
@@ -132,7 +133,7 @@ class Flytrail:
 
     def command(self, *words):
         """Another command with this one's environment: the exit status, and all it printed."""
-        done = subprocess.run([BINARY, *words], env=self.env, stdin=subprocess.DEVNULL, timeout=60,
+        done = subprocess.run([*self.program, *words], env=self.env, stdin=subprocess.DEVNULL, timeout=60,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         return done.returncode, done.stdout
 
