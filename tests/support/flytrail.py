@@ -54,7 +54,7 @@ class Flytrail:
             **{name: os.environ[name] for name in SANITIZERS if name in os.environ},
             **env,
         }
-        self.program = [BINARY]  # and what stands before it
+        self.program = [BINARY]  # words that run it
         self.process = None
         self.stdout = None  # a descriptor; None: the log
         self.closed = ()  # of the standard descriptors, when it starts
