@@ -14,6 +14,7 @@ import urllib.request
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import flytrail  # noqa: E402
+import image  # noqa: E402
 import lab  # noqa: E402
 import private_network  # noqa: E402
 from private_network import ADDRESSES  # noqa: E402
@@ -64,12 +65,20 @@ class PrivateNetwork(unittest.TestCase):
             self.world = self.enterContext(private_network.World())
         except private_network.NotAllowed as why:
             self.skipTest(f"there is no private network without the right to make one: {why}")
+        self.root = self.image_root()
         self.machines, self.dns = self.world.machines, self.world.dns
         self.marks = 0
 
+    def image_root(self):
+        """Where the image of deploy/Dockerfile can be built it is what runs; else its user and build/flytrail."""
+        if why := image.why_not():
+            print(f"## without the image: {why}")
+            return None
+        return self.enterContext(image.Root(image.build()))
+
     def begin(self, host):
         """flytrail as its own app has it, and an organisation that prints; returns when all is green."""
-        self.ft = self.world.flytrail(FLYTRAIL_DATABASE_URL=self.world.url(host),
+        self.ft = self.world.flytrail(root=self.root, FLYTRAIL_DATABASE_URL=self.world.url(host),
                                       FLYTRAIL_HEARTBEAT_SECONDS=str(HEARTBEAT_SECONDS), FLYTRAIL_DRAIN_SECONDS="10",
                                       FLYTRAIL_RECONCILE_PAGES_PER_HOUR="0")
         self.enterContext(flytrail.Shipper(self.world.nats, self.ft))
@@ -152,7 +161,10 @@ class PrivateNetwork(unittest.TestCase):
             self.assertEqual(self.dns.ask(name, private_network.RECORD_AAAA), 1)
             self.assertEqual(self.dns.ask(name, private_network.RECORD_A), 0)
         self.assertEqual(self.dns.ask("nobody.internal", private_network.RECORD_AAAA), -1)
-        with open(f"/proc/{self.ft.process.pid}/status", encoding="ascii") as status:
+        if self.root:
+            self.assertEqual(os.readlink(f"/proc/{self.pid}/root"), self.root.path)
+            self.assertEqual(os.readlink(f"/proc/{self.pid}/exe"), f"{self.root.path}/usr/local/bin/flytrail")
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
             self.assertIn(f"Uid:\t{private_network.USER}\t{private_network.USER}\t", status.read())
         # Fly asks for the checks and the metrics from another machine of the network.
         for path in ("ready", "health", "metrics"):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.parse
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
@@ -229,6 +230,36 @@ class Dump(Drill):
         status, _, error = self.run_script("from-dump.sh", **self.target)
         self.assertEqual(status, 1)
         self.assertRegex(error, r"what was restored is not what was dumped[^\n]*\n< flytrail.log_lines")
+
+
+class Passwords(unittest.TestCase):
+    """Nobody who looks at the processes of a machine sees one."""
+
+    PASSWORD = "an-example @:/%\\041'\" é"
+
+    def test_it_is_given_to_the_server_and_to_no_command_line(self):
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        os.chmod(folder, 0o755)
+        access, seen = (os.path.join(folder, name) for name in ("access", "seen"))
+        with open(access, "w", encoding="ascii") as out:
+            out.write("host all keeper all scram-sha-256\nhost all all all trust\n")
+        pg = self.enterContext(lab.Postgres(template=flytrail.migrated_data(), settings=[f"hba_file = '{access}'"]))
+        quoted = self.PASSWORD.replace("'", "''")
+        pg.psql(f"CREATE ROLE keeper LOGIN SUPERUSER PASSWORD '{quoted}'")
+        for name in ("psql", "pg_dump"):
+            path = os.path.join(folder, name)
+            with open(path, "w", encoding="ascii") as out:
+                out.write(f'#!/bin/sh\necho "$0 $*" >>{seen}\nexec {lab.PG_BIN}/{name} "$@"\n')
+            os.chmod(path, 0o755)
+        url = pg.url().replace("postgres@", f"keeper:{urllib.parse.quote(self.PASSWORD, safe='')}@")
+        script = os.path.join(ROOT, "deploy", "restore", "dump.sh")
+        done = subprocess.run([script], capture_output=True, text=True, timeout=60, check=False, env={
+            "PATH": f"{folder}:{os.environ['PATH']}", "DRILL_SOURCE_URL": url, "DRILL_DUMP": os.path.join(folder, "dump")})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(seen, encoding="utf-8") as file:
+            told = file.read()
+        self.assertGreaterEqual(told.count("keeper@"), 3)
+        self.assertNotIn("an-example", told + done.stdout + done.stderr)
 
 
 class Archive(Drill):

@@ -13,7 +13,7 @@ a name in the file system, and all of it goes when this process goes, however it
     db      Postgres, audit-db.internal
     spare   another one, empty at first
     proxy   the address of audit-db.flycast; what is there is the test's
-    in      flytrail, as the user of the image, with /etc/resolv.conf as Fly has it
+    in      flytrail, as the user of the image or in it, with /etc/resolv.conf as Fly has it
 """
 
 import concurrent.futures
@@ -358,14 +358,29 @@ class World(flytrail.World):
     def url(host):
         return f"postgres://flytrail_writer@{host}/postgres"
 
-    def flytrail(self, arguments=(), **env):
-        ft = super().flytrail(arguments, **env)
+    def flytrail(self, arguments=(), root=None, **env):
+        """root: the image.Root that it runs in; None: the files of this machine, and build/flytrail."""
+        ft = super().flytrail(arguments, **(root.environment() if root else {}), **env)
         ft.machine, ft.port = self.machines["in"], 8080
         volume, resolver = (os.path.join(ft.folder, name) for name in ("volume", "resolv.conf"))
         os.mkdir(volume)
         os.chown(volume, USER, USER)
         with open(resolver, "w", encoding="ascii") as out:
             out.write(f"nameserver {ADDRESSES['fly']}\n")
-        ft.env["FLYTRAIL_SPOOL_DIR"] = os.path.join(volume, "spool")
-        ft.program = [*ft.machine.enter("--bind", f"{resolver}:/etc/resolv.conf", "--user", str(USER)), flytrail.BINARY]
+        self.set_program(ft, volume, resolver, root)
         return ft
+
+    @staticmethod
+    def set_program(ft, volume, resolver, root):
+        """What runs it, as the user of the image, and where it finds its volume."""
+        as_user = ["--user", str(USER)]
+        if root is None:
+            ft.env["FLYTRAIL_SPOOL_DIR"] = os.path.join(volume, "spool")
+            ft.program = [*ft.machine.enter("--bind", f"{resolver}:/etc/resolv.conf", *as_user), flytrail.BINARY]
+            return
+        del ft.env["FLYTRAIL_SPOOL_DIR"]  # it has its own
+        with open(os.path.join(root.path, "etc", "resolv.conf"), "ab"):
+            pass  # a place for the machine's
+        binds = [word for pair in ((resolver, "/etc/resolv.conf"), (volume, "/data"), ("/dev", "/dev"), ("/proc", "/proc"))
+                 for word in ("--bind", ":".join(pair))]
+        ft.program = ft.machine.enter(*binds, "--root", root.path, *as_user) + root.config["Cmd"][:1]
