@@ -83,4 +83,4 @@ digest_query() {
 # A query for the trail's tables; partitions are their parents'.
 trail_tables="SELECT format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c
 	JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-	WHERE n.nspname IN ('flytrail', 'flytrail_ddl') AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1"
+	WHERE n.nspname IN ('flytrail', 'flytrail_ddl') AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY n.nspname, c.relname"

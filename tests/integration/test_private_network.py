@@ -171,6 +171,8 @@ class PrivateNetwork(unittest.TestCase):
             page = self.machines["fly"].within(urllib.request.urlopen, f"http://[{ADDRESSES['in']}]:8080/{path}")
             with page:
                 self.assertEqual(page.status, 200, path)
+        # What it is told by _api.internal: nobody else answers here.
+        lab.wait_for(lambda: self.ft.health()[1]["watcher"]["value"].startswith("the last look was "), 60, "a look at Fly")
         clients = self.world.pg.psql("SELECT DISTINCT client_addr FROM pg_stat_activity WHERE usename = 'flytrail_writer'")
         self.assertEqual(clients, [[ADDRESSES["in"]]])
         self.assert_never_red()

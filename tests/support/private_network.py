@@ -318,6 +318,7 @@ class World(flytrail.World):
         super().__init__()
         self.dns = Dns(self.machines["fly"])
         self.api = fly_api.FlyApi(token=self.nats.ORG[1], org=self.nats.ORG[0], host=ADDRESSES["fly"], port=4280)
+        self.api.add_app("flytrail")  # what it is itself
         self.stack = contextlib.ExitStack()
         for name, at in (("audit-db.internal", "db"), ("audit-db.flycast", "proxy"), ("_api.internal", "fly"),
                          ("fly-local-6pn", "in")):
