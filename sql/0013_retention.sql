@@ -102,7 +102,7 @@ COMMENT ON FUNCTION flytrail.set_retention(text, integer, integer) IS
 CREATE TABLE flytrail.holds (
 	hold_id uuid PRIMARY KEY,
 	app text,
-	actor text CHECK (actor = lower(actor)),
+	actor text CHECK (actor = lower(actor COLLATE "C")),
 	class text,
 	since_at timestamptz,
 	until_at timestamptz CHECK (until_at > since_at),
@@ -195,10 +195,11 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'the times of a hold are an earlier and a later one; leave out what is open';
 	END IF;
+	-- In lower case as the events have it: of ASCII, whatever the database's locale.
 	INSERT INTO flytrail.holds (hold_id, app, actor, class, since_at, until_at, reason, added_at, added_by)
-	VALUES (id, app, lower(actor), class, since_at, until_at, reason, clock_timestamp(), session_user);
+	VALUES (id, app, lower(actor COLLATE "C"), class, since_at, until_at, reason, clock_timestamp(), session_user);
 	PERFORM flytrail.tell('trail.hold_added', 4::smallint, id::text, 'hold', id::text, 'a hold was added: ' || reason,
-		jsonb_build_object('hold', id, 'app', app, 'actor', lower(actor), 'class', class, 'since_at', since_at,
+		jsonb_build_object('hold', id, 'app', app, 'actor', lower(actor COLLATE "C"), 'class', class, 'since_at', since_at,
 			'until_at', until_at, 'reason', reason));
 	RETURN id;
 END
@@ -364,6 +365,17 @@ END
 $$;
 COMMENT ON FUNCTION flytrail.bounds_for(text, timestamptz) IS 'which times a new partition that holds a time is for: a month of events; a day of lines, or a week where their terms are long';
 
+-- A snapshot from before would not know of a term, a hold, or a partition that came or went.
+CREATE FUNCTION flytrail.see_all_or_refuse() RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF current_setting('transaction_isolation') <> 'read committed' THEN
+		RAISE EXCEPTION USING ERRCODE = 'FT002', MESSAGE = 'partitions come and go in transactions that are READ COMMITTED alone';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION flytrail.see_all_or_refuse() IS 'refuses transactions that go by an old snapshot; for the functions that make partitions and take them out';
+
 CREATE OR REPLACE FUNCTION flytrail.ensure_partition(kind text, at timestamptz) RETURNS boolean
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
 DECLARE
@@ -387,6 +399,7 @@ BEGIN
 	IF flytrail.has_partition(kind, at) THEN
 		RETURN false;
 	END IF;
+	PERFORM flytrail.see_all_or_refuse();
 	PERFORM pg_advisory_xact_lock(hashtextextended('flytrail.partition', 0));
 	IF flytrail.has_partition(kind, at) THEN
 		RETURN false;
@@ -473,7 +486,7 @@ BEGIN
 		SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'flytrail'::regnamespace AND p.proname IN (
 			'retention_now', 'tell', 'set_retention', 'reason_or_refuse', 'add_hold', 'release_hold',
 			'parent_name', 'partitions', 'free_name', 'bounds_check', 'make_partition', 'has_partition',
-			'is_weekly', 'bounds_for')
+			'is_weekly', 'bounds_for', 'see_all_or_refuse')
 	LOOP
 		EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made);
 	END LOOP;

@@ -200,13 +200,15 @@ static enum err_kind finish_connecting(struct session *s, struct err *err)
 	return ERR_NONE;
 }
 
-/* Another replica's rows must not wait for a transaction whose client is gone. */
+/* Another replica's rows must not wait for a transaction whose client is gone. Partitions are not
+ * made in another isolation, whatever a role's default. */
 static enum err_kind prepare(struct session *s, struct err *err)
 {
 	char sql[TEXT_BYTES];
 
 	(void)snprintf(sql, sizeof(sql),
 		       "SET timezone = 'UTC'; SET client_min_messages = warning; "
+		       "SET default_transaction_isolation = 'read committed'; "
 		       "SET statement_timeout = '%ds'; "
 		       "SET idle_in_transaction_session_timeout = '%ds'; "
 		       "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 5; "

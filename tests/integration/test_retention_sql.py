@@ -268,6 +268,14 @@ class Holds(RetentionCase):
                     self.assert_refused("FT002", f"{name} stays: hold {hold}: a case", f"SELECT flytrail.retention_detach('{name}')")
                 self.admin.ask(f"SELECT flytrail.release_hold('{hold}', 'done')")
 
+    def test_an_actor_is_held_as_flytrail_writes_it(self):
+        """In lower case as far as that is ASCII."""
+        self.set_term("security", 30)
+        self.add("security", NOW - days(80), actor="jos\u00c9@example.com")
+        self.add_started(NOW)
+        self.add_hold(actor="Jos\u00c9@Example.com")
+        self.assertRegex(self.plan()[self.partition("security", NOW - days(80))][2], "^hold ")
+
     def test_an_actors_hold_keeps_the_lines_of_the_same_time(self):
         self.set_term("log_lines", 30)
         for age in (40, 41):
