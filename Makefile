@@ -161,4 +161,5 @@ format:
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+# build/image is what tests keep of the image: a whole system, with files of any name.
+-include $(shell find $(BUILD) -path '*/image' -prune -o -name '*.d' -print 2>/dev/null)
