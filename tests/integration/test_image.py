@@ -174,5 +174,25 @@ class Contents(Built):
             self.assertIn(f"flytrail:x:{USER}:{USER}:", file.read())
 
 
+class Demo(unittest.TestCase):
+    """The other target: what `make demo` shows, where there is nothing but Docker."""
+
+    @classmethod
+    def setUpClass(cls):
+        why = image.why_not()
+        if why:
+            raise unittest.SkipTest(why)
+
+    def test_it_tells_the_incident_as_nobody_in_particular(self):
+        with image.Root(image.build("demo")) as root:
+            self.assertEqual(root.config["User"], "postgres")
+            text = image.buildah("run", "--isolation", "chroot", root.container, "--", *root.config["Cmd"])
+        self.assertRegex(text, r"(?m)^6/6 \d+ lines published, \d+ rows in Postgres")
+        with open(os.path.join(ROOT, "deploy/demo/questions.sql"), encoding="utf-8") as file:
+            first = file.readline()[3:].rstrip("\n")
+        self.assertIn(f"\n1. {first}", text)
+        self.assertIn("mara.lind@example.com", text)
+
+
 if __name__ == "__main__":
     unittest.main()
