@@ -162,5 +162,5 @@ format:
 clean:
 	rm -rf $(BUILD)
 
-# build/image is a test's, and has whole systems in it.
--include $(shell find $(BUILD) -path $(BUILD)/image -prune -o -type f -name '*.d' -print 2>/dev/null)
+# build/image is what tests keep of the image: a whole system, with files of any name.
+-include $(shell find $(BUILD) -path '*/image' -prune -o -name '*.d' -print 2>/dev/null)

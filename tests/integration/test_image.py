@@ -1,4 +1,4 @@
-"""The image: what is in it, and the release binary in its root, as its user, on its read-only files.
+"""The image: the text of its Dockerfile, and what is in it.
 
 deploy/Dockerfile is built by buildah on a base that debootstrap makes (tests/support/image.py says why).
 """
@@ -6,9 +6,7 @@ deploy/Dockerfile is built by buildah on a base that debootstrap makes (tests/su
 import gzip
 import os
 import re
-import resource
 import shutil
-import signal
 import stat
 import subprocess
 import sys
@@ -17,20 +15,13 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
-import flytrail  # noqa: E402
 import image  # noqa: E402
-import lab  # noqa: E402
 
 USER = 10001
 MIB = 1024 * 1024
 # Planted where it would get into an image that copies too much.
 SECRET = "made-up-secret-" + os.urandom(8).hex()
 UNPACKED_BYTES_MAX = 40 * MIB
-# System calls that change what a name stands for, or make one.
-CHANGES = re.compile(r"\b(creat|mkdir(at)?|mknod(at)?|rename(at2?)?|unlink(at)?|rmdir|link(at)?|symlink(at)?"
-                     r"|truncate|f?chmod(at)?|l?chown|fchownat|utimensat)\(")
-OPENED_TO_WRITE = re.compile(r"\bopen(at2?)?\(.*O_(WRONLY|RDWR|CREAT|TRUNC|APPEND)")
-NAMES = re.compile(r'"(/[^"]*)"')
 
 
 def instructions():
@@ -122,7 +113,8 @@ class Built(unittest.TestCase):
 
 def copy_context(folder):
     """What git has, as a clean checkout is, and secrets beside it."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+                            cwd=ROOT, capture_output=True, check=False)
     names = listed.stdout.decode().split("\0")[:-1] if listed.returncode == 0 else []
     if names:
         subprocess.run(["cp", "--parents", "-a", "-t", folder, *names], cwd=ROOT, check=True)
@@ -180,6 +172,26 @@ class Contents(Built):
         self.assertEqual(set(self.root.environment()), {"PATH"})
         with open(os.path.join(self.root.path, "etc/passwd"), encoding="ascii") as file:
             self.assertIn(f"flytrail:x:{USER}:{USER}:", file.read())
+
+
+class Demo(unittest.TestCase):
+    """The other target: what `make demo` shows, where there is nothing but Docker."""
+
+    @classmethod
+    def setUpClass(cls):
+        why = image.why_not()
+        if why:
+            raise unittest.SkipTest(why)
+
+    def test_it_tells_the_incident_as_nobody_in_particular(self):
+        with image.Root(image.build("demo")) as root:
+            self.assertEqual(root.config["User"], "postgres")
+            text = image.buildah("run", "--isolation", "chroot", root.container, "--", *root.config["Cmd"])
+        self.assertRegex(text, r"(?m)^6/6 \d+ lines published, \d+ rows in Postgres")
+        with open(os.path.join(ROOT, "deploy/demo/questions.sql"), encoding="utf-8") as file:
+            first = file.readline()[3:].rstrip("\n")
+        self.assertIn(f"\n1. {first}", text)
+        self.assertIn("mara.lind@example.com", text)
 
 
 if __name__ == "__main__":

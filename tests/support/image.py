@@ -28,6 +28,7 @@ deb {MIRROR} bookworm-updates main
 deb {MIRROR}-security bookworm-security main
 """
 BUILD_SECONDS = 900
+IMAGES_MAX = 24
 TOLD_CHARACTERS = 4000  # of what a tool printed last
 CAP_SYS_ADMIN = 21
 # What a container has of its own, made around the root; then what is to run in it.
@@ -114,11 +115,18 @@ def make_base():
             buildah("rm", container)
 
 
+def forget_old():
+    """Layers of sources that were changed since; the next build is from the base on then."""
+    if len(buildah("images", "--all", "--quiet").split()) > IMAGES_MAX:
+        buildah("rmi", "--prune", "--force")
+
+
 def build(target=None, context=ROOT, **env):
     """The name of the image; layers that are as they were are taken from the last time."""
     name = f"localhost/flytrail-{target or 'run'}"
     with alone():
         make_base()
+        forget_old()
         buildah("bud", "--isolation", "chroot", "--network", "host", "--pull=false", "--layers",
                 "--build-arg", f"BASE={BASE}", *(["--target", target] if target else []),
                 "-f", os.path.join(context, "deploy", "Dockerfile"), "-t", name, context, **env)
@@ -150,6 +158,21 @@ class Root:
 
     def environment(self):
         return dict(entry.split("=", 1) for entry in self.config["Env"])
+
+    def flytrail(self, world, volume=None, env=None, **options):
+        """world.flytrail() that will run in here; options are those of words()."""
+        ft = world.flytrail(**{**self.environment(), "FLYTRAIL_SPOOL_DIR": "/data/spool", **(env or {})})
+        ft.program = self.words("flytrail", volume=volume, **options)
+        return ft
+
+    @contextlib.contextmanager
+    def volume(self, owner=None):
+        """A new folder for /data, whose root is the user's, as Fly's init leaves it."""
+        with tempfile.TemporaryDirectory(prefix="flytrail-volume-") as folder:
+            user, group = map(int, (owner or self.config["User"]).split(":"))
+            os.chown(folder, user, group)
+            os.chmod(folder, 0o755)
+            yield folder
 
     def words(self, *words, volume=None, read_only=False, sys=None, cgroup=None, trace=None):
         """Words that run these as the image's user in a mount namespace of its own, where all but the

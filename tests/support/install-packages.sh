@@ -26,8 +26,8 @@ metrics="prometheus"
 network="dnsmasq-base pgbouncer"
 s3="ceph-mon ceph-osd radosgw ceph-common"
 # The image is built by buildah on a base that debootstrap makes; strace sees what it writes, and
-# faketime gives it a clock that is wrong.
-image="buildah debootstrap debian-archive-keyring strace faketime"
+# libfaketime gives it a clock that is wrong.
+image="buildah debootstrap debian-archive-keyring strace libfaketime"
 tools="clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev cppcheck shellcheck
 libcmocka-dev iproute2 util-linux procps git"
 
