@@ -11,8 +11,8 @@
 
 #include <signal.h>
 
-/* Twice what it was seen to take under load (tests/integration/test_image_run.py), for the kernel and
- * for what it has read of the disk. */
+/* Twice what it was seen to take under load (tests/integration/test_image_run.py), for the kernel
+ * and for the pages of its files. */
 enum { PROCESS_MEMORY_MIB_MIN = 128 };
 
 /*

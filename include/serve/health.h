@@ -43,8 +43,8 @@ enum {
 	/* A jump of the clock is red for so long: its gap is on record, and who looks after the
 	 * machine should know. */
 	HEALTH_CLOCK_SECONDS = 300,
-	/* Postgres's clock and this machine's may be so far apart: LIMITS_SKEW_SECONDS, from where on
-	 * rows may have to wait for it. */
+	/* Postgres's clock and this machine's may be so far apart: from there on rows may be
+	 * refused (store/limits.h). */
 	HEALTH_SKEW_SECONDS_MAX = LIMITS_SKEW_SECONDS,
 	/* So many full intervals may pass in which nothing of Fly's control plane can be looked at,
 	 * and a while, however short they are. */

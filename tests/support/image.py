@@ -12,6 +12,7 @@ debootstrap makes of the same release; it is kept under build/, and so are the l
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import shutil
@@ -121,8 +122,10 @@ def forget_old():
         buildah("rmi", "--prune", "--force")
 
 
+@functools.cache
 def build(target=None, context=ROOT, **env):
-    """The name of the image; layers that are as they were are taken from the last time."""
+    """The name of the image, built once in this process; layers that are as they were are taken from
+    the last time."""
     name = f"localhost/flytrail-{target or 'run'}"
     with alone():
         make_base()
