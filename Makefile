@@ -55,6 +55,7 @@ FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(sort $(wildcard tests/
 TOOLS := $(BUILD)/tests/support/natspub $(BUILD)/tests/support/store_driver \
 	$(BUILD)/tests/support/s3_driver $(BUILD)/tests/support/archive_driver \
 	$(BUILD)/tests/support/retention_driver $(BUILD)/tests/support/fresh_driver \
+	$(BUILD)/tests/support/netswitch $(BUILD)/tests/support/netenter \
 	$(BUILD)/tests/crash/spool_writer
 SUPPORT := $(filter-out $(TOOLS:%=%.o),$(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/support/*.c))))
 SQL := $(sort $(wildcard sql/*.sql))
@@ -161,4 +162,5 @@ format:
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+# build/image is what tests keep of the image: a whole system, with files of any name.
+-include $(shell find $(BUILD) -path '*/image' -prune -o -name '*.d' -print 2>/dev/null)

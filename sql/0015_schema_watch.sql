@@ -3,6 +3,20 @@
 
 SELECT set_config('role', current_setting('flytrail.owner_role'), true);
 
+-- Postgres prints a view from what it parsed, and not always as what it parses from that print: where a
+-- UNION has columns without a name, a database restored from a dump would differ. Made from its own print
+-- each view is what it will be after that, too.
+DO $$
+DECLARE
+	view regclass;
+BEGIN
+	FOR view IN SELECT c.oid FROM pg_catalog.pg_class c
+		WHERE c.relnamespace = 'flytrail'::regnamespace AND c.relkind = 'v' AND c.reloptions IS NULL LOOP
+		EXECUTE format('CREATE OR REPLACE VIEW %s AS %s', view, pg_catalog.pg_get_viewdef(view));
+	END LOOP;
+END
+$$;
+
 -- One that is made while another of that name is on its way out has a number.
 CREATE FUNCTION flytrail.partition_name(name text) RETURNS text
 	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$

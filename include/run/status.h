@@ -101,6 +101,9 @@ struct status {
 	_Atomic uint64_t gaps;              /* noticed, by whichever thread */
 	_Atomic bool intake_stopped;        /* the spool is full */
 
+	/* the main thread, at the start */
+	_Atomic bool spool_no_volume; /* a restart loses what is in the spool */
+
 	/* the store's consumer */
 	_Atomic enum store_state store_state;
 	_Atomic uint64_t lines_stored;  /* rows written */
@@ -112,6 +115,8 @@ struct status {
 	_Atomic uint64_t stored_seq;            /* the cursor */
 	_Atomic bool stored_known;              /* Postgres has said what the cursor is */
 	_Atomic int64_t last_stored_ns;
+	/* Postgres's clock minus the one that never steps, when connecting; 0: not known. */
+	_Atomic int64_t store_clock_ns;
 	/*
 	 * Of the oldest record that is accepted and not stored, when it was observed; 0: all is
 	 * stored. It is set when the record is in a batch, so at most CONSUMER_GATHER_MS late.

@@ -14,7 +14,8 @@
  *
  * /ready is green when the spool is open and a source is connected or retrying:
  * a Postgres or a sink that is away is no reason to restart anything. /health is green
- * only while lines come in, are kept and reach Postgres: by the constants below.
+ * only while lines come in, are kept where a restart does not lose them, and reach Postgres: by
+ * the constants below.
  * In the first HEALTH_START_SECONDS its status is "starting" instead of "failing"
  * as long as it has not been green once; what it is asked by, 503, is the same.
  *
@@ -42,6 +43,9 @@ enum {
 	/* A jump of the clock is red for so long: its gap is on record, and who looks after the
 	 * machine should know. */
 	HEALTH_CLOCK_SECONDS = 300,
+	/* Postgres's clock and this machine's may be so far apart: from there on rows may be
+	 * refused (store/limits.h). */
+	HEALTH_SKEW_SECONDS_MAX = LIMITS_SKEW_SECONDS,
 	/* So many full intervals may pass in which nothing of Fly's control plane can be looked at,
 	 * and a while, however short they are. */
 	HEALTH_WATCH_INTERVALS = 3,

@@ -63,6 +63,10 @@ NODISCARD enum err_kind store_connect(struct store *s, uint64_t *ret_cursor_seq,
 /* Of the record at the cursor that store_connect() gave, as Postgres knows it; 0: not known. */
 uint64_t store_cursor_mark(const struct store *s);
 
+/* Postgres's clock minus the one of this machine that never steps, by the newest reading of its
+ * limits, late by as long as the answer was on its way; 0: not connected yet. */
+int64_t store_clock_ns(const struct store *s);
+
 /* Up to when there is what came live, of what is stored: when its newest line was taken, or, of
  * one that came by HTTP, printed. 0: there is none. */
 NODISCARD enum err_kind store_find_newest_live(struct store *s, int64_t *ret_observed_ns,

@@ -5,6 +5,7 @@
 #include "run/foreign.h"
 #include "serve/http.h"
 #include "spool/segment.h"
+#include "store/limits.h"
 #include "store/migrate.h"
 
 #include <errno.h>
@@ -15,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SKEW_MS_MAX = 1000, PATH_BYTES = 1100 };
+enum { SKEW_MS_MAX = 1000, SKEW_MS_FAIL = 1000 * LIMITS_SKEW_SECONDS, PATH_BYTES = 1100 };
 static const uint64_t SPOOL_FREE_BYTES_MIN = CONFIG_SPOOL_BYTES_MIN;
 
 void doctor_tell(struct doctor *d, enum verdict verdict, const char *fmt, ...)
@@ -107,7 +108,7 @@ static void check_clock(struct doctor *d, const struct inspection *in)
 	int64_t sure_ms = llabs(skew_ms) - in->round_trip_ns / NS_PER_MS;
 
 	if (sure_ms > SKEW_MS_MAX)
-		doctor_tell(d, WARN,
+		doctor_tell(d, sure_ms > SKEW_MS_FAIL ? FAIL : WARN,
 			    "clock: Postgres is %" PRId64
 			    " ms %s of this machine; set both by NTP, or "
 			    "lines of one moment will seem apart",
@@ -302,9 +303,8 @@ static void check_spool(struct doctor *d)
 			    found, available >> 20);
 	else if (stat("/", &root) == 0 && root.st_dev == st.st_dev)
 		doctor_tell(d, WARN,
-			    "spool: %s is writable but on the same disk as /, which Fly throws "
-			    "away with "
-			    "the machine; mount a volume",
+			    "spool: %s is writable but on the same disk as /, which Fly makes anew "
+			    "at each restart: what is not delivered then is lost; mount a volume",
 			    folder);
 	else
 		doctor_tell(d, OK, "spool: %s is writable, %" PRIu64 " of %" PRIu64 " MiB free",

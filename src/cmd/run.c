@@ -192,9 +192,9 @@ static int start(struct run_command *command)
 				      "no file is named; - is stdin\n");
 		return CMD_USAGE;
 	}
-	if (process_harden(&err)) {
+	if (process_harden(&err) || process_check_memory(&err)) {
 		log_error(fatal, LOG_TEXT("error", err.text));
-		return CMD_FAILED;
+		return err.kind == ERR_CONFIG ? CMD_USAGE : CMD_FAILED;
 	}
 	if (!read_config(&command->config, CONFIG_FOR_STORE | (from_files ? 0u : CONFIG_FOR_NATS)))
 		return CMD_USAGE;

@@ -358,6 +358,7 @@ static enum err_kind connect_store(struct consumer *c, struct err *err)
 	if (rc)
 		return rc;
 	account_connected(c->o.status, c->opened_seq, c->cursor);
+	atomic_store(&c->o.status->store_clock_ns, store_clock_ns(c->store));
 	note_tried(c, c->cursor);
 	status_set_store(c->o.status, STORE_WORKING, "");
 	log_info(store_connected, LOG_NUMBER("cursor", c->cursor));

@@ -1,6 +1,5 @@
 #include "run/lifecycle.h"
 
-#include "base/file.h"
 #include "base/log.h"
 #include "base/queue.h"
 #include "base/time.h"
@@ -13,6 +12,7 @@
 #include "run/last_live.h"
 #include "run/leased_jobs.h"
 #include "run/life.h"
+#include "run/open_spool.h"
 #include "run/pipeline.h"
 #include "run/process.h"
 #include "store/url.h"
@@ -28,7 +28,6 @@
 enum {
 	PROGRESS_MS = 500,
 	FORWARDED_MS = 50,
-	SPOOL_SHARE_PERCENT = 70, /* of the volume, where no size is configured */
 	HOST_BYTES = 256,
 };
 
@@ -162,51 +161,6 @@ static void join(struct job *w)
 
 /* --- start --- */
 
-/* What spool_open() had to do with what it found. */
-static void tell_mended(struct spool *spool)
-{
-	struct spool_stats stats;
-
-	spool_stats(spool, &stats);
-	if (stats.torn_bytes > 0 || stats.damage_count > 0)
-		log_warn(spool_mended, LOG_NUMBER("torn_bytes", stats.torn_bytes),
-			 LOG_NUMBER("damaged_segments", stats.damage_count));
-}
-
-static enum err_kind open_spool(struct run *r, struct err *err)
-{
-	const struct config *c = r->o->config;
-	struct spool_options options = {
-		.folder = c->spool_dir,
-		.max_bytes = c->spool_max_bytes,
-		.keep_ns = (int64_t)c->spool_keep_seconds * NS_PER_S,
-		.commits = &r->o->status->commits,
-	};
-	uint64_t total, free_bytes;
-	enum err_kind rc;
-
-	rc = file_make_folder(c->spool_dir, err);
-	if (rc)
-		return err_wrap(err, "FLYTRAIL_SPOOL_DIR");
-	if (options.max_bytes == 0) {
-		rc = file_volume(c->spool_dir, &total, &free_bytes, err);
-		if (rc == ERR_NONE)
-			options.max_bytes = total / 100 * SPOOL_SHARE_PERCENT;
-	}
-	if (rc == ERR_NONE && options.max_bytes < CONFIG_SPOOL_BYTES_MIN)
-		rc = err_set(
-			err, ERR_CONFIG,
-			"the volume of FLYTRAIL_SPOOL_DIR is too small: the spool needs 64 MiB "
-			"at least, and takes 70 %% of the volume");
-	if (rc == ERR_NONE)
-		rc = spool_open(&r->spool, &options, err);
-	if (rc)
-		return rc;
-	tell_mended(r->spool);
-	status_set_spool(r->o->status, r->spool);
-	return ERR_NONE;
-}
-
 static enum err_kind make_parts(struct run *r, struct err *err)
 {
 	const struct config *c = r->o->config;
@@ -333,7 +287,7 @@ static enum err_kind set_up(struct run *r, struct err *err)
 	r->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (r->signal_fd < 0)
 		return err_errno(err, ERR_FATAL, "no signalfd");
-	rc = open_spool(r, err);
+	rc = open_spool(&r->spool, r->o->config, r->o->status, err);
 	if (rc == ERR_NONE && r->o->live)
 		rc = last_live_find(r->spool, &last_live_ns, err);
 	if (rc == ERR_NONE)

@@ -1,10 +1,15 @@
 #include "run/process.h"
 
+#include "base/file.h"
+
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 void process_ending_signals(sigset_t *set)
@@ -29,6 +34,44 @@ static enum err_kind hold_standard_descriptors(struct err *err)
 		return err_errno(err, ERR_FATAL, "/dev/null cannot be opened");
 	(void)close(fd);
 	return ERR_NONE;
+}
+
+/* As a container sees the limit of its group, by either version; UINT64_MAX: there is none. */
+static uint64_t group_limit_bytes(void)
+{
+	static const char *const paths[] = {"/sys/fs/cgroup/memory.max",
+					    "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+	uint64_t limit = UINT64_MAX;
+
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		char text[32] = "";
+		size_t len = 0;
+		int fd = -1;
+		struct err none;
+
+		if (file_open(&fd, paths[i], FILE_READ, &none))
+			continue;
+		if (!file_read_at(fd, text, sizeof(text) - 1, 0, &len, &none) && len > 0 &&
+		    text[0] >= '0' && text[0] <= '9')
+			limit = strtoull(text, NULL, 10);
+		file_close(&fd);
+	}
+	return limit;
+}
+
+enum err_kind process_check_memory(struct err *err)
+{
+	struct sysinfo machine;
+	uint64_t bytes = group_limit_bytes();
+
+	if (sysinfo(&machine) == 0 && (uint64_t)machine.totalram * machine.mem_unit < bytes)
+		bytes = (uint64_t)machine.totalram * machine.mem_unit;
+	if (bytes >= (uint64_t)PROCESS_MEMORY_MIB_MIN << 20)
+		return ERR_NONE;
+	return err_set(err, ERR_CONFIG,
+		       "%" PRIu64 " MiB of memory are too little: flytrail needs %d; give this "
+		       "machine 256 MB, as fly.toml's [[vm]] does",
+		       bytes >> 20, PROCESS_MEMORY_MIB_MIN);
 }
 
 enum err_kind process_harden(struct err *err)

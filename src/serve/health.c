@@ -34,18 +34,22 @@ static void check_open(struct health *h, const struct look *l)
 static void check_spool(struct health *h, const struct look *l)
 {
 	struct health_check *c;
+	bool no_volume;
 
 	if (!l->spool_open) {
 		check_open(h, l);
 		return;
 	}
+	no_volume = atomic_load(&l->status->spool_no_volume);
 	c = add(h, "spool",
-		"bring Postgres back, or give the spool a larger volume: no line is taken while "
-		"it is full");
-	c->ok = !l->spool.full && look_spool_percent(l) < HEALTH_SPOOL_PERCENT_MAX;
-	SAY(c->value, "%s: %" PRIu64 " %% of %" PRIu64 " bytes wait for Postgres",
-	    l->spool.full ? "full" : "open", look_spool_percent(l), l->spool.max_bytes);
-	SAY(c->limit, "not full, and less than %d %%", HEALTH_SPOOL_PERCENT_MAX);
+		no_volume ? "mount a volume at the spool's place, as fly.toml's [[mounts]] does"
+			  : "bring Postgres back, or give the spool a larger volume: no line is "
+			    "taken while it is full");
+	c->ok = !no_volume && !l->spool.full && look_spool_percent(l) < HEALTH_SPOOL_PERCENT_MAX;
+	SAY(c->value, "%s: %" PRIu64 " %% of %" PRIu64 " bytes wait for Postgres%s",
+	    l->spool.full ? "full" : "open", look_spool_percent(l), l->spool.max_bytes,
+	    no_volume ? ", and not on a volume: a restart loses what is not delivered" : "");
+	SAY(c->limit, "on a volume, not full, and less than %d %%", HEALTH_SPOOL_PERCENT_MAX);
 }
 
 static void check_source(struct health *h, const struct look *l, bool retrying_will_do)
@@ -122,29 +126,53 @@ static void check_store(struct health *h, const struct look *l)
 	SAY(c->limit, "working");
 }
 
-static void check_clock(struct health *h, const struct look *l)
+/* How far Postgres's clock is ahead of this machine's; 0 also where it is not known. */
+static int64_t clock_ahead_ns(const struct look *l)
 {
-	struct health_check *c =
-		add(h, "clock",
-		    "see why the machine's clock is wrong: times of lines that came meanwhile, and "
-		    "gaps, are off by the jump, which is on record");
+	int64_t clock_ns = atomic_load(&l->status->store_clock_ns);
+
+	return clock_ns == 0 ? 0 : clock_ns + l->monotonic_ns - l->now_ns;
+}
+
+static void say_clock(struct health_check *c, const struct look *l, bool is_apart)
+{
 	uint64_t jumps = atomic_load(&l->status->clock_jumps);
-	int64_t age_ns = look_age_ns(l, atomic_load(&l->status->clock_jumped_ns));
+	int64_t ahead_ns = clock_ahead_ns(l);
 	char age[LOOK_AGE_BYTES];
 
-	c->ok = l->now_ns >= CLOCK_FIRST_NS &&
-		(jumps == 0 || age_ns > HEALTH_CLOCK_SECONDS * NS_PER_S);
 	if (l->now_ns < CLOCK_FIRST_NS)
 		SAY(c->value, "never set: it shows a time before 2025");
+	else if (is_apart)
+		SAY(c->value, "Postgres's clock is %s %s this machine's",
+		    look_age_text(ahead_ns > 0 ? ahead_ns : -ahead_ns, age),
+		    ahead_ns > 0 ? "ahead of" : "behind");
 	else if (jumps == 0)
 		SAY(c->value, "%s", l->by_http ? "set" : "no jump");
 	else
 		SAY(c->value, "%" PRIu64 " jumps, the last %s ago", jumps,
-		    look_age_text(age_ns, age));
+		    look_age_text(look_age_ns(l, atomic_load(&l->status->clock_jumped_ns)), age));
+}
+
+static void check_clock(struct health *h, const struct look *l)
+{
+	struct health_check *c =
+		add(h, "clock",
+		    "see which clock is wrong, and why: this machine's tells when lines came, and "
+		    "when gaps were, and those are off by as much; a jump is on record");
+	int64_t jumped_ns = look_age_ns(l, atomic_load(&l->status->clock_jumped_ns));
+	int64_t ahead_ns = clock_ahead_ns(l);
+	bool is_apart = ahead_ns > HEALTH_SKEW_SECONDS_MAX * NS_PER_S ||
+			ahead_ns < -HEALTH_SKEW_SECONDS_MAX * NS_PER_S;
+
+	c->ok = l->now_ns >= CLOCK_FIRST_NS && !is_apart &&
+		(atomic_load(&l->status->clock_jumps) == 0 ||
+		 jumped_ns > HEALTH_CLOCK_SECONDS * NS_PER_S);
+	say_clock(c, l, is_apart);
 	if (l->by_http) /* what is read is told by Fly's clock, and nothing is missed by a jump */
-		SAY(c->limit, "set");
+		SAY(c->limit, "set, and within %d s of Postgres's", HEALTH_SKEW_SECONDS_MAX);
 	else
-		SAY(c->limit, "set, and no jump within %d s", HEALTH_CLOCK_SECONDS);
+		SAY(c->limit, "set, within %d s of Postgres's, and no jump within %d s",
+		    HEALTH_SKEW_SECONDS_MAX, HEALTH_CLOCK_SECONDS);
 }
 
 static void check_worker(struct health *h, const struct look *l)

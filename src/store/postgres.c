@@ -111,6 +111,11 @@ uint64_t store_cursor_mark(const struct store *s)
 	return s->cursor_mark;
 }
 
+int64_t store_clock_ns(const struct store *s)
+{
+	return s->limits.server_ns - s->limits.read_ns;
+}
+
 enum err_kind store_find_newest_live(struct store *s, int64_t *ret_observed_ns, struct err *err)
 {
 	PGresult *row;

@@ -112,6 +112,17 @@ class WithEventTriggers(Watched):
     def test_each_change_is_told_by_both_nets(self):
         self.check_changes_are_told()
 
+    def test_a_view_is_the_same_when_it_comes_back_from_a_dump(self):
+        """Which prints it and makes it from that."""
+        state = "SELECT object, shape FROM flytrail.schema_rows() WHERE object LIKE 'view %' ORDER BY 1"
+        before = self.as_owner(state)
+        for view, in self.pg.psql("SELECT oid::regclass FROM pg_class WHERE relkind = 'v' "
+                                  "AND relnamespace = 'flytrail'::regnamespace"):
+            [[text]] = self.pg.psql(f"SELECT pg_get_viewdef('{view}'::regclass)")
+            self.as_owner(f"CREATE OR REPLACE VIEW {view} AS {text}")
+        for was, now in zip(before, self.as_owner(state), strict=True):
+            self.assertEqual(was, now)
+
     def test_what_is_undone_before_the_next_look_is_told_with_who_did_it(self):
         self.as_owner(f"""BEGIN; ALTER TABLE flytrail.{self.partition} DISABLE TRIGGER append_only;
             DELETE FROM flytrail.{self.partition};

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Says which packages `make demo` or `make check` still needs, and installs them.
+# Says which packages `make demo` or `make check` still needs, and installs them; or, for `build`,
+# what the program alone is built from.
 #
-#   install-packages.sh check|demo          installs what is missing
-#   install-packages.sh --check check|demo  only says; 1 when something is missing
+#   install-packages.sh check|demo|build          installs what is missing
+#   install-packages.sh --check check|demo|build  only says; 1 when something is missing
 #
 # Debian and Ubuntu only: elsewhere it says what to do instead. No service that
 # a package brings is started.
@@ -21,15 +22,21 @@ openssl ca-certificates"
 servers="postgresql nats-server"
 # Not for its service: promtool reads the alerts, and a server asks what the dashboards ask.
 metrics="prometheus"
+# A private network in namespaces: its resolver, and a pooler before Postgres.
+network="dnsmasq-base pgbouncer"
 s3="ceph-mon ceph-osd radosgw ceph-common"
+# The image is built by buildah on a base that debootstrap makes; strace sees what it writes, and
+# libfaketime gives it a clock that is wrong.
+image="buildah debootstrap debian-archive-keyring strace libfaketime"
 tools="clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev cppcheck shellcheck
 libcmocka-dev iproute2 util-linux procps git"
 
 case $purpose in
+build) wanted=$build ;;
 demo) wanted="$build $servers" ;;
-check) wanted="$build $servers $s3 $metrics $tools" ;;
+check) wanted="$build $servers $s3 $metrics $network $image $tools" ;;
 *)
-    echo "usage: $0 [--check] check|demo" >&2
+    echo "usage: $0 [--check] check|demo|build" >&2
     exit 2
     ;;
 esac
@@ -83,7 +90,7 @@ if [ "$(id -u)" != 0 ]; then
     as_root=sudo
 fi
 
-echo "Installing from ${system%% *}'s own packages, for make $purpose:"
+echo "Installing from ${system%% *}'s own packages, to $purpose:"
 echo "    $missing"
 
 # A package's own start of its service is refused: the tests and the demo start private
@@ -103,7 +110,7 @@ $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
 
 # Nor is it to come up with the next boot, unless it was here before us.
 if [ -d /run/systemd/system ]; then
-    for service in postgresql nats-server prometheus; do
+    for service in postgresql nats-server prometheus pgbouncer; do
         case " $missing " in
         *" $service "*) $as_root systemctl --quiet disable "$service" ;;
         esac

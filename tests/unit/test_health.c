@@ -258,6 +258,36 @@ static void a_clock_is_red_for_a_while_after_a_jump_and_while_it_is_not_set(void
 	assert_red("clock", "never set: it shows a time before 2025");
 }
 
+static void clocks_that_are_apart_are_red_whichever_is_wrong(void **state)
+{
+	int64_t same_ns = NOW_NS - look.monotonic_ns; /* Postgres's is as this machine's */
+	int64_t limit_ns = HEALTH_SKEW_SECONDS_MAX * NS_PER_S;
+
+	(void)state;
+	all_is_well();
+	atomic_store(&status.store_clock_ns, same_ns + limit_ns);
+	assert_true(healthy());
+	atomic_store(&status.store_clock_ns, same_ns - limit_ns);
+	assert_true(healthy());
+	atomic_store(&status.store_clock_ns, same_ns + limit_ns + 1);
+	assert_red("clock", "Postgres's clock is 1 min 0 s ahead of this machine's");
+	atomic_store(&status.store_clock_ns, same_ns - 86400 * NS_PER_S);
+	assert_red("clock", "Postgres's clock is 1 d 0 h behind this machine's");
+	/* This machine's is set right: that is a jump, and Postgres need not be asked again. */
+	look.now_ns -= 86400 * NS_PER_S;
+	atomic_store(&status.heartbeat_last_ns, look.now_ns);
+	assert_true(healthy());
+}
+
+static void a_spool_that_a_restart_loses_is_ready_and_not_healthy(void **state)
+{
+	(void)state;
+	all_is_well();
+	atomic_store(&status.spool_no_volume, true);
+	assert_red("spool", "open: 1 % of 1000 bytes wait for Postgres, and not on a volume: a "
+			    "restart loses what is not delivered");
+}
+
 static void a_worker_that_is_not_well_is_red_while_gaps_are_open(void **state)
 {
 	(void)state;
@@ -496,6 +526,8 @@ int main(void)
 		TEST(a_heartbeat_that_is_off_is_no_failure),
 		TEST(what_is_the_log_streams_is_not_asked_of_http),
 		TEST(a_clock_is_red_for_a_while_after_a_jump_and_while_it_is_not_set),
+		TEST(clocks_that_are_apart_are_red_whichever_is_wrong),
+		TEST(a_spool_that_a_restart_loses_is_ready_and_not_healthy),
 		TEST(a_worker_that_is_not_well_is_red_while_gaps_are_open),
 		TEST(a_watcher_is_red_when_nothing_can_be_looked_at_for_long),
 		TEST(a_short_interval_leaves_a_while_for_looking_again),
