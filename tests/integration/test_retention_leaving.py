@@ -99,6 +99,13 @@ class Applying(RetentionCase):
         told = self.facts("trail.partition_dropped")[0][2]
         self.assertEqual((told["why"], told["archive_agrees"], told["open_gaps"]), ("past keep_at_most", False, ["g1"]))
 
+    def test_a_gap_that_goes_with_its_own_facts_is_on_record_too(self):
+        at = NOW - days(200)
+        self.add_gap(at, at + days(1))
+        self.set_term("security", 60, 100)
+        self.drop(self.detach(self.partition("security", at)))
+        self.assertEqual(self.facts("trail.partition_dropped")[0][2]["open_gaps"], ["g1"])
+
     def test_one_digest_for_server_and_client(self):
         _, name = self.old_line()
         for _ in range(20):
