@@ -2,6 +2,7 @@
 
 import datetime
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import unittest
+import uuid
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
@@ -33,6 +35,11 @@ def line(message, day, number, provider="app"):
         "host": "0ad1", "log": {"level": "info"}, "message": message,
         "timestamp": f"{day}T0{number % 2}:14:18.{number:09}Z",
     }, separators=(",", ":"))
+
+
+def digest(ids):
+    """As flytrail.digest_of_ids() is described, of fewer than 65,536."""
+    return hashlib.sha256(hashlib.sha256(b"".join(sorted(uuid.UUID(id).bytes for id in ids))).digest()).hexdigest()
 
 
 class Archives(unittest.TestCase):
@@ -105,7 +112,7 @@ class ArchiveIds(Archives):
         keys, answer = self.ask_lines(day)
         ids = self.ids(self.table(day))
         self.assertEqual(len(ids), rows)
-        self.assertEqual(answer, f"agrees {rows} {objects} {archive.digest(ids)}")
+        self.assertEqual(answer, f"agrees {rows} {objects} {digest(ids)}")
         return keys
 
     def assert_missing(self, count, why="", day=OLDER):
@@ -137,11 +144,11 @@ class ArchiveIds(Archives):
                 _, answer = self.ask(kind, table, month + "-01", end)
                 ids = self.ids(table, "event_id")
                 self.assertGreater(len(ids), 0)
-                self.assertRegex(answer, f"^agrees {len(ids)} [0-9]+ {archive.digest(ids)}$")
+                self.assertRegex(answer, f"^agrees {len(ids)} [0-9]+ {digest(ids)}$")
 
     def test_a_table_without_rows_needs_no_archive(self):
         _, answer = self.ask_lines(NOW.strftime("%Y-%m-%d"), S3_ENDPOINT="http://127.0.0.1:1")
-        self.assertEqual(answer, f"agrees 0 0 {archive.digest([])}")
+        self.assertEqual(answer, f"agrees 0 0 {hashlib.sha256(b'').hexdigest()}")
 
     def test_what_is_deleted_or_changed_does_not_count(self):
         self.keep_indexed()

@@ -2,6 +2,7 @@
 
 import collections
 import datetime
+import functools
 import gzip
 import itertools
 import json
@@ -19,6 +20,7 @@ import flytrail  # noqa: E402
 import s3  # noqa: E402
 from retention import KINDS, READER, STREAM, WRITER, RetentionCase, Row, days, is_held  # noqa: E402
 
+AT_ONCE = 2
 SEED = 20261126
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 START = datetime.datetime(2026, 1, 14, 9, tzinfo=datetime.timezone.utc)  # a Wednesday
@@ -27,6 +29,7 @@ INSTANT = datetime.timedelta(microseconds=1)
 # Days after the start of which something is special.
 GAP_DAY, LATE, LACKING = 8, 20, 120
 GAP, REASON = "g1", "a case"
+INDEXED_FROM = 6  # rows
 OTHER_STREAM = "11111111-2222-4333-8444-666666666666"
 WEEKLY_OVER_DAYS = 90
 # As README has them: keep-for and keep-at-most, in days.
@@ -119,8 +122,9 @@ class Trail:
 
 
 class Year(RetentionCase):
-    maxDiff = None
     """Rows come as time goes, each step of which ends with the command that applies the profile."""
+
+    maxDiff = None
 
     def begin(self, profile, bucket=None):
         self.writer.ask("SELECT pg_advisory_unlock_all()")  # the command takes it
@@ -137,6 +141,7 @@ class Year(RetentionCase):
         self.set_clock(START)
         self.bucket, self.withheld, self.batch, self.asks = bucket, {}, [], []
         self.count = collections.Counter()
+        self.steps = collections.defaultdict(list)  # by when they are: what is done besides
         self.snapshots = {"renewed": True, "old": True}
         for scope in self.snapshots:
             self.take_snapshot(scope)
@@ -224,14 +229,15 @@ class Year(RetentionCase):
     # --- the archive ---
 
     def put_batch(self):
-        """What came since the last step, as the sink puts it, with its index."""
+        """What came since the last step, as the sink puts it; an index names the many of a long one."""
         objects, span = collections.defaultdict(list), (self.seq - len(self.batch) + 1, self.seq)
         for kind, at, made in self.batch:
             at = midnight(at) if kind != "log_lines" else at.replace(minute=0, second=0, microsecond=0)
             (self.withheld[kind, at] if (kind, at) in self.withheld else objects[kind, at]).append(made)
-        index = archive.key("index", self.now, span, STREAM)
+        index = archive.key("index", self.now, span, STREAM) if len(self.batch) >= INDEXED_FROM else None
         entries = [self.put(kind, at, ids, span, STREAM, index) for (kind, at), ids in objects.items()]
-        self.bucket.put(index, gzip.compress(archive.ndjson(entries)))
+        if index:
+            self.bucket.put(index, gzip.compress(archive.ndjson(entries)))
 
     def put(self, kind, at, ids, span, stream, index):
         content = archive.ndjson({"id" if kind == "log_lines" else "event_id": made} for made in ids)
@@ -335,7 +341,7 @@ class Year(RetentionCase):
         archived, agrees = None, None
         if self.bucket:
             agrees = self.trail.missing(partition, ids) == 0
-            objects = self.trail.objects(partition) if spooled and agrees else {}
+            objects = self.trail.objects(partition) if spooled else {}
             archived = {"rows": len(spooled) if agrees else 0, "digest": archive.digest(spooled) if agrees else "",
                         "objects": len(objects), "index": sorted({stored.index for stored in objects.values()} - {None})}
         return {
@@ -400,8 +406,7 @@ class Year(RetentionCase):
         return goes_at - INSTANT, goes_at
 
     def walk(self, step_days):
-        steps = collections.defaultdict(list)
-        at = START
+        steps, at = self.steps, START
         while at < self.end:
             at += days(step_days) * self.random.uniform(0.9, 1.1)
             steps[at].append(lambda: self.take_snapshot("renewed"))
@@ -430,13 +435,15 @@ class Year(RetentionCase):
                     act()
                 self.apply()
         self.assert_days_are_told()
-        print(self.id(), len(steps), dict(self.count), file=sys.stderr)
+        self.assertEqual(self.count["snapshots"], 1)
+        for what, wanted in (("partitions", 60), ("rows", 80), ("kept", 80), ("confirmations", 5), ("days told", 400)):
+            self.assertGreater(self.count[what], wanted, self.count)
 
 
 class Profiles(Year):
     def test_default(self):
         self.begin("default")
-        self.walk(11)
+        self.walk(15)
 
     def test_pci(self):
         self.begin("pci")
@@ -446,9 +453,27 @@ class Profiles(Year):
         self.begin("hipaa")
         self.walk(30)
 
+
+class Archived(Year):
+    """With an archive in a real S3 server, which lacks some of it."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.s3 = cls.enterClassContext(s3.Server())
+
     def test_eu(self):
-        self.begin("eu")
-        self.walk(11)
+        self.begin("eu", self.s3.bucket())
+        for kind, day, is_late in (("log_lines", LACKING, False), ("log_lines", LACKING + 1, True),
+                                   ("security", LACKING, False), ("operations", LACKING, True)):
+            first, end = self.trail.bounds(kind, START + days(day))
+            self.withhold(kind, first, first + days(1))
+            if is_late:
+                self.steps[end + days(self.trail.terms[kind][0] + 2)].append(
+                    functools.partial(self.put_late, kind, first, end))
+        self.walk(15)
+        for what in ("stays", "held past keep_at_most"):
+            self.assertGreater(self.count[what], 0)
 
 
 if __name__ == "__main__":
