@@ -240,12 +240,9 @@ class Year(RetentionCase):
             self.bucket.put(index, gzip.compress(archive.ndjson(entries)))
 
     def put(self, kind, at, ids, span, stream, index):
-        content = archive.ndjson({"id" if kind == "log_lines" else "event_id": made} for made in ids)
-        stored = gzip.compress(content)
-        key = archive.key("lines" if kind == "log_lines" else kind, at, span, stream)
-        self.bucket.put(key, stored, archive.metadata(content))
-        self.trail.archived[key] = Stored(kind, at, set(ids), index)
-        return archive.entry(key, stored, content, span)
+        made = archive.put_ids(self.bucket, kind, at, ids, span, stream)
+        self.trail.archived[made["key"]] = Stored(kind, at, set(ids), index)
+        return made
 
     def withhold(self, kind, first, end):
         """What of these times comes is not in the archive."""

@@ -106,3 +106,12 @@ def entry(key, stored, content, span):
     return {"key": key, "bytes": len(stored), "sha256": sha256(stored), "content_sha256": sha256(content),
             "content_bytes": len(content), "records": content.count(b"\n"), "first_seq": str(span[0]),
             "last_seq": str(span[1])}
+
+
+def put_ids(bucket, kind, at, ids, span, stream):
+    """An object with these rows, of which it has the ids alone; returns its line in an index. kind: as retention has it."""
+    content = ndjson({"id" if kind == "log_lines" else "event_id": made} for made in ids)
+    stored = gzip.compress(content)
+    made = key("lines" if kind == "log_lines" else kind, at, span, stream)
+    bucket.put(made, stored, metadata(content))
+    return entry(made, stored, content, span)
