@@ -115,10 +115,13 @@ class Trail:
         return len(self.spooled(ids).difference(*(stored.ids for stored in self.objects(partition).values())))
 
     def take_out(self, ids):
+        """Returns how many confirmations go with them."""
         for made in ids:
             del self.rows[made]
         months = {self.bounds(row.kind, row.at)[0] for row in self.rows.values() if row.kind != "log_lines"}
-        self.confirmed = {made: at for made, at in self.confirmed.items() if self.bounds("security", at)[0] in months}
+        left = {made: at for made, at in self.confirmed.items() if self.bounds("security", at)[0] in months}
+        lost, self.confirmed = len(self.confirmed) - len(left), left
+        return lost
 
 
 class Year(RetentionCase):
@@ -288,9 +291,11 @@ class Year(RetentionCase):
             name = self.trail.name(kind, first)
             self.assertIn(f"{name} stays, though past its term: its archive: {lacking[kind, first, end]} rows of {name} "
                           "are not in the archive\n", text)
-        self.assert_drops(self.read_drops(), {partition: verdicts[partition] for partition in gone}, partitions)
+        confirmations = self.assert_drops(self.read_drops(), {partition: verdicts[partition] for partition in gone}, partitions)
         self.assert_property([self.trail.rows[made] for partition in gone for made in partitions[partition]])
-        self.trail.take_out(itertools.chain.from_iterable(partitions[partition] for partition in gone))
+        lost = self.trail.take_out(itertools.chain.from_iterable(partitions[partition] for partition in gone))
+        self.assertEqual(lost, confirmations)
+        self.count["confirmations"] += lost
         self.assert_rows()
         self.count["partitions"] += len(gone)
         self.count["stays"] += len(stays)
@@ -306,8 +311,9 @@ class Year(RetentionCase):
 
     def assert_drops(self, drops, verdicts, partitions):
         """Each partition that went is told of once, and all that is asked of it is there: who did it, when, under
-        which policy, how much went, and where its archive is."""
+        which policy, how much went, and where its archive is. Returns how many confirmations went."""
         tidied = [told for _, told in drops if "partition" not in told]
+        confirmations = sum(told["confirmations"] for told in tidied)
         drops = {told["partition"]: (at, told) for at, told in drops if "partition" in told}
         self.assertEqual(set(drops), {self.trail.name(*partition[:2]) for partition in verdicts})
         for partition, verdict in verdicts.items():
@@ -315,7 +321,7 @@ class Year(RetentionCase):
             self.assertLess(abs(at - self.now), datetime.timedelta(minutes=2))
             self.assertGreater(told.pop("bytes"), 0)
             self.assertRegex(told.pop("detached_at"), "^20")
-            self.count["confirmations"] += told.pop("confirmations")
+            confirmations += told.pop("confirmations")
             failure = (told["archive"] or {}).pop("failure", None)
             self.assertEqual(told, self.expected_fact(partition, partitions[partition], verdict))
             self.assertEqual(failure is not None, told["archive_agrees"] is False, failure)
@@ -327,7 +333,7 @@ class Year(RetentionCase):
         self.assertEqual(self.admin.ask("SELECT scope FROM flytrail.snapshots ORDER BY 1"),
                          [[scope] for scope in sorted(self.snapshots) if self.snapshots[scope]])
         self.count["snapshots"] += sum(told["snapshots"] for told in tidied)
-        self.count["confirmations"] += sum(told["confirmations"] for told in tidied)
+        return confirmations
 
     def expected_fact(self, partition, ids, verdict):
         kind, first, end = partition

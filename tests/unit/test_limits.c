@@ -105,10 +105,10 @@ static void make_rows(struct rows *r)
 	r->lines[1] = (struct copy_key){.occurred_us = within_us, .frame_idx = 1};
 	r->events[0] = (struct copy_key){.occurred_us = past_us, .frame_idx = 0};
 	r->events[1] = (struct copy_key){.occurred_us = within_us, .frame_idx = 1};
-	r->events[2] = (struct copy_key){
-		.occurred_us = past_us, .frame_idx = 2, .is_security = true};
-	r->events[3] = (struct copy_key){
-		.occurred_us = within_us, .frame_idx = 3, .is_security = true};
+	r->events[2] =
+		(struct copy_key){.occurred_us = past_us, .frame_idx = 2, .is_security = true};
+	r->events[3] =
+		(struct copy_key){.occurred_us = within_us, .frame_idx = 3, .is_security = true};
 	r->plan.lines = r->lines;
 	r->plan.line_count = 2;
 	r->plan.events = r->events;
@@ -123,8 +123,9 @@ static void each_kind_goes_by_its_own_limit(void **state)
 		enum limits_kind kind;
 		uint64_t seq;
 		size_t lines, events;
-	} kinds[] = {
-		{LIMITS_LINES, 40, 1, 4}, {LIMITS_SECURITY, 42, 2, 3}, {LIMITS_OPERATIONS, 40, 2, 3}};
+	} kinds[] = {{LIMITS_LINES, 40, 1, 4},
+		     {LIMITS_SECURITY, 42, 2, 3},
+		     {LIMITS_OPERATIONS, 40, 2, 3}};
 	struct rows r;
 
 	(void)state;
