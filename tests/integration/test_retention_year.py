@@ -356,9 +356,11 @@ class Year(RetentionCase):
             "application_name": "flytrail", "client_addr": "127.0.0.1"}
 
     def assert_property(self, gone):
-        """Row by row, whatever partitions there are."""
+        """Row by row: what went was past its term, and no hold is on it."""
         for row in gone:
             self.assertGreaterEqual(self.now - row.at, days(self.trail.terms[row.kind][0]), row)
+            for scopes in self.trail.holds.values():
+                self.assertFalse(is_held(scopes, row, *self.trail.bounds(row.kind, row.at), self.trail.rows.values()), row)
         self.count["rows"] += len(gone)
 
     def assert_rows(self):
