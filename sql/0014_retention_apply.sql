@@ -33,6 +33,34 @@ $$;
 COMMENT ON FUNCTION flytrail.rows_about(regclass) IS
 	'about how many rows a table has: as its last ANALYZE or VACUUM found, grown as its file has; counted where there was none and it has 8 MiB at most, else a row for each 300 bytes';
 
+-- What is out of the trail for the moment is of it all the same.
+CREATE FUNCTION flytrail.has_event_of(actor text, first_at timestamptz, end_at timestamptz) RETURNS boolean
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	leaving regclass;
+	has boolean;
+BEGIN
+	IF EXISTS (SELECT FROM flytrail.events e WHERE e.actor = has_event_of.actor
+			AND e.occurred_at >= has_event_of.first_at AND e.occurred_at < has_event_of.end_at) THEN
+		RETURN true;
+	END IF;
+	FOR leaving IN
+		SELECT c.oid FROM flytrail.leaving l
+		JOIN pg_class c ON c.relname = l.leaving AND c.relnamespace = 'flytrail'::regnamespace AND NOT c.relispartition
+		WHERE l.kind <> 'log_lines' AND l.first_at < has_event_of.end_at AND l.end_at > has_event_of.first_at
+	LOOP
+		EXECUTE format('SELECT EXISTS (SELECT FROM %s AS e WHERE e.actor = $1 AND e.occurred_at >= $2 AND e.occurred_at < $3)',
+			leaving) INTO has USING actor, first_at, end_at;
+		IF has THEN
+			RETURN true;
+		END IF;
+	END LOOP;
+	RETURN false;
+END
+$$;
+COMMENT ON FUNCTION flytrail.has_event_of(text, timestamptz, timestamptz) IS
+	'whether an actor has an event in a time, be it in the trail or in a partition that was taken out';
+
 CREATE FUNCTION flytrail.hold_touches(hold flytrail.open_holds, kind text, target regclass, first_at timestamptz,
 	end_at timestamptz) RETURNS boolean
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -43,9 +71,7 @@ BEGIN
 		RETURN false;
 	END IF;
 	-- Lines have no actor: who is held has an event in the same time.
-	IF kind = 'log_lines' AND hold.actor IS NOT NULL AND NOT EXISTS (
-		SELECT FROM flytrail.events e
-		WHERE e.actor = hold.actor AND e.occurred_at >= hold_touches.first_at AND e.occurred_at < hold_touches.end_at) THEN
+	IF kind = 'log_lines' AND hold.actor IS NOT NULL AND NOT flytrail.has_event_of(hold.actor, first_at, end_at) THEN
 		RETURN false;
 	END IF;
 	EXECUTE format('SELECT EXISTS (SELECT FROM %s AS t WHERE true %s %s %s %s %s)', target,
@@ -64,17 +90,25 @@ COMMENT ON FUNCTION flytrail.hold_touches(flytrail.open_holds, text, regclass, t
 -- Whether any is open in a time, all of them tell together: looked at one by one for each partition, the many
 -- of a bad year would take long. Those that have been open for longest are named.
 CREATE FUNCTION flytrail.open_gaps(OUT times tstzmultirange, OUT ids text[], OUT ranges tstzrange[])
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
 	SELECT coalesce(range_agg(g.range), '{}'), coalesce(array_agg(g.id ORDER BY g.number) FILTER (WHERE g.number <= 100), '{}'),
 		coalesce(array_agg(g.range ORDER BY g.number) FILTER (WHERE g.number <= 100), '{}')
+	INTO times, ids, ranges
 	FROM (
 		SELECT left(coalesce(o.gap_id, 'without a name'), 64) AS id,
 			tstzrange(o.gap_start, CASE WHEN o.gap_end IS NOT NULL THEN greatest(o.gap_start, o.gap_end) END, '[]') AS range,
 			row_number() OVER (ORDER BY o.gap_start, o.gap_id) AS number
 		FROM flytrail.gaps o WHERE o.state = 'open'
-	) AS g
+	) AS g;
+-- Who writes a fact that is none must not stop what is past keep_at_most.
+EXCEPTION WHEN data_exception THEN
+	times := '{(,)}';
+	ids := ARRAY['the gaps cannot be read: ' || left(SQLERRM, 200)];
+	ranges := '{"(,)"}';
+END
 $$;
-COMMENT ON FUNCTION flytrail.open_gaps() IS 'the times in which gaps are open, and the first 100 of the gaps';
+COMMENT ON FUNCTION flytrail.open_gaps() IS 'the times in which gaps are open, and the first 100 of the gaps; one of all times, where they cannot be read';
 
 CREATE FUNCTION flytrail.retention_verdict(kind text, target regclass, first_at timestamptz, end_at timestamptz,
 	gap_times tstzmultirange, gap_ids text[], gap_ranges tstzrange[], OUT goes boolean, OUT is_past_keep_at_most boolean, OUT why text)
@@ -162,16 +196,13 @@ $$;
 COMMENT ON FUNCTION flytrail.retention_clock() IS
 	'why retention does not act: the clock and the newest fact that came by a spool are more than a day apart; null: they are not';
 
--- A snapshot from before a hold or a longer term would not know of it.
 CREATE FUNCTION flytrail.retention_guard(is_to_go boolean) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	key CONSTANT bigint := hashtextextended('flytrail.retention', 0);
 	clock text;
 BEGIN
-	IF current_setting('transaction_isolation') <> 'read committed' THEN
-		RAISE EXCEPTION USING ERRCODE = 'FT002', MESSAGE = 'retention acts in transactions that are READ COMMITTED alone';
-	END IF;
+	PERFORM flytrail.see_all_or_refuse();
 	IF NOT EXISTS (SELECT FROM pg_locks l
 		WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid() AND l.granted AND l.mode = 'ExclusiveLock'
 			AND l.classid::bigint = (key >> 32 & 4294967295) AND l.objid::bigint = (key & 4294967295) AND l.objsubid = 1) THEN
@@ -235,8 +266,9 @@ BEGIN
 	EXECUTE format('LOCK TABLE ONLY flytrail.%I IN ACCESS EXCLUSIVE MODE', flytrail.parent_name(target.kind));
 	PERFORM set_config('lock_timeout', '500ms', true);
 	EXECUTE format('ALTER TABLE flytrail.%I DETACH PARTITION flytrail.%I', flytrail.parent_name(target.kind), retention_detach.partition);
-	-- Whoever names the table can still add to it: nothing that could not be put back with it.
-	EXECUTE format('ALTER TABLE flytrail.%I ADD %s NOT VALID', retention_detach.partition,
+	-- Whoever names the table could still add to it: what does not belong there, or takes the place of a row
+	-- that comes late when both are put together again. Not valid, it is for new rows alone.
+	EXECUTE format('ALTER TABLE flytrail.%I ADD %s NOT VALID, ADD CONSTRAINT closed CHECK (false) NOT VALID', retention_detach.partition,
 		flytrail.bounds_check(target.kind, target.first_at, target.end_at));
 	EXECUTE format('ALTER TABLE flytrail.%I RENAME TO %I', retention_detach.partition, out_name);
 	DELETE FROM flytrail.leaving l WHERE l.leaving = out_name; -- one that the owner dropped by hand
@@ -427,6 +459,7 @@ BEGIN
 	parent := flytrail.parent_name(target.kind);
 	EXECUTE format('ALTER TABLE flytrail.%I VALIDATE CONSTRAINT bounds', target.leaving);
 	PERFORM pg_advisory_xact_lock(hashtextextended('flytrail.partition', 0));
+	EXECUTE format('ALTER TABLE flytrail.%I DROP CONSTRAINT closed', target.leaving);
 	FOR fresh IN
 		SELECT p.partition, p.first_at, p.end_at FROM flytrail.partitions(target.kind) p
 		WHERE p.first_at < target.end_at AND p.end_at > target.first_at
@@ -460,6 +493,7 @@ DECLARE
 	snapshots bigint;
 	confirmations bigint := 0;
 BEGIN
+	PERFORM flytrail.see_all_or_refuse();
 	DELETE FROM flytrail.snapshots s
 	WHERE isfinite(s.taken_at) AND s.taken_at < flytrail.retention_now() - keep_days * interval '1 day';
 	GET DIAGNOSTICS snapshots = ROW_COUNT;
@@ -484,7 +518,7 @@ DECLARE
 BEGIN
 	FOR made IN
 		SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'flytrail'::regnamespace AND p.proname IN (
-			'rows_about', 'hold_touches', 'open_gaps', 'retention_verdict', 'retention_plan',
+			'rows_about', 'has_event_of', 'hold_touches', 'open_gaps', 'retention_verdict', 'retention_plan',
 			'retention_clock', 'retention_guard', 'leaving_or_refuse', 'retention_detach', 'digest_query',
 			'digest_of_ids', 'retention_digest', 'retention_strays', 'retention_leftovers',
 			'drop_lone_confirmations', 'retention_drop', 'retention_attach', 'retention_tidy')

@@ -18,6 +18,11 @@
  * that has not all of a partition, keeps that partition, and says why; past keep_at_most the drop
  * happens, and has that on record.
  *
+ * While the archive is asked the rows are in no view, and while a lock is waited for so are others.
+ * What is in the way of RETENTION_TROUBLES_MAX partitions one after the other is taken to be in
+ *that of those behind them, which stay untried: an archive that cannot be reached, and for a kind
+ *of rows somebody who holds on to its table.
+ *
  * Ownership: options are the caller's. Rows and texts that callbacks get are lent for the call.
  * Threads:   the caller's; only one in a database at a time, by a lock in Postgres.
  * Limits:    RETENTION_KEYS_MAX keys of indexes on record; the waits above.
@@ -34,6 +39,7 @@ enum {
 	RETENTION_DETACH_TRIES = 30,
 	RETENTION_ATTACH_TRIES = 30,
 	RETENTION_AGAIN_SECONDS = 3,
+	RETENTION_TROUBLES_MAX = 3, /* more than one: it may be a single object, or partition */
 	RETENTION_KEYS_MAX = 50,
 	RETENTION_KEYS_BYTES_MAX = 64 * 1024,
 };

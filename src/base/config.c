@@ -379,8 +379,9 @@ void config_require(const struct config *c, unsigned for_flags, struct config_re
 	}
 	if (!(for_flags & CONFIG_FOR_MIGRATE) && c->admin_database_url[0] != '\0')
 		find(report, CONFIG_WARNING,
-		     "FLYTRAIL_ADMIN_DATABASE_URL: is set, and is for `flytrail migrate` alone; "
-		     "take it away from what only needs to add to the trail");
+		     "FLYTRAIL_ADMIN_DATABASE_URL: is set, and is for `flytrail migrate`, "
+		     "`retention` "
+		     "and `hold` alone; take it away from what only needs to add to the trail");
 }
 
 void config_wipe(char *const *env)

@@ -206,6 +206,31 @@ static void check_watcher(struct health *h, const struct look *l)
 	}
 }
 
+/* Rows that stay for longer than they have to lose no line, so that it is never red. */
+static void check_retention(struct health *h, const struct look *l)
+{
+	struct health_check *c =
+		add(h, "retention",
+		    "`flytrail retention plan` says what goes, what stays and why; facts "
+		    "trail.retention_waits say since when");
+	const struct status *s = l->status;
+	const char *why = atomic_load(&s->retention_why);
+	int64_t last_ns = atomic_load(&s->retention_last_ns);
+	uint64_t waiting = atomic_load(&s->partitions_waiting);
+	char age[LOOK_AGE_BYTES];
+
+	c->ok = true;
+	if (last_ns == 0)
+		SAY(c->value, "not applied by this replica yet%s%s", why ? ": " : "",
+		    why ? why : "");
+	else
+		SAY(c->value,
+		    "applied %s ago%s%s; %" PRIu64 " partitions stay though past their terms",
+		    look_age_text(look_age_ns(l, last_ns), age), why ? ": " : "", why ? why : "",
+		    waiting);
+	SAY(c->limit, "none: what stays for longer is no line that is lost");
+}
+
 /* What is written of a sink beside its state: how long it has failed, and how long that may last.
  */
 static void say_failing(struct health_check *c, const struct look *l, const struct sink_status *s)
@@ -279,6 +304,7 @@ void health_health(const struct look *l, struct health *ret)
 	check_clock(ret, l);
 	check_worker(ret, l);
 	check_watcher(ret, l);
+	check_retention(ret, l);
 	for (size_t i = 0; i < SINK_COUNT; i++)
 		check_sink(ret, l, (enum sink_id)i);
 	if (all_ok(ret)) {

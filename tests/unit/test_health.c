@@ -317,6 +317,33 @@ static void a_watcher_that_may_not_list_applications_is_red_at_once(void **state
 	assert_red("watcher", "the list of applications is refused, so nothing is looked at");
 }
 
+static void assert_says(const char *name, const char *value)
+{
+	assert_true(healthy());
+	for (size_t i = 0; i < health.count; i++)
+		if (strcmp(health.checks[i].name, name) == 0) {
+			assert_string_equal(health.checks[i].value, value);
+			return;
+		}
+	fail();
+}
+
+static void retention_that_waits_is_told_and_never_red(void **state)
+{
+	(void)state;
+	all_is_well();
+	assert_says("retention", "not applied by this replica yet");
+	atomic_store(&status.retention_why, "somebody detached a partition");
+	assert_says("retention", "not applied by this replica yet: somebody detached a partition");
+	atomic_store(&status.retention_last_ns, NOW_NS - 60 * NS_PER_S);
+	atomic_store(&status.partitions_waiting, 3);
+	assert_says("retention", "applied 1 min 0 s ago: somebody detached a partition; 3 "
+				 "partitions stay though past their terms");
+	atomic_store(&status.retention_why, NULL);
+	assert_says("retention",
+		    "applied 1 min 0 s ago; 3 partitions stay though past their terms");
+}
+
 static void it_is_starting_until_it_was_green_once_or_the_time_is_over(void **state)
 {
 	int64_t start_ns = status.started_monotonic_ns;
@@ -448,6 +475,7 @@ int main(void)
 		TEST(a_watcher_is_red_when_nothing_can_be_looked_at_for_long),
 		TEST(a_short_interval_leaves_a_while_for_looking_again),
 		TEST(a_watcher_that_may_not_list_applications_is_red_at_once),
+		TEST(retention_that_waits_is_told_and_never_red),
 		TEST(it_is_starting_until_it_was_green_once_or_the_time_is_over),
 		TEST(what_a_crash_and_the_disk_did_to_the_spool_is_told),
 		TEST(a_sink_is_red_when_somebody_must_act_or_when_it_takes_nothing_for_long),
