@@ -135,6 +135,10 @@ class HoldCase(Case):
 
     LOCK = True
 
+    def setUp(self):
+        super().setUp()
+        self.admin.ask("SET session_replication_role = replica")  # no trigger says when it was, or puts it on record
+
     def hold(self, since=None, until=None, released=None):
         """released: how many days ago."""
         made = self.admin.one(f"INSERT INTO flytrail.holds SELECT gen_random_uuid(), 'web', NULL, NULL, {literal(since)}, "
