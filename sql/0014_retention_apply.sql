@@ -90,25 +90,17 @@ COMMENT ON FUNCTION flytrail.hold_touches(flytrail.open_holds, text, regclass, t
 -- Whether any is open in a time, all of them tell together: looked at one by one for each partition, the many
 -- of a bad year would take long. Those that have been open for longest are named.
 CREATE FUNCTION flytrail.open_gaps(OUT times tstzmultirange, OUT ids text[], OUT ranges tstzrange[])
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT coalesce(range_agg(g.range), '{}'), coalesce(array_agg(g.id ORDER BY g.number) FILTER (WHERE g.number <= 100), '{}'),
 		coalesce(array_agg(g.range ORDER BY g.number) FILTER (WHERE g.number <= 100), '{}')
-	INTO times, ids, ranges
 	FROM (
 		SELECT left(coalesce(o.gap_id, 'without a name'), 64) AS id,
 			tstzrange(o.gap_start, CASE WHEN o.gap_end IS NOT NULL THEN greatest(o.gap_start, o.gap_end) END, '[]') AS range,
 			row_number() OVER (ORDER BY o.gap_start, o.gap_id) AS number
 		FROM flytrail.gaps o WHERE o.state = 'open'
-	) AS g;
--- Who writes a fact that is none must not stop what is past keep_at_most.
-EXCEPTION WHEN data_exception THEN
-	times := '{(,)}';
-	ids := ARRAY['the gaps cannot be read: ' || left(SQLERRM, 200)];
-	ranges := '{"(,)"}';
-END
+	) AS g
 $$;
-COMMENT ON FUNCTION flytrail.open_gaps() IS 'the times in which gaps are open, and the first 100 of the gaps; one of all times, where they cannot be read';
+COMMENT ON FUNCTION flytrail.open_gaps() IS 'the times in which gaps are open, and the first 100 of the gaps';
 
 CREATE FUNCTION flytrail.retention_verdict(kind text, target regclass, first_at timestamptz, end_at timestamptz,
 	gap_times tstzmultirange, gap_ids text[], gap_ranges tstzrange[], OUT goes boolean, OUT is_past_keep_at_most boolean, OUT why text)
@@ -306,7 +298,7 @@ $$;
 COMMENT ON FUNCTION flytrail.digest_of_ids(regclass) IS
 	'of a table with a column id of uuids, with the rights of the caller: the SHA-256 in hexadecimal over the SHA-256 of each 65,536 ids, which are sorted and 16 bytes each, so that no value is greater than a megabyte';
 
-CREATE FUNCTION flytrail.retention_digest(leaving text) RETURNS TABLE (rows bigint, bytes bigint, digest text, never_archived bigint)
+CREATE FUNCTION flytrail.retention_digest(leaving text) RETURNS TABLE (rows bigint, bytes bigint, digest text, apart bigint)
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
 DECLARE
 	target CONSTANT flytrail.leaving := flytrail.leaving_or_refuse(leaving);
@@ -314,13 +306,13 @@ DECLARE
 BEGIN
 	EXECUTE flytrail.digest_query(format('SELECT %I AS id FROM %s WHERE seq > 0',
 		CASE target.kind WHEN 'log_lines' THEN 'id' ELSE 'event_id' END, id)) INTO rows, digest;
-	EXECUTE format('SELECT count(*) FROM %s WHERE seq <= 0', id) INTO never_archived;
+	EXECUTE format('SELECT count(*) FROM %s WHERE seq <= 0', id) INTO apart;
 	bytes := pg_total_relation_size(id);
 	RETURN NEXT;
 END
 $$;
 COMMENT ON FUNCTION flytrail.retention_digest(text) IS
-	'of a partition that was taken out: how many rows came by a spool, and the digest of their ids as digest_of_ids() makes it; what its files have in bytes; how many rows are in Postgres alone, such as facts of commands';
+	'of a partition that was taken out: how many rows came by a spool, and the digest of their ids as digest_of_ids() makes it; what its files have in bytes; how many further rows came by no spool, such as facts of commands';
 
 -- A name that is like a partition's, on a table that is none and not on its way out; or bounds that are no times.
 CREATE FUNCTION flytrail.retention_strays() RETURNS SETOF text
@@ -392,6 +384,7 @@ DECLARE
 	verdict record;
 	term flytrail.retention;
 	agrees boolean;
+	apart_archived bigint;
 	confirmations bigint := 0;
 	open_in_it text[];
 BEGIN
@@ -418,6 +411,9 @@ BEGIN
 			'%s stays: it has %s rows with the digest %s, and its archive %s with %s', target.partition, made.rows, made.digest,
 			coalesce(left(archive ->> 'rows', 20), 'none'), coalesce(left(archive ->> 'digest', 64), 'none'));
 	END IF;
+	-- What came by no spool keeps nothing from going: where a sink was switched on in time, it has these, too.
+	apart_archived := CASE WHEN jsonb_typeof(archive -> 'apart') = 'number'
+		THEN least(made.apart, greatest((archive ->> 'apart')::numeric, 0)) ELSE 0 END;
 	SELECT r.* INTO term FROM flytrail.retention r WHERE r.kind = target.kind;
 	open_in_it := ARRAY(
 		SELECT unnest(target.open_gaps)
@@ -434,9 +430,10 @@ BEGIN
 		END;
 	END IF;
 	RETURN flytrail.tell('trail.partition_dropped', 4::smallint, target.partition, 'partition', target.partition,
-		format('%s went with %s rows: %s', target.partition, made.rows + made.never_archived, verdict.why),
+		format('%s went with %s rows: %s', target.partition, made.rows + made.apart, verdict.why),
 		jsonb_build_object('kind', target.kind, 'partition', target.partition, 'first_at', target.first_at, 'end_at', target.end_at,
-			'rows', made.rows, 'bytes', made.bytes, 'digest', made.digest, 'never_archived', made.never_archived,
+			'rows', made.rows, 'bytes', made.bytes, 'digest', made.digest,
+			'apart_archived', apart_archived, 'never_archived', made.apart - apart_archived,
 			'confirmations', confirmations, 'keep_for_days', term.keep_for_days, 'keep_at_most_days', term.keep_at_most_days,
 			'policy_changed_at', term.changed_at, 'policy_changed_by', term.changed_by, 'why', verdict.why,
 			'archive', archive, 'archive_agrees', CASE WHEN archive IS NOT NULL THEN agrees END,
@@ -444,7 +441,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION flytrail.retention_drop(text, jsonb, boolean) IS
-	'drops a partition that was taken out, with a fact that says what went and where its archive is; the fact''s id is returned. SQLSTATE FT002: it does not go any more, and why. FT003: its archive, of which the caller says {"rows", "digest", "objects", "index"}, has not all of it; past keep_at_most, or without_archive, that is only on record. archive null: there is none';
+	'drops a partition that was taken out, with a fact that says what went and where its archive is; the fact''s id is returned. SQLSTATE FT002: it does not go any more, and why. FT003: its archive, of which the caller says {"rows", "digest", "apart", "objects", "index"}, has not all of it; past keep_at_most, or without_archive, that is only on record. archive null: there is none';
 
 CREATE FUNCTION flytrail.retention_attach(leaving text) RETURNS text
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' SET lock_timeout = '2s' AS $$

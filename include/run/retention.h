@@ -57,6 +57,7 @@ struct retention_archive {
 	uint64_t rows;
 	char digest[RETENTION_DIGEST_BYTES]; /* of their ids, as flytrail.digest_of_ids() makes it
 					      */
+	uint64_t apart; /* further rows: of those that came by no spool, the ones that it has */
 	uint64_t objects;
 	bool is_none; /* of that kind nothing is archived: as where there is no archive */
 	size_t key_count;
@@ -104,7 +105,8 @@ struct retention_result {
 NODISCARD enum err_kind retention_apply(const struct retention_options *options,
 					struct retention_result *ret, struct err *err);
 
-/* For it and for tests: {"rows":..,"digest":..,"objects":..,"index":[..]}, and why it failed. */
+/* For it and for tests: {"rows":..,"apart":..,"digest":..,"objects":..,"index":[..]}, and why it
+ * failed. */
 void retention_write_archive(const struct retention_archive *a, const char *failure,
 			     struct buf *out);
 

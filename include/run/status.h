@@ -96,8 +96,9 @@ struct status {
 	_Atomic uint64_t lines_accepted;  /* handed to the spool: durable within SPOOL_COMMIT_MS */
 	_Atomic uint64_t facts_accepted;  /* likewise; the trail's own */
 	_Atomic uint64_t events_accepted; /* likewise; of Fly's control plane */
-	_Atomic uint64_t gaps;            /* noticed, by whichever thread */
-	_Atomic bool intake_stopped;      /* the spool is full */
+	_Atomic uint64_t mirrored_accepted; /* of the facts, those that Postgres had already */
+	_Atomic uint64_t gaps;              /* noticed, by whichever thread */
+	_Atomic bool intake_stopped;        /* the spool is full */
 
 	/* the store's consumer */
 	_Atomic enum store_state store_state;
@@ -167,6 +168,9 @@ struct status {
 	_Atomic uint64_t watch_refusals;   /* looks that Fly refused */
 	_Atomic uint64_t watch_changes;    /* facts of changes, handed to the pipeline */
 	_Atomic uint64_t watch_unobserved; /* what cannot be looked at now; 0: another's to tell */
+
+	/* the mirror */
+	_Atomic(const char *) mirror_why; /* why it does not work; NULL: it is well */
 
 	/* the retainer */
 	_Atomic(const char *)

@@ -139,7 +139,7 @@ struct retention_names {
 
 struct retention_digest {
 	uint64_t rows, bytes;
-	uint64_t never_archived; /* of the rows: commands' facts, which no sink gets */
+	uint64_t apart; /* further rows, which came by no spool: commands' facts */
 	char digest[RETENTION_DIGEST_BYTES];
 };
 

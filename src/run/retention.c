@@ -47,7 +47,8 @@ void retention_add_key(struct retention_archive *a, struct span key)
 void retention_write_archive(const struct retention_archive *a, const char *failure,
 			     struct buf *out)
 {
-	buf_fmt(out, "{\"rows\":%" PRIu64 ",\"objects\":%" PRIu64, a->rows, a->objects);
+	buf_fmt(out, "{\"rows\":%" PRIu64 ",\"apart\":%" PRIu64 ",\"objects\":%" PRIu64, a->rows,
+		a->apart, a->objects);
 	json_write_key(out, "digest");
 	json_write_text(out, span_text(a->digest));
 	json_write_key(out, "index");

@@ -174,6 +174,11 @@ bool sinks_has_datadog(const struct config *c)
 	return is_set(datadog_key(c));
 }
 
+bool sinks_has_any(const struct config *c)
+{
+	return sinks_has_s3(c) || sinks_has_datadog(c);
+}
+
 void sinks_datadog(const struct config *c, struct sinks_datadog *ret)
 {
 	const char *site = first_set(first_set(c->datadog_site, c->dd_site), "datadoghq.com");

@@ -473,15 +473,15 @@ enum err_kind retention_digest(struct retention *r, const char *leaving,
 	const char *const values[] = {leaving};
 	PGresult *rows = NULL;
 	enum err_kind rc = ask(r,
-			       "SELECT d.rows, d.bytes, d.never, coalesce(d.digest, '') FROM "
-			       "flytrail.retention_digest($1) AS d(rows, bytes, digest, never)",
+			       "SELECT d.rows, d.bytes, d.apart, coalesce(d.digest, '') FROM "
+			       "flytrail.retention_digest($1) AS d(rows, bytes, digest, apart)",
 			       values, ARRAY_LEN(values), &rows, err);
 
 	if (rc)
 		return rc;
 	ret->rows = number_at(rows, 0, 0);
 	ret->bytes = number_at(rows, 0, 1);
-	ret->never_archived = number_at(rows, 0, 2);
+	ret->apart = number_at(rows, 0, 2);
 	(void)snprintf(ret->digest, sizeof(ret->digest), "%s", PQgetvalue(rows, 0, 3));
 	PQclear(rows);
 	return ERR_NONE;

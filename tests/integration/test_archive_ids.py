@@ -231,7 +231,7 @@ class Apply(Archives):
         self.assertEqual(status, 0, out)
         for day in (OLDER, NEWER):
             fact = self.facts()[self.table(day)]
-            self.assertEqual(fact["archive"], {"rows": 2 * LINES, "digest": fact["digest"], "objects": 4, "index": [index]})
+            self.assertEqual(fact["archive"], {"rows": 2 * LINES, "apart": 0, "digest": fact["digest"], "objects": 4, "index": [index]})
             self.assertEqual((fact["rows"], fact["archive_agrees"], fact["without_archive"]), (2 * LINES, True, False))
             self.assertEqual(self.rows(day), 0)
 

@@ -345,11 +345,11 @@ class Year(RetentionCase):
         if self.bucket:
             agrees = self.trail.missing(partition, ids) == 0
             objects = self.trail.objects(partition) if spooled else {}
-            archived = {"rows": len(spooled) if agrees else 0, "digest": archive.digest(spooled) if agrees else "",
+            archived = {"rows": len(spooled) if agrees else 0, "apart": 0, "digest": archive.digest(spooled) if agrees else "",
                         "objects": len(objects), "index": sorted({stored.index for stored in objects.values()} - {None})}
         return {
             "kind": kind, "partition": self.trail.name(kind, first), "first_at": first.isoformat(), "end_at": end.isoformat(),
-            "rows": len(spooled), "digest": archive.digest(spooled), "never_archived": len(ids) - len(spooled),
+            "rows": len(spooled), "digest": archive.digest(spooled), "apart_archived": 0, "never_archived": len(ids) - len(spooled),
             "keep_for_days": keep_for, "keep_at_most_days": at_most, "policy_changed_at": changed_at,
             "policy_changed_by": "postgres", "why": verdict.why, "archive": archived, "archive_agrees": agrees,
             "without_archive": False, "open_gaps": [GAP] if has_gap else [], "session_user": WRITER,

@@ -56,6 +56,10 @@ def wait_for(condition, timeout=30.0, what="condition"):
         time.sleep(min(max(PAUSE_SECONDS, PAUSE_SHARE * (now - began)), PAUSE_SECONDS_MAX))
 
 
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 def free_port():
     """A port that nobody has, below those that the kernel gives to outgoing connections."""
     while True:
@@ -230,9 +234,9 @@ class Server:
 class Link:
     """A TCP way to a port, mostly of this machine, that can be cut or blocked under its users."""
 
-    def __init__(self, port, at="127.0.0.1", to="127.0.0.1"):
+    def __init__(self, port, at="127.0.0.1", to="127.0.0.1", at_port=0):
         self.target = (to, port)
-        self.listener = socket.create_server((at, 0))
+        self.listener = socket.create_server((at, at_port), family=family_of(at))
         self.port = self.listener.getsockname()[1]
         self.sockets = []
         self.flows = threading.Event()
