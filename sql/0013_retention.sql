@@ -285,7 +285,8 @@ CREATE TABLE flytrail.leaving (
 	first_at timestamptz NOT NULL,
 	end_at timestamptz NOT NULL,
 	detached_at timestamptz NOT NULL,
-	detached_by text NOT NULL
+	detached_by text NOT NULL,
+	open_gaps text[] NOT NULL
 );
 COMMENT ON TABLE flytrail.leaving IS 'partitions that are out of the trail and not dropped: one at a time, while retention is applied; what an interrupted one left is put back by the next';
 COMMENT ON COLUMN flytrail.leaving.leaving IS 'the table''s name now';
@@ -295,6 +296,7 @@ COMMENT ON COLUMN flytrail.leaving.first_at IS 'its rows occurred then or later'
 COMMENT ON COLUMN flytrail.leaving.end_at IS 'and before';
 COMMENT ON COLUMN flytrail.leaving.detached_at IS 'when it was taken out';
 COMMENT ON COLUMN flytrail.leaving.detached_by IS 'by which role';
+COMMENT ON COLUMN flytrail.leaving.open_gaps IS 'the gaps in it that were open then: without its own facts nobody knows of them any more';
 
 CREATE FUNCTION flytrail.parent_name(kind text) RETURNS name
 	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$

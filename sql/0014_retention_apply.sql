@@ -264,8 +264,10 @@ BEGIN
 		flytrail.bounds_check(target.kind, target.first_at, target.end_at));
 	EXECUTE format('ALTER TABLE flytrail.%I RENAME TO %I', retention_detach.partition, out_name);
 	DELETE FROM flytrail.leaving l WHERE l.leaving = out_name; -- one that the owner dropped by hand
-	INSERT INTO flytrail.leaving (leaving, kind, partition, first_at, end_at, detached_at, detached_by)
-	VALUES (out_name, target.kind, retention_detach.partition, target.first_at, target.end_at, clock_timestamp(), session_user);
+	INSERT INTO flytrail.leaving (leaving, kind, partition, first_at, end_at, detached_at, detached_by, open_gaps)
+	VALUES (out_name, target.kind, retention_detach.partition, target.first_at, target.end_at, clock_timestamp(), session_user,
+		ARRAY(SELECT g.id FROM unnest(gap.ids, gap.ranges) AS g (id, times)
+			WHERE g.times && tstzrange(target.first_at, target.end_at)));
 	RETURN out_name;
 END
 $$;
@@ -413,9 +415,11 @@ BEGIN
 	apart_archived := CASE WHEN jsonb_typeof(archive -> 'apart') = 'number'
 		THEN least(made.apart, greatest((archive ->> 'apart')::numeric, 0)) ELSE 0 END;
 	SELECT r.* INTO term FROM flytrail.retention r WHERE r.kind = target.kind;
-	SELECT coalesce(array_agg(g.id), '{}') INTO open_in_it
-	FROM (SELECT g.id FROM unnest(gap.ids, gap.ranges) AS g (id, times)
-		WHERE g.times && tstzrange(target.first_at, target.end_at) LIMIT gaps_max) AS g;
+	open_in_it := ARRAY(
+		SELECT unnest(target.open_gaps)
+		UNION
+		SELECT g.id FROM unnest(gap.ids, gap.ranges) AS g (id, times) WHERE g.times && tstzrange(target.first_at, target.end_at)
+		ORDER BY 1 LIMIT gaps_max);
 	DELETE FROM flytrail.leaving l WHERE l.leaving = target.leaving;
 	EXECUTE format('DROP TABLE %s', id);
 	IF target.kind <> 'log_lines' THEN

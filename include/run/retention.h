@@ -68,7 +68,8 @@ struct retention_archive {
 void retention_add_key(struct retention_archive *a, struct span key);
 
 struct retention_calls {
-	/* ret is empty when it is called; db is the connection, for temporary tables. */
+	/* ret is empty when it is called, and has no rows after a failure; db is the connection,
+	 * for temporary tables. */
 	enum err_kind (*check_archive)(void *arg, struct retention *db,
 				       const struct retention_part *part,
 				       struct retention_archive *ret, struct err *err);

@@ -181,6 +181,25 @@ static enum err_kind tell_missing(const struct agreeing *a, const struct archive
 		       r->missing, a->part->partition, a->unsound, a->first.text);
 }
 
+/* Where the days that rows claim do not help, nothing of them is told. */
+static enum err_kind compare_elsewhere(struct agreeing *a, struct archive_rows_result *r,
+				       struct err *err)
+{
+	struct retention_archive *has = a->ret;
+	const uint64_t objects = has->objects;
+	const size_t key_count = has->key_count, keys_len = has->keys.len;
+	enum err_kind rc = read_claimed_days(a, err);
+
+	if (!rc)
+		rc = archive_rows_compare(a->rows, r, err);
+	if (rc || r->missing > 0) {
+		has->objects = objects;
+		has->key_count = key_count;
+		buf_cut(&has->keys, keys_len);
+	}
+	return rc;
+}
+
 static enum err_kind compare(struct agreeing *a, struct err *err)
 {
 	struct archive_rows_result r;
@@ -191,11 +210,8 @@ static enum err_kind compare(struct agreeing *a, struct err *err)
 		if (!rc)
 			rc = archive_rows_compare(a->rows, &r, err);
 	}
-	if (!rc && r.missing > 0) {
-		rc = read_claimed_days(a, err);
-		if (!rc)
-			rc = archive_rows_compare(a->rows, &r, err);
-	}
+	if (!rc && r.missing > 0)
+		rc = compare_elsewhere(a, &r, err);
 	if (rc || r.missing > 0)
 		return rc ? rc : tell_missing(a, &r, err);
 	a->ret->rows = r.rows;

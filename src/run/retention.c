@@ -179,8 +179,6 @@ static enum err_kind ask_archive(struct apply *a, const struct retention_row *ro
 	rc = calls->check_archive(calls->archive_arg, a->db, &part, &has, err);
 	/* The upper limit holds without an archive, too; what was wrong with it is on record. */
 	if (!rc || (row->is_past_keep_at_most && rc != ERR_FATAL && !is_over(a))) {
-		if (rc)
-			has = (struct retention_archive){.keys = has.keys};
 		if (!has.is_none)
 			retention_write_archive(&has, rc ? err->text : NULL, json);
 		rc = buf_check(json, err);

@@ -29,13 +29,18 @@ static int64_t time_at(const PGresult *rows, int row, int column, int64_t otherw
 	return strtoll(PQgetvalue(rows, row, column), NULL, 10) * NS_PER_US;
 }
 
+static bool is_released(const PGresult *rows, int row)
+{
+	return PQgetvalue(rows, row, 4)[0] == 't';
+}
+
 static void take(const PGresult *rows, int row, struct held *ret)
 {
 	(void)snprintf(ret->id, sizeof(ret->id), "%s", PQgetvalue(rows, row, 0));
 	(void)snprintf(ret->class, sizeof(ret->class), "%s", PQgetvalue(rows, row, 1));
 	ret->since_ns = time_at(rows, row, 2, INT64_MIN);
 	ret->until_ns = time_at(rows, row, 3, INT64_MAX);
-	ret->is_released = PQgetvalue(rows, row, 4)[0] == 't';
+	ret->is_released = is_released(rows, row);
 }
 
 enum err_kind held_read(struct session *s, struct held_list *ret, struct err *err)
@@ -54,7 +59,7 @@ enum err_kind held_read(struct session *s, struct held_list *ret, struct err *er
 	for (int i = 0; i < PQntuples(rows) && ret->count < HELD_MAX; i++)
 		take(rows, i, &ret->holds[ret->count++]);
 	/* Of released ones those that are left out are the oldest. */
-	if (PQntuples(rows) > HELD_MAX && !ret->holds[HELD_MAX - 1].is_released)
+	if (PQntuples(rows) > HELD_MAX && !is_released(rows, HELD_MAX))
 		rc = err_set(err, ERR_FULL,
 			     "there are more than %d open holds: release those that others cover",
 			     HELD_MAX);

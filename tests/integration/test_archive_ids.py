@@ -251,7 +251,7 @@ class Apply(Archives):
     def test_past_keep_at_most_what_is_missing_is_on_record(self):
         self.sql("SELECT flytrail.set_retention('log_lines', 1, 4)")
         self.addCleanup(self.be_at, "now()")
-        self.be_at(f"'{OLDER}'::timestamptz + interval '4 days 1 hour'")
+        self.be_at(f"'{OLDER}'::timestamptz + interval '4 days 1 millisecond'")
         self.bucket.ask("DELETE", self.keys()[0])
         _, out = self.apply()
         self.assertEqual(self.rows(), 0, out)

@@ -80,6 +80,18 @@ class Store(test_store.StoreCase):
         self.assertEqual(d.write(100), (100, 0, 0, 1))
         self.assertEqual(d.ask("late"), "ok 0 0 1 0 0 200")
 
+    def test_each_class_of_events_has_its_own_limit(self):
+        ns = time.time_ns() - 90 * DAY
+        for kind, late in (("security", "1 0"), ("operations", "0 1")):
+            with self.subTest(kind=kind):
+                self.setUp()
+                set_limit(self.pg, 80, kind, room=40)
+                d = self.connected()
+                d.tell("line", ns, "ssh_session", "ssh_session.opened", "somebody came")
+                d.tell("line", ns + 1, "exit", "exit.vm", "the machine ends")
+                self.assertEqual(d.write(0), (2, 1, 0, 1))
+                self.assertRegex(d.ask("late"), f"^ok 0 {late} ")
+
     def test_a_limit_that_is_set_while_rows_wait_is_met_where_no_partition_is_made(self):
         d = self.connected()
         set_limit(self.pg, AT_MOST)

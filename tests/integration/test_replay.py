@@ -2,7 +2,6 @@
 
 import datetime
 import gzip
-import hashlib
 import json
 import os
 import signal
@@ -13,9 +12,11 @@ import zlib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import archive  # noqa: E402
 import lab  # noqa: E402
 import s3  # noqa: E402
 import test_store  # noqa: E402
+from archive import ndjson  # noqa: E402
 from test_store import FLYTRAIL, OTHER_STREAM, STREAM  # noqa: E402
 
 PREFIX = "audit/fly"
@@ -27,15 +28,6 @@ BEYOND = "4718f5dc-5f98-830a-a88b-"  # how an id begins that is made from more t
 def text(at, ns=0):
     """As NDJSON has a time: nine digits, of which datetime knows six."""
     return at.strftime("%Y-%m-%dT%H:%M:%S.%f") + f"{ns:03d}Z"
-
-
-def sha256(content):
-    return hashlib.sha256(content).hexdigest()
-
-
-def ndjson(rows):
-    return b"".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-                    for row in rows)
 
 
 class ReplayCase(test_store.StoreCase):
@@ -84,24 +76,15 @@ class ReplayCase(test_store.StoreCase):
                 **values}
 
     def key(self, kind="lines", at=None, span=RANGE, stream=STREAM):
-        at = at or self.hour
-        place = {"lines": f"lines/date={at:%Y-%m-%d}/hour={at:%H}", "index": f"index/date={at:%Y-%m-%d}"}.get(
-            kind, f"events/class={kind}/date={at:%Y-%m-%d}")
-        return f"{PREFIX}/{place}/{stream}.1-{span[0]:020d}-{span[1]:020d}.ndjson.gz"
+        return archive.key(kind, at or self.hour, span, stream, PREFIX)
 
     def put(self, rows, content=None, stored=None, metadata=None, key=None, **place):
         """An object as the sink puts it, but for what the test says of it."""
         content = ndjson(rows) if content is None else content
         stored = gzip.compress(content) if stored is None else stored
         key = key or self.key(**place)
-        self.bucket.put(key, stored, {
-            "x-amz-meta-content-sha256": sha256(content), "x-amz-meta-content-bytes": str(len(content)),
-            "x-amz-meta-records": str(content.count(b"\n"))} if metadata is None else metadata)
-        first, last = place.get("span", RANGE)
-        self.entries.append({
-            "key": key, "bytes": len(stored), "sha256": sha256(stored), "content_sha256": sha256(content),
-            "content_bytes": len(content), "records": content.count(b"\n"),
-            "first_seq": str(first), "last_seq": str(last)})
+        self.bucket.put(key, stored, archive.metadata(content) if metadata is None else metadata)
+        self.entries.append(archive.entry(key, stored, content, place.get("span", RANGE)))
         return key
 
     def put_index(self, entries=None, content=None, span=(1, 1000), **place):
@@ -500,8 +483,7 @@ class Hostile(ReplayCase):
         stored = gzip.compress(content)
         zeros = zlib.compressobj(wbits=31)
         bomb = b"".join(zeros.compress(b"\n" * (1 << 20)) for _ in range(256)) + zeros.flush()
-        facts = {"x-amz-meta-content-sha256": sha256(content), "x-amz-meta-content-bytes": str(len(content)),
-                 "x-amz-meta-records": "1"}
+        facts = archive.metadata(content)
         for name, body, metadata, why in (
                 ("cut", stored[:-5], None, "cut short"),
                 ("two members", stored + stored, None, "something follows"),

@@ -12,7 +12,7 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import lab  # noqa: E402
-from retention import LINE_READER, LOCK, NOW, READER, WRITER, Refused, RetentionCase, days  # noqa: E402
+from retention import KINDS, LINE_READER, LOCK, NOW, READER, WRITER, Refused, RetentionCase, days  # noqa: E402
 
 IN_USE = "55P03"
 
@@ -98,6 +98,13 @@ class Applying(RetentionCase):
         self.drop(self.detach(self.partition("log_lines", at)), {"rows": 0, "digest": ""})
         told = self.facts("trail.partition_dropped")[0][2]
         self.assertEqual((told["why"], told["archive_agrees"], told["open_gaps"]), ("past keep_at_most", False, ["g1"]))
+
+    def test_a_gap_that_goes_with_its_own_facts_is_on_record_too(self):
+        at = NOW - days(200)
+        self.add_gap(at, at + days(1))
+        self.set_term("security", 60, 100)
+        self.drop(self.detach(self.partition("security", at)))
+        self.assertEqual(self.facts("trail.partition_dropped")[0][2]["open_gaps"], ["g1"])
 
     def test_one_digest_for_server_and_client(self):
         _, name = self.old_line()
@@ -273,7 +280,33 @@ class Applying(RetentionCase):
             self.set_term(kind, keep_for)
         self.assertEqual(self.writer.one("SELECT flytrail.retention_tidy()"), "1")
         self.assertEqual(self.admin.ask("SELECT scope FROM flytrail.snapshots ORDER BY 1"), [["never"], ["new"]])
-        self.assertEqual(self.facts("trail.partition_dropped")[0][2]["snapshots"], 1)
+        self.assert_tidied(snapshots=1, confirmations=0, keep_for_days=100)
+        self.assertEqual(self.writer.one("SELECT flytrail.retention_tidy()"), "0")
+        self.assert_tidied(snapshots=1, confirmations=0, keep_for_days=100)
+
+    def assert_tidied(self, **counts):
+        """One fact says so, and how much it was."""
+        (severity, correlation, told), = self.facts("trail.partition_dropped")[-1:]
+        self.assertEqual((severity, correlation, told), (3, None, counts | {
+            "session_user": WRITER, "application_name": "psql", "client_addr": "127.0.0.1"}))
+        self.assertEqual(self.admin.ask("SELECT target_type, target, summary FROM flytrail.events WHERE target = 'tidy'"),
+                         [["retention", "tidy", f"{counts['snapshots']} snapshots and {counts['confirmations']} "
+                           "confirmations went that nothing is kept of any more"]])
+
+    def test_confirmations_that_somebody_read_when_their_events_went_are_tidied_away_on_record(self):
+        at = NOW - days(150)
+        made = self.add("security", at)
+        self.writer.ask("INSERT INTO flytrail.confirmations (event_id, occurred_at, source, seen_at) "
+                        f"VALUES ('{made}', '{at}', 'http', '{at}')")
+        for kind in KINDS:
+            self.set_term(kind, 60)
+        reader = self.session("postgres")
+        reader.ask("BEGIN; SELECT count(*) FROM flytrail.confirmations")
+        self.drop(self.detach(self.partition("security", at)))
+        reader.ask("COMMIT")
+        self.assertEqual(self.writer.one("SELECT flytrail.retention_tidy()"), "1")
+        self.assert_tidied(snapshots=0, confirmations=1, keep_for_days=60)
+        self.assertEqual(self.admin.one("SELECT count(*) FROM flytrail.confirmations"), "0")
 
 
 if __name__ == "__main__":

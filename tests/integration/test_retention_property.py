@@ -9,7 +9,7 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import flytrail  # noqa: E402
-from retention import KINDS, NOW, Refused, RetentionCase, days, literal  # noqa: E402
+from retention import KINDS, NOW, Refused, RetentionCase, Row, days, is_held, literal  # noqa: E402
 
 
 class Random(RetentionCase):
@@ -66,17 +66,6 @@ class Random(RetentionCase):
                     holds.append(hold)
         return holds
 
-    @staticmethod
-    def is_held(hold, row, first, end, rows):
-        kind, at, app, actor, klass = row
-        if hold["actor"] and kind != "log_lines" and actor != hold["actor"]:
-            return False
-        if hold["actor"] and kind == "log_lines" and not any(
-                other[3] == hold["actor"] and first <= other[1] < end for other in rows.values()):
-            return False
-        return (hold["app"] in (None, app) and hold["class"] in (None, klass)
-                and (hold["since"] is None or at >= hold["since"]) and (hold["until"] is None or at < hold["until"]))
-
     def apply(self, r):
         """As src/run/retention.c does it, with troubles."""
         for name, (goes, _, _) in self.plan().items():
@@ -103,16 +92,16 @@ class Random(RetentionCase):
         there = self.ids()
         for made in before:
             row = rows[made]
-            kind, at = row[:2]
+            kind, at = row.kind, row.at
             keep_for, at_most = terms.get(kind, (None, None))
             first, end, together = next((first, end, [rows[i] for i in ids]) for first, end, ids in bounds if made in ids)
             is_past = keep_for is not None and end <= self.now - days(keep_for)
             is_too_old = is_past and at_most is not None and first < self.now - days(at_most)
-            is_held = any(self.is_held(hold, other, first, end, rows) for hold in holds for other in together)
+            has_hold = any(is_held(hold, other, first, end, rows.values()) for hold in holds for other in together)
             has_gap = gap is not None and gap[0] < end and gap[1] >= first
-            if is_held or not is_past:
+            if has_hold or not is_past:
                 self.assertIn(made, there, row)
-                self.held += is_held and is_past
+                self.held += has_hold and is_past
                 self.kept += not is_past
             elif is_too_old or not has_gap:
                 self.assertNotIn(made, there, row)
@@ -121,7 +110,7 @@ class Random(RetentionCase):
             elif kind == "security" or "security" not in terms or terms["security"][1] is None:
                 self.assertIn(made, there, row)
                 self.gaps += 1
-            if at_most is not None and at < self.now - days(at_most) and is_past and not is_held:
+            if at_most is not None and at < self.now - days(at_most) and is_past and not has_hold:
                 self.assertNotIn(made, there, row)
 
     def read_all(self):
@@ -136,7 +125,7 @@ class Random(RetentionCase):
                     unnest(ARRAY['log_lines', 'security', 'operations']) AS k (kind), flytrail.partitions(k.kind) p
                 WHERE p.partition = r.tableoid"""):
             first, end, at = (epoch + datetime.timedelta(microseconds=int(us)) for us in (first, end, at))
-            rows[made] = (kind, at, app, actor, klass)
+            rows[made] = Row(kind, at, app, actor, klass)
             partitions.setdefault((kind, first, end), set()).add(made)
         return rows, [(first, end, ids) for (_, first, end), ids in partitions.items()]
 

@@ -1,10 +1,12 @@
-"""What is in a bucket, by the layout of the archive, read without anything of flytrail's."""
+"""What is in a bucket, by the layout of the archive, read and written without anything of flytrail's."""
 
 import datetime
 import gzip
+import hashlib
 import json
 import os
 import re
+import uuid
 
 KEY = re.compile(r"(?:lines/date=(\d{4}-\d\d-\d\d)/hour=(\d\d)|events/class=(\w+)/date=(\d{4}-\d\d-\d\d))/"
                  r"([0-9a-f-]{36})\.(\d+)-(\d{20})-(\d{20})\.ndjson\.gz")
@@ -71,3 +73,45 @@ def end_day(spool):
         text = journal.read()
     with open(path, "w", encoding="ascii") as journal:
         journal.write(text.replace(date, before, 1))
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def digest(ids):
+    """As flytrail.digest_of_ids() is described, of 65,536 at most."""
+    sorted_ids = b"".join(sorted(uuid.UUID(made).bytes for made in ids))
+    return sha256(hashlib.sha256(sorted_ids).digest() if sorted_ids else b"")
+
+
+def ndjson(rows):
+    return b"".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n" for row in rows)
+
+
+def key(kind, at, span, stream, prefix="flytrail"):
+    """Of an object, or of an index. kind: lines, index or a retention class."""
+    place = {"lines": f"lines/date={at:%Y-%m-%d}/hour={at:%H}", "index": f"index/date={at:%Y-%m-%d}"}.get(
+        kind, f"events/class={kind}/date={at:%Y-%m-%d}")
+    return f"{prefix}/{place}/{stream}.1-{span[0]:020d}-{span[1]:020d}.ndjson.gz"
+
+
+def metadata(content):
+    return {"x-amz-meta-content-sha256": sha256(content), "x-amz-meta-content-bytes": str(len(content)),
+            "x-amz-meta-records": str(content.count(b"\n"))}
+
+
+def entry(key, stored, content, span):
+    """An object's line in an index."""
+    return {"key": key, "bytes": len(stored), "sha256": sha256(stored), "content_sha256": sha256(content),
+            "content_bytes": len(content), "records": content.count(b"\n"), "first_seq": str(span[0]),
+            "last_seq": str(span[1])}
+
+
+def put_ids(bucket, kind, at, ids, span, stream):
+    """An object with these rows, of which it has the ids alone; returns its line in an index. kind: as retention has it."""
+    content = ndjson({"id" if kind == "log_lines" else "event_id": made} for made in ids)
+    stored = gzip.compress(content)
+    made = key("lines" if kind == "log_lines" else kind, at, span, stream)
+    bucket.put(made, stored, metadata(content))
+    return entry(made, stored, content, span)

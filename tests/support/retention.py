@@ -1,5 +1,6 @@
 """A database to apply retention in, asked as flytrail's C asks it, with a clock that stands."""
 
+import collections
 import datetime
 import json
 import re
@@ -27,6 +28,22 @@ def literal(value):
     if isinstance(value, int):
         return str(value)
     return "'" + str(value).replace("'", "''") + "'"
+
+
+# What terms, holds and gaps go by.
+Row = collections.namedtuple("Row", "kind at app actor klass")
+
+
+def is_held(hold, row, first, end, rows):
+    """Whether a hold is on a row of the partition from first to end. rows: all that there are."""
+    if hold["actor"] and row.kind != "log_lines" and row.actor != hold["actor"]:
+        return False
+    if hold["actor"] and row.kind == "log_lines" and not any(
+            other.actor == hold["actor"] and first <= other.at < end for other in rows):
+        return False
+    return (hold["app"] in (None, row.app) and hold["class"] in (None, row.klass)
+            and (hold["since"] is None or row.at >= hold["since"])
+            and (hold["until"] is None or row.at < hold["until"]))
 
 
 class Refused(Exception):

@@ -81,7 +81,7 @@ keyring = /dev/null
 [client.rgw]
 rgw data = {folder}/rgw
 keyring = /dev/null
-rgw frontends = beast endpoint=127.0.0.1:{port}
+rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
 ms mon client mode = crc
 auth client required = none
 rgw thread pool size = 32
