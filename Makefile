@@ -54,7 +54,8 @@ FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(sort $(wildcard tests/
 # Programs that tests, bench and demo run; the rest of tests/support is linked into unit tests.
 TOOLS := $(BUILD)/tests/support/natspub $(BUILD)/tests/support/store_driver \
 	$(BUILD)/tests/support/s3_driver $(BUILD)/tests/support/archive_driver \
-	$(BUILD)/tests/support/retention_driver \
+	$(BUILD)/tests/support/retention_driver $(BUILD)/tests/support/fresh_driver \
+	$(BUILD)/tests/support/netswitch $(BUILD)/tests/support/netenter \
 	$(BUILD)/tests/crash/spool_writer
 SUPPORT := $(filter-out $(TOOLS:%=%.o),$(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/support/*.c))))
 SQL := $(sort $(wildcard sql/*.sql))

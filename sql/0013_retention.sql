@@ -35,9 +35,10 @@ DECLARE
 		'session_user', session_user, 'application_name', application, 'client_addr', address);
 	digest CONSTANT bytea := sha256(convert_to(jsonb_build_array('flytrail.tell', action, correlation_id, target, at,
 		pg_current_xact_id()::text, told)::text, 'UTF8'));
-	-- RFC 9562: version 8 and the variant, as in all of flytrail's ids.
+	-- RFC 9562: version 8 and the variant, as in all of flytrail's ids, and the bit of those that are made from
+	-- more than the row has (include/model/id.h): a replay takes such an id as it is.
 	id CONSTANT uuid := encode(set_byte(set_byte(substr(digest, 1, 16), 6, get_byte(digest, 6) & 15 | 128),
-		8, get_byte(digest, 8) & 63 | 128), 'hex')::uuid;
+		8, get_byte(digest, 8) & 31 | 160), 'hex')::uuid;
 BEGIN
 	PERFORM flytrail.ensure_partition('security', at);
 	INSERT INTO flytrail.events (event_id, retention_class, class, action, occurred_at, time_basis, observed_at,
@@ -53,14 +54,44 @@ $$;
 COMMENT ON FUNCTION flytrail.tell(text, smallint, text, text, text, text, jsonb) IS
 	'writes a fact about what was done in Postgres itself, and by whom; for the functions of this schema alone. Its id is returned';
 
+-- Whoever changes a term, by whatever statement, it is on record, and as theirs.
+CREATE FUNCTION flytrail.tell_term() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	kind CONSTANT text := coalesce(NEW.kind, OLD.kind);
+	-- Without a term, or an upper limit, rows are kept for ever.
+	is_shorter CONSTANT boolean := coalesce(NEW.keep_for_days < coalesce(OLD.keep_for_days, 'infinity'::float8)
+		OR NEW.keep_at_most_days < coalesce(OLD.keep_at_most_days, 'infinity'::float8), false);
+BEGIN
+	IF TG_OP = 'UPDATE' AND OLD.kind <> NEW.kind THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'a term is of one kind for good: set the other''s';
+	END IF;
+	PERFORM flytrail.tell('trail.retention_changed', (CASE WHEN is_shorter THEN 4 ELSE 3 END)::smallint, NULL, 'retention', kind,
+		CASE WHEN TG_OP = 'DELETE' THEN format('%s is kept for ever', kind)
+			ELSE format('%s is kept for %s days%s', kind, NEW.keep_for_days, ', ' || NEW.keep_at_most_days || ' at most') END,
+		jsonb_build_object('kind', kind, 'is_shorter', is_shorter,
+			'keep_for_days_before', OLD.keep_for_days, 'keep_at_most_days_before', OLD.keep_at_most_days,
+			'keep_for_days', NEW.keep_for_days, 'keep_at_most_days', NEW.keep_at_most_days));
+	IF TG_OP = 'DELETE' THEN
+		RETURN OLD;
+	END IF;
+	NEW.changed_at := now();
+	NEW.changed_by := session_user;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION flytrail.tell_term() IS 'puts a change of a term on record, with who made it';
+CREATE TRIGGER tell BEFORE INSERT OR UPDATE OR DELETE ON flytrail.retention
+	FOR EACH ROW EXECUTE FUNCTION flytrail.tell_term();
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON flytrail.retention
+	FOR EACH STATEMENT EXECUTE FUNCTION flytrail.refuse_change();
+
 CREATE FUNCTION flytrail.set_retention(kind text, keep_for_days integer, keep_at_most_days integer) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
 DECLARE
 	days_max CONSTANT integer := 36500;
 	room CONSTANT integer := 2 + CASE WHEN kind <> 'log_lines' THEN 31
 		WHEN flytrail.is_weekly(keep_for_days, keep_at_most_days) THEN 7 ELSE 1 END;
-	before flytrail.retention;
-	is_shorter boolean;
 BEGIN
 	IF kind IS NULL OR kind NOT IN ('log_lines', 'security', 'operations') THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -76,22 +107,13 @@ BEGIN
 			keep_for_days + room, days_max + room);
 	END IF;
 	LOCK TABLE flytrail.retention IN SHARE ROW EXCLUSIVE MODE;
-	SELECT r.* INTO before FROM flytrail.retention r WHERE r.kind = set_retention.kind;
-	IF before.keep_for_days = keep_for_days AND before.keep_at_most_days IS NOT DISTINCT FROM keep_at_most_days THEN
-		RETURN;
-	END IF;
-	INSERT INTO flytrail.retention AS r (kind, keep_for_days, keep_at_most_days, changed_at, changed_by)
-	VALUES (set_retention.kind, set_retention.keep_for_days, set_retention.keep_at_most_days, now(), session_user)
-	ON CONFLICT ON CONSTRAINT retention_pkey DO UPDATE SET keep_for_days = excluded.keep_for_days,
-		keep_at_most_days = excluded.keep_at_most_days, changed_at = excluded.changed_at, changed_by = excluded.changed_by;
-	-- Without a term rows are kept for ever.
-	is_shorter := before.keep_for_days IS NULL OR keep_for_days < before.keep_for_days
-		OR keep_at_most_days < coalesce(before.keep_at_most_days, days_max + room + 1);
-	PERFORM flytrail.tell('trail.retention_changed', (CASE WHEN is_shorter THEN 4 ELSE 3 END)::smallint, NULL, 'retention', kind,
-		format('%s is kept for %s days%s', kind, keep_for_days, ', ' || keep_at_most_days || ' at most'),
-		jsonb_build_object('kind', kind, 'is_shorter', is_shorter,
-			'keep_for_days_before', before.keep_for_days, 'keep_at_most_days_before', before.keep_at_most_days,
-			'keep_for_days', keep_for_days, 'keep_at_most_days', keep_at_most_days));
+	INSERT INTO flytrail.retention (kind, keep_for_days, keep_at_most_days)
+	SELECT set_retention.kind, set_retention.keep_for_days, set_retention.keep_at_most_days
+	WHERE NOT EXISTS (SELECT FROM flytrail.retention r WHERE r.kind = set_retention.kind);
+	UPDATE flytrail.retention r
+	SET keep_for_days = set_retention.keep_for_days, keep_at_most_days = set_retention.keep_at_most_days
+	WHERE r.kind = set_retention.kind AND (r.keep_for_days, r.keep_at_most_days)
+		IS DISTINCT FROM (set_retention.keep_for_days, set_retention.keep_at_most_days);
 END
 $$;
 COMMENT ON FUNCTION flytrail.set_retention(text, integer, integer) IS
@@ -102,7 +124,7 @@ COMMENT ON FUNCTION flytrail.set_retention(text, integer, integer) IS
 CREATE TABLE flytrail.holds (
 	hold_id uuid PRIMARY KEY,
 	app text,
-	actor text CHECK (actor = lower(actor)),
+	actor text CHECK (actor = lower(actor COLLATE "C")),
 	class text,
 	since_at timestamptz,
 	until_at timestamptz CHECK (until_at > since_at),
@@ -135,6 +157,39 @@ COMMENT ON COLUMN flytrail.hold_releases.released_at IS 'when it was released';
 COMMENT ON COLUMN flytrail.hold_releases.released_by IS 'by which role';
 
 SELECT flytrail.make_append_only('flytrail.holds'), flytrail.make_append_only('flytrail.hold_releases');
+
+-- By whatever statement they come, they are on record, and as of who made it.
+CREATE FUNCTION flytrail.tell_hold() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
+BEGIN
+	NEW.added_at := clock_timestamp();
+	NEW.added_by := session_user;
+	PERFORM flytrail.tell('trail.hold_added', 4::smallint, NEW.hold_id::text, 'hold', NEW.hold_id::text,
+		'a hold was added: ' || NEW.reason, jsonb_build_object('hold', NEW.hold_id, 'app', NEW.app, 'actor', NEW.actor,
+			'class', NEW.class, 'since_at', NEW.since_at, 'until_at', NEW.until_at, 'reason', NEW.reason));
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION flytrail.tell_hold() IS 'puts a hold on record, with who added it';
+CREATE TRIGGER tell BEFORE INSERT ON flytrail.holds FOR EACH ROW EXECUTE FUNCTION flytrail.tell_hold();
+
+CREATE FUNCTION flytrail.tell_release() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
+DECLARE
+	hold flytrail.holds;
+BEGIN
+	NEW.released_at := clock_timestamp();
+	NEW.released_by := session_user;
+	SELECT h.* INTO hold FROM flytrail.holds h WHERE h.hold_id = NEW.hold_id;
+	PERFORM flytrail.tell('trail.hold_released', 4::smallint, NEW.hold_id::text, 'hold', NEW.hold_id::text,
+		'a hold was released: ' || NEW.reason, jsonb_build_object('hold', NEW.hold_id, 'app', hold.app, 'actor', hold.actor,
+			'class', hold.class, 'since_at', hold.since_at, 'until_at', hold.until_at, 'reason', NEW.reason,
+			'reason_of_the_hold', hold.reason, 'added_at', hold.added_at, 'added_by', hold.added_by));
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION flytrail.tell_release() IS 'puts the release of a hold on record, with who released it';
+CREATE TRIGGER tell BEFORE INSERT ON flytrail.hold_releases FOR EACH ROW EXECUTE FUNCTION flytrail.tell_release();
 
 CREATE VIEW flytrail.open_holds AS
 SELECT h.hold_id, h.app, h.actor, h.class, h.since_at, h.until_at, h.reason, h.added_at, h.added_by
@@ -195,11 +250,9 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'the times of a hold are an earlier and a later one; leave out what is open';
 	END IF;
-	INSERT INTO flytrail.holds (hold_id, app, actor, class, since_at, until_at, reason, added_at, added_by)
-	VALUES (id, app, lower(actor), class, since_at, until_at, reason, clock_timestamp(), session_user);
-	PERFORM flytrail.tell('trail.hold_added', 4::smallint, id::text, 'hold', id::text, 'a hold was added: ' || reason,
-		jsonb_build_object('hold', id, 'app', app, 'actor', lower(actor), 'class', class, 'since_at', since_at,
-			'until_at', until_at, 'reason', reason));
+	-- In lower case as the events have it: of ASCII, whatever the database's locale.
+	INSERT INTO flytrail.holds (hold_id, app, actor, class, since_at, until_at, reason)
+	VALUES (id, app, lower(actor COLLATE "C"), class, since_at, until_at, reason);
 	RETURN id;
 END
 $$;
@@ -207,26 +260,18 @@ COMMENT ON FUNCTION flytrail.add_hold(text, text, text, timestamptz, timestamptz
 	'puts a hold on what is of an application, of an actor, of a class and in a time, as far as they are given, on record; for who may act as the owner';
 
 CREATE FUNCTION flytrail.release_hold(hold_id uuid, reason text) RETURNS void
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
-DECLARE
-	hold flytrail.holds;
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	PERFORM flytrail.reason_or_refuse(reason);
-	SELECT h.* INTO hold FROM flytrail.holds h WHERE h.hold_id = release_hold.hold_id;
-	IF NOT FOUND THEN
+	IF NOT EXISTS (SELECT FROM flytrail.holds h WHERE h.hold_id = release_hold.hold_id) THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('there is no hold %s', release_hold.hold_id);
 	END IF;
-	INSERT INTO flytrail.hold_releases (hold_id, reason, released_at, released_by)
-	VALUES (release_hold.hold_id, release_hold.reason, clock_timestamp(), session_user)
+	INSERT INTO flytrail.hold_releases (hold_id, reason) VALUES (release_hold.hold_id, release_hold.reason)
 	ON CONFLICT DO NOTHING;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = format('hold %s is released already', release_hold.hold_id);
 	END IF;
-	PERFORM flytrail.tell('trail.hold_released', 4::smallint, hold.hold_id::text, 'hold', hold.hold_id::text,
-		'a hold was released: ' || reason, jsonb_build_object('hold', hold.hold_id, 'app', hold.app, 'actor', hold.actor,
-			'class', hold.class, 'since_at', hold.since_at, 'until_at', hold.until_at, 'reason', release_hold.reason,
-			'reason_of_the_hold', hold.reason, 'added_at', hold.added_at, 'added_by', hold.added_by));
 END
 $$;
 COMMENT ON FUNCTION flytrail.release_hold(uuid, text) IS 'releases a hold, on record; for who may act as the owner';
@@ -364,6 +409,17 @@ END
 $$;
 COMMENT ON FUNCTION flytrail.bounds_for(text, timestamptz) IS 'which times a new partition that holds a time is for: a month of events; a day of lines, or a week where their terms are long';
 
+-- A snapshot from before would not know of a term, a hold, or a partition that came or went.
+CREATE FUNCTION flytrail.see_all_or_refuse() RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF current_setting('transaction_isolation') <> 'read committed' THEN
+		RAISE EXCEPTION USING ERRCODE = 'FT002', MESSAGE = 'partitions come and go in transactions that are READ COMMITTED alone';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION flytrail.see_all_or_refuse() IS 'refuses transactions that go by an old snapshot; for the functions that make partitions and take them out';
+
 CREATE OR REPLACE FUNCTION flytrail.ensure_partition(kind text, at timestamptz) RETURNS boolean
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
 DECLARE
@@ -387,6 +443,7 @@ BEGIN
 	IF flytrail.has_partition(kind, at) THEN
 		RETURN false;
 	END IF;
+	PERFORM flytrail.see_all_or_refuse();
 	PERFORM pg_advisory_xact_lock(hashtextextended('flytrail.partition', 0));
 	IF flytrail.has_partition(kind, at) THEN
 		RETURN false;
@@ -471,9 +528,9 @@ DECLARE
 BEGIN
 	FOR made IN
 		SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'flytrail'::regnamespace AND p.proname IN (
-			'retention_now', 'tell', 'set_retention', 'reason_or_refuse', 'add_hold', 'release_hold',
+			'retention_now', 'tell', 'tell_term', 'tell_hold', 'tell_release', 'set_retention', 'reason_or_refuse', 'add_hold', 'release_hold',
 			'parent_name', 'partitions', 'free_name', 'bounds_check', 'make_partition', 'has_partition',
-			'is_weekly', 'bounds_for')
+			'is_weekly', 'bounds_for', 'see_all_or_refuse')
 	LOOP
 		EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made);
 	END LOOP;

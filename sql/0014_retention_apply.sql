@@ -33,6 +33,34 @@ $$;
 COMMENT ON FUNCTION flytrail.rows_about(regclass) IS
 	'about how many rows a table has: as its last ANALYZE or VACUUM found, grown as its file has; counted where there was none and it has 8 MiB at most, else a row for each 300 bytes';
 
+-- What is out of the trail for the moment is of it all the same.
+CREATE FUNCTION flytrail.has_event_of(actor text, first_at timestamptz, end_at timestamptz) RETURNS boolean
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	leaving regclass;
+	has boolean;
+BEGIN
+	IF EXISTS (SELECT FROM flytrail.events e WHERE e.actor = has_event_of.actor
+			AND e.occurred_at >= has_event_of.first_at AND e.occurred_at < has_event_of.end_at) THEN
+		RETURN true;
+	END IF;
+	FOR leaving IN
+		SELECT c.oid FROM flytrail.leaving l
+		JOIN pg_class c ON c.relname = l.leaving AND c.relnamespace = 'flytrail'::regnamespace AND NOT c.relispartition
+		WHERE l.kind <> 'log_lines' AND l.first_at < has_event_of.end_at AND l.end_at > has_event_of.first_at
+	LOOP
+		EXECUTE format('SELECT EXISTS (SELECT FROM %s AS e WHERE e.actor = $1 AND e.occurred_at >= $2 AND e.occurred_at < $3)',
+			leaving) INTO has USING actor, first_at, end_at;
+		IF has THEN
+			RETURN true;
+		END IF;
+	END LOOP;
+	RETURN false;
+END
+$$;
+COMMENT ON FUNCTION flytrail.has_event_of(text, timestamptz, timestamptz) IS
+	'whether an actor has an event in a time, be it in the trail or in a partition that was taken out';
+
 CREATE FUNCTION flytrail.hold_touches(hold flytrail.open_holds, kind text, target regclass, first_at timestamptz,
 	end_at timestamptz) RETURNS boolean
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -43,9 +71,7 @@ BEGIN
 		RETURN false;
 	END IF;
 	-- Lines have no actor: who is held has an event in the same time.
-	IF kind = 'log_lines' AND hold.actor IS NOT NULL AND NOT EXISTS (
-		SELECT FROM flytrail.events e
-		WHERE e.actor = hold.actor AND e.occurred_at >= hold_touches.first_at AND e.occurred_at < hold_touches.end_at) THEN
+	IF kind = 'log_lines' AND hold.actor IS NOT NULL AND NOT flytrail.has_event_of(hold.actor, first_at, end_at) THEN
 		RETURN false;
 	END IF;
 	EXECUTE format('SELECT EXISTS (SELECT FROM %s AS t WHERE true %s %s %s %s %s)', target,
@@ -162,16 +188,13 @@ $$;
 COMMENT ON FUNCTION flytrail.retention_clock() IS
 	'why retention does not act: the clock and the newest fact that came by a spool are more than a day apart; null: they are not';
 
--- A snapshot from before a hold or a longer term would not know of it.
 CREATE FUNCTION flytrail.retention_guard(is_to_go boolean) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	key CONSTANT bigint := hashtextextended('flytrail.retention', 0);
 	clock text;
 BEGIN
-	IF current_setting('transaction_isolation') <> 'read committed' THEN
-		RAISE EXCEPTION USING ERRCODE = 'FT002', MESSAGE = 'retention acts in transactions that are READ COMMITTED alone';
-	END IF;
+	PERFORM flytrail.see_all_or_refuse();
 	IF NOT EXISTS (SELECT FROM pg_locks l
 		WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid() AND l.granted AND l.mode = 'ExclusiveLock'
 			AND l.classid::bigint = (key >> 32 & 4294967295) AND l.objid::bigint = (key & 4294967295) AND l.objsubid = 1) THEN
@@ -235,8 +258,9 @@ BEGIN
 	EXECUTE format('LOCK TABLE ONLY flytrail.%I IN ACCESS EXCLUSIVE MODE', flytrail.parent_name(target.kind));
 	PERFORM set_config('lock_timeout', '500ms', true);
 	EXECUTE format('ALTER TABLE flytrail.%I DETACH PARTITION flytrail.%I', flytrail.parent_name(target.kind), retention_detach.partition);
-	-- Whoever names the table can still add to it: nothing that could not be put back with it.
-	EXECUTE format('ALTER TABLE flytrail.%I ADD %s NOT VALID', retention_detach.partition,
+	-- Whoever names the table could still add to it: what does not belong there, or takes the place of a row
+	-- that comes late when both are put together again. Not valid, it is for new rows alone.
+	EXECUTE format('ALTER TABLE flytrail.%I ADD %s NOT VALID, ADD CONSTRAINT closed CHECK (false) NOT VALID', retention_detach.partition,
 		flytrail.bounds_check(target.kind, target.first_at, target.end_at));
 	EXECUTE format('ALTER TABLE flytrail.%I RENAME TO %I', retention_detach.partition, out_name);
 	DELETE FROM flytrail.leaving l WHERE l.leaving = out_name; -- one that the owner dropped by hand
@@ -272,7 +296,7 @@ $$;
 COMMENT ON FUNCTION flytrail.digest_of_ids(regclass) IS
 	'of a table with a column id of uuids, with the rights of the caller: the SHA-256 in hexadecimal over the SHA-256 of each 65,536 ids, which are sorted and 16 bytes each, so that no value is greater than a megabyte';
 
-CREATE FUNCTION flytrail.retention_digest(leaving text) RETURNS TABLE (rows bigint, bytes bigint, digest text, never_archived bigint)
+CREATE FUNCTION flytrail.retention_digest(leaving text) RETURNS TABLE (rows bigint, bytes bigint, digest text, apart bigint)
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
 DECLARE
 	target CONSTANT flytrail.leaving := flytrail.leaving_or_refuse(leaving);
@@ -280,13 +304,13 @@ DECLARE
 BEGIN
 	EXECUTE flytrail.digest_query(format('SELECT %I AS id FROM %s WHERE seq > 0',
 		CASE target.kind WHEN 'log_lines' THEN 'id' ELSE 'event_id' END, id)) INTO rows, digest;
-	EXECUTE format('SELECT count(*) FROM %s WHERE seq <= 0', id) INTO never_archived;
+	EXECUTE format('SELECT count(*) FROM %s WHERE seq <= 0', id) INTO apart;
 	bytes := pg_total_relation_size(id);
 	RETURN NEXT;
 END
 $$;
 COMMENT ON FUNCTION flytrail.retention_digest(text) IS
-	'of a partition that was taken out: how many rows came by a spool, and the digest of their ids as digest_of_ids() makes it; what its files have in bytes; how many rows are in Postgres alone, such as facts of commands';
+	'of a partition that was taken out: how many rows came by a spool, and the digest of their ids as digest_of_ids() makes it; what its files have in bytes; how many further rows came by no spool, such as facts of commands';
 
 -- A name that is like a partition's, on a table that is none and not on its way out; or bounds that are no times.
 CREATE FUNCTION flytrail.retention_strays() RETURNS SETOF text
@@ -358,6 +382,7 @@ DECLARE
 	verdict record;
 	term flytrail.retention;
 	agrees boolean;
+	apart_archived bigint;
 	confirmations bigint := 0;
 	open_in_it text[];
 BEGIN
@@ -384,6 +409,9 @@ BEGIN
 			'%s stays: it has %s rows with the digest %s, and its archive %s with %s', target.partition, made.rows, made.digest,
 			coalesce(left(archive ->> 'rows', 20), 'none'), coalesce(left(archive ->> 'digest', 64), 'none'));
 	END IF;
+	-- What came by no spool keeps nothing from going: where a sink was switched on in time, it has these, too.
+	apart_archived := CASE WHEN jsonb_typeof(archive -> 'apart') = 'number'
+		THEN least(made.apart, greatest((archive ->> 'apart')::numeric, 0)) ELSE 0 END;
 	SELECT r.* INTO term FROM flytrail.retention r WHERE r.kind = target.kind;
 	SELECT coalesce(array_agg(g.id), '{}') INTO open_in_it
 	FROM (SELECT g.id FROM unnest(gap.ids, gap.ranges) AS g (id, times)
@@ -398,9 +426,10 @@ BEGIN
 		END;
 	END IF;
 	RETURN flytrail.tell('trail.partition_dropped', 4::smallint, target.partition, 'partition', target.partition,
-		format('%s went with %s rows: %s', target.partition, made.rows + made.never_archived, verdict.why),
+		format('%s went with %s rows: %s', target.partition, made.rows + made.apart, verdict.why),
 		jsonb_build_object('kind', target.kind, 'partition', target.partition, 'first_at', target.first_at, 'end_at', target.end_at,
-			'rows', made.rows, 'bytes', made.bytes, 'digest', made.digest, 'never_archived', made.never_archived,
+			'rows', made.rows, 'bytes', made.bytes, 'digest', made.digest,
+			'apart_archived', apart_archived, 'never_archived', made.apart - apart_archived,
 			'confirmations', confirmations, 'keep_for_days', term.keep_for_days, 'keep_at_most_days', term.keep_at_most_days,
 			'policy_changed_at', term.changed_at, 'policy_changed_by', term.changed_by, 'why', verdict.why,
 			'archive', archive, 'archive_agrees', CASE WHEN archive IS NOT NULL THEN agrees END,
@@ -408,7 +437,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION flytrail.retention_drop(text, jsonb, boolean) IS
-	'drops a partition that was taken out, with a fact that says what went and where its archive is; the fact''s id is returned. SQLSTATE FT002: it does not go any more, and why. FT003: its archive, of which the caller says {"rows", "digest", "objects", "index"}, has not all of it; past keep_at_most, or without_archive, that is only on record. archive null: there is none';
+	'drops a partition that was taken out, with a fact that says what went and where its archive is; the fact''s id is returned. SQLSTATE FT002: it does not go any more, and why. FT003: its archive, of which the caller says {"rows", "digest", "apart", "objects", "index"}, has not all of it; past keep_at_most, or without_archive, that is only on record. archive null: there is none';
 
 CREATE FUNCTION flytrail.retention_attach(leaving text) RETURNS text
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' SET lock_timeout = '2s' AS $$
@@ -423,6 +452,7 @@ BEGIN
 	parent := flytrail.parent_name(target.kind);
 	EXECUTE format('ALTER TABLE flytrail.%I VALIDATE CONSTRAINT bounds', target.leaving);
 	PERFORM pg_advisory_xact_lock(hashtextextended('flytrail.partition', 0));
+	EXECUTE format('ALTER TABLE flytrail.%I DROP CONSTRAINT closed', target.leaving);
 	FOR fresh IN
 		SELECT p.partition, p.first_at, p.end_at FROM flytrail.partitions(target.kind) p
 		WHERE p.first_at < target.end_at AND p.end_at > target.first_at
@@ -456,6 +486,7 @@ DECLARE
 	snapshots bigint;
 	confirmations bigint := 0;
 BEGIN
+	PERFORM flytrail.see_all_or_refuse();
 	DELETE FROM flytrail.snapshots s
 	WHERE isfinite(s.taken_at) AND s.taken_at < flytrail.retention_now() - keep_days * interval '1 day';
 	GET DIAGNOSTICS snapshots = ROW_COUNT;
@@ -480,7 +511,7 @@ DECLARE
 BEGIN
 	FOR made IN
 		SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'flytrail'::regnamespace AND p.proname IN (
-			'rows_about', 'hold_touches', 'open_gaps', 'retention_verdict', 'retention_plan',
+			'rows_about', 'has_event_of', 'hold_touches', 'open_gaps', 'retention_verdict', 'retention_plan',
 			'retention_clock', 'retention_guard', 'leaving_or_refuse', 'retention_detach', 'digest_query',
 			'digest_of_ids', 'retention_digest', 'retention_strays', 'retention_leftovers',
 			'drop_lone_confirmations', 'retention_drop', 'retention_attach', 'retention_tidy')

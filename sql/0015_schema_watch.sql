@@ -3,6 +3,20 @@
 
 SELECT set_config('role', current_setting('flytrail.owner_role'), true);
 
+-- Postgres prints a view from what it parsed, and not always as what it parses from that print: where a
+-- UNION has columns without a name, a database restored from a dump would differ. Made from its own print
+-- each view is what it will be after that, too.
+DO $$
+DECLARE
+	view regclass;
+BEGIN
+	FOR view IN SELECT c.oid FROM pg_catalog.pg_class c
+		WHERE c.relnamespace = 'flytrail'::regnamespace AND c.relkind = 'v' AND c.reloptions IS NULL LOOP
+		EXECUTE format('CREATE OR REPLACE VIEW %s AS %s', view, pg_catalog.pg_get_viewdef(view));
+	END LOOP;
+END
+$$;
+
 -- One that is made while another of that name is on its way out has a number.
 CREATE FUNCTION flytrail.partition_name(name text) RETURNS text
 	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -23,12 +37,12 @@ WITH schemas AS (
 		ARRAY(SELECT a::text FROM unnest(c.relacl) AS a ORDER BY 1) AS rights
 	FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
 ), partitions AS (
-	SELECT i.inhrelid AS oid, i.inhparent AS parent, c.relname, c.relowner, c.rights
+	SELECT i.inhrelid AS oid, i.inhparent AS parent, c.relname, c.relowner, c.relpersistence, c.rights
 	FROM relations c JOIN pg_inherits i ON i.inhrelid = c.oid
 	WHERE c.relispartition AND c.relkind = 'r'
 	UNION ALL
 	-- Detached to be dropped, or to be attached again.
-	SELECT c.oid, top.oid, l.partition, c.relowner, c.rights
+	SELECT c.oid, top.oid, l.partition, c.relowner, c.relpersistence, c.rights
 	FROM flytrail.leaving l
 	JOIN relations c ON c.relname = l.leaving AND c.nspname = 'flytrail' AND c.relkind = 'r' AND NOT c.relispartition
 	JOIN relations top ON top.relkind = 'p' AND top.nspname = 'flytrail'
@@ -50,7 +64,8 @@ WITH schemas AS (
 	SELECT attrelid, string_agg(concat(attname, ' ', shape), ', ' ORDER BY attname) AS columns
 	FROM columns GROUP BY attrelid
 ), triggers AS (
-	SELECT t.tgrelid, t.tgname, t.tgisinternal, t.tgconstraint, t.tgenabled, t.tgfoid, t.tgtype, t.oid
+	SELECT t.tgrelid, t.tgname, t.tgisinternal, t.tgconstraint, t.tgenabled, t.tgfoid, t.tgtype, t.oid,
+		t.tgqual IS NULL AND t.tgattr::text = '' AS is_for_all
 	FROM pg_trigger t JOIN relations c ON c.oid = t.tgrelid
 )
 SELECT 'schema ' || quote_ident(s.nspname),
@@ -109,21 +124,22 @@ SELECT format('event trigger %I', e.evtname), concat_ws(' ', e.evtevent, e.evtta
 FROM pg_event_trigger e JOIN pg_proc f ON f.oid = e.evtfoid
 WHERE f.pronamespace IN (SELECT oid FROM schemas)
 UNION ALL
-SELECT format('member %I of %I', pg_get_userbyid(m.member), pg_get_userbyid(m.roleid)), bool_or(m.admin_option)::text
-FROM pg_auth_members m
-WHERE m.roleid = (SELECT s.nspowner FROM schemas s WHERE s.nspname = 'flytrail')
-GROUP BY m.member, m.roleid
+-- Superusers, and members of members, among them.
+SELECT format('role %I that may act as %I', r.rolname, pg_get_userbyid(s.nspowner)), concat_ws(' ', r.rolcanlogin, r.rolsuper,
+	(SELECT bool_or(m.admin_option) FROM pg_auth_members m WHERE m.roleid = s.nspowner AND m.member = r.oid))
+FROM schemas s JOIN pg_roles r ON pg_has_role(r.oid, s.nspowner, 'MEMBER')
+WHERE s.nspname = 'flytrail'
 UNION ALL
 SELECT 'partition ' || flytrail.partition_name(p.relname),
-	CASE WHEN p.relowner = parent.relowner AND p.rights = parent.rights AND own.columns = above.columns
-		AND seal.enabled AND odd.text IS NULL THEN 'as its parent'
-	ELSE concat_ws(' ', pg_get_userbyid(p.relowner), p.rights, own.columns, seal.enabled, odd.text) END
+	CASE WHEN p.relowner = parent.relowner AND p.relpersistence = parent.relpersistence AND p.rights = parent.rights
+		AND own.columns = above.columns AND seal.enabled AND odd.text IS NULL THEN 'as its parent'
+	ELSE concat_ws(' ', pg_get_userbyid(p.relowner), p.relpersistence, p.rights, own.columns, seal.enabled, odd.text) END
 FROM partitions p
 JOIN relations parent ON parent.oid = p.parent
 LEFT JOIN rows_of own ON own.attrelid = p.oid
 LEFT JOIN rows_of above ON above.attrelid = p.parent
 CROSS JOIN LATERAL (
-	SELECT coalesce(bool_or(t.tgname = 'append_only' AND t.tgenabled IN ('O', 'A')
+	SELECT coalesce(bool_or(t.tgname = 'append_only' AND t.tgenabled IN ('O', 'A') AND t.is_for_all
 		AND t.tgfoid = to_regproc('flytrail.refuse_change') AND t.tgtype = (SELECT above_it.tgtype FROM triggers above_it
 			WHERE above_it.tgrelid = p.parent AND above_it.tgname = 'append_only')), false) AS enabled
 	FROM triggers t WHERE t.tgrelid = p.oid

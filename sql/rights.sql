@@ -32,6 +32,8 @@ BEGIN
 		flytrail.events_operations, flytrail.confirmations TO %I', writer_role);
 	EXECUTE format('GRANT SELECT, INSERT, UPDATE ON flytrail.streams, flytrail.leases, flytrail.snapshots TO %I',
 		writer_role);
+	EXECUTE format('GRANT SELECT, INSERT, UPDATE ON flytrail.fact_takers TO %I', writer_role);
+	EXECUTE format('GRANT SELECT, INSERT, DELETE ON flytrail.facts_taken TO %I', writer_role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION flytrail.ensure_partition(text, timestamptz),
 		flytrail.make_partitions_ahead() TO %I', writer_role);
 	-- Who applies retention: the functions see for themselves that what goes may go. Terms and holds are the owner's.

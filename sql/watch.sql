@@ -102,15 +102,22 @@ BEGIN
 			INSERT INTO flytrail_ddl.rights (object, acl) SELECT n.object, n.acl FROM flytrail_ddl.rights_now() AS n;
 		END IF;
 		RETURN differs;
+	-- Another session that grants at the same time must not keep a command from being noted.
+	EXCEPTION WHEN OTHERS THEN
+		RETURN ARRAY['rights, which could not be compared: ' || SQLERRM];
 	END
 	$$;
 	COMMENT ON FUNCTION flytrail_ddl.changed_rights() IS 'on what the rights are not those of the table rights, which has the new ones afterwards; null: they are';
 
 	-- What ensure_partition() and retention do shows by the stack of calls, as long as it is about
-	-- partitions that stay append-only. Who forges a stack is met by the hourly look.
+	-- partitions that stay append-only. Lines of a stack may be text of a statement, which can be anything;
+	-- its last is the call that began it all, and no name can look like that, as one with a bracket has quotes.
 	CREATE OR REPLACE FUNCTION flytrail_ddl.is_partitions_coming_or_going(stack text, objects text[]) RETURNS boolean
 		LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT (chr(10) || stack) ~ (chr(10) || 'PL/pgSQL function flytrail[.](ensure_partition|retention_[a-z]+)[(]')
+	SELECT stack ~ (chr(10) || 'PL/pgSQL function flytrail[.](ensure_partition|retention_[a-z]+)[(]')
+		AND stack ~ (chr(10) || 'PL/pgSQL function flytrail[.](ensure_partition|retention_[a-z]+|set_retention|add_hold'
+			|| '|release_hold|record_review|check_schema|schema_migrated|tell)[(][a-z ,]*[)] line [0-9]+ at [A-Za-z ]+'
+			|| '(' || chr(10) || 'SQL function "make_partitions_ahead" statement 1)?$')
 		AND NOT EXISTS (SELECT FROM unnest(objects) AS o
 			WHERE o !~ '( on |^table |^index )flytrail[.](log_lines|events_security|events_operations|confirmations)(_[0-9]{6,8}[a-z0-9_]*)?$')
 	$$;
@@ -144,7 +151,10 @@ BEGIN
 			INTO touched, unsealed
 			FROM pg_event_trigger_ddl_commands() AS c
 			CROSS JOIN LATERAL pg_identify_object_as_address(c.classid, c.objid, c.objsubid) AS a
-			WHERE c.schema_name = 'flytrail' OR a.object_names[1] = 'flytrail';
+			WHERE c.schema_name = 'flytrail' OR a.object_names[1] = 'flytrail'
+				-- One that was moved out of the schema.
+				OR (c.classid = 'pg_class'::regclass AND EXISTS (SELECT FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid
+					WHERE t.tgrelid = c.objid AND f.pronamespace = to_regnamespace('flytrail')));
 		END IF;
 		IF touched IS NULL THEN
 			RETURN;
@@ -154,8 +164,12 @@ BEGIN
 			-- What is new has rights, too, which are not the next GRANT's.
 			PERFORM flytrail_ddl.changed_rights();
 		END IF;
-	-- Whatever goes wrong here must not stop the command: the hourly look remains.
-	EXCEPTION WHEN OTHERS THEN
+	EXCEPTION
+	-- Whoever goes so deep that a command has room and its note has none.
+	WHEN insufficient_resources OR program_limit_exceeded THEN
+		RAISE;
+	-- Whatever else goes wrong here must not stop the command: the hourly look remains.
+	WHEN OTHERS THEN
 		RAISE WARNING 'flytrail could not note a command: %', SQLERRM;
 	END
 	$$;

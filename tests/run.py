@@ -44,7 +44,7 @@ TIDY_FILES_AT_ONCE = 5
 UNSANITIZED = {"test_spool_crash"}
 # Unit tests whose module has threads: these run under ThreadSanitizer as well.
 THREADED = re.compile(r"^test_(lock|queue|log|spool(?!_crash)|pipeline|committer|consumer|run|status"
-                      r"|nats|source|http|health|life|lines)")
+                      r"|nats|source|http|health|life|lines|ping)")
 
 BUILDS = {
     "release": {},

@@ -34,6 +34,8 @@
  *        endpoint as api, with a slash at its end or without; http:// also to *.internal and
  *                 *.flycast, which are of Fly's private network
  *        prefix   of keys: plain, parts between slashes, none of them empty, . or ..
+ *        hook     https://HOST[:PORT]/ANYTHING, without credentials before the host; http:// as
+ *                 for an endpoint
  *        host     the name of a host
  *        style    auto, path or host
  *        send     all or events
@@ -79,6 +81,7 @@ enum config_flag {
 #define CONFIG_C_TYPE_source const char *
 #define CONFIG_C_TYPE_api const char *
 #define CONFIG_C_TYPE_endpoint const char *
+#define CONFIG_C_TYPE_hook const char *
 #define CONFIG_C_TYPE_prefix const char *
 #define CONFIG_C_TYPE_host const char *
 #define CONFIG_C_TYPE_style const char *

@@ -24,6 +24,7 @@ const char *must_be_subject(const char *value);
 const char *must_be_source(const char *value);
 const char *must_be_api(const char *value);
 const char *must_be_endpoint(const char *value);
+const char *must_be_hook(const char *value);
 const char *must_be_prefix(const char *value);
 const char *must_be_host(const char *value);
 const char *must_be_style(const char *value);

@@ -18,8 +18,8 @@
  * Limits:    HTTP_CLIENT_CONNECT_SECONDS to connect, HTTP_CLIENT_SILENT_SECONDS
  *            without a byte, and the request's own seconds and body_max.
  * Errors:    ERR_RETRY: no answer, or more than body_max of it. ERR_CONFIG: the URL
- *            cannot be used. ERR_FATAL: no memory. Texts name the URL's path:
- *            neither its query nor a header nor a byte of the answer.
+ *            cannot be used. ERR_FATAL: no memory. Texts name the URL's path, or
+ *            what stands for it: neither its query nor a header nor a byte of the answer.
  */
 
 #include "base/buf.h"
@@ -50,8 +50,9 @@ struct http_request {
 	const char *url;            /* http:// or https:// */
 	const char *const *headers; /* "Name: value", ended by NULL; or NULL */
 	struct span body;           /* data NULL: none */
-	size_t body_max;            /* of the answer */
-	unsigned seconds;           /* for all of it */
+	const char *named; /* stands in errors where the path is a secret; NULL: the path does */
+	size_t body_max;   /* of the answer */
+	unsigned seconds;  /* for all of it */
 	/*
 	 * On a connection of its own: on one that was kept, and that the server ends without an
 	 * answer, libcurl sends a request a second time by itself.

@@ -51,6 +51,27 @@ void cmd_print_report(FILE *out, const struct config_report *report);
 /* For a command that any bad value ends: CMD_OK; or CMD_USAGE, and the findings are on stderr. */
 NODISCARD int cmd_need_config(struct config *ret, unsigned for_flags);
 
+/*
+ * A command of several verbs: argv[1] is one of them, and what follows it is the verb's. Each such
+ * command's file has its own struct order: what it was told.
+ */
+struct order;
+
+struct cmd_verb {
+	const char *name;
+	int (*obey)(const struct order *o);
+	bool wants_word;       /* an ID, say */
+	unsigned config_flags; /* for cmd_read_config() or cmd_need_config() */
+};
+
+/* The verb that argv[1] names; NULL: it is none of them, and stderr says so. */
+NODISCARD const struct cmd_verb *cmd_find_verb(const struct cmd_verb *verbs, size_t count, int argc,
+					       char **argv, const char *usage);
+
+/* Says on stderr what is wrong with a word, "" where there is none, and what the command takes.
+ * Returns CMD_USAGE. */
+int cmd_bad_word(const char *command, const char *word, const char *what, const char *usage);
+
 /* What `run` and `classify` are told: [--app APP] [FILE...|-], in any order. */
 struct cmd_input {
 	const char **paths; /* lent from argv; free() the array */

@@ -57,6 +57,9 @@ void doctor_check_s3(struct doctor *d);
 /* Whether it is on, and a failure where the key is refused; no log is sent. */
 void doctor_check_datadog(struct doctor *d);
 
+/* Who is told of what happens, and how to try it: nothing is sent. */
+void doctor_check_notify(struct doctor *d);
+
 /* The variables of fly-log-shipper that flytrail does not honour, by name alone. */
 void doctor_check_shippers(struct doctor *d);
 

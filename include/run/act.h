@@ -6,8 +6,8 @@
  *
  * `flytrail run` may have the spool open, so a command's facts go to Postgres past it
  * (store/apart.h), in the transaction of the rows that they are about, where there are some.
- * They have the number 0, for they are none of the spool's; so they are in Postgres alone, and
- * in no sink.
+ * They have the number 0, for they are none of the spool's; so they are in Postgres alone, until
+ * `flytrail run` passes them on to its sinks (run/mirror.h).
  *
  * Who it was is not known, and is not made up: the fact has as which user of the system, on
  * which machine, by which command. Who was on that machine at that time, the trail's own

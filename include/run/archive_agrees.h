@@ -9,7 +9,8 @@
  * (store/archive_rows.h). Rows that are in none of them are looked for in the objects of the days
  * that they claim. What the archive has of the table is then told as the rows that were found,
  * with the digest that flytrail.digest_of_ids() makes of their ids: it is the table's own, or the
- * archive does not agree.
+ * archive does not agree. Rows that came by no spool (run/mirror.h) are counted where they are
+ * found, and keep nothing from going where they are not.
  *
  * Where the options send events alone, nothing is said of lines: they have no archive.
  *

@@ -30,9 +30,8 @@ struct life {
 	_Atomic bool lines_done;  /* then: all of them are in the spool */
 
 	/* a thread has ended, or will not do anything more that matters */
-	_Atomic bool source_done, pipeline_done, store_done, house_done, recovery_done, watch_done,
-		retention_done;
-	_Atomic bool sinks_done; /* all of them */
+	_Atomic bool source_done, pipeline_done, store_done, house_done;
+	_Atomic bool sinks_done, jobs_done; /* all of them */
 
 	/* guarded by lock */
 	struct lock lock;

@@ -10,7 +10,7 @@
  *
  * What it did is in the log (retention_*), and what went is on record in Postgres. Why a partition
  * that is past its term stays is a fact trail.retention_waits, once for a partition and a reason.
- * Why nothing is done at all is in status.retention_why and in the log.
+ * Why not all is done, S3's legal hold too, is in status.retention_why and in the log.
  *
  * Ownership: the caller owns what the options name.
  * Threads:   retainer_run() is one thread's.

@@ -18,6 +18,11 @@
  * that has not all of a partition, keeps that partition, and says why; past keep_at_most the drop
  * happens, and has that on record.
  *
+ * While the archive is asked the rows are in no view, and while a lock is waited for so are others.
+ * What is in the way of RETENTION_TROUBLES_MAX partitions one after the other is taken to be in
+ *that of those behind them, which stay untried: an archive that cannot be reached, and for a kind
+ *of rows somebody who holds on to its table.
+ *
  * Ownership: options are the caller's. Rows and texts that callbacks get are lent for the call.
  * Threads:   the caller's; only one in a database at a time, by a lock in Postgres.
  * Limits:    RETENTION_KEYS_MAX keys of indexes on record; the waits above.
@@ -34,6 +39,7 @@ enum {
 	RETENTION_DETACH_TRIES = 30,
 	RETENTION_ATTACH_TRIES = 30,
 	RETENTION_AGAIN_SECONDS = 3,
+	RETENTION_TROUBLES_MAX = 3, /* more than one: it may be a single object, or partition */
 	RETENTION_KEYS_MAX = 50,
 	RETENTION_KEYS_BYTES_MAX = 64 * 1024,
 };
@@ -51,6 +57,7 @@ struct retention_archive {
 	uint64_t rows;
 	char digest[RETENTION_DIGEST_BYTES]; /* of their ids, as flytrail.digest_of_ids() makes it
 					      */
+	uint64_t apart; /* further rows: of those that came by no spool, the ones that it has */
 	uint64_t objects;
 	bool is_none; /* of that kind nothing is archived: as where there is no archive */
 	size_t key_count;
@@ -97,7 +104,8 @@ struct retention_result {
 NODISCARD enum err_kind retention_apply(const struct retention_options *options,
 					struct retention_result *ret, struct err *err);
 
-/* For it and for tests: {"rows":..,"digest":..,"objects":..,"index":[..]}, and why it failed. */
+/* For it and for tests: {"rows":..,"apart":..,"digest":..,"objects":..,"index":[..]}, and why it
+ * failed. */
 void retention_write_archive(const struct retention_archive *a, const char *failure,
 			     struct buf *out);
 

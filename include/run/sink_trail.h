@@ -36,6 +36,11 @@ struct sink_trail {
 
 void sink_trail_dead(struct sink_trail *t, uint64_t seq, const char *why);
 
+/* Of the notifier: the event of which the receiver cannot be told; on_record: not by the log alone.
+ */
+void sink_trail_untold(struct sink_trail *t, const struct id *event, bool on_record,
+		       const char *why);
+
 /* What left the spool, or was damaged in it, before it was taken. */
 void sink_trail_missed(struct sink_trail *t, const struct spool_damage *lost);
 

@@ -19,6 +19,7 @@ enum { SINKS_ENDPOINT_BYTES = 576 };
 
 bool sinks_has_s3(const struct config *c);
 bool sinks_has_datadog(const struct config *c);
+bool sinks_has_any(const struct config *c);
 
 /* Adds what is wrong with them, or half there, to the report. */
 void sinks_check(const struct config *c, struct config_report *report);

@@ -33,6 +33,7 @@
 #include "base/err.h"
 #include "base/histogram.h"
 #include "base/lock.h"
+#include "sink/notify.h"
 #include "spool/spool.h"
 #include "store/limits.h"
 
@@ -96,8 +97,9 @@ struct status {
 	_Atomic uint64_t lines_accepted;  /* handed to the spool: durable within SPOOL_COMMIT_MS */
 	_Atomic uint64_t facts_accepted;  /* likewise; the trail's own */
 	_Atomic uint64_t events_accepted; /* likewise; of Fly's control plane */
-	_Atomic uint64_t gaps;            /* noticed, by whichever thread */
-	_Atomic bool intake_stopped;      /* the spool is full */
+	_Atomic uint64_t mirrored_accepted; /* of the facts, those that Postgres had already */
+	_Atomic uint64_t gaps;              /* noticed, by whichever thread */
+	_Atomic bool intake_stopped;        /* the spool is full */
 
 	/* the main thread, at the start */
 	_Atomic bool spool_no_volume; /* a restart loses what is in the spool */
@@ -173,6 +175,9 @@ struct status {
 	_Atomic uint64_t watch_changes;    /* facts of changes, handed to the pipeline */
 	_Atomic uint64_t watch_unobserved; /* what cannot be looked at now; 0: another's to tell */
 
+	/* the mirror */
+	_Atomic(const char *) mirror_why; /* why it does not work; NULL: it is well */
+
 	/* the retainer */
 	_Atomic(const char *)
 		retention_why; /* why not all is done, a constant text; NULL: it is well */
@@ -182,6 +187,13 @@ struct status {
 	_Atomic int64_t token_ends_ns;       /* the next of flytrail's own; 0: none is known here */
 
 	struct sink_status sinks[SINK_COUNT];
+
+	/* the notifier, of each who is told: records are facts, deliveries messages, dead_letters
+	 * what was refused for good; of the spool's it has nothing */
+	struct sink_status told[NOTIFY_COUNT];
+	_Atomic bool notify_elsewhere; /* another replica tells */
+
+	_Atomic int64_t pinged_ns; /* when FLYTRAIL_PING_URL last answered */
 
 	/* guarded by lock */
 	struct lock lock;

@@ -54,6 +54,7 @@ struct fact_found {
 	char subject[ID_TEXT_BYTES]; /* the gap's id, the line's, a sink's or a partition's name,
 					the kind of rows that came too late; empty: not about one */
 	char app[TRAIL_APP_BYTES];   /* empty: all of them */
+	char event[ID_TEXT_BYTES];   /* of which somebody could not be told; empty: not about one */
 	const char *state;           /* of what is done with: a constant word; NULL: it goes on */
 	bool is_loss;                /* lines are missing for good */
 	bool hour_done;              /* of a window: its hour and application are dealt with */

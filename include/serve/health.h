@@ -51,12 +51,13 @@ enum {
 	HEALTH_WATCH_INTERVALS = 3,
 	HEALTH_WATCH_SECONDS_MIN = 180,
 
-	/* A sink that takes nothing for so long, beyond what it gathers; and how much time is left
-	 * to mend it before the spool has to let go of what it has not taken. */
+	/* A sink, or who is to be told, that takes nothing for so long, beyond what it gathers; and
+	 * how much time is left to mend it before the spool has to let go of what it has not taken.
+	 */
 	HEALTH_SINK_SECONDS_MAX = 900,
 	HEALTH_SINK_LEFT_SECONDS_MIN = 2 * 86400,
 
-	HEALTH_CHECKS_MAX = 8 + SINK_COUNT,
+	HEALTH_CHECKS_MAX = 9 + SINK_COUNT + NOTIFY_COUNT,
 	HEALTH_VALUE_BYTES = ERR_TEXT_BYTES + 128,
 	HEALTH_LIMIT_BYTES = 96,
 	HEALTH_BODY_BYTES_MAX = 16 * 1024,

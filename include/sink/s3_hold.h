@@ -13,9 +13,9 @@
  * Source: Amazon S3 API Reference, "PutObjectLegalHold" and "GetObjectLegalHold".
  *
  * Threads: those of the client.
- * Errors:  those of sink/s3_client.h. ERR_CONFIG: the bucket has no Object Lock, or the
- *          credentials may not do it; the text says which. ERR_REJECT: there is no such version
- *          any more.
+ * Errors:  those of sink/s3_client.h. ERR_CONFIG: the bucket has no Object Lock and it is to be on,
+ *          or the credentials may not do it; the text says which. ERR_REJECT: there is no such
+ *          version any more.
  */
 
 #include "base/hash.h"

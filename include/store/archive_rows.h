@@ -12,8 +12,8 @@
  *	archive_rows_compare(r, &result, err)
  *
  * What is put stands in temporary tables of the session, by binary COPY, an object at a time; an
- * id may be put more than once. Rows with the number 0 are commands' facts, which no archive has,
- * and are not asked for.
+ * id may be put more than once. Rows with the number 0 are commands' facts, which come to an
+ * archive by run/mirror.h; they are counted apart, and are in no digest.
  *
  * A row is looked for by its id alone, which is made of what it is. So it counts as archived also
  * where another replica gave it another time, and it stands in another day's object;
@@ -68,6 +68,7 @@ NODISCARD enum err_kind archive_rows_drop(struct archive_rows *r, struct err *er
 
 struct archive_rows_result {
 	uint64_t rows, missing; /* those of the table, and of these the ones that were not put */
+	uint64_t apart, apart_found; /* further ones of no spool, and those that were put */
 	/* flytrail.digest_of_ids() of the others; "" where any is missing. */
 	char digest[ARCHIVE_ROWS_DIGEST_BYTES];
 };

@@ -81,6 +81,13 @@ NODISCARD enum err_kind retention_read_terms(struct retention *r,
 NODISCARD enum err_kind retention_set_terms(struct retention *r, const struct retention_term *terms,
 					    size_t count, struct err *err);
 
+/* What they would do: they are set, planned by, and taken back, all in one transaction. */
+struct retention_plan;
+
+NODISCARD enum err_kind retention_try_terms(struct retention *r, const struct retention_term *terms,
+					    size_t count, struct retention_plan **ret,
+					    struct err *err);
+
 /* --- holds --- */
 
 struct retention_hold {
@@ -102,8 +109,6 @@ retention_list_holds(struct retention *r, void (*hold)(void *arg, const struct r
 		     void *arg, struct err *err);
 
 /* --- the plan --- */
-
-struct retention_plan;
 
 struct retention_row {
 	const char *kind, *partition;
@@ -134,7 +139,7 @@ struct retention_names {
 
 struct retention_digest {
 	uint64_t rows, bytes;
-	uint64_t never_archived; /* of the rows: commands' facts, which no sink gets */
+	uint64_t apart; /* further rows, which came by no spool: commands' facts */
 	char digest[RETENTION_DIGEST_BYTES];
 };
 

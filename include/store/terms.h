@@ -40,6 +40,9 @@ struct terms {
 	uint64_t locks;    /* of a query over all of them: tables and indexes */
 	uint64_t lock_max; /* the room of the server's lock table */
 	struct terms_tables leftovers, strays;
+	char clock[ERR_TEXT_BYTES]; /* why nothing goes: Postgres' clock; "": it is right */
+	uint64_t waiting; /* partitions that stay though past their terms, as the plan has it */
+	char waits[ERR_TEXT_BYTES]; /* the oldest of these, and why */
 };
 
 NODISCARD enum err_kind terms_ask(struct terms *ret, const char *url, struct err *err);

@@ -25,6 +25,7 @@
 #define ROOM_source ROOM_text
 #define ROOM_api ROOM_text
 #define ROOM_endpoint ROOM_text
+#define ROOM_hook ROOM_text
 #define ROOM_prefix ROOM_text
 #define ROOM_host ROOM_text
 #define ROOM_style ROOM_text
@@ -243,6 +244,7 @@ static void read_number(const struct reading *r, const char *value, uint64_t *re
 #define READ_source(r, value, ret) read_text(r, value, ret, must_be_source)
 #define READ_api(r, value, ret) read_text(r, value, ret, must_be_api)
 #define READ_endpoint(r, value, ret) read_text(r, value, ret, must_be_endpoint)
+#define READ_hook(r, value, ret) read_text(r, value, ret, must_be_hook)
 #define READ_prefix(r, value, ret) read_text(r, value, ret, must_be_prefix)
 #define READ_host(r, value, ret) read_text(r, value, ret, must_be_host)
 #define READ_style(r, value, ret) read_text(r, value, ret, must_be_style)
@@ -379,8 +381,9 @@ void config_require(const struct config *c, unsigned for_flags, struct config_re
 	}
 	if (!(for_flags & CONFIG_FOR_MIGRATE) && c->admin_database_url[0] != '\0')
 		find(report, CONFIG_WARNING,
-		     "FLYTRAIL_ADMIN_DATABASE_URL: is set, and is for `flytrail migrate` alone; "
-		     "take it away from what only needs to add to the trail");
+		     "FLYTRAIL_ADMIN_DATABASE_URL: is set, and is for `flytrail migrate`, "
+		     "`retention` "
+		     "and `hold` alone; take it away from what only needs to add to the trail");
 }
 
 void config_wipe(char *const *env)
@@ -473,6 +476,7 @@ static void show_number(const uint64_t *value, unsigned flags, char *text)
 #define SHOW_source show_text
 #define SHOW_api show_text
 #define SHOW_endpoint show_text
+#define SHOW_hook show_text
 #define SHOW_prefix show_text
 #define SHOW_host show_text
 #define SHOW_style show_text

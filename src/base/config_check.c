@@ -264,6 +264,27 @@ const char *must_be_endpoint(const char *value)
 			 "*.internal and *.flycast");
 }
 
+/* A path and a query may follow, of which flytrail knows nothing. */
+const char *must_be_hook(const char *value)
+{
+	char text[HOST_BYTES + sizeof("https://")];
+	const char *host = strstr(value, "://");
+	size_t len = host ? (size_t)(host - value) + 3 : 0;
+
+	len += strcspn(value + len, "/?#");
+	if (len >= sizeof(text))
+		return "has a host's name that is too long";
+	memcpy(text, value, len);
+	text[len] = '\0';
+	if (must_be_plain(value))
+		return "must be an address, without blanks, quotes and backslashes";
+	if (strchr(value + len, '#') != NULL)
+		return "must not have a # in it: what follows that is sent to nobody";
+	return check_url(text, is_private,
+			 "must begin with https://; http:// is for this machine itself and for "
+			 "*.internal and *.flycast");
+}
+
 /* What nats-server takes for a subject to subscribe to, and would not silently match nothing. */
 const char *must_be_subject(const char *value)
 {

@@ -212,7 +212,7 @@ static long proxy_refusal(CURL *h)
 static enum err_kind explain(const struct http_client *c, CURLcode code,
 			     const struct http_request *request, struct err *err)
 {
-	struct span path = path_of(request->url);
+	struct span path = request->named ? span_text(request->named) : path_of(request->url);
 	const char *method = request->method ? request->method : "GET";
 	const char *why = curl_easy_strerror(code);
 	char of_proxy[PROXY_BYTES];

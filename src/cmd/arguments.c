@@ -9,6 +9,29 @@
 
 enum { DATE_BYTES = 10, TEXT_BYTES_MAX = 65536 };
 
+int cmd_bad_word(const char *command, const char *word, const char *what, const char *usage)
+{
+	bool is_question = what[0] != '\0' && what[strlen(what) - 1] == '?';
+
+	(void)fprintf(stderr, "flytrail: %s: %s%s%s%s %s\n", command, word,
+		      word[0] != '\0' ? " " : "", what, is_question ? "" : ";", usage);
+	return CMD_USAGE;
+}
+
+const struct cmd_verb *cmd_find_verb(const struct cmd_verb *verbs, size_t count, int argc,
+				     char **argv, const char *usage)
+{
+	if (argc < 2) {
+		(void)cmd_bad_word(argv[0], "", "what is to be done?", usage);
+		return NULL;
+	}
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(verbs[i].name, argv[1]) == 0)
+			return &verbs[i];
+	(void)cmd_bad_word(argv[0], argv[1], "is nothing that it does", usage);
+	return NULL;
+}
+
 bool cmd_has_value(int argc, char **argv, int idx)
 {
 	return idx + 1 < argc && argv[idx + 1][0] != '\0' &&

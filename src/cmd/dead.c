@@ -37,9 +37,7 @@ struct order {
 
 static int bad(const char *what, const char *word)
 {
-	(void)fprintf(stderr, "flytrail: dead: %s%s%s; %s\n", word, word[0] != '\0' ? " " : "",
-		      what, USAGE);
-	return CMD_USAGE;
+	return cmd_bad_word("dead", word, what, USAGE);
 }
 
 /* --- what is printed --- */
@@ -341,15 +339,11 @@ static int drop(const struct order *o)
 
 /* --- arguments --- */
 
-static const struct verb {
-	const char *name;
-	int (*obey)(const struct order *o);
-	bool wants_id, wants_postgres;
-} verbs[] = {
-	{"list", list, false, false},
-	{"show", show, true, false},
-	{"retry", retry, true, true},
-	{"drop", drop, true, true},
+static const struct cmd_verb verbs[] = {
+	{"list", list, false, 0},
+	{"show", show, true, 0},
+	{"retry", retry, true, CONFIG_FOR_STORE},
+	{"drop", drop, true, CONFIG_FOR_STORE},
 };
 
 static bool is_sink(struct span name)
@@ -407,7 +401,7 @@ static int read_words(struct order *o, int argc, char **argv)
 }
 
 /* What goes with what. */
-static int check_words(struct order *o, const struct verb *v)
+static int check_words(struct order *o, const struct cmd_verb *v)
 {
 	bool is_drop = v->obey == drop;
 
@@ -420,20 +414,20 @@ static int check_words(struct order *o, const struct verb *v)
 			       : bad("is for `dead drop`", "--why");
 	if (is_drop && strlen(o->why) > DEAD_WHY_BYTES_MAX)
 		return bad("is too long", "--why");
-	if (!v->wants_id || o->all)
+	if (!v->wants_word || o->all)
 		return o->word_count == 0 ? CMD_OK : bad("is not known here", o->words[0]);
 	if (o->sink)
 		return bad("is for list, and for `dead retry --all`", "--sink");
 	return o->word_count > 0 ? read_id(o) : bad("which letter?", "");
 }
 
-static int read_config(struct order *o, bool wants_postgres)
+/* Where Postgres is not needed, nothing but the folder has to be right. */
+static int read_config(struct order *o, unsigned flags)
 {
 	struct config_report report;
 
-	cmd_read_config(&o->config, wants_postgres ? CONFIG_FOR_STORE : 0, &report);
-	if (!config_is_bad(&report, "FLYTRAIL_SPOOL_DIR") &&
-	    !(wants_postgres && report.bad_count > 0))
+	cmd_read_config(&o->config, flags, &report);
+	if (!config_is_bad(&report, "FLYTRAIL_SPOOL_DIR") && !(flags != 0 && report.bad_count > 0))
 		return CMD_OK;
 	cmd_print_report(stderr, &report);
 	return CMD_USAGE;
@@ -442,20 +436,16 @@ static int read_config(struct order *o, bool wants_postgres)
 int cmd_dead(int argc, char **argv)
 {
 	static struct order order; /* a configuration is large */
-	size_t i = 0;
+	const struct cmd_verb *v = cmd_find_verb(verbs, ARRAY_LEN(verbs), argc, argv, USAGE);
 	int status;
 
-	if (argc < 2)
-		return bad("what is to be done?", "");
-	while (i < ARRAY_LEN(verbs) && strcmp(verbs[i].name, argv[1]) != 0)
-		i++;
-	if (i == ARRAY_LEN(verbs))
-		return bad("is nothing that it does", argv[1]);
+	if (!v)
+		return CMD_USAGE;
 	order = (struct order){.verb = argv[1]};
 	status = read_words(&order, argc, argv);
 	if (status == CMD_OK)
-		status = check_words(&order, &verbs[i]);
+		status = check_words(&order, v);
 	if (status == CMD_OK)
-		status = read_config(&order, verbs[i].wants_postgres);
-	return status == CMD_OK ? verbs[i].obey(&order) : status;
+		status = read_config(&order, v->config_flags);
+	return status == CMD_OK ? v->obey(&order) : status;
 }

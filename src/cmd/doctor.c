@@ -364,6 +364,10 @@ static void check_what_can_be(struct doctor *d)
 		 doctor_check_datadog,
 		 {"DATADOG_API_KEY", "DD_API_KEY", "DATADOG_SITE", "DD_SITE",
 		  "FLYTRAIL_DATADOG_URL"}},
+		{"notify",
+		 doctor_check_notify,
+		 {"SLACK_WEBHOOK_URL", "FLYTRAIL_WEBHOOK_URL", "FLYTRAIL_WEBHOOK_KEY",
+		  "FLYTRAIL_NOTIFY_SEVERITY", "FLYTRAIL_NOTIFY_PER_MINUTE", "FLYTRAIL_PING_URL"}},
 		{"sinks", doctor_check_shippers, {NULL}},
 	};
 

@@ -108,10 +108,22 @@ void doctor_check_retention(struct doctor *d)
 		tell_term(d, &terms, (enum limits_kind)i);
 	tell_locks(d, &terms);
 	tell_partitions(d, &terms);
+	if (terms.clock[0] != '\0')
+		doctor_tell(d, WARN,
+			    "retention: %s; set the clock that is wrong, or start `flytrail run`, "
+			    "if nothing was recorded for so long",
+			    terms.clock);
+	/* A hold is why it should. */
+	if (terms.waiting > 0)
+		doctor_tell(d, OK,
+			    "retention: %" PRIu64
+			    " partitions stay though past their terms, the oldest is %s",
+			    terms.waiting, terms.waits);
 	tell_tables(d, &terms.leftovers,
 		    "partitions are taken out of the trail and neither dropped nor put back, which "
 		    "the next `flytrail retention apply` does unless one is at it");
 	tell_tables(d, &terms.strays,
-		    "tables are named as partitions and are none, so no view shows their rows and "
-		    "retention leaves them alone; attach them, or drop them by hand");
+		    "tables are left alone: somebody detached them, so that no view shows their "
+		    "rows, or attached them without two times as their bounds; attach them with "
+		    "their bounds, or detach them and give them names of another form");
 }

@@ -1,11 +1,14 @@
-/* Of `flytrail doctor`: where records are forwarded to, and what a bucket really does. */
+/* Of `flytrail doctor`: where records are forwarded to, what a bucket really does, and who is told.
+ */
 
 #include "cmd/doctor.h"
 
+#include "run/notifier.h"
 #include "run/sinks.h"
 #include "sink/datadog_key.h"
 #include "sink/s3_probe.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 /* --- S3 --- */
@@ -124,6 +127,43 @@ void doctor_check_datadog(struct doctor *d)
 			    datadog.api_url, err.text);
 }
 
+/* --- who is told --- */
+
+static void tell_receiver(struct doctor *d, enum notify_kind kind, const char *url,
+			  const char *option)
+{
+	const char *name = notify_name(kind);
+
+	if (url[0] == '\0')
+		doctor_tell(d, OK, "%s: off: it takes %s", name, option);
+	else
+		doctor_tell(d, OK,
+			    "%s: on: severity %" PRIu64 " or more is told, in %" PRIu64
+			    " messages a minute at most; doctor sends none: to try it, open an SSH "
+			    "session, which is to be there within 15 s",
+			    name, d->config.notify_severity, d->config.notify_per_minute);
+}
+
+void doctor_check_notify(struct doctor *d)
+{
+	const struct config *c = &d->config;
+
+	tell_receiver(d, NOTIFY_SLACK, c->slack_webhook_url, "SLACK_WEBHOOK_URL");
+	tell_receiver(d, NOTIFY_WEBHOOK, c->webhook_url,
+		      "FLYTRAIL_WEBHOOK_URL and FLYTRAIL_WEBHOOK_KEY");
+	if (c->ping_url[0] == '\0')
+		doctor_tell(d, OK,
+			    "ping: off: nobody notices when flytrail itself is gone; let "
+			    "FLYTRAIL_PING_URL name a service that expects to be requested each "
+			    "minute");
+	else
+		doctor_tell(d, OK, "ping: on: each minute while /health is green");
+	if (c->notify_severity > SEVERITY_MEDIUM && notifier_is_wanted(c))
+		doctor_tell(d, WARN,
+			    "notify: FLYTRAIL_NOTIFY_SEVERITY is above 3, so SSH sessions and "
+			    "changes of secrets and access are not told, but for flytrail's own");
+}
+
 /* --- what fly-log-shipper has and flytrail has not --- */
 
 /* Every variable, of any version, that switches a sink of it on, or tells it where to. */
@@ -178,7 +218,6 @@ static const char *const shippers[] = {
 	"SIGNOZ_INGESTION_KEY",
 	"SIGNOZ_URI",
 	"SLACK_ALERT_KEYWORDS",
-	"SLACK_WEBHOOK_URL",
 	"UPTRACE_API_KEY",
 	"UPTRACE_PROJECT",
 	"UPTRACE_SINK_ENCODING",

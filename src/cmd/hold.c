@@ -21,9 +21,7 @@ struct order {
 
 static int bad(const char *what, const char *word)
 {
-	(void)fprintf(stderr, "flytrail: hold: %s%s%s; %s\n", word, word[0] != '\0' ? " " : "",
-		      what, USAGE);
-	return CMD_USAGE;
+	return cmd_bad_word("hold", word, what, USAGE);
 }
 
 static int failed(const struct order *o, const struct err *err)
@@ -149,17 +147,13 @@ static int list(const struct order *o)
 
 /* --- arguments --- */
 
-static const struct verb {
-	const char *name;
-	int (*obey)(const struct order *o);
-	bool wants_id, wants_admin;
-} verbs[] = {
-	{"add", add, false, true},
-	{"list", list, false, false},
-	{"release", release, true, true},
+static const struct cmd_verb verbs[] = {
+	{"add", add, false, CONFIG_FOR_MIGRATE},
+	{"list", list, false, CONFIG_FOR_STORE},
+	{"release", release, true, CONFIG_FOR_MIGRATE},
 };
 
-static const char **find_option(struct order *o, const struct verb *v, const char *name)
+static const char **find_option(struct order *o, const struct cmd_verb *v, const char *name)
 {
 	const struct {
 		const char *name;
@@ -176,7 +170,7 @@ static const char **find_option(struct order *o, const struct verb *v, const cha
 	return NULL;
 }
 
-static int read_words(struct order *o, const struct verb *v, int argc, char **argv)
+static int read_words(struct order *o, const struct cmd_verb *v, int argc, char **argv)
 {
 	for (int i = 2; i < argc; i++) {
 		const char **value = find_option(o, v, argv[i]);
@@ -185,7 +179,7 @@ static int read_words(struct order *o, const struct verb *v, int argc, char **ar
 			return bad("has no value", argv[i]);
 		if (value)
 			*value = argv[++i];
-		else if (argv[i][0] == '-' || !v->wants_id || o->hold.id)
+		else if (argv[i][0] == '-' || !v->wants_word || o->hold.id)
 			return bad("is not known here", argv[i]);
 		else
 			o->hold.id = argv[i];
@@ -226,7 +220,7 @@ static int check_scope(const struct retention_hold *h)
 	return CMD_OK;
 }
 
-static int check_words(const struct order *o, const struct verb *v)
+static int check_words(const struct order *o, const struct cmd_verb *v)
 {
 	struct id id;
 
@@ -244,15 +238,11 @@ static int check_words(const struct order *o, const struct verb *v)
 int cmd_hold(int argc, char **argv)
 {
 	static struct order order; /* a configuration is large */
-	size_t i = 0;
+	const struct cmd_verb *v = cmd_find_verb(verbs, ARRAY_LEN(verbs), argc, argv, USAGE);
 	int status;
 
-	if (argc < 2)
-		return bad("what is to be done?", "");
-	while (i < ARRAY_LEN(verbs) && strcmp(verbs[i].name, argv[1]) != 0)
-		i++;
-	if (i == ARRAY_LEN(verbs))
-		return bad("is nothing that it does", argv[1]);
+	if (!v)
+		return CMD_USAGE;
 	order = (struct order){.verb = argv[1],
 			       .hold = {.app = "",
 					.actor = "",
@@ -260,11 +250,10 @@ int cmd_hold(int argc, char **argv)
 					.since = "",
 					.until = "",
 					.reason = ""}};
-	status = read_words(&order, &verbs[i], argc, argv);
+	status = read_words(&order, v, argc, argv);
 	if (status == CMD_OK)
-		status = check_words(&order, &verbs[i]);
+		status = check_words(&order, v);
 	if (status == CMD_OK)
-		status = cmd_need_config(&order.config, verbs[i].wants_admin ? CONFIG_FOR_MIGRATE
-									     : CONFIG_FOR_STORE);
-	return status == CMD_OK ? verbs[i].obey(&order) : status;
+		status = cmd_need_config(&order.config, v->config_flags);
+	return status == CMD_OK ? v->obey(&order) : status;
 }

@@ -19,22 +19,21 @@ enum {
 
 static const char USAGE[] =
 	"it is `flytrail retention plan`, `retention apply [--without-archive]`, `retention "
-	"profile default|pci|hipaa|eu` or `retention set log_lines|security|operations --keep-for "
-	"DAYS [--keep-at-most DAYS]`";
+	"profile default|pci|hipaa|eu [--plan]` or `retention set log_lines|security|operations "
+	"--keep-for DAYS [--keep-at-most DAYS] [--plan]`";
 
 struct order {
 	const char *verb;
 	const char *word; /* a profile, or a kind; NULL: none */
 	const char *keep_for, *keep_at_most;
 	bool without_archive;
+	bool plan; /* terms are not set: it is said what they would do */
 	struct config config;
 };
 
 static int bad(const char *what, const char *word)
 {
-	(void)fprintf(stderr, "flytrail: retention: %s%s%s; %s\n", word, word[0] != '\0' ? " " : "",
-		      what, USAGE);
-	return CMD_USAGE;
+	return cmd_bad_word("retention", word, what, USAGE);
 }
 
 static int failed(const struct order *o, const struct err *err)
@@ -70,6 +69,15 @@ static const char *term_text(const struct retention_term *t, char text[TERM_BYTE
 		(void)snprintf(text, TERM_BYTES, "kept for %d days, at most %d", t->keep_for,
 			       t->keep_at_most);
 	return text;
+}
+
+static void print_stray(void *arg, const char *table)
+{
+	(void)arg;
+	cmd_print_text(table);
+	(void)printf(" is left alone: somebody detached it, so that its rows are in no view, or "
+		     "attached it without two times as its bounds; attach it with its bounds, or "
+		     "detach it and give it a name of another form\n");
 }
 
 /* --- plan --- */
@@ -153,8 +161,46 @@ static void print_plan(const struct retention_plan *plan)
 		     goes == 1 ? "" : "s", rows, size_text(bytes, size));
 }
 
+/* What stands beside a plan: tables that are in none, and what is against all of it. */
+struct aside {
+	struct retention_names leftovers, strays;
+	char clock[ERR_TEXT_BYTES]; /* "": it is right */
+};
+
+static enum err_kind read_aside(struct retention *db, struct aside *ret, struct err *err)
+{
+	enum err_kind rc = retention_leftovers(db, &ret->leftovers, err);
+
+	if (!rc)
+		rc = retention_strays(db, &ret->strays, err);
+	if (rc)
+		return rc;
+	rc = retention_check_clock(db, err);
+	(void)snprintf(ret->clock, sizeof(ret->clock), "%s", rc ? err->text : "");
+	return rc == ERR_CONFIG ? ERR_NONE : rc;
+}
+
+static void print_aside(const struct order *o, const struct aside *a)
+{
+	for (size_t i = 0; i < a->leftovers.count; i++) {
+		cmd_print_text(a->leftovers.names[i]);
+		(void)printf(
+			" is detached: `retention apply` is at it, or was interrupted, and the "
+			"next one attaches it again\n");
+	}
+	for (size_t i = 0; i < a->strays.count; i++)
+		print_stray(NULL, a->strays.names[i]);
+	if (sinks_has_s3(&o->config))
+		(void)printf("`retention apply` asks the archive of each before it goes\n");
+	else
+		(void)printf("no archive is configured here, so none would be asked\n");
+	if (a->clock[0] != '\0')
+		(void)printf("`retention apply` would do nothing now: %s\n", a->clock);
+}
+
 static int plan(const struct order *o)
 {
+	static struct aside aside;
 	struct retention_term terms[RETENTION_KINDS];
 	struct retention_plan *plan = NULL;
 	struct retention *db = NULL;
@@ -166,14 +212,19 @@ static int plan(const struct order *o)
 		rc = retention_read_terms(db, terms, &err);
 	if (!rc)
 		rc = retention_plan_read(db, &plan, &err);
+	if (!rc)
+		rc = read_aside(db, &aside, &err);
 	retention_close(db);
-	if (rc)
+	if (rc) {
+		retention_plan_free(plan);
 		return failed(o, &err);
+	}
 	for (size_t i = 0; i < RETENTION_KINDS; i++)
 		(void)printf("%-10s  %s\n", terms[i].kind, term_text(&terms[i], text));
 	(void)printf("\n");
 	print_plan(plan);
 	retention_plan_free(plan);
+	print_aside(o, &aside);
 	return CMD_OK;
 }
 
@@ -240,15 +291,6 @@ static void print_attached(void *arg, const char *table)
 	(void)printf("\n");
 }
 
-static void print_stray(void *arg, const char *table)
-{
-	(void)arg;
-	(void)printf("somebody detached ");
-	cmd_print_text(table);
-	(void)printf(": its rows are in no view, and no policy is applied to it; attach it, or "
-		     "give it a name of another form\n");
-}
-
 static int apply(const struct order *o)
 {
 	struct sinks_s3 s3;
@@ -277,6 +319,8 @@ static int apply(const struct order *o)
 	/* What refuses all of it is one sentence. */
 	if (rc && result.dropped + result.kept + result.failed == 0)
 		return failed(o, &err);
+	if (result.dropped > 0 && !has_archive)
+		(void)printf("no archive is configured here, so none was asked\n");
 	(void)printf("%zu partition%s dropped; past their terms, %zu kept by holds or gaps and %zu "
 		     "that could not go\n",
 		     result.dropped, result.dropped == 1 ? "" : "s", result.kept, result.failed);
@@ -325,6 +369,7 @@ static void print_change(const struct retention_term *before, const struct reten
 static int set_terms(const struct order *o, const struct retention_term *terms, size_t count)
 {
 	struct retention_term before[RETENTION_KINDS];
+	struct retention_plan *plan = NULL;
 	struct retention *db = NULL;
 	struct err err;
 	enum err_kind rc =
@@ -333,12 +378,21 @@ static int set_terms(const struct order *o, const struct retention_term *terms, 
 	if (!rc)
 		rc = retention_read_terms(db, before, &err);
 	if (!rc)
-		rc = retention_set_terms(db, terms, count, &err);
+		rc = o->plan ? retention_try_terms(db, terms, count, &plan, &err)
+			     : retention_set_terms(db, terms, count, &err);
 	retention_close(db);
 	if (rc)
 		return failed(o, &err);
 	for (size_t i = 0; i < count; i++)
 		print_change(find_term(before, terms[i].kind), &terms[i]);
+	if (plan) {
+		(void)printf("\n");
+		print_plan(plan);
+		(void)printf("that is not set: without --plan it is, and `flytrail run` does it "
+			     "within a "
+			     "day\n");
+	}
+	retention_plan_free(plan);
 	return CMD_OK;
 }
 
@@ -399,18 +453,14 @@ static int set(const struct order *o)
 
 /* --- arguments --- */
 
-static const struct verb {
-	const char *name;
-	int (*obey)(const struct order *o);
-	bool wants_word, wants_admin;
-} verbs[] = {
-	{"plan", plan, false, false},
-	{"apply", apply, false, false},
-	{"profile", profile, true, true},
-	{"set", set, true, true},
+static const struct cmd_verb verbs[] = {
+	{"plan", plan, false, CONFIG_FOR_STORE},
+	{"apply", apply, false, CONFIG_FOR_STORE},
+	{"profile", profile, true, CONFIG_FOR_MIGRATE},
+	{"set", set, true, CONFIG_FOR_MIGRATE},
 };
 
-static int read_words(struct order *o, const struct verb *v, int argc, char **argv)
+static int read_words(struct order *o, const struct cmd_verb *v, int argc, char **argv)
 {
 	for (int i = 2; i < argc; i++) {
 		const char **value = strcmp(argv[i], "--keep-for") == 0       ? &o->keep_for
@@ -423,6 +473,8 @@ static int read_words(struct order *o, const struct verb *v, int argc, char **ar
 			*value = argv[++i];
 		} else if (strcmp(argv[i], "--without-archive") == 0 && v->obey == apply) {
 			o->without_archive = true;
+		} else if (strcmp(argv[i], "--plan") == 0 && v->wants_word) {
+			o->plan = true;
 		} else if (argv[i][0] == '-' || o->word || !v->wants_word) {
 			return bad("is not known here", argv[i]);
 		} else {
@@ -437,19 +489,14 @@ static int read_words(struct order *o, const struct verb *v, int argc, char **ar
 int cmd_retention(int argc, char **argv)
 {
 	static struct order order; /* a configuration is large */
-	size_t i = 0;
+	const struct cmd_verb *v = cmd_find_verb(verbs, ARRAY_LEN(verbs), argc, argv, USAGE);
 	int status;
 
-	if (argc < 2)
-		return bad("what is to be done?", "");
-	while (i < ARRAY_LEN(verbs) && strcmp(verbs[i].name, argv[1]) != 0)
-		i++;
-	if (i == ARRAY_LEN(verbs))
-		return bad("is nothing that it does", argv[1]);
+	if (!v)
+		return CMD_USAGE;
 	order = (struct order){.verb = argv[1]};
-	status = read_words(&order, &verbs[i], argc, argv);
+	status = read_words(&order, v, argc, argv);
 	if (status == CMD_OK)
-		status = cmd_need_config(&order.config, verbs[i].wants_admin ? CONFIG_FOR_MIGRATE
-									     : CONFIG_FOR_STORE);
-	return status == CMD_OK ? verbs[i].obey(&order) : status;
+		status = cmd_need_config(&order.config, v->config_flags);
+	return status == CMD_OK ? v->obey(&order) : status;
 }

@@ -4,6 +4,7 @@
 #include "run/lifecycle.h"
 #include "run/process.h"
 #include "serve/http.h"
+#include "serve/ping.h"
 #include "source/http_logs.h"
 #include "source/lines.h"
 #include "source/nats.h"
@@ -124,6 +125,19 @@ static bool read_config(struct config *c, unsigned for_flags)
 	return report.bad_count == 0;
 }
 
+static enum err_kind start_ping(struct run_command *command, struct ping **ret, struct err *err)
+{
+	const struct config *c = &command->config;
+	const struct ping_options options = {
+		.url = c->ping_url,
+		.status = &command->status,
+		.heartbeat_seconds = c->heartbeat_seconds,
+		.by_http = config_by_http(c),
+	};
+
+	return c->ping_url[0] != '\0' ? ping_start(ret, &options, err) : ERR_NONE;
+}
+
 static int run(struct run_command *command)
 {
 	bool from_files = command->input.path_count > 0;
@@ -146,6 +160,7 @@ static int run(struct run_command *command)
 		.by_http = by_http,
 	};
 	struct http *http = NULL;
+	struct ping *ping = NULL;
 	struct err err;
 	int status;
 
@@ -153,12 +168,13 @@ static int run(struct run_command *command)
 		options.progress = show_progress;
 	status_init(&command->status);
 	/* Health is asked of a service; a file that is read in may stand beside one. */
-	if (!from_files && http_start(&http, &pages, &err)) {
+	if (!from_files && (http_start(&http, &pages, &err) || start_ping(command, &ping, &err))) {
 		log_error(fatal, LOG_TEXT("error", err.text));
 		status = err.kind == ERR_CONFIG ? CMD_USAGE : CMD_FAILED;
 	} else {
 		status = lifecycle_run(&options);
 	}
+	ping_stop(ping);
 	http_stop(http);
 	status_release(&command->status);
 	log_progress("");

@@ -186,10 +186,11 @@ static enum err_kind compare(struct agreeing *a, struct err *err)
 	struct archive_rows_result r;
 	enum err_kind rc = archive_rows_compare(a->rows, &r, err);
 
-	if (!rc && r.missing > 0)
+	if (!rc && (r.missing > 0 || r.apart > 0)) {
 		rc = read_days(a, a->part->from_ns, a->part->to_ns, err);
-	if (!rc && r.missing > 0)
-		rc = archive_rows_compare(a->rows, &r, err);
+		if (!rc)
+			rc = archive_rows_compare(a->rows, &r, err);
+	}
 	if (!rc && r.missing > 0) {
 		rc = read_claimed_days(a, err);
 		if (!rc)
@@ -198,6 +199,7 @@ static enum err_kind compare(struct agreeing *a, struct err *err)
 	if (rc || r.missing > 0)
 		return rc ? rc : tell_missing(a, &r, err);
 	a->ret->rows = r.rows;
+	a->ret->apart = r.apart_found;
 	memcpy(a->ret->digest, r.digest, sizeof(a->ret->digest));
 	return ERR_NONE;
 }

@@ -10,13 +10,11 @@
 #include "run/housekeeper.h"
 #include "run/intake.h"
 #include "run/last_live.h"
+#include "run/leased_jobs.h"
 #include "run/life.h"
 #include "run/open_spool.h"
 #include "run/pipeline.h"
 #include "run/process.h"
-#include "run/retainer.h"
-#include "run/watcher.h"
-#include "run/worker.h"
 #include "store/url.h"
 
 #include <errno.h>
@@ -53,8 +51,8 @@ struct run {
 	struct forwarders *forwarders;
 	struct intake intake;
 	int64_t deadline_ns; /* of the drain; INT64_MAX: none */
-	struct job source_job, pipeline_job, store_job, house_job, recovery_job, watch_job,
-		retention_job;
+	struct leased_jobs *leased_jobs;
+	struct job source_job, pipeline_job, store_job, house_job;
 };
 
 /* --- threads --- */
@@ -137,48 +135,6 @@ static void *house_main(void *arg)
 
 	housekeeper_run(&options);
 	return ended(r, &r->life.house_done);
-}
-
-static struct leased_options leased_options(struct run *r)
-{
-	return (struct leased_options){
-		.config = r->o->config,
-		.spool = r->spool,
-		.trail = r->trail,
-		.status = r->o->status,
-		.life = &r->life,
-		.pool = r->intake.pool,
-		.filled = r->intake.filled,
-		.replica = r->host,
-		.store_app = span_text(r->store_app),
-	};
-}
-
-static void *recovery_main(void *arg)
-{
-	struct run *r = arg;
-	const struct leased_options options = leased_options(r);
-
-	worker_run(&options);
-	return ended(r, &r->life.recovery_done);
-}
-
-static void *watch_main(void *arg)
-{
-	struct run *r = arg;
-	const struct leased_options options = leased_options(r);
-
-	watcher_run(&options);
-	return ended(r, &r->life.watch_done);
-}
-
-static void *retention_main(void *arg)
-{
-	struct run *r = arg;
-	const struct leased_options options = leased_options(r);
-
-	retainer_run(&options);
-	return ended(r, &r->life.retention_done);
 }
 
 /* name is what tools show: at most 15 characters. */
@@ -268,6 +224,23 @@ static enum err_kind start_forwarders(struct run *r, struct err *err)
 	return forwarders_start(&r->forwarders, &options, err);
 }
 
+static enum err_kind start_leased_jobs(struct run *r, struct err *err)
+{
+	const struct leased_options options = {
+		.config = r->o->config,
+		.spool = r->spool,
+		.trail = r->trail,
+		.status = r->o->status,
+		.life = &r->life,
+		.pool = r->intake.pool,
+		.filled = r->intake.filled,
+		.replica = r->host,
+		.store_app = span_text(r->store_app),
+	};
+
+	return leased_jobs_start(&r->leased_jobs, &options, err);
+}
+
 static void on_committer_failed(void *arg, const struct err *why)
 {
 	struct run *r = arg;
@@ -300,11 +273,7 @@ static enum err_kind start_all(struct run *r, struct err *err)
 	if (rc == ERR_NONE)
 		rc = start(r, &r->house_job, "house", house_main, err);
 	if (rc == ERR_NONE && r->o->live)
-		rc = start(r, &r->recovery_job, "recovery", recovery_main, err);
-	if (rc == ERR_NONE && r->o->live)
-		rc = start(r, &r->watch_job, "watch", watch_main, err);
-	if (rc == ERR_NONE && r->o->live)
-		rc = start(r, &r->retention_job, "retention", retention_main, err);
+		rc = start_leased_jobs(r, err);
 	return rc;
 }
 
@@ -427,6 +396,16 @@ static bool leave_forwarders(struct run *r)
 	return true;
 }
 
+static bool leave_leased_jobs(struct run *r)
+{
+	r->deadline_ns = time_monotonic_ns() + LIFECYCLE_LEAVE_SECONDS * NS_PER_S;
+	if (r->leased_jobs && !await(r, &r->life.jobs_done))
+		return false;
+	leased_jobs_free(r->leased_jobs);
+	r->leased_jobs = NULL;
+	return true;
+}
+
 /* False: something hangs in a library and is left behind. */
 static bool drain(struct run *r)
 {
@@ -454,10 +433,7 @@ static bool drain(struct run *r)
 	life_cut(&r->life);
 	spool_wake(r->spool);
 	return leave(r, &r->store_job, &r->life.store_done) && leave_forwarders(r) &&
-	       leave(r, &r->house_job, &r->life.house_done) &&
-	       leave(r, &r->recovery_job, &r->life.recovery_done) &&
-	       leave(r, &r->watch_job, &r->life.watch_done) &&
-	       leave(r, &r->retention_job, &r->life.retention_done);
+	       leave(r, &r->house_job, &r->life.house_done) && leave_leased_jobs(r);
 }
 
 static void release(struct run *r)

@@ -250,9 +250,15 @@ static enum err_kind append_event(struct pipeline *p, const struct batch *batch,
 		rc = spool_append(p->o.spool, batch_event(batch, idx),
 				  batch->events[idx].observed_ns, SPOOL_ORDINARY, err);
 	while (try_again(p, &rc, err));
-	if (rc == ERR_NONE)
+	if (rc)
+		return rc;
+	if (batch->source == SOURCE_TRAIL) {
+		atomic_fetch_add(&p->o.status->facts_accepted, 1);
+		atomic_fetch_add(&p->o.status->mirrored_accepted, 1);
+	} else {
 		atomic_fetch_add(&p->o.status->events_accepted, 1);
-	return rc;
+	}
+	return ERR_NONE;
 }
 
 static enum err_kind append_listened(struct pipeline *p, const struct batch *batch,

@@ -14,8 +14,12 @@ static const char WHY_CLOCK[] = "the log's `retention_waits` says why: Postgres'
 				"configuration";
 static const char WHY_OPEN[] =
 	"some partitions were to go and stay: facts trail.retention_waits say why";
-static const char WHY_STRAY[] = "somebody detached a partition, and it is in no view: the log's "
-				"`retention_stray` names it";
+static const char WHY_STRAY[] =
+	"somebody detached a partition, or gave one no times as its bounds: the "
+	"log's `retention_stray` names it";
+static const char WHY_HOLD[] =
+	"S3's legal hold is not on all that a hold in Postgres is on: the log's "
+	"`retention_waits` says why";
 
 struct retainer {
 	const struct leased_options *o;
@@ -24,6 +28,8 @@ struct retainer {
 	int64_t done_ns;      /* of the newest that was done, on the monotonic clock; 0: none */
 	int64_t held_ns;      /* likewise, of what is held in the archive */
 	struct legal_hold held;
+	/* What was not well at the newest look, apply and hold: constant texts; NULL: it was. */
+	const char *why_look, *why_apply, *why_hold;
 };
 
 static bool is_over(void *arg)
@@ -117,6 +123,13 @@ static bool is_due(int64_t done_ns)
 	return done_ns == 0 || time_monotonic_ns() - done_ns >= RETAINER_DAY_SECONDS * NS_PER_S;
 }
 
+static void note_why(const struct retainer *t)
+{
+	atomic_store(&t->o->status->retention_why, t->why_look    ? t->why_look
+						   : t->why_apply ? t->why_apply
+								  : t->why_hold);
+}
+
 /* S3's legal hold, on what came since. While S3 is away that is tried at each look. */
 static void hold_archive(struct retainer *t)
 {
@@ -138,19 +151,21 @@ static void hold_archive(struct retainer *t)
 		(void)err_wrap(&err, "legal hold in the archive");
 		log_warn(retention_waits, LOG_TEXT("error", err.text));
 	}
+	t->why_hold = rc && !is_over(t) ? WHY_HOLD : NULL;
+	note_why(t);
 }
 
 /* What others may know of it. */
 static void note_end(struct retainer *t, enum err_kind rc, const struct retention_result *r)
 {
 	struct status *s = t->o->status;
-	const char *why = rc == ERR_CONFIG ? WHY_CLOCK
-			  : rc             ? WHY_STORE
-			  : r->strays > 0  ? WHY_STRAY
-			  : r->failed > 0  ? WHY_OPEN
-					   : NULL;
 
-	atomic_store(&s->retention_why, why);
+	t->why_apply = rc == ERR_CONFIG ? WHY_CLOCK
+		       : rc             ? WHY_STORE
+		       : r->strays > 0  ? WHY_STRAY
+		       : r->failed > 0  ? WHY_OPEN
+					: NULL;
+	note_why(t);
 	atomic_store(&s->partitions_waiting, r->kept + r->failed);
 	if (rc)
 		return;
@@ -174,20 +189,21 @@ static enum err_kind look(struct retainer *t, struct err *err)
 	if (!rc)
 		rc = retention_take_lease(t->db, LEASE, t->holder, RETAINER_LEASE_SECONDS, &mine,
 					  err);
+	/* It may be back before anything is due. */
+	t->why_look = rc ? WHY_STORE : NULL;
 	if (!rc && mine && is_due(t->done_ns)) {
 		rc = apply(t, &result, err);
 		/* A command is at it; or the program ends, which is told elsewhere. */
 		if (rc != ERR_FULL)
 			note_end(t, rc, &result);
-	} else if (rc) {
-		atomic_store(&t->o->status->retention_why, WHY_STORE);
-	} else if (!mine) {
-		atomic_store(&t->o->status->retention_why, NULL);
+	} else if (!rc && !mine) {
+		t->why_apply = t->why_hold = NULL;
 		atomic_store(&t->o->status->partitions_waiting, 0);
 		t->done_ns = 0;
 	}
 	retention_close(t->db);
 	t->db = NULL;
+	note_why(t);
 	if (mine)
 		hold_archive(t);
 	return rc;

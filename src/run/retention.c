@@ -7,12 +7,20 @@
 
 enum { ARCHIVE_BYTES_MAX = RETENTION_KEYS_BYTES_MAX + 4096 };
 
+/* Why one stays; the other words are retention_state()'s. */
+static const char BUSY[] = "busy", ARCHIVE[] = "archive", REFUSED[] = "refused";
+
 static const char OVER[] = "it was ended before it was done";
 
 struct apply {
 	const struct retention_options *o;
 	struct retention_result *result;
 	struct retention *db; /* NULL: it was lost */
+	struct {
+		size_t count; /* of partitions in a row that the same kept */
+		const char *kind, *state;
+		struct err why;
+	} trouble;
 };
 
 static bool is_over(const struct apply *a)
@@ -39,7 +47,8 @@ void retention_add_key(struct retention_archive *a, struct span key)
 void retention_write_archive(const struct retention_archive *a, const char *failure,
 			     struct buf *out)
 {
-	buf_fmt(out, "{\"rows\":%" PRIu64 ",\"objects\":%" PRIu64, a->rows, a->objects);
+	buf_fmt(out, "{\"rows\":%" PRIu64 ",\"apart\":%" PRIu64 ",\"objects\":%" PRIu64, a->rows,
+		a->apart, a->objects);
 	json_write_key(out, "digest");
 	json_write_text(out, span_text(a->digest));
 	json_write_key(out, "index");
@@ -57,7 +66,7 @@ const char *retention_state(const char *why)
 {
 	if (strncmp(why, "hold ", strlen("hold ")) == 0)
 		return "hold";
-	return strncmp(why, "a gap", strlen("a gap")) == 0 ? "gap" : "refused";
+	return strncmp(why, "a gap", strlen("a gap")) == 0 ? "gap" : REFUSED;
 }
 
 /* --- putting back --- */
@@ -193,18 +202,33 @@ static enum err_kind drop(struct apply *a, const struct retention_row *row, cons
 	if (asks)
 		rc = ask_archive(a, row, leaving, &json, err);
 	if (rc)
-		*ret_state = "archive";
+		*ret_state = ARCHIVE;
 	else if (is_over(a))
 		rc = err_set(err, ERR_FULL, "%s", OVER);
 	if (!rc) {
 		rc = retention_drop(a->db, leaving, json.len > 0 ? (const char *)json.data : NULL,
 				    a->o->without_archive, err);
-		*ret_state = rc == ERR_RETRY                          ? "busy"
-			     : rc && retention_archive_differs(a->db) ? "archive"
-								      : "refused";
+		*ret_state = rc == ERR_RETRY                          ? BUSY
+			     : rc && retention_archive_differs(a->db) ? ARCHIVE
+								      : REFUSED;
 	}
 	buf_release(&json);
 	return rc;
+}
+
+static void note_trouble(struct apply *a, const struct retention_row *row, const char *state,
+			 const struct err *why)
+{
+	bool is_busy = state == BUSY;
+	bool is_same = a->trouble.count > 0 && state == a->trouble.state &&
+		       (!is_busy || strcmp(row->kind, a->trouble.kind) == 0);
+	bool is_common = is_busy ||
+			 (state == ARCHIVE && (why->kind == ERR_RETRY || why->kind == ERR_CONFIG));
+
+	a->trouble.count = !is_common ? 0 : is_same ? a->trouble.count + 1 : 1;
+	a->trouble.kind = row->kind;
+	a->trouble.state = state;
+	a->trouble.why = *why;
 }
 
 /* Whether the others may go on after what kept one. */
@@ -216,18 +240,20 @@ static enum err_kind after_failure(struct apply *a, const struct retention_row *
 	enum err_kind rc = put_back(a, leaving, is_lost, &aside);
 
 	if (rc)
-		return err_set(err, rc,
-			       "%s: %s; then: %s; what is detached stays so, with all of its rows, "
-			       "until the next apply",
-			       row->partition, why.text, aside.text);
+		return err_set(
+			err, rc,
+			"%s: what is detached stays so, with all of its rows, until the next "
+			"apply: %s; then: %s",
+			row->partition, why.text, aside.text);
 	if (is_lost)
-		return err_set(err, ERR_RETRY, "%s: %s; nothing is left detached", row->partition,
+		return err_set(err, ERR_RETRY, "%s: nothing is left detached: %s", row->partition,
 			       why.text);
 	if (is_over(a))
 		return err_set(err, ERR_FULL, "%s: %s", row->partition, OVER);
 	/* What is wrong with the database is so for all of them. */
-	if (why.kind == ERR_FATAL || (why.kind == ERR_CONFIG && strcmp(state, "archive") != 0))
+	if (why.kind == ERR_FATAL || (why.kind == ERR_CONFIG && state != ARCHIVE))
 		return err_wrap(err, "%s", row->partition);
+	note_trouble(a, row, state, &why);
 	a->result->failed++;
 	a->o->calls.stays(a->o->calls.arg, row, state, why.text);
 	return ERR_NONE;
@@ -236,20 +262,33 @@ static enum err_kind after_failure(struct apply *a, const struct retention_row *
 static enum err_kind leave(struct apply *a, const struct retention_row *row, struct err *err)
 {
 	char leaving[RETENTION_NAME_BYTES];
-	const char *state = "busy";
+	const char *state = BUSY;
 	enum err_kind rc = detach(a, row, leaving, err);
 
 	if (rc)
-		return after_failure(a, row, NULL, rc == ERR_RETRY ? state : "refused", err);
+		return after_failure(a, row, NULL, rc == ERR_RETRY ? state : REFUSED, err);
 	rc = drop(a, row, leaving, &state, err);
 	if (rc)
 		return after_failure(a, row, leaving, state, err);
+	a->trouble.count = 0;
 	a->result->dropped++;
 	a->o->calls.dropped(a->o->calls.arg, row);
 	return ERR_NONE;
 }
 
 /* --- all of them --- */
+
+static bool stays_untried(struct apply *a, const struct retention_row *row)
+{
+	bool is_busy = a->trouble.state == BUSY;
+
+	if (a->trouble.count < RETENTION_TROUBLES_MAX ||
+	    (is_busy ? strcmp(row->kind, a->trouble.kind) != 0 : row->is_past_keep_at_most))
+		return false;
+	a->result->failed++;
+	a->o->calls.stays(a->o->calls.arg, row, a->trouble.state, a->trouble.why.text);
+	return true;
+}
 
 static enum err_kind follow_plan(struct apply *a, struct err *err)
 {
@@ -259,7 +298,7 @@ static enum err_kind follow_plan(struct apply *a, struct err *err)
 	for (size_t i = 0; !rc && i < retention_plan_count(plan); i++) {
 		struct retention_row row = retention_plan_row(plan, i);
 
-		if (row.goes) {
+		if (row.goes && !stays_untried(a, &row)) {
 			rc = leave(a, &row, err);
 		} else if (retention_row_waits(&row)) {
 			a->result->kept++;

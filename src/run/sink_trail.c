@@ -44,6 +44,20 @@ void sink_trail_dead(struct sink_trail *t, uint64_t seq, const char *why)
 		  LOG_TEXT("error", why));
 }
 
+void sink_trail_untold(struct sink_trail *t, const struct id *event, bool on_record,
+		       const char *why)
+{
+	struct fact fact = {.action = ACTION_trail_untold};
+
+	(void)id_format(event, fact.found.event);
+	(void)snprintf(fact.why, sizeof(fact.why), "%s", why);
+	if (on_record)
+		post(t, &fact);
+	atomic_fetch_add(&t->status->dead_letters, 1);
+	log_error(untold, LOG_TEXT("receiver", t->sink), LOG_TEXT("event_id", fact.found.event),
+		  LOG_TEXT("error", why));
+}
+
 void sink_trail_missed(struct sink_trail *t, const struct spool_damage *lost)
 {
 	struct fact fact = {

@@ -174,6 +174,11 @@ bool sinks_has_datadog(const struct config *c)
 	return is_set(datadog_key(c));
 }
 
+bool sinks_has_any(const struct config *c)
+{
+	return sinks_has_s3(c) || sinks_has_datadog(c);
+}
+
 void sinks_datadog(const struct config *c, struct sinks_datadog *ret)
 {
 	const char *site = first_set(first_set(c->datadog_site, c->dd_site), "datadoghq.com");
@@ -194,7 +199,15 @@ void sinks_datadog(const struct config *c, struct sinks_datadog *ret)
 	};
 }
 
+static void check_webhook(const struct config *c, struct config_report *report)
+{
+	if (is_set(c->webhook_url) && !is_set(c->webhook_key))
+		config_add_bad(report, "FLYTRAIL_WEBHOOK_KEY",
+			       "is not set: what FLYTRAIL_WEBHOOK_URL gets is signed with it");
+}
+
 void sinks_check(const struct config *c, struct config_report *report)
 {
 	check_s3(c, report);
+	check_webhook(c, report);
 }

@@ -13,6 +13,8 @@ void status_init(struct status *s)
 	lock_init(&s->lock, LOCK_RANK_status);
 	for (size_t i = 0; i < SINK_COUNT; i++)
 		lock_init(&s->sinks[i].lock, LOCK_RANK_status);
+	for (size_t i = 0; i < NOTIFY_COUNT; i++)
+		lock_init(&s->told[i].lock, LOCK_RANK_status);
 	atomic_store(&s->source_why, "not started yet");
 }
 
@@ -20,6 +22,8 @@ void status_release(struct status *s)
 {
 	for (size_t i = 0; i < SINK_COUNT; i++)
 		lock_destroy(&s->sinks[i].lock);
+	for (size_t i = 0; i < NOTIFY_COUNT; i++)
+		lock_destroy(&s->told[i].lock);
 	lock_destroy(&s->lock);
 }
 

@@ -151,7 +151,7 @@ static bool end_is_known(const struct gap *g)
 static bool is_sinks(const struct fact *f)
 {
 	return f->action == ACTION_trail_sink_behind || f->action == ACTION_trail_sink_missed ||
-	       f->action == ACTION_trail_sink_proved ||
+	       f->action == ACTION_trail_sink_proved || f->action == ACTION_trail_untold ||
 	       (f->action == ACTION_trail_dead_lettered && f->found.subject[0] != '\0');
 }
 
@@ -211,9 +211,11 @@ static enum err_kind fact_id(const struct trail *t, struct hasher *hasher, const
 		span_text(f->found.state ? f->found.state : ""),
 		id_number(by_start ? f->gap.start_ns : 0, start),
 		id_number((int64_t)f->found.lines_recovered, recovered),
+		span_text(f->found.event), /* the last: only a fact that has one is made from it */
 	};
+	size_t count = ARRAY_LEN(parts) - (f->found.event[0] == '\0');
 
-	return id_event(hasher, parts, ARRAY_LEN(parts), ret, err);
+	return id_event(hasher, parts, count, ret, err);
 }
 
 static void write_number(struct buf *out, const char *key, uint64_t n)
@@ -301,6 +303,10 @@ static void write_attributes(const struct trail *t, const struct fact *f, struct
 		json_write_key(out, "kind");
 		json_write_text(out, span_text(f->found.subject));
 		write_number(out, "rows", f->gap.lines_lost);
+	}
+	if (f->found.event[0] != '\0') {
+		json_write_key(out, "event_id");
+		json_write_text(out, span_text(f->found.event));
 	}
 	write_number(out, "first_seq", f->first_seq);
 	write_number(out, "last_seq", f->last_seq);

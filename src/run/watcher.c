@@ -3,25 +3,21 @@
 #include "base/backoff.h"
 #include "base/log.h"
 #include "base/time.h"
-#include "model/batch.h"
+#include "run/event_feed.h"
 #include "run/watch_store.h"
 #include "watch/tokens.h"
 
 #include <stdlib.h>
-
-enum { POOL_WAIT_MS = 100, SETTLE_LOOK_MS = 20, PAYLOAD_BYTES_MAX = 256 * 1024 };
 
 struct watcher {
 	const struct leased_options *o;
 	struct watch_api *api;
 	struct watch *watch;
 	struct watch_store *store;
-	struct buf payload;
-	struct batch *batch; /* what was told and is not handed over; NULL: nothing */
-	uint64_t told;       /* handed over, since the start */
-	unsigned failures;   /* in a row */
-	bool not_shown;      /* the newest poll */
-	bool away;           /* Postgres, without which it goes on */
+	struct event_feed feed;
+	unsigned failures; /* in a row */
+	bool not_shown;    /* the newest poll */
+	bool away;         /* Postgres, without which it goes on */
 };
 
 static bool may_go_on(const struct watcher *w)
@@ -29,16 +25,12 @@ static bool may_go_on(const struct watcher *w)
 	return life_state(w->o->life) == LIFE_RUNNING;
 }
 
-static enum err_kind ending(struct err *err)
-{
-	return err_set(err, ERR_FULL, "the program is ending");
-}
-
 /* --- what watch/watch.h asks for --- */
 
 /* Whether this replica may look now; with Postgres away it may if it did. */
-static enum err_kind hold(struct watcher *w, struct err *err)
+static enum err_kind hold(void *arg, struct err *err)
 {
+	struct watcher *w = arg;
 	bool anew = false;
 	enum err_kind rc = watch_store_hold(w->store, &anew, err);
 
@@ -84,87 +76,21 @@ static enum err_kind unobserve(void *arg, const char *resource, const char *scop
 	return watch_store_unobserve(w->store, resource, scope, why, err);
 }
 
-static enum err_kind await_batch(struct watcher *w, struct err *err)
-{
-	while (!w->batch) {
-		if (!may_go_on(w))
-			return ending(err);
-		w->batch = queue_get(w->o->pool, POOL_WAIT_MS * NS_PER_MS);
-		if (w->batch)
-			w->batch->source = SOURCE_WATCH;
-	}
-	return ERR_NONE;
-}
-
-static enum err_kind hand_over(struct watcher *w, struct err *err)
-{
-	struct batch *batch = w->batch;
-	size_t count = batch ? batch->event_count : 0;
-
-	w->batch = NULL;
-	if (!batch)
-		return ERR_NONE;
-	if (queue_put(w->o->filled, batch)) {
-		w->told += count;
-		return ERR_NONE;
-	}
-	batch_reset(batch);
-	REQUIRE(queue_put(w->o->pool, batch));
-	return ending(err);
-}
-
 static enum err_kind tell(void *arg, const struct event *event, struct err *err)
 {
 	struct watcher *w = arg;
-	struct span payload;
-	enum err_kind rc;
+	enum err_kind rc = event_feed_put(&w->feed, event, event->observed_ns, err);
 
-	buf_reset(&w->payload);
-	event_encode(event, &w->payload);
-	rc = buf_check(&w->payload, err);
-	payload = span_of(w->payload.data, w->payload.len);
-	if (!rc)
-		rc = await_batch(w, err);
 	if (!rc && event->trust == TRUST_API)
 		atomic_fetch_add(&w->o->status->watch_changes, 1);
-	if (rc || batch_add_event(w->batch, payload, event->observed_ns))
-		return rc;
-	rc = hand_over(w, err);
-	if (!rc)
-		rc = await_batch(w, err);
-	if (rc || batch_add_event(w->batch, payload, event->observed_ns))
-		return rc;
-	return err_set(err, ERR_FATAL, "out of memory for an event");
+	return rc;
 }
 
 static enum err_kind settle(void *arg, struct err *err)
 {
 	struct watcher *w = arg;
-	struct spool_stats stats;
-	uint64_t appended_seq = 0;
-	bool appended = false;
-	enum err_kind rc = hand_over(w, err);
 
-	while (!rc) {
-		/* In this order: what is counted is in the spool, whose end is asked for after. */
-		bool counted = atomic_load(&w->o->status->events_accepted) >= w->told;
-
-		spool_stats(w->o->spool, &stats);
-		if (counted && !appended) {
-			appended = true;
-			appended_seq = stats.appended_seq;
-		}
-		if (appended && stats.accepted_seq >= appended_seq)
-			return ERR_NONE;
-		if (!may_go_on(w))
-			return ending(err);
-		/* The spool may be full for long. Who has lost the lease does it again, or another.
-		 */
-		rc = hold(w, err);
-		if (!rc)
-			life_wait(w->o->life, SETTLE_LOOK_MS * NS_PER_MS);
-	}
-	return rc;
+	return event_feed_settle(&w->feed, hold, w, err);
 }
 
 static const struct watch_ops ops = {
@@ -364,19 +290,15 @@ void watcher_run(const struct leased_options *options)
 	struct watcher w = {.o = options};
 	struct err err = {.kind = ERR_NONE};
 
-	buf_init(&w.payload, PAYLOAD_BYTES_MAX);
+	event_feed_init(&w.feed, options, SOURCE_WATCH, &options->status->events_accepted);
 	note_turn(&w, false);
 	atomic_store(&options->status->watch_seconds, options->config->watch_full_seconds);
 	if (make(&w, &err) == ERR_NONE)
 		run_jobs(&w, &err);
 	if (err.kind == ERR_FATAL)
 		life_fail(options->life, &err);
-	if (w.batch) {
-		batch_reset(w.batch);
-		REQUIRE(queue_put(options->pool, w.batch));
-	}
+	event_feed_release(&w.feed);
 	watch_store_free(w.store);
 	watch_free(w.watch);
 	watch_api_free(w.api);
-	buf_release(&w.payload);
 }

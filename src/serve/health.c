@@ -234,6 +234,31 @@ static void check_watcher(struct health *h, const struct look *l)
 	}
 }
 
+/* Rows that stay for longer than they have to lose no line, so that it is never red. */
+static void check_retention(struct health *h, const struct look *l)
+{
+	struct health_check *c =
+		add(h, "retention",
+		    "`flytrail retention plan` says what goes, what stays and why; facts "
+		    "trail.retention_waits say since when");
+	const struct status *s = l->status;
+	const char *why = atomic_load(&s->retention_why);
+	int64_t last_ns = atomic_load(&s->retention_last_ns);
+	uint64_t waiting = atomic_load(&s->partitions_waiting);
+	char age[LOOK_AGE_BYTES];
+
+	c->ok = true;
+	if (last_ns == 0)
+		SAY(c->value, "not applied by this replica yet%s%s", why ? ": " : "",
+		    why ? why : "");
+	else
+		SAY(c->value,
+		    "applied %s ago%s%s; %" PRIu64 " partitions stay though past their terms",
+		    look_age_text(look_age_ns(l, last_ns), age), why ? ": " : "", why ? why : "",
+		    waiting);
+	SAY(c->limit, "none: what stays for longer is no line that is lost");
+}
+
 /* What is written of a sink beside its state: how long it has failed, and how long that may last.
  */
 static void say_failing(struct health_check *c, const struct look *l, const struct sink_status *s)
@@ -252,9 +277,15 @@ static void say_failing(struct health_check *c, const struct look *l, const stru
 			look_age_text(misses_ns > l->now_ns ? misses_ns - l->now_ns : 0, left));
 }
 
-static void check_sink(struct health *h, const struct look *l, enum sink_id id)
+static const char SINK_ADVICE[] =
+	"nothing is lost while it has room in the spool, and Postgres is not held up: "
+	"mend what it says; of a bucket `flytrail doctor` finds out more";
+static const char NOTIFY_ADVICE[] = "nobody is told of what happens, and nothing is lost: Postgres "
+				    "has it, and it is told when what this says is mended";
+
+static void check_sink(struct health *h, const struct look *l, struct sink_status *s,
+		       const char *name, const char *advice)
 {
-	struct sink_status *s = &l->status->sinks[id];
 	char error[ERR_TEXT_BYTES];
 	enum sink_state state = sink_status_read(s, error);
 	int64_t failing_ns = atomic_load(&s->failing_ns);
@@ -263,15 +294,17 @@ static void check_sink(struct health *h, const struct look *l, enum sink_id id)
 
 	if (state == SINK_OFF)
 		return;
-	c = add(h, sink_name(id),
-		"nothing is lost while it has room in the spool, and Postgres is not held up: "
-		"mend what it says; of a bucket `flytrail doctor` finds out more");
+	c = add(h, name, advice);
 	c->ok = state == SINK_STARTING || state == SINK_WORKING ||
 		(state == SINK_RETRYING &&
 		 look_age_ns(l, failing_ns) <= HEALTH_SINK_SECONDS_MAX * NS_PER_S &&
 		 (misses_ns == 0 ||
 		  misses_ns - l->now_ns > HEALTH_SINK_LEFT_SECONDS_MIN * NS_PER_S));
-	SAY(c->value, "%s%s%s", sink_state_name(state), error[0] != '\0' ? ": " : "", error);
+	if (advice == NOTIFY_ADVICE && atomic_load(&l->status->notify_elsewhere))
+		SAY(c->value, "another replica tells");
+	else
+		SAY(c->value, "%s%s%s", sink_state_name(state), error[0] != '\0' ? ": " : "",
+		    error);
 	if (failing_ns != 0)
 		say_failing(c, l, s);
 	SAY(c->limit, "not parked, and failing for %d s at most", HEALTH_SINK_SECONDS_MAX);
@@ -307,8 +340,12 @@ void health_health(const struct look *l, struct health *ret)
 	check_clock(ret, l);
 	check_worker(ret, l);
 	check_watcher(ret, l);
+	check_retention(ret, l);
 	for (size_t i = 0; i < SINK_COUNT; i++)
-		check_sink(ret, l, (enum sink_id)i);
+		check_sink(ret, l, &l->status->sinks[i], sink_name((enum sink_id)i), SINK_ADVICE);
+	for (size_t i = 0; i < NOTIFY_COUNT; i++)
+		check_sink(ret, l, &l->status->told[i], notify_name((enum notify_kind)i),
+			   NOTIFY_ADVICE);
 	if (all_ok(ret)) {
 		ret->state = HEALTH_OK;
 		atomic_store(&l->status->was_healthy, true);

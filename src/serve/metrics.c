@@ -95,6 +95,9 @@ static void write_table(const struct look *l, struct buf *out)
 #define COUNT(field) whole(atomic_load(&s->field))
 #define FLAG(field) WHOLE(atomic_load(&s->field))
 #define SPOOL(field) WHOLE(l->spool.field)
+#define TOLD(field)                                       \
+	WHOLE(atomic_load(&s->told[NOTIFY_SLACK].field) + \
+	      atomic_load(&s->told[NOTIFY_WEBHOOK].field))
 #define AGE(field) age(l, atomic_load(&s->field))
 #define MOMENT(field) moment(atomic_load(&s->field))
 #define METRIC(type, name, value, help) write_metric(out, #name, #type, help, value);
@@ -104,6 +107,7 @@ static void write_table(const struct look *l, struct buf *out)
 #undef METRIC
 #undef MOMENT
 #undef AGE
+#undef TOLD
 #undef SPOOL
 #undef FLAG
 #undef COUNT

@@ -5,6 +5,8 @@
 
 enum { BODY_BYTES_MAX = 256, PAIRS_MAX = 2 };
 
+static const char NO_OBJECT_LOCK[] = "InvalidRequest"; /* S3's code for it */
+
 static const char *status_name(bool on)
 {
 	return on ? "ON" : "OFF";
@@ -21,7 +23,7 @@ static size_t write_query(const struct s3_hold_target *target, struct sigv4_pair
 /* A refusal, where it is known what is to be done about it. */
 static enum err_kind explain(enum err_kind rc, const struct s3_answer *answer, struct err *err)
 {
-	if (rc == ERR_REJECT && strcmp(answer->code, "InvalidRequest") == 0)
+	if (rc == ERR_REJECT && strcmp(answer->code, NO_OBJECT_LOCK) == 0)
 		return err_set(err, ERR_CONFIG,
 			       "the bucket has no Object Lock: S3 takes a legal hold only where it "
 			       "has, which is said when a bucket is made");
@@ -63,6 +65,11 @@ enum err_kind s3_hold_get(struct s3_client *c, const struct s3_hold_target *targ
 	struct s3_answer answer = {.status = 0};
 	enum err_kind rc = s3_client_send(c, &request, &answer, err);
 
+	/* A bucket without Object Lock holds nothing. That it cannot is told when it should. */
+	if (rc == ERR_REJECT && strcmp(answer.code, NO_OBJECT_LOCK) == 0) {
+		*ret = false;
+		return ERR_NONE;
+	}
 	if (rc)
 		return explain(rc, &answer, err);
 	*ret = false;

@@ -231,6 +231,28 @@ static enum err_kind count(struct archive_rows *r, struct archive_rows_result *r
 	return ERR_NONE;
 }
 
+/* Those of no spool, which may be there and need not. */
+static enum err_kind count_apart(struct archive_rows *r, struct archive_rows_result *ret,
+				 struct err *err)
+{
+	char sql[SQL_BYTES];
+	PGresult *rows;
+	enum err_kind rc;
+
+	(void)snprintf(sql, sizeof(sql),
+		       "SELECT (SELECT count(*) FROM flytrail.%s WHERE seq <= 0), "
+		       "(SELECT count(*) FROM flytrail.%s r WHERE r.seq <= 0 "
+		       "AND EXISTS (SELECT FROM " IDS " a WHERE a.id = r.%s))",
+		       r->table, r->table, r->id_column);
+	rc = session_ask(r->session, sql, NULL, 0, &rows, err);
+	if (rc)
+		return rc;
+	ret->apart = number(rows, 0);
+	ret->apart_found = number(rows, 1);
+	PQclear(rows);
+	return ERR_NONE;
+}
+
 enum err_kind archive_rows_compare(struct archive_rows *r, struct archive_rows_result *ret,
 				   struct err *err)
 {
@@ -238,6 +260,8 @@ enum err_kind archive_rows_compare(struct archive_rows *r, struct archive_rows_r
 	enum err_kind rc = count(r, ret, err);
 
 	ret->digest[0] = '\0';
+	if (!rc)
+		rc = count_apart(r, ret, err);
 	if (rc || ret->missing > 0)
 		return rc;
 	rc = session_ask(r->session, "SELECT flytrail.digest_of_ids('" FOUND "')", NULL, 0, &rows,

@@ -2,7 +2,7 @@
 
 #include "base/base64.h"
 #include "base/time.h"
-#include "model/event.h"
+#include "store/event_row.h"
 #include "store/migrate.h"
 #include "store/session.h"
 
@@ -23,7 +23,6 @@ struct export
 	struct buf payload, raw, rule;
 };
 
-#define US(column) "(extract(epoch FROM " column ") * 1000000)::bigint"
 /* What a row takes in memory is what these take; the rest is small. */
 #define BYTES(table)                                      \
 	"coalesce(octet_length(" table ".message), 0) + " \
@@ -45,8 +44,12 @@ _Static_assert(EXPORT_ROWS == 256, "NEXT_BYTES looks as far as a FETCH goes");
 enum column {
 #define COLUMN(name, sql) AT_##name,
 #include "store/export_columns.def"
+#include "store/event_columns.def"
 #undef COLUMN
 };
+
+/* A line has these itself. */
+#define EVENT_TEXT(column) "CASE WHEN l.id IS NULL THEN e." column " END"
 
 /* All of one moment: a line and its event are stored together, and may go apart. */
 static const char BEGIN_SQL[] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -54,6 +57,7 @@ static const char DECLARE_SQL[] =
 	"DECLARE exported NO SCROLL CURSOR FOR SELECT "
 #define COLUMN(name, sql) sql ", "
 #include "store/export_columns.def"
+#include "store/event_columns.def"
 #undef COLUMN
 	"NULL FROM (SELECT * FROM flytrail.log_lines" OF_RANGE ") AS l "
 	"FULL JOIN (SELECT * FROM flytrail.events" OF_RANGE ") AS e "
@@ -184,54 +188,6 @@ static int64_t time_at(const struct export *e, enum column column)
 	return number_at(e, column) * NS_PER_US;
 }
 
-/* What stands for nothing in a column that is never null. */
-static struct span known_at(const struct export *e, enum column column)
-{
-	struct span text = text_at(e, column);
-
-	return span_is(text, "unknown") ? SPAN("") : text;
-}
-
-/* count: no value has this name. */
-static unsigned find_name(struct span name, unsigned count, const char *(*name_of)(unsigned value))
-{
-	unsigned value = 0;
-
-	while (value < count && !span_is(name, name_of(value)))
-		value++;
-	return value;
-}
-
-static const char *name_of_class(unsigned v)
-{
-	return class_name((enum line_class)v);
-}
-
-static const char *name_of_source(unsigned v)
-{
-	return source_name((enum record_source)v);
-}
-
-static const char *name_of_action(unsigned v)
-{
-	return action_name((enum action)v);
-}
-
-static const char *name_of_actor_type(unsigned v)
-{
-	return actor_type_name((enum actor_type)v);
-}
-
-static const char *name_of_trust(unsigned v)
-{
-	return trust_name((enum trust)v);
-}
-
-static const char *name_of_basis(unsigned v)
-{
-	return time_basis_name((enum time_basis)v);
-}
-
 static enum err_kind unknown(const struct export *e, struct err *err)
 {
 	return err_set(err, ERR_CONFIG,
@@ -242,72 +198,10 @@ static enum err_kind unknown(const struct export *e, struct err *err)
 
 /* --- a row --- */
 
-/*
- * jsonb writes a blank behind each colon and comma outside of texts; flytrail writes none. What it
- * gives fits where it came from.
- */
-static struct span without_blanks(char *json, size_t len)
-{
-	bool in_text = false, escaped = false;
-	size_t kept = 0;
-
-	for (size_t i = 0; i < len; i++) {
-		char c = json[i];
-
-		if (!in_text && c == ' ')
-			continue;
-		if (c == '"' && !escaped)
-			in_text = !in_text;
-		escaped = in_text && c == '\\' && !escaped;
-		json[kept++] = c;
-	}
-	return span_of(json, kept);
-}
-
-static struct span attributes_at(struct export *e, enum column column)
-{
-	return without_blanks(PQgetvalue(e->rows, e->at, (int)column),
-			      (size_t)PQgetlength(e->rows, e->at, (int)column));
-}
-
-struct words {
-	unsigned class, action, source, actor_type, trust, basis;
-};
-
-static bool find_line_words(const struct export *e, struct words *w)
-{
-	w->class = find_name(text_at(e, AT_class), CLASS_COUNT, name_of_class);
-	w->action = find_name(text_at(e, AT_action), ACTION_COUNT, name_of_action);
-	w->source = find_name(text_at(e, AT_source), SOURCE_COUNT, name_of_source);
-	return w->class < CLASS_COUNT && w->action < ACTION_COUNT && w->source < SOURCE_COUNT;
-}
-
-static bool find_event_words(const struct export *e, struct words *w)
-{
-	w->class = find_name(text_at(e, AT_event_class), CLASS_COUNT, name_of_class);
-	w->action = find_name(text_at(e, AT_event_action), ACTION_COUNT, name_of_action);
-	w->source = find_name(text_at(e, AT_event_source), SOURCE_COUNT, name_of_source);
-	w->actor_type =
-		find_name(text_at(e, AT_event_actor_type), ACTOR_TYPE_COUNT, name_of_actor_type);
-	w->trust = find_name(text_at(e, AT_event_trust), TRUST_COUNT, name_of_trust);
-	w->basis = find_name(text_at(e, AT_event_time_basis), TIME_BASIS_COUNT, name_of_basis);
-	return w->class < CLASS_COUNT && w->class != CLASS_app_log && w->action < ACTION_COUNT &&
-	       w->source < SOURCE_COUNT && w->actor_type < ACTOR_TYPE_COUNT &&
-	       w->trust < TRUST_COUNT && w->basis < TIME_BASIS_COUNT;
-}
-
-static enum severity severity_at(const struct export *e)
-{
-	int64_t severity = number_at(e, AT_event_severity);
-
-	return severity >= 0 && severity <= SEVERITY_FATAL ? (enum severity)severity
-							   : SEVERITY_UNKNOWN;
-}
-
 /* What classification found in a line, as its event has it. */
 static enum err_kind read_finding(struct export *e, struct record *r, struct err *err)
 {
-	struct words w;
+	struct event event;
 
 	if (is_null(e, AT_event_id)) {
 		r->finding = (struct finding){
@@ -317,24 +211,24 @@ static enum err_kind read_finding(struct export *e, struct record *r, struct err
 		};
 		return ERR_NONE;
 	}
-	if (!find_event_words(e, &w))
+	if (!event_row_read(e->rows, e->at, AT_event_id, &event))
 		return unknown(e, err);
 	buf_reset(&e->rule);
-	buf_span(&e->rule, text_at(e, AT_event_rule));
+	buf_span(&e->rule, event.rule);
 	buf_u8(&e->rule, '\0');
-	r->foreign_time = w.basis == TIME_OBSERVED;
+	r->foreign_time = event.time_basis == TIME_OBSERVED;
 	r->finding = (struct finding){
 		.rule = e->rule.failed ? "" : (const char *)e->rule.data,
-		.trust = (enum trust)w.trust,
-		.severity = severity_at(e),
-		.actor_type = (enum actor_type)w.actor_type,
-		.actor = known_at(e, AT_event_actor),
-		.actor_reason = text_at(e, AT_event_actor_reason),
-		.target_type = text_at(e, AT_event_target_type),
-		.target = text_at(e, AT_event_target),
-		.outcome = known_at(e, AT_event_outcome),
-		.correlation_id = text_at(e, AT_event_correlation_id),
-		.summary = text_at(e, AT_event_summary),
+		.trust = event.trust,
+		.severity = event.severity,
+		.actor_type = event.actor_type,
+		.actor = event.actor,
+		.actor_reason = event.actor_reason,
+		.target_type = event.target_type,
+		.target = event.target,
+		.outcome = event.outcome,
+		.correlation_id = event.correlation_id,
+		.summary = event.summary,
 	};
 	return buf_check(&e->rule, err);
 }
@@ -356,15 +250,16 @@ static enum err_kind read_raw(struct export *e, struct span *ret, struct err *er
 static enum err_kind read_line(struct export *e, struct err *err)
 {
 	struct record *r = &e->record;
-	struct words w;
 	enum err_kind rc = ERR_NONE;
 
-	if (!find_line_words(e, &w) || !id_parse(text_at(e, AT_id), &r->id))
+	if (!event_row_class(text_at(e, AT_class), &r->class) ||
+	    !event_row_action(text_at(e, AT_action), &r->action) ||
+	    !event_row_source(text_at(e, AT_source), &r->source) ||
+	    !id_parse(text_at(e, AT_id), &r->id))
 		return unknown(e, err);
 	r->occurred_ns = time_at(e, AT_occurred_us) + number_at(e, AT_occurred_ns);
 	r->observed_ns = time_at(e, AT_observed_us);
 	r->foreign_time = false;
-	r->source = (enum record_source)w.source;
 	r->org = text_at(e, AT_org);
 	r->app = text_at(e, AT_app);
 	r->region = text_at(e, AT_region);
@@ -373,9 +268,7 @@ static enum err_kind read_line(struct export *e, struct err *err)
 	r->provider = text_at(e, AT_provider);
 	r->level = text_at(e, AT_level);
 	r->message = text_at(e, AT_message);
-	r->class = (enum line_class)w.class;
-	r->action = (enum action)w.action;
-	r->attributes = attributes_at(e, AT_attributes);
+	r->attributes = event_row_attributes(e->rows, e->at, AT_attributes);
 	rc = read_raw(e, &r->raw, err);
 	if (!rc && r->class != CLASS_app_log)
 		rc = read_finding(e, r, err);
@@ -386,36 +279,10 @@ static enum err_kind read_line(struct export *e, struct err *err)
 
 static enum err_kind read_event(struct export *e, struct err *err)
 {
-	struct event event = {.severity = severity_at(e)};
-	struct words w;
+	struct event event;
 
-	if (!find_event_words(e, &w) || !id_parse(text_at(e, AT_event_id), &event.id))
+	if (!event_row_read(e->rows, e->at, AT_event_id, &event))
 		return unknown(e, err);
-	event.class = (enum line_class)w.class;
-	event.action = (enum action)w.action;
-	event.occurred_ns = time_at(e, AT_event_occurred_us);
-	event.not_after_ns = is_null(e, AT_event_not_after_us) ? EVENT_NO_TIME
-							       : time_at(e, AT_event_not_after_us);
-	event.time_basis = (enum time_basis)w.basis;
-	event.observed_ns = time_at(e, AT_event_observed_us);
-	event.org = text_at(e, AT_event_org);
-	event.app = text_at(e, AT_event_app);
-	event.region = text_at(e, AT_event_region);
-	event.machine_id = text_at(e, AT_event_machine_id);
-	event.correlation_id = text_at(e, AT_event_correlation_id);
-	event.actor = known_at(e, AT_event_actor);
-	event.actor_type = (enum actor_type)w.actor_type;
-	event.actor_reason = text_at(e, AT_event_actor_reason);
-	event.target_type = text_at(e, AT_event_target_type);
-	event.target = text_at(e, AT_event_target);
-	event.origin = text_at(e, AT_event_origin);
-	event.outcome = known_at(e, AT_event_outcome);
-	event.trust = (enum trust)w.trust;
-	event.source = (enum record_source)w.source;
-	event.rule = text_at(e, AT_event_rule);
-	event.summary = text_at(e, AT_event_summary);
-	event.message = text_at(e, AT_event_message);
-	event.attributes = attributes_at(e, AT_event_attributes);
 	event_encode(&event, &e->payload);
 	return ERR_NONE;
 }

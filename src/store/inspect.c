@@ -68,9 +68,10 @@ static enum err_kind ask_role(struct session *s, struct inspection *in, bool *re
 /* The tables that hold state may be updated by the writer; the trail's may not, by anybody. */
 static const char RIGHTS_SQL[] =
 	"SELECT coalesce(bool_or(pg_has_role(c.relowner, 'USAGE')), false), "
-	"count(*) FILTER (WHERE has_table_privilege(c.oid, 'DELETE') "
-	" OR has_table_privilege(c.oid, 'TRUNCATE') OR (has_any_column_privilege(c.oid, 'UPDATE') "
-	" AND c.relname NOT IN ('streams', 'leases', 'snapshots'))), "
+	"count(*) FILTER (WHERE has_table_privilege(c.oid, 'TRUNCATE') "
+	" OR (has_table_privilege(c.oid, 'DELETE') AND c.relname <> 'facts_taken') "
+	" OR (has_any_column_privilege(c.oid, 'UPDATE') "
+	" AND c.relname NOT IN ('streams', 'leases', 'snapshots', 'fact_takers'))), "
 	"coalesce(bool_and(has_table_privilege(c.oid, 'INSERT')) "
 	" FILTER (WHERE c.relname IN ('log_lines', 'events')), false) AND "
 	"coalesce(bool_and(has_any_column_privilege(c.oid, 'UPDATE')) "

@@ -179,10 +179,10 @@ static enum err_kind set_term(struct retention *r, const struct retention_term *
 		   ARRAY_LEN(values), err);
 }
 
-enum err_kind retention_set_terms(struct retention *r, const struct retention_term *terms,
-				  size_t count, struct err *err)
+/* In a transaction that is still open, also where it fails. */
+static enum err_kind begin_terms(struct retention *r, const struct retention_term *terms,
+				 size_t count, struct err *err)
 {
-	struct err aside;
 	enum err_kind rc = run(r, "BEGIN", NULL, 0, err);
 
 	for (size_t i = 0; i < count && !rc; i++) {
@@ -190,11 +190,37 @@ enum err_kind retention_set_terms(struct retention *r, const struct retention_te
 		if (rc && count > 1)
 			(void)err_wrap(err, "%s", terms[i].kind);
 	}
-	if (!rc)
-		return run(r, "COMMIT", NULL, 0, err);
-	/* What it could not take back, the end of the session does. */
+	return rc;
+}
+
+/* What it cannot take back, the end of the session does. */
+static void take_back(struct retention *r)
+{
+	struct err aside;
+
 	if (run(r, "ROLLBACK", NULL, 0, &aside))
 		r->lost = true;
+}
+
+enum err_kind retention_set_terms(struct retention *r, const struct retention_term *terms,
+				  size_t count, struct err *err)
+{
+	enum err_kind rc = begin_terms(r, terms, count, err);
+
+	if (!rc)
+		return run(r, "COMMIT", NULL, 0, err);
+	take_back(r);
+	return rc;
+}
+
+enum err_kind retention_try_terms(struct retention *r, const struct retention_term *terms,
+				  size_t count, struct retention_plan **ret, struct err *err)
+{
+	enum err_kind rc = begin_terms(r, terms, count, err);
+
+	if (!rc)
+		rc = retention_plan_read(r, ret, err);
+	take_back(r);
 	return rc;
 }
 
@@ -380,7 +406,10 @@ enum err_kind retention_check_clock(struct retention *r, struct err *err)
 	if (rc)
 		return rc;
 	if (!PQgetisnull(rows, 0, 0))
-		rc = err_set(err, ERR_CONFIG, "%s", PQgetvalue(rows, 0, 0));
+		rc = err_set(err, ERR_CONFIG,
+			     "%s: set the clock that is wrong, or, if nothing was recorded for so "
+			     "long, start `flytrail run`",
+			     PQgetvalue(rows, 0, 0));
 	PQclear(rows);
 	return rc;
 }
@@ -444,15 +473,15 @@ enum err_kind retention_digest(struct retention *r, const char *leaving,
 	const char *const values[] = {leaving};
 	PGresult *rows = NULL;
 	enum err_kind rc = ask(r,
-			       "SELECT d.rows, d.bytes, d.never, coalesce(d.digest, '') FROM "
-			       "flytrail.retention_digest($1) AS d(rows, bytes, digest, never)",
+			       "SELECT d.rows, d.bytes, d.apart, coalesce(d.digest, '') FROM "
+			       "flytrail.retention_digest($1) AS d(rows, bytes, digest, apart)",
 			       values, ARRAY_LEN(values), &rows, err);
 
 	if (rc)
 		return rc;
 	ret->rows = number_at(rows, 0, 0);
 	ret->bytes = number_at(rows, 0, 1);
-	ret->never_archived = number_at(rows, 0, 2);
+	ret->apart = number_at(rows, 0, 2);
 	(void)snprintf(ret->digest, sizeof(ret->digest), "%s", PQgetvalue(rows, 0, 3));
 	PQclear(rows);
 	return ERR_NONE;

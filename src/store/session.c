@@ -63,16 +63,20 @@ static enum err_kind wait_socket(struct session *s, short events, struct err *er
 /* What follows a line break: a part of the words, or one that nobody needs. */
 static const char *skip_line_break(const char *words, bool *ret_end)
 {
-	static const char place[] = "\nLOCATION:", question[] = "\n\tIs the server running";
+	static const char question[] = "\n\tIs the server running";
+	/* Statements, and places in them and in the server's source. */
+	static const char *const ends[] = {"\nLOCATION:", "\nCONTEXT:", "\nQUERY:", "\nLINE "};
 
-	*ret_end = strncmp(words, place, sizeof(place) - 1) == 0;
+	*ret_end = false;
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+		*ret_end |= strncmp(words, ends[i], strlen(ends[i])) == 0;
 	/* "Connection refused" has answered it. */
 	if (strncmp(words, question, sizeof(question) - 1) == 0)
 		words += 1 + strcspn(words + 1, "\n");
 	return words;
 }
 
-/* libpq's words on one line, without the place in the server's source. */
+/* libpq's words on one line, without the statement and places. */
 static const char *one_line(const char *words, char text[TEXT_BYTES])
 {
 	size_t len = 0;
@@ -200,13 +204,15 @@ static enum err_kind finish_connecting(struct session *s, struct err *err)
 	return ERR_NONE;
 }
 
-/* Another replica's rows must not wait for a transaction whose client is gone. */
+/* Another replica's rows must not wait for a transaction whose client is gone. Partitions are not
+ * made in another isolation, whatever a role's default. */
 static enum err_kind prepare(struct session *s, struct err *err)
 {
 	char sql[TEXT_BYTES];
 
 	(void)snprintf(sql, sizeof(sql),
 		       "SET timezone = 'UTC'; SET client_min_messages = warning; "
+		       "SET default_transaction_isolation = 'read committed'; "
 		       "SET statement_timeout = '%ds'; "
 		       "SET idle_in_transaction_session_timeout = '%ds'; "
 		       "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 5; "

@@ -77,6 +77,28 @@ static enum err_kind ask_tables(struct session *s, const char *sql, struct terms
 	return ERR_NONE;
 }
 
+/* What is kept for its term alone does not wait. A hold's reason is anybody's text: a terminal gets
+ * none. */
+static const char WAITING_SQL[] =
+	"SELECT flytrail.retention_clock(), count(*), "
+	"(array_agg(p.partition || ': ' || split_part(p.why, ':', 1) ORDER BY p.first_at))[1] "
+	"FROM flytrail.retention_plan() AS p(kind, partition, first_at, end_at, rows_about, bytes, "
+	"goes, is_past, why) WHERE NOT p.goes AND p.why NOT LIKE 'kept %'";
+
+static enum err_kind ask_waiting(struct session *s, struct terms *ret, struct err *err)
+{
+	PGresult *row;
+	enum err_kind rc = session_ask(s, WAITING_SQL, NULL, 0, &row, err);
+
+	if (rc)
+		return rc;
+	(void)snprintf(ret->clock, sizeof(ret->clock), "%s", PQgetvalue(row, 0, 0));
+	ret->waiting = number(row, 0, 1);
+	(void)snprintf(ret->waits, sizeof(ret->waits), "%s", PQgetvalue(row, 0, 2));
+	PQclear(row);
+	return ERR_NONE;
+}
+
 enum err_kind terms_ask(struct terms *ret, const char *url, struct err *err)
 {
 	const struct session_options options = {.url = url,
@@ -95,6 +117,8 @@ enum err_kind terms_ask(struct terms *ret, const char *url, struct err *err)
 		rc = ask_tables(s, LEFTOVERS_SQL, &terms.leftovers, err);
 	if (!rc)
 		rc = ask_tables(s, STRAYS_SQL, &terms.strays, err);
+	if (!rc)
+		rc = ask_waiting(s, &terms, err);
 	if (!rc)
 		*ret = terms;
 	session_close(s);

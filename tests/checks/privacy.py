@@ -34,9 +34,10 @@ MADE_UP = re.compile(r"example|fake|made.?up|planted|not.?real|invented|dummy|x{
 RANDOM_BITS_A_CHARACTER = 3.8
 MACHINE_PATH = re.compile(r"(?<![\w.])/(work|home/\w+|Users/\w+|tmp/w)/[\w.-]+")
 EMAIL = re.compile(r"[\w.+-]+@((?:[\w-]+\.)+[A-Za-z]{2,})\b")
-# Reserved by RFC 2606, Fly's own name for what a token did, and OpenSSH's names of types.
+# Reserved by RFC 2606, Fly's own name for what a token did, hosts of its private network behind a
+# password, and OpenSSH's names of types.
 EMAIL_DOMAINS = re.compile(r"(.*\.)?(example\.(com|org|net)|example|test|invalid|localhost)|"
-                           r"tokens\.fly\.io|openssh\.com")
+                           r"tokens\.fly\.io|openssh\.com|.*\.(flycast|internal)")
 ADDRESS = re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(?![\w.]*\.\d|\w)")
 # RFC 5737, and what is never anybody's.
 ADDRESSES = [ipaddress.ip_network(text) for text in (

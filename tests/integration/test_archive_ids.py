@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import subprocess
 import sys
 import unittest
 import uuid
@@ -15,26 +13,12 @@ import uuid
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import archive  # noqa: E402
-import flytrail  # noqa: E402
-import s3  # noqa: E402
+import archived  # noqa: E402
+from archived import DAY, EXIT, NEWER, NOW, OLDER, line  # noqa: E402
 
-DRIVER = os.path.join(os.path.dirname(flytrail.BINARY), "tests", "support", "archive_driver")
-DAY = datetime.timedelta(days=1)
-NOW = datetime.datetime.now(datetime.timezone.utc)
-OLDER, NEWER = (NOW - 3 * DAY).strftime("%Y-%m-%d"), (NOW - 2 * DAY).strftime("%Y-%m-%d")
 PREFIX = "flytrail/"
 LINES = 10  # of each day in a run; every hour that has one has half of them
-EXIT = "machine exited with exit code 0, not restarting"
 STREAM = "11111111-2222-4333-8444-555555555555"
-
-
-def line(message, day, number, provider="app"):
-    return json.dumps({
-        "event": {"provider": provider},
-        "fly": {"app": {"instance": "0e286551c30586", "name": "web"}, "region": "ams"},
-        "host": "0ad1", "log": {"level": "info"}, "message": message,
-        "timestamp": f"{day}T0{number % 2}:14:18.{number:09}Z",
-    }, separators=(",", ":"))
 
 
 def digest(ids):
@@ -42,39 +26,19 @@ def digest(ids):
     return hashlib.sha256(hashlib.sha256(b"".join(sorted(uuid.UUID(id).bytes for id in ids))).digest()).hexdigest()
 
 
-class Archives(unittest.TestCase):
+class Archives(archived.Case):
     """Each test has a bucket, a spool and an empty trail of its own."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.world = cls.enterClassContext(flytrail.World())
-        cls.server = cls.enterClassContext(s3.Server())
 
     def setUp(self):
         self.sql("SET session_replication_role = replica; DELETE FROM flytrail.events; "
                  "DELETE FROM flytrail.streams; DELETE FROM flytrail.log_lines")
-        self.bucket = self.server.bucket()
-        self.spool = os.path.join(self.world.folder, "spool")
-        shutil.rmtree(self.spool, ignore_errors=True)
-        self.env = {**os.environ, **self.server.environment(self.bucket),
-                    "FLYTRAIL_DATABASE_URL": self.world.pg.url("flytrail_writer"),
-                    "FLYTRAIL_SPOOL_DIR": self.spool, "FLYTRAIL_SPOOL_MAX_BYTES": "64MiB",
-                    "FLYTRAIL_S3_GATHER_SECONDS": "1"}
-
-    def sql(self, text):
-        return self.world.pg.psql(text)
+        self.use(self.server.bucket())
 
     def keep(self, number, spool=None):
-        """What one `flytrail run FILE` makes of lines of two days and two events."""
-        path = os.path.join(self.world.folder, "input")
-        with open(path, "w", encoding="utf-8") as out:
-            for day in (OLDER, NEWER):
-                for n in range(LINES - 1):
-                    out.write(line(f"run {number} line {n}", day, 100 * number + n) + "\n")
-                out.write(line(EXIT, day, 100 * number + LINES - 1, "runner") + "\n")
-        done = subprocess.run([flytrail.BINARY, "run", path], env={**self.env, "FLYTRAIL_SPOOL_DIR": spool or self.spool},
-                              check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        """Lines of two days, and two events."""
+        self.keep_lines((each for day in (OLDER, NEWER) for each in (
+            *(line(f"run {number} line {n}", day, 100 * number + n) for n in range(LINES - 1)),
+            line(EXIT, day, 100 * number + LINES - 1, "runner"))), spool)
 
     def keep_indexed(self, number=0, spool=None):
         """The same, and one more run that puts its index."""
@@ -91,11 +55,7 @@ class Archives(unittest.TestCase):
 
 class ArchiveIds(Archives):
     def ask(self, kind, table, begin, end, **env):
-        done = subprocess.run([DRIVER, "agrees", kind, table, f"{begin}T00:00:00Z", f"{end}T00:00:00Z"],
-                              env={**self.env, **env}, check=False, stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, timeout=60)
-        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
-        keys, answer = done.stdout.splitlines()
+        keys, answer = self.drive("agrees", kind, table, f"{begin}T00:00:00Z", f"{end}T00:00:00Z", **env)
         return json.loads(keys), answer
 
     def ask_lines(self, day=OLDER, **env):
@@ -147,6 +107,7 @@ class ArchiveIds(Archives):
                 self.assertRegex(answer, f"^agrees {len(ids)} [0-9]+ {digest(ids)}$")
 
     def test_a_table_without_rows_needs_no_archive(self):
+        self.sql("SELECT flytrail.ensure_partition('log_lines', now())")
         _, answer = self.ask_lines(NOW.strftime("%Y-%m-%d"), S3_ENDPOINT="http://127.0.0.1:1")
         self.assertEqual(answer, f"agrees 0 0 {hashlib.sha256(b'').hexdigest()}")
 
@@ -211,7 +172,6 @@ class ArchiveIds(Archives):
 
     def test_another_replicas_objects_will_do(self):
         other = self.spool + "-other"
-        self.addCleanup(shutil.rmtree, other)
         self.keep_indexed()
         self.keep_indexed(spool=other)
         self.assertEqual(len({archive.stream(key) for key in self.keys()}), 2)
@@ -249,10 +209,9 @@ class Apply(Archives):
         self.keep_indexed()
 
     def apply(self, *arguments, **env):
-        done = subprocess.run([flytrail.BINARY, "retention", "apply", *arguments], env={**self.env, **env}, check=False,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
-        self.assertEqual(done.stderr, "")
-        return done.returncode, done.stdout
+        status, out, said = self.command("retention", "apply", *arguments, **env)
+        self.assertEqual(said, "")
+        return status, out
 
     def facts(self):
         return {target: json.loads(attributes) for target, attributes in self.sql(
@@ -272,7 +231,7 @@ class Apply(Archives):
         self.assertEqual(status, 0, out)
         for day in (OLDER, NEWER):
             fact = self.facts()[self.table(day)]
-            self.assertEqual(fact["archive"], {"rows": 2 * LINES, "digest": fact["digest"], "objects": 4, "index": [index]})
+            self.assertEqual(fact["archive"], {"rows": 2 * LINES, "apart": 0, "digest": fact["digest"], "objects": 4, "index": [index]})
             self.assertEqual((fact["rows"], fact["archive_agrees"], fact["without_archive"]), (2 * LINES, True, False))
             self.assertEqual(self.rows(day), 0)
 

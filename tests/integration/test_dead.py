@@ -215,7 +215,7 @@ class Store(Case):
             with self.subTest(words=words):
                 status, text = self.ft.command("dead", *words)
                 self.assertEqual(status, 2, text)
-                self.assertRegex(text, "^flytrail: dead: .*; it is `flytrail dead list")
+                self.assertRegex(text, "^flytrail: dead: .*[;?] it is `flytrail dead list")
         status, text = self.ft.command("dead", "show", f"store/{STREAM}.1-1")
         self.assertEqual(status, 1)
         self.assertIn("there is no such letter", text)

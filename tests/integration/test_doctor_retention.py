@@ -74,7 +74,7 @@ class Terms(Doctor):
         for name in names:
             self.pg.psql(f"ALTER TABLE flytrail.log_lines DETACH PARTITION flytrail.{name}")
         said = self.said()
-        self.assert_said(said, "warn", "6 tables are named as partitions and are none")
+        self.assert_said(said, "warn", "6 tables are left alone: somebody detached them")
         self.assert_said(said, "warn", ": " + ", ".join(names[:5]) + ", ...")
         self.pg.psql("SELECT flytrail.set_retention('log_lines', 30, NULL)")
         self.assertNotIn("taken out", str(self.said()))
@@ -84,6 +84,24 @@ class Terms(Doctor):
         [[leaving]] = self.pg.psql("SELECT * FROM flytrail.retention_leftovers()")
         self.assert_said(self.said(), "warn", "1 partitions are taken out of the trail and neither dropped nor put back, "
                                               f"which the next `flytrail retention apply` does unless one is at it: {leaving}")
+
+    def test_what_keeps_rows_beyond_their_term_is_named(self):
+        self.pg.psql("SELECT flytrail.set_retention('log_lines', 30, NULL), flytrail.ensure_partition('log_lines', "
+                     "now() - interval '45 days')")
+        name = self.pg.psql("SELECT partition FROM flytrail.retention_plan() WHERE goes")[-1][0]
+        self.assertNotIn("past their terms", str(self.said()))
+        self.pg.psql(f"INSERT INTO flytrail.{name} (id, occurred_at, occurred_ns, observed_at, source, class, message, stream, seq) "
+                     "SELECT gen_random_uuid(), now() - interval '45 days', 0, now(), 'nats', 'app_log', 'x', "
+                     "gen_random_uuid(), 1")
+        hold = self.pg.psql("SELECT flytrail.add_hold(NULL, NULL, 'app_log', NULL, NULL, 'a dispute')")[0][0]
+        self.addCleanup(self.pg.psql, f"SELECT flytrail.release_hold('{hold}', 'over')")
+        self.assert_said(self.said(), "ok", f"1 partitions stay though past their terms, the oldest is {name}: hold {hold}")
+        self.addCleanup(self.pg.psql, "SET session_replication_role = replica; DELETE FROM flytrail.events WHERE seq > 0")
+        self.pg.psql("INSERT INTO flytrail.events (event_id, retention_class, class, action, occurred_at, time_basis, observed_at, "
+                     " actor, actor_type, outcome, severity, trust, source, stream, seq) "
+                     "SELECT gen_random_uuid(), 'security', 'trail', 'trail.started', at, 'observed', at, 'unknown', 'unknown', "
+                     " 'success', 1, 'self', 'trail', gen_random_uuid(), 1 FROM (SELECT now() - interval '25 hours') AS t (at)")
+        self.assert_said(self.said(), "warn", "more than a day apart, so nothing goes; set the clock that is wrong")
 
 
 class Locks(Doctor):

@@ -138,7 +138,7 @@ class Http(unittest.TestCase):
         status, checks = self.checks("/health")
         self.assertEqual(status, 200)
         self.assertEqual(set(checks), {"source", "heartbeat", "lag", "spool", "store", "clock",
-                                       "worker", "watcher"})
+                                       "worker", "watcher", "retention"})
         self.assertEqual(checks["source"]["value"], "connected")
         self.assertRegex(checks["spool"]["value"], r"^open: \d+ % of \d+ bytes wait for Postgres$")
         self.assertRegex(checks["lag"]["value"], r"^\d+\.\d s, \d+ records are not stored$")

@@ -215,5 +215,31 @@ class Live(HttpCase):
         self.assertEqual(ft.stop(), 0)
 
 
+class SecondOrganisation(HttpCase):
+    """flytrail runs where who belongs to the first cannot touch it, and reads the first with its token."""
+
+    def machine(self, **env):
+        ft = self.flytrail(FLY_MACHINE_ID="5683970eae6308", FLY_REGION="fra", **env)
+        self.add("shop-web", 1)
+        return ft
+
+    def test_it_keeps_the_trail_of_the_first_and_watches_it(self):
+        """As README has it started: the name of its own application is not to be looked for among the first's."""
+        ft = self.machine()
+        del ft.env["FLY_APP_NAME"]
+        doctor = ft.command("doctor")[1]
+        self.assertRegex(doctor, r"(?m)^ok   watch: apps +readable: 1$")
+        ft.start()
+        opened = time.strftime("%Y/%m/%d %H:%M:%S INFO New SSH session email=mara.lind@example.com verified=true", time.gmtime())
+        self.api.add_line("shop-web", "ams", MACHINE, "app", "info", opened, time.time_ns())
+        lab.wait_for(lambda: self.world.pg.psql("SELECT 1 FROM flytrail.ssh_sessions WHERE assurance = 'confirmed'"), 60, "the session")
+        lab.wait_for(lambda: self.world.pg.psql("SELECT 1 FROM flytrail.watched WHERE resource = 'apps' AND state = 'watched'"),
+                     60, "the applications to be watched")
+
+    def test_with_the_name_of_its_own_application_it_watches_nothing_and_doctor_says_so(self):
+        doctor = self.machine(FLY_APP_NAME="trail").command("doctor")[1]
+        self.assertRegex(doctor, r"watch: apps +not answered \(a list without flytrail's own application")
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -1,6 +1,5 @@
 """A hold on the trail is S3's legal hold on its archive, in a real S3 server with Object Lock."""
 
-import datetime
 import json
 import os
 import re
@@ -10,55 +9,26 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
-import flytrail  # noqa: E402
+import archived  # noqa: E402
 import lab  # noqa: E402
 import s3  # noqa: E402
+from archived import DRIVER, EXIT, NEWER, NOW, OLDER, line  # noqa: E402
 
-DRIVER = os.path.join(os.path.dirname(flytrail.BINARY), "tests", "support", "archive_driver")
-DAY = datetime.timedelta(days=1)
-NOW = datetime.datetime.now(datetime.timezone.utc)
-OLDER, NEWER = (NOW - 3 * DAY).strftime("%Y-%m-%d"), (NOW - 2 * DAY).strftime("%Y-%m-%d")
 LINES, SECURITY, OPERATIONS = "lines/", "events/class=security/", "events/class=operations/"
-EXIT = "machine exited with exit code 0, not restarting"
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
-def line(message, day, number, provider="app"):
-    return json.dumps({
-        "event": {"provider": provider},
-        "fly": {"app": {"instance": "0e286551c30586", "name": "web"}, "region": "ams"},
-        "host": "0ad1", "log": {"level": "info"}, "message": message,
-        "timestamp": f"{day}T0{number % 2}:14:18.{number:09}Z"}, separators=(",", ":"))
-
-
-class LegalHold(unittest.TestCase):
+class LegalHold(archived.Case):
     """Each test has a bucket, with lines and events of two days, and a trail without holds."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.world = cls.enterClassContext(flytrail.World())
-        cls.server = cls.enterClassContext(s3.Server())
 
     def setUp(self):
         self.sql("SET session_replication_role = replica; DELETE FROM flytrail.events; "
                  "DELETE FROM flytrail.hold_releases; DELETE FROM flytrail.holds")
-        self.bucket = self.server.bucket(lock=True)
-        self.env = {**os.environ, **self.server.environment(self.bucket),
-                    "FLYTRAIL_DATABASE_URL": self.world.pg.url("flytrail_writer"),
-                    "FLYTRAIL_SPOOL_MAX_BYTES": "64MiB", "FLYTRAIL_S3_GATHER_SECONDS": "1"}
+        self.use(self.server.bucket(lock=True))
 
-    def sql(self, text):
-        return self.world.pg.psql(text)
-
-    def keep(self, number=0, days=(OLDER, NEWER)):
-        path = os.path.join(self.world.folder, "input")
-        with open(path, "w", encoding="utf-8") as out:
-            for day in days:
-                out.write(line(f"run {number}", day, number) + "\n" + line(EXIT, day, number, "runner") + "\n")
-        done = subprocess.run(
-            [flytrail.BINARY, "run", path], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=60, env={**self.env, "FLYTRAIL_SPOOL_DIR": os.path.join(self.world.folder, self.bucket.name)})
-        self.assertEqual(done.returncode, 0, done.stderr)
+    def keep(self, number=0):
+        self.keep_lines(each for day in (OLDER, NEWER) for each in (
+            line(f"run {number}", day, number), line(EXIT, day, number, "runner")))
 
     def add(self, app=None, actor=None, klass=None, since=None, until=None):
         values = ", ".join("NULL" if value is None else f"'{value}'" for value in (app, actor, klass, since, until))
@@ -68,16 +38,13 @@ class LegalHold(unittest.TestCase):
     def release(self, id):
         self.sql(f"SELECT flytrail.release_hold('{id}', 'settled')")
 
-    def drive(self, *arguments, lines="", **env):
-        done = subprocess.run([DRIVER, *arguments], env={**self.env, **env}, check=False, input=lines,
-                              capture_output=True, text=True, timeout=120)
-        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
-        said = done.stdout.splitlines()
+    def counted(self, *arguments, **more):
+        said = self.drive(*arguments, **more)
         return list(zip([[int(number) for number in counts.split()[1:]] for counts in said[::2]], said[1::2]))
 
     def hold(self, id, command="hold add", **env):
         """((versions, changed, failed), what went wrong)"""
-        (counts, said), = self.drive("hold", command, id, **env)
+        (counts, said), = self.counted("hold", command, id, **env)
         return counts, said.removeprefix("fine ").removeprefix("failed ")
 
     def is_on(self, key, version):
@@ -201,8 +168,7 @@ class LegalHold(unittest.TestCase):
         self.assertEqual([len(self.facts(f"trail.hold_{what}")) for what in ("added", "released")], [2, 1])
 
     def test_a_bucket_without_object_lock_is_told_and_on_record_once(self):
-        self.bucket = self.server.bucket(versioned=True)
-        self.env.update(self.server.environment(self.bucket))
+        self.use(self.server.bucket(versioned=True))
         self.keep()
         id = self.add(app="web")
         counts, said = self.hold(id)
@@ -210,7 +176,7 @@ class LegalHold(unittest.TestCase):
         self.assertRegex(said, "^the bucket has no Object Lock: ")
         self.assert_fact("trail.hold_added", id, versions=0, failed=0, failure=said)
         self.assertEqual(self.sql(f"SELECT count(*) FROM flytrail.open_holds WHERE hold_id = '{id}'"), [["1"]])
-        days = self.drive("daily", lines="\n\n\n")
+        days = self.counted("daily", lines="\n\n\n")
         self.assertEqual(days, [([0, 0, 0], f"failed {said}")] * 3)
         self.assertEqual(len(self.facts("trail.hold_added")), 2)
 
@@ -222,36 +188,35 @@ class LegalHold(unittest.TestCase):
         self.assertRegex(said, "403 AccessDenied to a legal hold: the credentials need s3:PutObjectLegalHold")
         self.assertEqual(self.held(), set())
 
-    def command(self, *arguments, **env):
-        done = subprocess.run([flytrail.BINARY, "hold", *arguments], check=False, stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=120,
-                              env={**self.env, "FLYTRAIL_ADMIN_DATABASE_URL": self.world.pg.url(), **env})
-        return done.returncode, done.stdout + done.stderr
+    def hold_command(self, *arguments, **env):
+        status, out, said = self.command("hold", *arguments, **{"FLYTRAIL_ADMIN_DATABASE_URL": self.world.pg.url(), **env})
+        return status, out + said
 
     def test_the_command_holds_the_archive_and_lets_it_go(self):
         self.keep()
         wanted = self.keys(LINES, OPERATIONS)
-        status, said = self.command("add", "--class", "exit", "--reason", "a lawsuit")
+        status, said = self.hold_command("add", "--class", "exit", "--reason", "a lawsuit")
         self.assertEqual((status, self.held()), (0, wanted), said)
         self.assertIn(f"put on or taken off {len(wanted)} of the {len(wanted)} versions", said)
         id = re.match("hold ([0-9a-f-]{36}) is on", said)[1]
         self.assert_fact("trail.hold_added", id, changed=len(wanted))
-        status, said = self.command("release", id, "--reason", "settled")
+        status, said = self.hold_command("release", id, "--reason", "settled")
         self.assertEqual((status, self.held()), (0, set()), said)
 
     def test_what_s3_refuses_does_not_end_the_hold(self):
-        self.bucket = self.server.bucket()
-        self.env.update(self.server.environment(self.bucket))
-        status, said = self.command("add", "--app", "web", "--reason", "a lawsuit")
+        self.use(self.server.bucket())
+        status, said = self.hold_command("add", "--app", "web", "--reason", "a lawsuit")
         self.assertEqual(status, 0, said)  # there is nothing in it
         self.keep()
-        status, said = self.command("add", "--app", "web", "--reason", "a lawsuit")
+        status, said = self.hold_command("add", "--app", "web", "--reason", "a lawsuit")
         self.assertEqual(status, 1)
         self.assertRegex(said, "that is so in Postgres, and not in all of the archive.*: the bucket has no Object Lock: ")
-        status, said = self.command("add", "--app", "web", "--reason", "a lawsuit", FLYTRAIL_DATABASE_URL="")
+        status, said = self.hold_command("release", said.split()[1], "--reason", "settled")
+        self.assertEqual(status, 0, said)  # nothing there is held
+        status, said = self.hold_command("add", "--app", "web", "--reason", "a lawsuit", FLYTRAIL_DATABASE_URL="")
         self.assertEqual(status, 0, said)
         self.assertIn("follows within a day, by `flytrail run`", said)
-        self.assertEqual(self.sql("SELECT count(*) FROM flytrail.open_holds"), [["3"]])
+        self.assertEqual(self.sql("SELECT count(*) FROM flytrail.open_holds"), [["2"]])
 
     def test_flytrail_run_holds_what_is_there(self):
         self.keep()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ AT_ONCE = 4
 OLD_DAYS = 40
 LINES = 5  # of each old day
 WAIT_SECONDS_MAX = 3
+DETACH_TRIES = 30
 
 
 class Case(unittest.TestCase):
@@ -82,6 +84,19 @@ class Policy(Case):
         self.assertEqual(self.command("retention", "profile", "hipaa").count(", as before\n"), 3)
         self.assertEqual(len(self.facts("trail.retention_changed")), 9)
 
+    def test_each_profile_is_as_readme_has_it(self):
+        with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+            rows = re.findall(r"^\| `(\w+)` \| ([\d,]+)(.*) \| ([\d,]+)(.*) \| ([\d,]+)(.*) \|$", file.read(), re.MULTILINE)
+        self.assertEqual({row[0] for row in rows}, {"default", "pci", "hipaa", "eu"})
+        for name, *cells in rows:
+            with self.subTest(name):
+                self.command("retention", "profile", name)
+                at_most = [re.search(r"at most (\d+)", cell) for cell in cells[1::2]]
+                self.assertEqual(
+                    self.pg.psql("SELECT keep_for_days, keep_at_most_days FROM unnest(ARRAY['security', 'operations', 'log_lines']) "
+                                 "WITH ORDINALITY AS k (kind, n) JOIN flytrail.retention USING (kind) ORDER BY n"),
+                    [[days.replace(",", ""), found and found[1]] for days, found in zip(cells[::2], at_most)])
+
     def test_bad_terms_are_one_sentence_and_change_nothing(self):
         self.set_lines(30)
         for words in (["set", "log_lines", "--keep-for", "-3"], ["set", "log_lines", "--keep-for", "0"],
@@ -118,6 +133,21 @@ class Policy(Case):
         self.assertRegex(text, r"(?m)^log_lines .* stays  kept until 20\S+, what is newer longer$")
         self.assertIn("2 partitions would go: about ", text)
         self.assertEqual(self.old_lines(), 4 * LINES)
+
+
+    def test_terms_can_be_tried_before_they_are_set(self):
+        self.fill(20, 32, OLD_DAYS)
+        for words in (["profile", "eu"], ["set", "log_lines", "--keep-for", "30"]):
+            with self.subTest(words=words):
+                text = self.command("retention", *words, "--plan")
+                self.assertIn("log_lines   kept for 30 days", text)
+                self.assertEqual(len(re.findall("(?m)^log_lines   2.*  goes   past keep_", text)), 2, text)
+                self.assertIn("2 partitions would go: about ", text)
+                self.assertIn("that is not set", text)
+        self.assertEqual(self.pg.psql("SELECT * FROM flytrail.retention"), [])
+        self.assertEqual(self.facts("trail.retention_changed"), [])
+        self.assertIn("log_lines   kept for ever\n", self.command("retention", "plan"))
+        self.command("retention", "plan", "--plan", status=2)
 
 
 class Holds(Case):
@@ -211,6 +241,30 @@ class Apply(Case):
                 self.all_is_there()
         self.assertEqual(self.facts("trail.partition_dropped"), [])
 
+    def test_an_archive_that_is_away_is_not_asked_again_and_again(self):
+        self.fill(*range(OLD_DAYS + 2, OLD_DAYS + 5))
+        olds = [self.day(age) for age in range(OLD_DAYS + 4, OLD_DAYS - 1, -1)]
+        text = self.drive("away", 1)
+        self.assertEqual(re.findall("(?m)^asked log_lines (.*)$", text), olds[:3])
+        self.assertEqual(re.findall("(?m)^stays (.*) archive: its archive: S3 does not answer$", text), olds)
+        self.assertEqual(self.old_lines(), 6 * LINES)
+        text = self.drive("one", 1)
+        self.assertEqual(re.findall("(?m)^dropped (.*)$", text), olds[1:])
+        self.fill(*range(OLD_DAYS, OLD_DAYS + 4))
+        self.set_lines(30, "--keep-at-most", "35")
+        text = self.drive("away", 0)
+        self.assertEqual(re.findall("(?m)^dropped (.*)$", text), olds)
+
+    def test_a_kind_that_is_in_use_is_not_waited_for_again_and_again(self):
+        self.fill(*range(OLD_DAYS + 2, OLD_DAYS + 6))
+        self.pg.psql("ALTER FUNCTION flytrail.retention_detach(text) SET lock_timeout = '10ms'")
+        with self.holding("LOCK TABLE flytrail.log_lines IN ACCESS SHARE MODE"):
+            text = self.drive("agree", 1)
+        self.assertEqual(re.findall("(?m)^stays (.*) busy: ", text),
+                         [self.day(age) for age in range(OLD_DAYS + 5, OLD_DAYS - 1, -1)])
+        self.assertEqual(self.pg.log().count("canceling statement due to lock timeout"), 3 * DETACH_TRIES)
+        self.assertEqual(self.drive("agree", 0).count("dropped"), 6)
+
     def test_past_keep_at_most_no_archive_stops_it_and_that_is_on_record(self):
         self.set_lines(30, "--keep-at-most", "35")
         for does in ("lack", "fail"):
@@ -227,8 +281,8 @@ class Apply(Case):
     def test_a_connection_that_is_lost_after_the_check_loses_nothing(self):
         text = self.drive("cut", 1)
         self.assertIn(f"attached {self.olds[0]}_leaving\n", text)
-        self.assertRegex(text, rf"(?m)^error {self.olds[0]}: the connection to Postgres is lost: .*; nothing is left "
-                               "detached$")
+        self.assertRegex(text, rf"(?m)^error {self.olds[0]}: nothing is left detached: the connection to Postgres is "
+                               "lost: ")
         self.all_is_there()
         self.assertEqual(self.drive("agree", 0).count("dropped"), 2)
 
@@ -270,13 +324,15 @@ class Apply(Case):
                 self.pg.psql("CREATE OR REPLACE FUNCTION flytrail.retention_now() RETURNS timestamptz LANGUAGE sql "
                              f"STABLE AS $$ SELECT now() + interval '{ahead}' $$")
                 text = self.command("retention", "apply", status=1)
-                self.assertRegex(text, r"^flytrail: retention apply: the clock says .* nothing goes\n$")
+                self.assertRegex(text, r"^flytrail: retention apply: the clock says .* nothing goes: set the clock that is "
+                                       "wrong, or, .*\n$")
         self.assertEqual(self.old_lines(), before)
 
     def test_what_was_detached_by_hand_is_named_and_left_alone(self):
         self.pg.psql(f"ALTER TABLE flytrail.log_lines DETACH PARTITION flytrail.{self.olds[0]}")
         text = self.command("retention", "apply", status=1)
-        self.assertIn(f"somebody detached {self.olds[0]}: ", text)
+        self.assertIn(f"{self.olds[0]} is left alone: somebody detached it", text)
+        self.assertIn(f"{self.olds[0]} is left alone: ", self.command("retention", "plan"))
         self.assertEqual(self.pg.psql(f"SELECT count(*) FROM flytrail.{self.olds[0]}"), [[str(LINES)]])
         self.assertEqual(self.old_lines(), LINES)
 
@@ -321,6 +377,53 @@ class Apply(Case):
         self.assertEqual(apply.returncode, 1)
         self.all_is_there()
 
+    def where_they_are(self):
+        """Of the old lines: in the trail, detached, and gone on record."""
+        detached = [self.pg.psql(f"SELECT count(*) FROM flytrail.{name}")[0][0]
+                    for name, in self.pg.psql("SELECT flytrail.retention_leftovers()")]
+        return self.old_lines(), sum(map(int, detached)), sum(
+            fact["rows"] for fact in self.facts("trail.partition_dropped") if "rows" in fact)
+
+    def test_wherever_it_is_killed_no_row_is_lost(self):
+        self.fill(*range(OLD_DAYS + 2, OLD_DAYS + 6))
+        seen = set()
+        for lock, function in (("flytrail.log_lines IN ACCESS SHARE", "retention_detach"),
+                               ("flytrail.leaving IN SHARE", "retention_attach"),
+                               ("flytrail.holds IN ROW EXCLUSIVE", "retention_drop"),
+                               ("flytrail.events_security IN SHARE", "retention_drop"),
+                               ("flytrail.leaving IN SHARE", "retention_detach"),
+                               ("flytrail.snapshots IN ACCESS EXCLUSIVE", "retention_tidy")):
+            with self.subTest(function, lock=lock):
+                with self.holding(f"LOCK TABLE {lock} MODE"), subprocess.Popen(
+                        [flytrail.BINARY, "retention", "apply"], env=self.ft.env, stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL) as apply:
+                    lab.wait_for(lambda f=function: self.pg.psql(
+                        f"SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{f}(%' "
+                        "AND usename = 'flytrail_writer'"), 30, "it waits")
+                    apply.kill()
+                lab.wait_for(lambda: not self.pg.psql("SELECT 1 FROM pg_stat_activity WHERE usename = 'flytrail_writer'"), 30,
+                             "what it had asked for to be done")
+                where = self.where_they_are()
+                self.assertEqual(sum(where), 7 * LINES)
+                seen.add(where)
+        self.assertGreater(len(seen), 2)
+        self.command("retention", "apply")
+        self.assertEqual(self.where_they_are(), (LINES, 0, 6 * LINES))
+
+    def test_a_lost_connection_is_one_sentence_to_its_end(self):
+        with contextlib.ExitStack() as stack:
+            with self.holding("LOCK TABLE flytrail.holds IN ROW EXCLUSIVE MODE"):
+                apply = stack.enter_context(subprocess.Popen(
+                    [flytrail.BINARY, "retention", "apply"], env=self.ft.env, text=True, stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE))
+                lab.wait_for(lambda: self.pg.psql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "
+                    "query LIKE '%retention_drop%'"), 30, "it waits to drop")
+            said = apply.communicate(timeout=60)[1]
+        self.assertRegex(said, f"^flytrail: retention apply: {self.olds[0]}: nothing is left detached: the connection to "
+                         "Postgres is lost: FATAL: 57P01: terminating connection due to administrator command\n$")
+        self.all_is_there()
+
 
 class Run(Case):
     """What `flytrail run` does of it by itself."""
@@ -348,6 +451,20 @@ class Run(Case):
         lab.wait_for(lambda: len(self.facts("trail.partition_dropped")) == 3, 60, "it applies the policy again")
         self.ft.stop()
         self.assertEqual(len(self.facts("trail.retention_waits")), 1)
+
+
+class Stuck(Case):
+    def test_what_stays_for_longer_than_it_should_is_told_and_turns_nothing_red(self):
+        self.fill(OLD_DAYS, OLD_DAYS + 1)
+        self.pg.psql(f"ALTER TABLE flytrail.log_lines DETACH PARTITION flytrail.{self.day(OLD_DAYS)}")
+        self.set_lines(30)
+        self.command("hold", "add", "--app", "web-3", "--reason", "a dispute")
+        self.ft.start().await_event("retention_stray")
+        check = lab.wait_for(lambda: (said := self.ft.health()[1]["retention"])["value"].startswith("applied") and said, 60, "it is applied")
+        self.assertRegex(check["value"], r"^applied .* ago: somebody detached a partition, .*; 1 partitions stay though past their terms$")
+        self.assertTrue(check["ok"])
+        lab.wait_for(self.ft.is_well, 60, "health")
+        self.assertEqual((self.ft.metric("retention_well"), self.ft.metric("partitions_waiting")), (0, 1))
 
 
 class Load(Case):

@@ -69,7 +69,7 @@ class Applying(RetentionCase):
             self.assertRegex(told.pop(field), "^20")
         self.assertEqual(told, {
             "kind": "log_lines", "partition": name, "first_at": "2026-05-08T00:00:00+00:00",
-            "end_at": "2026-05-09T00:00:00+00:00", "rows": 1, "digest": digest, "never_archived": 1, "confirmations": 0,
+            "end_at": "2026-05-09T00:00:00+00:00", "rows": 1, "digest": digest, "apart_archived": 0, "never_archived": 1, "confirmations": 0,
             "keep_for_days": 30, "keep_at_most_days": None, "policy_changed_by": "postgres", "why": "past keep_for",
             "archive": archive, "archive_agrees": True, "without_archive": False, "open_gaps": [],
             "session_user": WRITER, "application_name": "psql", "client_addr": "127.0.0.1"})

@@ -45,6 +45,18 @@ class Terms(RetentionCase):
         self.assertEqual(told[3][2]["client_addr"], "127.0.0.1")
         self.assertEqual(told[3][2]["application_name"], "psql")
 
+    def test_a_statement_on_the_table_is_told_as_well_and_as_of_who_made_it(self):
+        self.admin.ask("SET ROLE flytrail_owner; INSERT INTO flytrail.retention (kind, keep_for_days, changed_by) "
+                       "VALUES ('security', 400, 'somebody else')")
+        self.assertEqual(self.admin.ask("SELECT changed_by FROM flytrail.retention"), [["postgres"]])
+        self.admin.ask("UPDATE flytrail.retention SET keep_for_days = 90; DELETE FROM flytrail.retention; RESET ROLE")
+        self.assertEqual([(severity, told["keep_for_days_before"], told["keep_for_days"], told["is_shorter"], told["session_user"])
+                          for severity, _, told in self.facts("trail.retention_changed")],
+                         [(4, None, 400, True, "postgres"), (4, 400, 90, True, "postgres"), (3, 90, None, False, "postgres")])
+        self.set_term("security", 400)
+        self.assert_refused("55000", "a term is of one kind", "UPDATE flytrail.retention SET kind = 'operations'", self.admin)
+        self.assert_refused("42501", "append-only", "TRUNCATE flytrail.retention", self.admin)
+
     def test_who_acted_is_told_though_the_owner_acts(self):
         self.pg.psql("DROP ROLE IF EXISTS keeper")
         self.pg.psql("CREATE ROLE keeper LOGIN; GRANT flytrail_owner TO keeper")
@@ -64,9 +76,10 @@ class Terms(RetentionCase):
                 self.assert_refused("42501", "permission denied", f"SELECT flytrail.{call}", session)
 
     def test_no_function_is_everybodys(self):
+        """But what views call, as whoever asks them."""
         self.assertEqual(self.admin.ask(
             "SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'flytrail'::regnamespace AND "
-            "has_function_privilege('public', p.oid, 'EXECUTE') AND p.oid >= 'flytrail.tell'::regproc"), [])
+            "has_function_privilege('public', p.oid, 'EXECUTE') AND p.oid >= 'flytrail.tell'::regproc"), [["as_time"]])
 
 
 class Partitions(RetentionCase):
@@ -223,6 +236,14 @@ class Holds(RetentionCase):
         for name in classes:
             self.add_hold(klass=name)
 
+    def test_a_hold_and_a_release_by_a_statement_are_told_as_well(self):
+        self.admin.ask("INSERT INTO flytrail.holds (hold_id, app, reason, added_by) VALUES (gen_random_uuid(), 'web', 'a case', 'x')")
+        self.admin.ask("INSERT INTO flytrail.hold_releases (hold_id, reason, released_by) SELECT hold_id, 'over', 'x' FROM flytrail.holds")
+        self.assertEqual([told["session_user"] for action in ("trail.hold_added", "trail.hold_released")
+                          for _, _, told in self.facts(action)], ["postgres", "postgres"])
+        self.assertEqual(self.admin.ask("SELECT h.added_by, r.released_by FROM flytrail.holds h JOIN flytrail.hold_releases r USING (hold_id)"),
+                         [["postgres", "postgres"]])
+
     def test_adding_and_releasing_are_facts_and_nothing_is_taken_back(self):
         hold = self.add_hold(app="web", actor="Alice@example.com", since="2026-01-01")
         self.assertEqual(self.session(READER).ask("SELECT hold_id, app, actor, reason, added_by FROM flytrail.open_holds"),
@@ -267,6 +288,14 @@ class Holds(RetentionCase):
                     self.assertEqual(plan[name][2], f"hold {hold}: a case")
                     self.assert_refused("FT002", f"{name} stays: hold {hold}: a case", f"SELECT flytrail.retention_detach('{name}')")
                 self.admin.ask(f"SELECT flytrail.release_hold('{hold}', 'done')")
+
+    def test_an_actor_is_held_as_flytrail_writes_it(self):
+        """In lower case as far as that is ASCII."""
+        self.set_term("security", 30)
+        self.add("security", NOW - days(80), actor="jos\u00c9@example.com")
+        self.add_started(NOW)
+        self.add_hold(actor="Jos\u00c9@Example.com")
+        self.assertRegex(self.plan()[self.partition("security", NOW - days(80))][2], "^hold ")
 
     def test_an_actors_hold_keeps_the_lines_of_the_same_time(self):
         self.set_term("log_lines", 30)

@@ -1,5 +1,6 @@
 """What somebody can do who has the writer's password: no row within keep_for disappears."""
 
+import json
 import os
 import random
 import re
@@ -143,12 +144,84 @@ class StolenWriter(RetentionCase):
         self.set_term("log_lines", 80)
         self.assert_refused("FT002", f"{name} stays: kept until", f"SELECT flytrail.retention_detach('{name}')")
 
-    def test_a_table_that_is_out_takes_nothing_that_keeps_it_out(self):
-        name = self.partition("operations", NOW - days(100))
+    def test_a_hold_on_an_actor_keeps_lines_whose_event_is_out_of_the_trail(self):
+        at = NOW - days(85)
+        line = self.add("log_lines", at)
+        self.add("security", at, actor="alice")
+        name = self.partition("log_lines", at)
+        out = self.detach(self.partition("security", at))
+        self.admin.ask("SELECT flytrail.add_hold(NULL, 'alice', NULL, NULL, NULL, 'x')")
+        self.assert_refused("FT002", f"{name} stays: hold", f"SELECT flytrail.retention_detach('{name}')")
+        self.attach(out)
+        self.assertIn(line, self.ids())
+
+    def test_a_table_that_is_out_takes_nothing(self):
+        """Nor anything that would take the place of a late row when it is put back."""
+        at = NOW - days(100)
+        name = self.partition("operations", at)
         leaving = self.detach(name)
-        sql, _ = self.values("operations", NOW)
-        self.assert_refused("23514", "bounds", sql.replace("flytrail.events", f"flytrail.{leaving}"))
+        late = self.add("operations", at, message="genuine")
+        self.admin.ask("SELECT flytrail.add_hold('web', NULL, NULL, NULL, NULL, 'x')")
+        for fields in ({"event_id": late, "message": "forged"}, {"occurred_at": NOW}):
+            sql, _ = self.values("operations", at, **fields)
+            self.assert_refused("23514", "bounds|closed", sql.replace("flytrail.events", f"flytrail.{leaving}"))
         self.assertEqual(self.attach(leaving), name)
+        self.assertEqual(self.admin.one(f"SELECT message FROM flytrail.events WHERE event_id = '{late}'"), "genuine")
+        self.add("operations", at)
+
+    def test_no_old_snapshot_makes_a_partition_that_is_in_the_way_of_one_that_is_out(self):
+        for age, level in ((75, "REPEATABLE READ"), (82, "SERIALIZABLE")):
+            self.set_term("log_lines", 60, 95)  # in weeks
+            thief = self.session(WRITER)
+            thief.ask(f"BEGIN ISOLATION LEVEL {level}; SELECT count(*) FROM flytrail.leases")
+            self.set_term("log_lines", 60, 90)
+            self.add("log_lines", NOW - days(age))
+            name = self.partition("log_lines", NOW - days(age))
+            leaving = self.detach(name)
+            self.assert_refused("FT002", "READ COMMITTED alone",
+                                f"SELECT flytrail.ensure_partition('log_lines', '{NOW - days(age - 1)}')", thief)
+            self.assertEqual(self.attach(leaving), name)
+
+    def test_no_old_snapshot_tidies_confirmations_away(self):
+        """It may not know of the events that they are of."""
+        self.admin.ask("SET ROLE flytrail_owner; SELECT flytrail.make_partition('confirmations', '2026-08-01 00:00+00', '2026-09-01 00:00+00'); RESET ROLE")
+        thief = self.session(WRITER)
+        thief.ask("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM flytrail.leases")
+        event = self.add("security", "2026-08-02 00:00+00")
+        self.writer.ask(f"INSERT INTO flytrail.confirmations VALUES ('{event}', '2026-08-02 00:00+00', 'http', now())")
+        self.before = self.protected()
+        self.assert_refused("FT002", "READ COMMITTED alone", "SELECT flytrail.retention_tidy()", thief)
+        thief.ask("ROLLBACK")
+        self.assert_whole("tidied")
+
+    def test_a_fact_that_is_none_keeps_what_is_past_keep_for_and_no_more(self):
+        self.add("security", NOW, **{"class": "trail"}, action="trail.gap_opened", correlation_id="g",
+                 attributes='{"gap_start": "2026-13-45", "gap_end": "some day"}')
+        plan = self.plan()
+        self.assertEqual(plan[self.partition("log_lines", NOW - days(100))], (True, True, "past keep_at_most"))
+        goes, _, why = plan[self.partition("log_lines", NOW - days(70))]
+        self.assertFalse(goes)
+        self.assertEqual(why, "a gap in it is open: g")
+
+    def test_a_fact_that_is_none_stops_no_view(self):
+        for number, (action, said) in enumerate((
+                ("trail.gap_opened", {"gap_start": "2026-13-45", "gap_end": "some day"}),
+                ("trail.gap_opened", {"gap_start": "2026-05-03T00:00:00Z", "gap_end": "2026-05-02T00:00:00Z"}),
+                ("trail.listening", {"listening_start": "", "listening_end": "2026-05-02T00:00:00Z"}),
+                ("trail.listening", {"listening_start": "2026-05-03T00:00:00Z", "listening_end": "2026-05-02T00:00:00Z"}),
+                ("trail.window_checked", {"window_start": "x", "window_end": "0000-00-00T00:00:00Z"}),
+                ("access.certificate_issued", {"after": {"valid_before": "2026-02-29T00:00:00Z"}}),
+                ("ssh_session.opened", {}),
+                ("deploy.release_started", {"after": {"created_at": "yesterday", "previous_at": ""}}))):
+            self.add("security", NOW, **{"class": action.split(".", maxsplit=1)[0]}, action=action, correlation_id=f"g{number}",
+                     actor="a@example.com", trust="api", attributes=json.dumps(said))
+        views = [name for name, in self.admin.ask("SELECT relname FROM pg_class WHERE relnamespace = 'flytrail'::regnamespace "
+                                                  "AND relkind = 'v'")]
+        self.assertGreater(len(views), 15)
+        for view in views:
+            self.admin.ask(f"SELECT count(v::text) FROM flytrail.{view} AS v")
+        # What is not known to have been listened to was not.
+        self.assertEqual(self.admin.ask("SELECT * FROM flytrail.listening"), [])
 
     def test_readers_take_nothing_away_either(self):
         for role in (READER, LINE_READER):

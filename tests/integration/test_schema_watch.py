@@ -10,6 +10,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import lab  # noqa: E402
 from flytrail import World, migrated_data  # noqa: E402
+from retention import Refused, Session  # noqa: E402
 from test_migrate import migrate  # noqa: E402
 
 WRITER, READERS = "flytrail_writer", ("flytrail_reader", "flytrail_line_reader")
@@ -17,6 +18,8 @@ WRITER, READERS = "flytrail_writer", ("flytrail_reader", "flytrail_line_reader")
 CHANGES = (
     ("ALTER TABLE flytrail.log_lines DISABLE TRIGGER append_only",
      "ALTER TABLE", "table flytrail.log_lines", "changed trigger append_only on flytrail.log_lines"),
+    ("ALTER TABLE flytrail.{partition} SET UNLOGGED",
+     "ALTER TABLE", "table flytrail.{partition}", "changed partition flytrail.{partition}"),
     ("ALTER TABLE flytrail.{partition} DISABLE TRIGGER append_only",
      "ALTER TABLE", "table flytrail.{partition}", "changed partition flytrail.{partition}"),
     ("DROP TRIGGER append_only ON flytrail.holds", "DROP TRIGGER",
@@ -109,6 +112,17 @@ class WithEventTriggers(Watched):
     def test_each_change_is_told_by_both_nets(self):
         self.check_changes_are_told()
 
+    def test_a_view_is_the_same_when_it_comes_back_from_a_dump(self):
+        """Which prints it and makes it from that."""
+        state = "SELECT object, shape FROM flytrail.schema_rows() WHERE object LIKE 'view %' ORDER BY 1"
+        before = self.as_owner(state)
+        for view, in self.pg.psql("SELECT oid::regclass FROM pg_class WHERE relkind = 'v' "
+                                  "AND relnamespace = 'flytrail'::regnamespace"):
+            [[text]] = self.pg.psql(f"SELECT pg_get_viewdef('{view}'::regclass)")
+            self.as_owner(f"CREATE OR REPLACE VIEW {view} AS {text}")
+        for was, now in zip(before, self.as_owner(state), strict=True):
+            self.assertEqual(was, now)
+
     def test_what_is_undone_before_the_next_look_is_told_with_who_did_it(self):
         self.as_owner(f"""BEGIN; ALTER TABLE flytrail.{self.partition} DISABLE TRIGGER append_only;
             DELETE FROM flytrail.{self.partition};
@@ -148,13 +162,58 @@ class WithEventTriggers(Watched):
         self.assertEqual(self.pg.psql("SELECT count(*) FROM flytrail.events "
                                       "WHERE action = 'trail.partition_dropped'"), [["3"]])
 
-    def test_a_stack_of_calls_that_is_forged_hides_no_partition_without_its_trigger(self):
-        self.as_owner(f"""DO $do$ BEGIN EXECUTE $sql$DO $inner$ BEGIN EXECUTE
-            E'ALTER TABLE flytrail.{self.partition} DISABLE TRIGGER append_only /*\\n'
-            'PL/pgSQL function flytrail.ensure_partition(text,timestamp with time zone) line 1\\n*/';
-            END $inner$ $sql$; END $do$""")
+    def test_a_stack_of_calls_that_is_forged_hides_nothing(self):
+        line = "PL/pgSQL function flytrail.ensure_partition(text,timestamp with time zone) line 1 at PERFORM"
+        seal = self.pg.psql("SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname = 'append_only' "
+                            f"AND tgrelid = 'flytrail.{self.partition}'::regclass")[0][0]
+        for sql in (f"ALTER TABLE flytrail.{self.partition} DISABLE TRIGGER append_only",
+                    f"DROP TRIGGER append_only ON flytrail.{self.partition}", seal,
+                    f"GRANT DELETE ON flytrail.{self.partition} TO flytrail_writer"):
+            with self.subTest(sql=sql):
+                self.as_owner(f"""DO $do$ BEGIN EXECUTE $sql$DO $inner$ BEGIN EXECUTE
+                    E'{sql} /*\\n{line}\\n*/'; END $inner$ $sql$; END $do$""")
+                self.look()
+                self.assertEqual(len(self.facts("event trigger")), 1)
+        self.pg.psql(f"""CREATE FUNCTION public."x\n{line}"() RETURNS void LANGUAGE plpgsql AS $$
+            BEGIN DROP TABLE flytrail.{self.partition}; END $$""")
+        self.as_owner(f'SELECT public."x\n{line}"()')
         self.look()
         self.assertEqual(len(self.facts("event trigger")), 1)
+
+    def test_no_other_session_and_no_depth_keeps_a_command_from_being_noted(self):
+        other = Session(self.pg.url())
+        self.addCleanup(other.close)
+        other.ask("SET ROLE flytrail_owner; BEGIN; GRANT SELECT ON flytrail.holds TO flytrail_reader")
+        self.as_owner(f"""SET lock_timeout = '20ms'; BEGIN; GRANT SELECT ON flytrail.leases TO flytrail_reader;
+            ALTER TABLE flytrail.{self.partition} DISABLE TRIGGER append_only; DELETE FROM flytrail.{self.partition};
+            ALTER TABLE flytrail.{self.partition} ENABLE TRIGGER append_only;
+            REVOKE SELECT ON flytrail.leases FROM flytrail_reader; COMMIT""")
+        other.ask("ROLLBACK")
+        self.assertEqual(self.look(), 1)
+        fact, = self.facts("event trigger")
+        self.assertEqual([c["tag"] for c in fact["commands"]], ["GRANT", "ALTER TABLE", "ALTER TABLE"])
+        deep = Session(self.pg.url())
+        self.addCleanup(deep.close)
+        deep.ask("""CREATE FUNCTION pg_temp.deep(n integer, sql text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+            IF n > 0 THEN RETURN pg_temp.deep(n - 1, sql); END IF; EXECUTE sql; RETURN true; END $$""")
+        done, depth, step = 0, 0, 1024
+        while step > 0:  # to the last depth in which the command succeeds
+            try:
+                deep.ask(f"SELECT pg_temp.deep({depth + step}, 'ALTER TABLE flytrail.{self.partition} ENABLE TRIGGER append_only')")
+                done, depth = done + 1, depth + step
+            except Refused as refused:
+                self.assertEqual(refused.state, "54001")
+                step //= 2
+        self.assertGreater(depth, 100)
+        self.look()
+        self.assertEqual(sum(fact["count"] for fact in self.facts("event trigger")), done)
+
+    def test_what_is_moved_out_of_the_schema_is_followed(self):
+        self.pg.psql(f"ALTER TABLE flytrail.{self.partition} SET SCHEMA public; "
+                     f"ALTER TABLE public.{self.partition} DISABLE TRIGGER append_only")
+        self.look()
+        self.assertEqual([c["objects"] for c in self.facts("event trigger")[0]["commands"]],
+                         [[f"table public.{self.partition}"]])
 
     def test_what_is_not_the_trails_is_left_alone_and_unseen(self):
         self.pg.psql("""CREATE ROLE somebody LOGIN; CREATE SCHEMA theirs AUTHORIZATION somebody;""")
@@ -273,10 +332,26 @@ class WithoutThem(Watched):
         self.check_changes_are_told()
 
     def test_who_may_act_as_the_owner_is_watched(self):
-        self.pg.psql("CREATE ROLE friend LOGIN")
-        self.pg.psql("GRANT flytrail_owner TO friend")
-        self.assertEqual(self.look(), 1)
-        self.assertEqual(self.facts("fingerprint")[0]["objects"], ["added member friend of flytrail_owner"])
+        self.pg.psql("CREATE ROLE friend; CREATE ROLE friends_friend LOGIN; CREATE ROLE boss LOGIN")
+        for sql, found in (("GRANT flytrail_owner TO friend", "added role friend that"),
+                           ("GRANT friend TO friends_friend", "added role friends_friend that"),
+                           ("ALTER ROLE boss SUPERUSER", "added role boss that"),
+                           ("ALTER ROLE flytrail_owner LOGIN", "changed role flytrail_owner that"),
+                           ("ALTER ROLE boss NOSUPERUSER", "removed role boss that")):
+            with self.subTest(sql=sql):
+                self.pg.psql(sql)
+                self.assertEqual(self.look(), 1)
+                self.assertEqual(self.facts("fingerprint")[0]["objects"], [f"{found} may act as flytrail_owner"])
+
+    def test_a_seal_that_never_refuses_is_none(self):
+        self.look()
+        every = "UPDATE OR DELETE OR TRUNCATE"
+        for events, condition in ((every, "WHEN (false)"), (every, ""), ("UPDATE OF seq OR DELETE OR TRUNCATE", "")):
+            self.as_owner(f"""DROP TRIGGER append_only ON flytrail.{self.partition}; CREATE TRIGGER append_only
+                BEFORE {events} ON flytrail.{self.partition} FOR EACH STATEMENT {condition}
+                EXECUTE FUNCTION flytrail.refuse_change()""")
+            self.look()
+            self.assertEqual(self.facts("fingerprint")[0]["objects"], [f"changed partition flytrail.{self.partition}"])
 
     def test_a_partition_detached_or_renamed_by_hand_is_missed(self):
         self.look()

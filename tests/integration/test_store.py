@@ -190,6 +190,13 @@ class Writing(StoreCase):
             self.assertIn(f"flytrail.log_lines_{day}", names)
         self.assertEqual(len(names), 6)
 
+    def test_partitions_are_made_whatever_isolation_a_role_has_by_default(self):
+        self.pg.psql("ALTER ROLE flytrail_writer SET default_transaction_isolation = 'serializable'")
+        self.addCleanup(self.pg.psql, "ALTER ROLE flytrail_writer RESET ALL")
+        d = self.connected()
+        d.tell("line", self.now, "app_log", "-", "one")
+        self.assertEqual(d.write(0), (1, 0, 0, 1))
+
     def test_a_partition_is_made_in_the_staging_path_too(self):
         d = self.connected()
         d.tell("line", self.now, "app_log", "-", "one")

@@ -44,6 +44,7 @@ import fly_lists
 import fly_machines
 import fly_releases
 import fly_secrets
+import lab
 from fly_time import time_ns, time_text
 
 PAGE_LINES = 100
@@ -147,7 +148,7 @@ class FlyApi(*FAMILIES):
     def start(self):
         """Listens; after stop() on the same port, with all lines."""
         self.ended.clear()
-        self.listener = socket.create_server((self.host, self.port), backlog=64)
+        self.listener = socket.create_server((self.host, self.port), backlog=64, family=lab.family_of(self.host))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
         return self

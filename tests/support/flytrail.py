@@ -253,9 +253,12 @@ def migrated_data():
 class World:
     """A Postgres with flytrail's schema, a nats-server, and folders for flytrails."""
 
+    kind, make_pg, make_nats = Flytrail, lab.Postgres, lab.Nats
+    beside_nats = ()  # what makes a command run where the stream's lines come from
+
     def __init__(self, nats_options=None, pg_options=None, migrated=True):
-        self.pg = lab.Postgres(template=migrated_data() if migrated else None, **(pg_options or {}))
-        self.nats = lab.Nats(**(nats_options or {}))
+        self.pg = self.make_pg(template=migrated_data() if migrated else None, **(pg_options or {}))
+        self.nats = self.make_nats(**(nats_options or {}))
         self.folder = tempfile.mkdtemp(prefix="flytrail-world-")
         self.flytrails = []
         self.published_from = {}  # by tag: no line is older
@@ -294,7 +297,7 @@ class World:
         name = f"ft{len(self.flytrails)}"
         folder = os.path.join(self.folder, name)
         os.makedirs(folder)
-        ft = Flytrail({**self.env(), "FLY_MACHINE_ID": name, **env}, folder, arguments)
+        ft = self.kind({**self.env(), "FLY_MACHINE_ID": name, **env}, folder, arguments)
         self.flytrails.append(ft)
         return ft
 
@@ -310,7 +313,7 @@ class World:
         tag = arguments[arguments.index("--tag") + 1] if "--tag" in arguments else "numbered"
         self.published_from.setdefault(tag, time.time())
         self.published_until.pop(tag, None)
-        return subprocess.Popen([NATSPUB, self.nats.url, *self.nats.FLY, *map(str, arguments)],
+        return subprocess.Popen([*self.beside_nats, NATSPUB, self.nats.url, *self.nats.FLY, *map(str, arguments)],
                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
     def publish(self, count, first=0, rate=50000, tag="numbered"):

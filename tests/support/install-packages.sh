@@ -22,6 +22,8 @@ openssl ca-certificates"
 servers="postgresql nats-server"
 # Not for its service: promtool reads the alerts, and a server asks what the dashboards ask.
 metrics="prometheus"
+# A private network in namespaces: its resolver, and a pooler before Postgres.
+network="dnsmasq-base pgbouncer"
 s3="ceph-mon ceph-osd radosgw ceph-common"
 # The image is built by buildah on a base that debootstrap makes; strace sees what it writes, and
 # libfaketime gives it a clock that is wrong.
@@ -32,7 +34,7 @@ libcmocka-dev iproute2 util-linux procps git"
 case $purpose in
 build) wanted=$build ;;
 demo) wanted="$build $servers" ;;
-check) wanted="$build $servers $s3 $metrics $image $tools" ;;
+check) wanted="$build $servers $s3 $metrics $network $image $tools" ;;
 *)
     echo "usage: $0 [--check] check|demo|build" >&2
     exit 2
@@ -108,7 +110,7 @@ $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
 
 # Nor is it to come up with the next boot, unless it was here before us.
 if [ -d /run/systemd/system ]; then
-    for service in postgresql nats-server prometheus; do
+    for service in postgresql nats-server prometheus pgbouncer; do
         case " $missing " in
         *" $service "*) $as_root systemctl --quiet disable "$service" ;;
         esac

@@ -56,6 +56,10 @@ def wait_for(condition, timeout=30.0, what="condition"):
         time.sleep(min(max(PAUSE_SECONDS, PAUSE_SHARE * (now - began)), PAUSE_SECONDS_MAX))
 
 
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 def free_port():
     """A port that nobody has, below those that the kernel gives to outgoing connections."""
     while True:
@@ -230,9 +234,9 @@ class Server:
 class Link:
     """A TCP way to a port, mostly of this machine, that can be cut or blocked under its users."""
 
-    def __init__(self, port, at="127.0.0.1", to="127.0.0.1"):
+    def __init__(self, port, at="127.0.0.1", to="127.0.0.1", at_port=0):
         self.target = (to, port)
-        self.listener = socket.create_server((at, 0))
+        self.listener = socket.create_server((at, at_port), family=family_of(at))
         self.port = self.listener.getsockname()[1]
         self.sockets = []
         self.flows = threading.Event()
@@ -387,9 +391,7 @@ class Postgres(Server):
     restart = start  # after stop() or crash(): the same data, with recovery
 
     def accepts(self):
-        return subprocess.run(
-            [f"{PG_BIN}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False
-        ).returncode == 0
+        return subprocess.run([f"{PG_BIN}/pg_isready", "-q", "-d", self.url()], check=False).returncode == 0
 
     def stop(self):
         """An orderly end; sessions are cut off."""
@@ -433,6 +435,7 @@ class Nats(Server):
 
     FLY = ("fly", "s3cret")
     ORG = ("org", "orgtok")
+    at = "127.0.0.1"
 
     def __init__(self, folder=None, max_pending="64MB", write_deadline="10s"):
         super().__init__("flytrail-nats-", folder)
@@ -443,7 +446,7 @@ class Nats(Server):
         path = os.path.join(self.folder, "nats.conf")
         with open(path, "w", encoding="utf-8") as conf:
             conf.write(f"""
-listen: "127.0.0.1:{self.port}"
+listen: "{self.place}"
 max_payload: 4MB
 max_pending: {self.max_pending}
 write_deadline: "{self.write_deadline}"
@@ -454,20 +457,32 @@ authorization {{ users = [
      permissions: {{ publish: {{ deny: ">" }}, subscribe: {{ allow: ["logs.>", "_INBOX.>"] }} }} }}
 ] }}
 """)
-        self.launch(["setpriv", "--pdeathsig", "KILL", NATS_SERVER, "-c", path])
+        self.launch(self.command(NATS_SERVER, "-c", path))
         self.await_ready(self.accepts)
         return self
 
     restart = start
 
+    @staticmethod
+    def command(*words):
+        return ["setpriv", "--pdeathsig", "KILL", *words]
+
+    def connect(self):
+        return socket.create_connection((self.at, self.port), timeout=30)
+
     def accepts(self):
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        with contextlib.suppress(OSError), self.connect():
+            return True
+        return False
+
+    @property
+    def place(self):
+        return f"[{self.at}]:{self.port}" if ":" in self.at else f"{self.at}:{self.port}"
 
     @property
     def url(self):
         """Without credentials: those are FLY and ORG."""
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://{self.place}"
 
     def publish(self, messages):
         """Publishes (subject, bytes) pairs as Fly, whatever the bytes are; the server has taken
@@ -476,7 +491,7 @@ authorization {{ users = [
         out = [f"CONNECT {login}\r\n".encode()]
         for subject, payload in messages:
             out += [f"PUB {subject} {len(payload)}\r\n".encode(), payload, b"\r\n"]
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+        with self.connect() as connection:
             connection.sendall(b"".join(out) + b"PING\r\n")
             answer = b""
             while b"PONG\r\n" not in answer:

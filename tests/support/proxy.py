@@ -14,37 +14,21 @@ import threading
 import urllib.parse
 
 import rough
+import serving
+from serving import SECONDS
 
-SECONDS = 30
 
-
-class Proxy:
+class Proxy(serving.Way):
     def __init__(self, ways=None):
+        super().__init__()
         self.ways = ways or {}
         self.asked = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-
-    def __enter__(self):
-        threading.Thread(target=self.accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.listener.close()
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        return f"http://127.0.0.1:{self.port}"
 
-    def accept(self):
-        while True:
-            try:
-                connection = self.listener.accept()[0]
-            except OSError:
-                return
-            connection.settimeout(SECONDS)
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
-
-    def serve(self, connection):
+    def welcome(self, connection):
         with connection, contextlib.suppress(OSError, ValueError):
             while request := rough.read_message(connection):
                 line = request.split(b"\r\n", 1)[0].decode()

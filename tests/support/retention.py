@@ -162,7 +162,7 @@ class RetentionCase(unittest.TestCase):
         return self.writer.one(f"SELECT flytrail.retention_drop('{leaving}', {told}, {without_archive})")
 
     def digest(self, leaving):
-        return self.writer.ask(f"SELECT rows, digest, never_archived FROM flytrail.retention_digest('{leaving}')")[0]
+        return self.writer.ask(f"SELECT rows, digest, apart FROM flytrail.retention_digest('{leaving}')")[0]
 
     def ids(self):
         return {row[0] for row in self.admin.ask("SELECT id FROM flytrail.log_lines UNION ALL "

@@ -2,9 +2,10 @@
  * retention_driver: one apply by run/retention, for tests/integration/test_retention.py, with an
  * archive of which the test says what it does when it is asked about a partition.
  *
- *	retention_driver URL agree|lack|fail|cut|die|end
+ *	retention_driver URL agree|lack|fail|away|one|cut|die|end
  *
- * agree: it has all rows. lack: one is missing. fail: it cannot be read. cut: the connection to
+ * agree: it has all rows. lack: one is missing. fail: it cannot be read. away: nothing
+ * answers; one: that once. cut: the connection to
  * Postgres is lost meanwhile. die: this process. end: it gets a signal to end. Prints a line for
  * each call, and the error; 1: there is one, or something could not go.
  */
@@ -22,6 +23,7 @@ enum { WAIT_US = 20000 };
 struct driver {
 	const char *does;
 	bool is_over;
+	int asked;
 };
 
 static enum err_kind check_archive(void *arg, struct retention *db,
@@ -37,6 +39,8 @@ static enum err_kind check_archive(void *arg, struct retention *db,
 		_exit(3);
 	if (strcmp(d->does, "fail") == 0)
 		return err_set(err, ERR_CORRUPT, "an object of it is damaged");
+	if (strcmp(d->does, "away") == 0 || (strcmp(d->does, "one") == 0 && d->asked++ == 0))
+		return err_set(err, ERR_RETRY, "S3 does not answer");
 	if (strcmp(d->does, "cut") == 0 &&
 	    !session_run(retention_session(db), "SELECT pg_terminate_backend(pg_backend_pid())",
 			 &aside))

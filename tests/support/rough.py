@@ -21,14 +21,16 @@ import threading
 import time
 
 import certificate
+import serving
+from serving import SECONDS
 
-SECONDS = 30  # of a request's and an answer's pieces
 STALL_SECONDS = 60
 LAST_CHUNK = b"0\r\n\r\n"
 
 
-class Way:
+class Way(serving.Way):
     def __init__(self, port, tls=False):
+        super().__init__()
         self.target = port
         self.faults = []
         self.greetings = []
@@ -39,32 +41,17 @@ class Way:
         self.delay = 0.0  # seconds that every request and every answer takes
         self.asked = []  # first lines of all requests
         self.lock = threading.Lock()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
         self.closed = threading.Event()
-
-    def __enter__(self):
-        threading.Thread(target=self.accept, daemon=True).start()
-        return self
 
     def __exit__(self, *_):
         self.closed.set()
-        self.listener.close()
+        super().__exit__()
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def url(self):
         return f"{'https' if self.context else 'http'}://127.0.0.1:{self.port}"
-
-    def accept(self):
-        while True:
-            try:
-                connection = self.listener.accept()[0]
-            except OSError:
-                return
-            connection.settimeout(SECONDS)
-            threading.Thread(target=self.welcome, args=(connection,), daemon=True).start()
 
     def welcome(self, connection):
         with connection, contextlib.suppress(OSError):

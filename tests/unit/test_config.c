@@ -471,9 +471,11 @@ static void no_finding_and_no_shown_secret_holds_a_value(void **state)
 		char env[CONFIG_FINDING_BYTES];
 		bool secret = config_option(i)->flags & CONFIG_SECRET;
 
-		/* Bad for every type but text and token, which take it as it is. */
-		(void)snprintf(env, sizeof(env), "%s=%s%s", config_option(i)->name, MARK,
-			       secret ? "" : " \n");
+		bool hook = strcmp(config_option(i)->type, "hook") == 0;
+
+		/* Bad for every type but text and token, which take it as it is, and a hook. */
+		(void)snprintf(env, sizeof(env), "%s=%s%s%s", config_option(i)->name,
+			       hook ? "https://hooks.example.com/" : "", MARK, secret ? "" : " \n");
 		READ(env, "FLYTRAIL_NONE " MARK "=1", "QUEUE=" MARK);
 		config_require(&c, ~0u, &report);
 		assert_int_equal(report.unknown_count, 1);

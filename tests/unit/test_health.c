@@ -347,6 +347,33 @@ static void a_watcher_that_may_not_list_applications_is_red_at_once(void **state
 	assert_red("watcher", "the list of applications is refused, so nothing is looked at");
 }
 
+static void assert_says(const char *name, const char *value)
+{
+	assert_true(healthy());
+	for (size_t i = 0; i < health.count; i++)
+		if (strcmp(health.checks[i].name, name) == 0) {
+			assert_string_equal(health.checks[i].value, value);
+			return;
+		}
+	fail();
+}
+
+static void retention_that_waits_is_told_and_never_red(void **state)
+{
+	(void)state;
+	all_is_well();
+	assert_says("retention", "not applied by this replica yet");
+	atomic_store(&status.retention_why, "somebody detached a partition");
+	assert_says("retention", "not applied by this replica yet: somebody detached a partition");
+	atomic_store(&status.retention_last_ns, NOW_NS - 60 * NS_PER_S);
+	atomic_store(&status.partitions_waiting, 3);
+	assert_says("retention", "applied 1 min 0 s ago: somebody detached a partition; 3 "
+				 "partitions stay though past their terms");
+	atomic_store(&status.retention_why, NULL);
+	assert_says("retention",
+		    "applied 1 min 0 s ago; 3 partitions stay though past their terms");
+}
+
 static void it_is_starting_until_it_was_green_once_or_the_time_is_over(void **state)
 {
 	int64_t start_ns = status.started_monotonic_ns;
@@ -420,6 +447,31 @@ static void a_sink_is_red_when_somebody_must_act_or_when_it_takes_nothing_for_lo
 	assert_true(ready());
 }
 
+static void who_is_told_is_red_likewise_but_where_another_replica_tells(void **state)
+{
+	struct sink_status *s = &status.told[NOTIFY_SLACK];
+
+	(void)state;
+	all_is_well();
+	sink_status_set(s, SINK_STARTING, "");
+	assert_true(healthy());
+	sink_status_set(s, SINK_PARKED, "Slack answers 404");
+	assert_red("slack", "parked: Slack answers 404");
+	sink_status_set(s, SINK_RETRYING, "Slack answers 503");
+	atomic_store(&s->failing_ns, NOW_NS - (HEALTH_SINK_SECONDS_MAX + 1) * NS_PER_S);
+	assert_red("slack", "retrying: Slack answers 503; it takes nothing for 15 min 1 s");
+	/* As the notifier does it when the lease is another's. */
+	sink_status_set(s, SINK_STARTING, "");
+	atomic_store(&s->failing_ns, 0);
+	atomic_store(&status.notify_elsewhere, true);
+	assert_true(healthy());
+	assert_string_equal(health.checks[health.count - 1].name, "slack");
+	assert_string_equal(health.checks[health.count - 1].value, "another replica tells");
+	sink_status_set(&status.told[NOTIFY_WEBHOOK], SINK_STARTING, "");
+	assert_true(healthy());
+	assert_string_equal(health.checks[health.count - 1].name, "webhook");
+}
+
 static void a_closed_spool_is_neither(void **state)
 {
 	(void)state;
@@ -480,9 +532,11 @@ int main(void)
 		TEST(a_watcher_is_red_when_nothing_can_be_looked_at_for_long),
 		TEST(a_short_interval_leaves_a_while_for_looking_again),
 		TEST(a_watcher_that_may_not_list_applications_is_red_at_once),
+		TEST(retention_that_waits_is_told_and_never_red),
 		TEST(it_is_starting_until_it_was_green_once_or_the_time_is_over),
 		TEST(what_a_crash_and_the_disk_did_to_the_spool_is_told),
 		TEST(a_sink_is_red_when_somebody_must_act_or_when_it_takes_nothing_for_long),
+		TEST(who_is_told_is_red_likewise_but_where_another_replica_tells),
 		TEST(a_closed_spool_is_neither),
 		TEST(the_longest_texts_fit_and_stay_json),
 	};

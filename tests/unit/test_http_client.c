@@ -446,6 +446,26 @@ static void errors_name_the_path_and_no_secret(void **state)
 	http_client_free(c);
 }
 
+static void where_the_path_is_a_secret_errors_have_another_name(void **state)
+{
+	struct http_client *c = new_client(&(struct http_client_options){.ca_file = NULL});
+	struct http_answer answer;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(
+		http_client_send(c,
+				 &(struct http_request){.url = "http://127.0.0.1:1/" SECRET,
+							.named = "EXAMPLE_URL",
+							.body_max = 1,
+							.seconds = 5},
+				 &answer, &err),
+		ERR_RETRY);
+	assert_ptr_equal(strstr(err.text, "GET EXAMPLE_URL: "), err.text);
+	assert_null(strstr(err.text, SECRET));
+	http_client_free(c);
+}
+
 /* ---- TLS, with a certificate that nobody signed but itself ---- */
 
 static pid_t run(const char *const *words)
@@ -555,6 +575,7 @@ int main(void)
 		cmocka_unit_test(an_answer_that_never_comes_ends_in_time),
 		cmocka_unit_test(a_request_under_way_can_be_cut),
 		cmocka_unit_test(errors_name_the_path_and_no_secret),
+		cmocka_unit_test(where_the_path_is_a_secret_errors_have_another_name),
 		cmocka_unit_test(a_certificate_that_does_not_verify_is_refused),
 	};
 

@@ -353,6 +353,7 @@ static void the_longest_page_fits_twice(void **state)
 	atomic_store(&status.worker_why, "the token is refused");
 	atomic_store(&status.heartbeat_why, "a heartbeat could not be printed");
 	atomic_store(&status.watch_why, "Fly refuses");
+	atomic_store(&status.retention_why, "Postgres does not answer");
 	atomic_store(&status.store_state, STORE_PARKED);
 	memset(&look.spool, 0x7f, sizeof(look.spool));
 	look.spool.full = true;

@@ -1,6 +1,7 @@
 #include "base/json.h"
 #include "base/time.h"
 #include "fault.h"
+#include "run/event_feed.h"
 #include "run/pipeline.h"
 #include "names.h"
 #include "scratch.h"
@@ -316,6 +317,79 @@ static void a_gap_is_an_event_before_the_lines_of_its_batch(void **state)
 	assert_true(span_is(r.event.correlation_id, id));
 	assert_int_equal(r.status.gaps, 1);
 	assert_int_equal(r.status.facts_accepted, 2);
+	rig_release(&r);
+}
+
+/* What a thread that feeds events waits for, a step each time that it looks. */
+struct feeding {
+	struct rig *r;
+	unsigned looks;
+	bool fails;
+};
+
+static enum err_kind step_of_the_others(void *arg, struct err *err)
+{
+	struct feeding *f = arg;
+	struct batch *batch;
+	bool done;
+
+	f->looks++;
+	if (f->fails)
+		return err_set(err, ERR_RETRY, "the lease is another's");
+	if (f->looks == 2) {
+		batch = queue_get(f->r->filled, 0);
+		must(pipeline_take(f->r->pipeline, batch, err), err);
+		batch_reset(batch);
+		assert_true(queue_put(f->r->pool, batch));
+	} else if (f->looks == 4) {
+		spool_flush(f->r->spool);
+		must(spool_commit(f->r->spool, NS_PER_S, &done, err), err);
+	}
+	return ERR_NONE;
+}
+
+static void what_is_fed_is_settled_when_the_spool_has_accepted_it(void **state)
+{
+	const struct event fact = {.class = CLASS_trail,
+				   .action = ACTION_trail_retention_changed,
+				   .occurred_ns = LINE_NS,
+				   .not_after_ns = EVENT_NO_TIME,
+				   .observed_ns = LINE_NS,
+				   .source = SOURCE_TRAIL};
+	struct event_feed feed;
+	struct rig r;
+	struct leased_options o = {.status = &r.status, .life = &r.life};
+	struct feeding feeding = {.r = &r};
+	struct spool_stats stats;
+	struct err err;
+
+	(void)state;
+	rig_init(&r, false);
+	o.spool = r.spool;
+	o.pool = r.pool;
+	o.filled = r.filled;
+	life_advance(&r.life, LIFE_RUNNING);
+	assert_true(queue_put(r.pool, r.batch));
+	event_feed_init(&feed, &o, SOURCE_TRAIL, &r.status.mirrored_accepted);
+	must(event_feed_put(&feed, &fact, LINE_NS + NS_PER_S, &err), &err);
+	must(event_feed_settle(&feed, step_of_the_others, &feeding, &err), &err);
+	assert_int_equal(feeding.looks, 4);
+	spool_stats(r.spool, &stats);
+	assert_int_equal(stats.accepted_seq, 1);
+	must(spool_reader_read(r.reader, &r.read, 0, 0, &err), &err);
+	assert_int_equal(event(&r, 0)->action, ACTION_trail_retention_changed);
+	assert_int_equal(r.status.facts_accepted, 1);
+	assert_int_equal(r.status.events_accepted, 0);
+
+	/* Who may not go on gives up. */
+	feeding.fails = true;
+	must(event_feed_put(&feed, &fact, LINE_NS, &err), &err);
+	assert_int_equal(event_feed_settle(&feed, step_of_the_others, &feeding, &err), ERR_RETRY);
+	life_advance(&r.life, LIFE_DRAINING);
+	assert_int_equal(event_feed_settle(&feed, step_of_the_others, &feeding, &err), ERR_FULL);
+	event_feed_release(&feed);
+	r.batch = queue_get(r.filled, 0);
+	assert_non_null(r.batch);
 	rig_release(&r);
 }
 
@@ -639,6 +713,7 @@ int main(void)
 		cmocka_unit_test(a_message_that_just_fits_is_whole),
 		cmocka_unit_test(broken_lines_are_rows_of_their_own),
 		cmocka_unit_test(a_gap_is_an_event_before_the_lines_of_its_batch),
+		cmocka_unit_test(what_is_fed_is_settled_when_the_spool_has_accepted_it),
 		cmocka_unit_test(what_was_listened_is_an_event_behind_the_lines),
 		cmocka_unit_test(a_full_spool_is_a_gap_of_a_source_that_keeps_nothing),
 		cmocka_unit_test(nothing_is_vouched_for_while_the_spool_was_full),

@@ -129,10 +129,26 @@ static void assert_refused(unsigned status, const char *body, enum err_kind kind
 	tear_down(NULL);
 }
 
+static void a_bucket_without_object_lock_has_no_hold_to_be_taken_off(void **state)
+{
+	(void)state;
+	answer(400, CODE("InvalidRequest"));
+	assert_int_equal(set(false), ERR_NONE);
+	assert_false(is_changed);
+}
+
+static void a_bucket_without_object_lock_is_told_when_it_should_hold(void **state)
+{
+	(void)state;
+	answer(400, CODE("InvalidRequest"));
+	answer(400, CODE("InvalidRequest"));
+	assert_int_equal(set(true), ERR_CONFIG);
+	assert_non_null(strstr(err.text, "the bucket has no Object Lock: "));
+}
+
 static void a_refusal_says_what_is_to_be_done(void **state)
 {
 	(void)state;
-	assert_refused(400, CODE("InvalidRequest"), ERR_CONFIG, "the bucket has no Object Lock: ");
 	assert_refused(403, CODE("AccessDenied"), ERR_CONFIG, "s3:PutObjectLegalHold");
 	assert_refused(404, CODE("NoSuchVersion"), ERR_REJECT, "no such version any more");
 	assert_refused(404, CODE("NoSuchBucket"), ERR_CONFIG, "AWS_BUCKET");
@@ -166,6 +182,8 @@ int main(void)
 		TEST(what_is_so_already_is_left_alone),
 		TEST(ceph_says_otherwise_that_there_was_none),
 		TEST(what_is_taken_and_not_told_is_no_hold),
+		TEST(a_bucket_without_object_lock_has_no_hold_to_be_taken_off),
+		TEST(a_bucket_without_object_lock_is_told_when_it_should_hold),
 		cmocka_unit_test(a_refusal_says_what_is_to_be_done),
 		cmocka_unit_test(what_is_no_hold_is_not_taken_for_one),
 	};

@@ -211,6 +211,29 @@ static void a_dead_letter_says_which_record_and_why(void **state)
 	told_release(&t);
 }
 
+static void of_whom_nobody_was_told_there_is_a_fact_for_each(void **state)
+{
+	struct fact fact = {
+		.action = ACTION_trail_untold,
+		.noticed_ns = T0,
+		.why = "Slack answers 400",
+		.found = {.subject = "slack", .event = "4718f5dc-5f98-830a-888b-c53ebf1e1bf5"}};
+	struct told one, other;
+	struct id first;
+
+	(void)state;
+	told_init(&one);
+	told_init(&other);
+	first = tell(&one, &fact)->id;
+	assert_text(&one, "sink", "slack");
+	assert_text(&one, "event_id", "4718f5dc-5f98-830a-888b-c53ebf1e1bf5");
+	assert_text(&one, "why", "Slack answers 400");
+	fact.found.event[0] = '5';
+	assert_int_not_equal(id_compare(&first, &tell(&other, &fact)->id), 0);
+	told_release(&one);
+	told_release(&other);
+}
+
 static void a_partition_that_waits_is_named_with_its_days_and_why(void **state)
 {
 	struct fact fact = {.action = ACTION_trail_retention_waits,
@@ -442,6 +465,7 @@ int main(void)
 		cmocka_unit_test(a_fact_told_twice_is_one_row_and_another_gap_is_another),
 		cmocka_unit_test(times_that_are_not_known_are_left_out),
 		cmocka_unit_test(a_dead_letter_says_which_record_and_why),
+		cmocka_unit_test(of_whom_nobody_was_told_there_is_a_fact_for_each),
 		cmocka_unit_test(a_partition_that_waits_is_named_with_its_days_and_why),
 		cmocka_unit_test(what_became_of_a_gap_names_it),
 		cmocka_unit_test(windows_of_one_time_are_one_fact_for_each_application),
