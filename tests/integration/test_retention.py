@@ -453,6 +453,28 @@ class Run(Case):
         self.assertEqual(len(self.facts("trail.retention_waits")), 1)
 
 
+class Replicas(Case):
+    PG = {"settings": ["log_disconnections = on", "log_line_prefix = '%p '"]}
+
+    def test_while_another_replica_has_the_lease_nothing_goes(self):
+        self.fill(OLD_DAYS)
+        self.set_lines(30)
+        self.pg.psql("INSERT INTO flytrail.leases (name, holder, taken_at, expires_at) "
+                     "VALUES ('retention', 'another', now(), now() + interval '1 hour'); "
+                     "ALTER ROLE flytrail_writer SET log_statement = 'all'")
+        self.ft.start()
+        # The connection by which the lease was asked for ends when the look is over.
+        pid, = lab.wait_for(lambda: re.findall(r"^(\d+) DETAIL:  parameters: \$1 = 'retention', \$2", self.pg.log(), re.MULTILINE),
+                            60, "it asks for the lease")
+        lab.wait_for(lambda: re.search(rf"^{pid} LOG:  disconnection", self.pg.log(), re.MULTILINE), 60, "its look is over")
+        self.assertEqual(self.facts("trail.partition_dropped"), [])
+        self.assertEqual(self.old_lines(), LINES)
+        self.pg.psql("UPDATE flytrail.leases SET expires_at = now() WHERE name = 'retention'")
+        self.ft.stop()
+        self.ft.start()
+        lab.wait_for(lambda: self.facts("trail.partition_dropped"), 60, "the one that is there applies it")
+
+
 class Stuck(Case):
     def test_what_stays_for_longer_than_it_should_is_told_and_turns_nothing_red(self):
         self.fill(OLD_DAYS, OLD_DAYS + 1)
