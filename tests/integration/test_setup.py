@@ -82,7 +82,7 @@ class Setups(unittest.TestCase):
         cls.api = cls.enterClassContext(fly_api.FlyApi(token=TOKEN, org=Stream.ORG[0]))
 
     def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="flytrail-setup-test-")
+        self.folder = tempfile.mkdtemp(prefix="flytrail setup test-")
         self.addCleanup(shutil.rmtree, self.folder, True)
         self.record = os.path.join(self.folder, "record")
         self.port = lab.free_port()
