@@ -13,7 +13,7 @@
 #
 # It may be run again at any time, also after it was interrupted: what is there stays, what is
 # missing is made. No secret is an argument or in the environment of a program that it starts, nor in
-# clear in what it sends to Postgres. For a moment the administrator's password is in a file of mode
+# clear in what it sends to Postgres. While it runs the administrator's password is in a file of mode
 # 0600, in a folder of its own that goes with the script.
 set -eu
 umask 077
@@ -65,14 +65,6 @@ is_real() {
 }
 
 # ---- the way to Postgres ----
-
-stop_proxy() {
-    if [ -n "$proxy_pid" ]; then
-        kill "$proxy_pid" 2>/dev/null || true
-        wait "$proxy_pid" 2>/dev/null || true
-        proxy_pid=''
-    fi
-}
 
 proxy_lives() {
     [ -n "$proxy_pid" ] && kill -0 "$proxy_pid" 2>/dev/null
@@ -153,6 +145,14 @@ secret_is_there() {
     helper has name "$1" <"$work/secrets"
 }
 
+# One of another purpose would be deployed over.
+check_is_flytrails() {
+    list "which volumes $app has" volumes list -a "$app"
+    ! helper has name "$VOLUME" <"$work/list" || return 0
+    list "which machines $app has" machines list -a "$app"
+    ! helper some <"$work/list" || fail "application $app has machines and no volume $VOLUME, so it is no flytrail: choose another name for --app"
+}
+
 # Whose name is in fly.toml, which is how later commands in this folder know the application.
 fill_fly_toml() {
     sed -e "s/^app = \".*\"/app = \"$1\"/" -e "s/^primary_region = \".*\"/primary_region = \"$2\"/" fly.toml >"$work/fly.toml"
@@ -200,6 +200,7 @@ make_app() {
         app_is_there "$postgres" ||
             fail "organisation $org has no application $postgres: flytrail reaches Postgres by the organisation's own network. \`fly apps list\` shows yours; for a managed or another Postgres, README's \"By hand\" says what to do"
         if app_is_there "$app"; then
+            check_is_flytrails
             kept "application $app"
             return
         fi
@@ -245,7 +246,7 @@ make_database() {
     step 'The database'
     is_real && read_admin_url
     doing <<END || return 0
-fly proxy $port:5432 -a $postgres & # ends with this shell
+fly proxy $port:5432 -a $postgres & # until: kill %1
 read -rs PGPASSWORD && export PGPASSWORD # the administrator's
 psql postgres://${admin_user:-postgres}@127.0.0.1:$port/postgres -c 'CREATE DATABASE $DATABASE'
 FLYTRAIL_ADMIN_DATABASE_URL=postgres://${admin_user:-postgres}@127.0.0.1:$port/$DATABASE build/flytrail migrate
@@ -493,12 +494,18 @@ END
 
 # ---- from here on it runs ----
 
+# Who presses Ctrl-C twice is not to keep it from cleaning up.
+end_by() {
+    trap '' HUP INT QUIT TERM
+    exit $((128 + $1))
+}
+
 clean_up() {
     status=$?
-    trap - EXIT HUP INT TERM
-    [ -z "$terminal" ] || stty "$terminal"
-    stop_proxy
+    trap '' EXIT HUP INT QUIT TERM
     [ -z "$work" ] || rm -rf "$work"
+    [ -z "$terminal" ] || stty "$terminal"
+    [ -z "$proxy_pid" ] || kill "$proxy_pid" 2>/dev/null || true
     if [ "$status" -ne 0 ] && [ "$finished" = no ]; then
         printf 'setup: not finished; what was done stays. Run the same again, and it goes on from there.\n' >&2
     fi
@@ -539,7 +546,7 @@ check_name --org "$org"
 [ "$destroy" = yes ] || check_name --postgres "$postgres"
 case $port in '' | *[!0-9]*) usage ;; esac
 
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(CDPATH='' cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 
 if [ "$destroy" = yes ] && [ "$dry_run" = yes ]; then
@@ -556,11 +563,16 @@ if is_real; then
     done
     [ "$destroy" = yes ] || [ -x build/flytrail ] || fail "build/flytrail is not there: run \`make\` first"
     trap clean_up EXIT
-    trap 'exit 129' HUP
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
+    trap 'end_by 1' HUP
+    trap 'end_by 2' INT
+    trap 'end_by 3' QUIT
+    trap 'end_by 15' TERM
     work=$(mktemp -d "${TMPDIR:-/tmp}/flytrail-setup.XXXXXX")
-    unset PGPASSWORD PGSERVICE FLYTRAIL_OWNER_ROLE FLYTRAIL_WRITER_ROLE FLYTRAIL_READER_ROLE FLYTRAIL_LINE_READER_ROLE
+    # Of libpq's own all: by PGHOSTADDR the password would go to another server.
+    for variable in $(env | sed -n 's/^\(PG[A-Z]*\)=.*/\1/p'); do
+        unset "$variable"
+    done
+    unset FLYTRAIL_OWNER_ROLE FLYTRAIL_WRITER_ROLE FLYTRAIL_READER_ROLE FLYTRAIL_LINE_READER_ROLE
     export PGPASSFILE="$work/pgpass" PGCONNECT_TIMEOUT=10
 fi
 

@@ -47,6 +47,11 @@ def has(key, value):
     sys.exit(0 if any(one.get(key) == value for one in listed()) else 1)
 
 
+def some():
+    """Whether there is one on stdin."""
+    sys.exit(0 if listed() else 1)
+
+
 def staged():
     """Whether a secret on stdin is not in all machines yet, where flyctl says that."""
     sys.exit(0 if any(one.get("status") in ("Staged", "Partial") for one in listed()) else 1)
@@ -131,7 +136,7 @@ def slug():
     print(found)
 
 
-COMMANDS = {"has": has, "staged": staged, "region": region, "addresses": addresses, "is-free": is_free,
+COMMANDS = {"has": has, "some": some, "staged": staged, "region": region, "addresses": addresses, "is-free": is_free,
             "admin": admin, "secret": secret, "verifier": verifier, "slug": slug}
 
 if __name__ == "__main__":

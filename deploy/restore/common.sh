@@ -33,7 +33,8 @@ need_absent_or_empty() {
 }
 
 # VARIABLE: a program's arguments are for everybody on its machine to see, so the password of the
-# URL goes by the environment. Sets bare_url, and PGPASSWORD for what is started from here on.
+# URL goes by the environment. Sets bare_url, and PGPASSWORD for what is started from here on; where
+# the URL has none, PGPASSWORD is the caller's.
 use_database() {
 	local url=${!1} password
 	case $url in
@@ -48,7 +49,6 @@ use_database() {
 		export PGPASSWORD
 	else
 		bare_url=$url
-		unset PGPASSWORD
 	fi
 }
 

@@ -4,8 +4,8 @@
 /*
  * s3_lock: S3's Object Lock of one object: how it is asked for, and what S3 says that it has.
  *
- * Whoever may do so can lift a lock in governance mode; one in compliance mode nobody
- * can, not even the account's owner, before its term is over. Either takes a bucket that
+ * Whoever may do so can lift a lock in governance mode; one in compliance mode no user of the
+ * account can, not even its root, before its term is over. Either takes a bucket that
  * has Object Lock, which is versioned, too. A server that knows no locks may pass over the
  * headers in silence; so what counts is what it says afterwards.
  *

@@ -12,6 +12,8 @@ OPTION = re.compile(r"^OPTION\(\w+, (\w+),", re.MULTILINE)
 COMMAND = re.compile(r"^COMMAND\((\w+),", re.MULTILINE)
 NAME = re.compile(r"\bFLYTRAIL_[A-Z0-9_]+\b")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+COMMANDS = re.compile(r"^ *```sh\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+VARIABLE = re.compile(r"\$\{?([A-Z][A-Z0-9_]+)")
 # Knobs of the tests, which are no options of the program.
 NOT_OPTIONS = re.compile(r"FLYTRAIL_(CHECK|BENCH|DEMO)_\w+")
 
@@ -38,6 +40,23 @@ def dead_links(paths):
                 yield f"{path} points to {target}, which is not there"
 
 
+def unset_variables(paths):
+    """What a command uses, another before it has to have set, on the same page."""
+    for path in paths:
+        seen = ""
+        for line in "".join(COMMANDS.findall(tap.read(path))).splitlines():
+            for name in VARIABLE.findall(line):
+                if not re.search(rf"\b{name}=|\bread .*\b{name}\b", seen):
+                    yield f"{path} has a command that wants ${name}, which nothing before it sets"
+            seen += line + "\n"
+
+
+def secrets_as_arguments(paths):
+    for path in paths:
+        if "fly secrets set" in " ".join(tap.read(path).split()):
+            yield f"{path} names `fly secrets set`, which a shell's history and `ps` have: `fly secrets import` reads stdin"
+
+
 def main():
     report = tap.Report()
     if not os.path.exists(os.path.join(tap.ROOT, "README.md")):
@@ -56,6 +75,8 @@ def main():
     report.case("README names every folder of src/", readme_lacks(readme, folders))
     report.case("no page names an option that is none", unknown_options(options, pages))
     report.case("no page points to a file that is not there", dead_links(pages))
+    report.case("no command wants a variable that nothing sets", unset_variables(pages))
+    report.case("no secret is to be typed as an argument", secrets_as_arguments(pages))
     report.case("README begins with `make demo` and `make check`",
                 [] if readme.find("make demo") < readme.find("\n## ") or "\n## " not in readme
                 else ["they stand after the first heading"])

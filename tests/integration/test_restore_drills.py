@@ -255,13 +255,17 @@ class Passwords(unittest.TestCase):
             os.chmod(path, 0o755)
         url = pg.url().replace("postgres@", f"keeper:{urllib.parse.quote(self.PASSWORD, safe='')}@")
         script = os.path.join(ROOT, "deploy", "restore", "dump.sh")
-        done = subprocess.run([script], capture_output=True, text=True, timeout=60, check=False, env={
-            "PATH": f"{folder}:{os.environ['PATH']}", "DRILL_SOURCE_URL": url, "DRILL_DUMP": os.path.join(folder, "dump")})
-        self.assertEqual(done.returncode, 0, done.stderr)
-        with open(seen, encoding="utf-8") as file:
-            told = file.read()
-        self.assertGreaterEqual(told.count("keeper@"), 3)
-        self.assertNotIn("an-example", told + done.stdout + done.stderr)
+        for name, env in (("in its URL", {"DRILL_SOURCE_URL": url}),
+                          ("by libpq's own variable", {"DRILL_SOURCE_URL": pg.url("keeper"), "PGPASSWORD": self.PASSWORD})):
+            with self.subTest(name):
+                done = subprocess.run([script], capture_output=True, text=True, timeout=60, check=False, env={
+                    "PATH": f"{folder}:{os.environ['PATH']}", "DRILL_DUMP": os.path.join(folder, name), **env})
+                self.assertEqual(done.returncode, 0, done.stderr)
+                with open(seen, encoding="utf-8") as file:
+                    told = file.read()
+                os.remove(seen)
+                self.assertGreaterEqual(told.count("keeper@"), 3)
+                self.assertNotIn("an-example", told + done.stdout + done.stderr)
 
 
 class Archive(Drill):

@@ -22,11 +22,22 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOCKERFILE = os.path.join(ROOT, "deploy", "Dockerfile")
 STORE = os.path.join(ROOT, "build", "image")
-BASE = "localhost/flytrail-base:bookworm"
+BASE = "localhost/flytrail-base:bookworm-slim"
 MIRROR = "http://deb.debian.org/debian"
 SOURCES = f"""deb {MIRROR} bookworm main
 deb {MIRROR} bookworm-updates main
 deb {MIRROR}-security bookworm-security main
+"""
+# What slim leaves out, of its own packages and of those that are installed later; licences stay.
+LEFT_OUT = ("doc", "groff", "info", "linda", "lintian", "locale", "man")
+SLIM = "".join(f"path-exclude /usr/share/{name}/*\n" for name in LEFT_OUT) + "path-include /usr/share/doc/*/copyright\n"
+LEAVE_OUT = """
+cd "$0"
+rm -rf var/cache/apt/*.bin var/cache/apt/archives/*.deb var/lib/apt/lists/*
+for name; do
+    [ ! -d "usr/share/$name" ] || find "usr/share/$name" -type f -not -path 'usr/share/doc/*/copyright' -delete
+done
+find usr/share -xtype l -delete
 """
 BUILD_SECONDS = 900
 IMAGES_MAX = 80  # a build has some thirty, of which ten are new with each change of a source
@@ -100,13 +111,14 @@ def alone():
 
 
 def make_base():
-    """debian:bookworm-slim is debootstrap's minbase, without manuals and lists."""
+    """debian:bookworm-slim is debootstrap's minbase, without what dpkg is told to leave out."""
     if BASE in buildah("images", "--format", "{{.Name}}:{{.Tag}}").split():
         return
     with tempfile.TemporaryDirectory(prefix="base-", dir=STORE) as folder:
         run(tool("debootstrap"), "--variant=minbase", "bookworm", folder, MIRROR)
-        run("sh", "-c", 'rm -rf "$0"/var/cache/apt/*.bin "$0"/var/cache/apt/archives/*.deb "$0"/var/lib/apt/lists/*',
-            folder)
+        run("sh", "-ec", LEAVE_OUT, folder, *LEFT_OUT)
+        with open(f"{folder}/etc/dpkg/dpkg.cfg.d/docker", "w", encoding="ascii") as config:
+            config.write(SLIM)
         with open(f"{folder}/etc/apt/sources.list", "w", encoding="ascii") as sources:
             sources.write(SOURCES)
         container = buildah("from", "scratch").strip()
