@@ -40,7 +40,7 @@ class ReplayCase(test_store.StoreCase):
         super().setUp()
         self.bucket = self.s3.bucket()
         self.hour = datetime.datetime.now(datetime.timezone.utc).replace(
-            minute=0, second=0, microsecond=0) - 2 * DAY
+            hour=12, minute=0, second=0, microsecond=0) - 2 * DAY
         self.entries = []  # what an index would name
         self.made = 0
 

@@ -60,16 +60,32 @@ def family_of(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def free_port():
-    """A port that nobody has, below those that the kernel gives to outgoing connections."""
+claims = []  # sockets that nobody connects to: as long as this process lives, the ports are its own
+
+
+def claim(port):
+    """Whether no other test has it, or had it and may start its server again."""
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0flytrail-test-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    claims.append(name)
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(count=1):
+    """The first of so many ports that nobody has, below those that the kernel gives to outgoing connections."""
     while True:
-        port = random.randint(20000, 31999)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        first = random.randint(20000, 32000 - count)
+        if all(claim(port) for port in range(first, first + count)):
+            return first
 
 
 def children(pid):

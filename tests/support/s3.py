@@ -208,7 +208,7 @@ class Server:
 
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="flytrail-s3-", dir="/tmp")
-        self.port = lab.free_port()
+        self.port = lab.free_port(PORTS + 1)
         self.config = os.path.join(self.folder, "ceph.conf")
         self.daemons = {}
 
