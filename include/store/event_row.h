@@ -15,7 +15,15 @@
 
 #include <libpq-fe.h>
 
-#define EVENT_ROW_US(column) "(extract(epoch FROM " column ") * 1000000)::bigint"
+/*
+ * Microseconds since 1970. A time that no int64_t has in nanoseconds, as infinity, is the nearest
+ * that it has: the writer's password can insert one, and a row that cannot be read would stop
+ * all that read it for good.
+ */
+#define EVENT_ROW_US(column)                                              \
+	"(extract(epoch FROM CASE WHEN " column " > '2262-01-01 00:00Z' " \
+	"THEN '2262-01-01 00:00Z' WHEN " column " < '1678-01-01 00:00Z' " \
+	"THEN '1678-01-01 00:00Z' ELSE " column " END) * 1000000)::bigint"
 
 enum event_column {
 #define COLUMN(name, sql) EVENT_ROW_##name,

@@ -57,9 +57,12 @@ static void copy_text(char *to, const PGresult *rows, int column)
 static enum err_kind ask_times(struct session *s, const struct fresh_taker *taker,
 			       struct times *ret, struct err *err)
 {
-	static const char sql[] = "SELECT n.now, (SELECT t.up_to - make_interval(secs => $2::int) "
-				  "FROM flytrail.fact_takers AS t WHERE t.taker = $1::text), "
-				  "n.now - make_interval(days => $3::int) FROM (SELECT now()) AS n";
+	static const char sql[] =
+		"SELECT n.now, (SELECT CASE WHEN t.up_to > n.now + n.margin "
+		"THEN n.now - interval '1 day' ELSE t.up_to - n.margin END "
+		"FROM flytrail.fact_takers AS t WHERE t.taker = $1::text), "
+		"n.now - make_interval(days => $3::int) "
+		"FROM (SELECT now(), make_interval(secs => $2::int) AS margin) AS n";
 	char margin[NUMBER_BYTES], days[NUMBER_BYTES];
 	const char *const values[] = {taker->name, margin, days};
 	PGresult *row;
@@ -103,7 +106,8 @@ static enum err_kind begin(struct session *s, const struct fresh_taker *taker, s
 
 /*
  * All that was to be seen at `now` is taken, and what no read gives any more need not be known. A
- * day more is left, for a server whose clock goes back a little.
+ * day more is left, for a server whose clock goes back a little. Where it went back by more than
+ * the margin up_to does, too: else nothing would be seen until it is there again.
  */
 static enum err_kind move(struct session *s, const struct fresh_taker *taker,
 			  const struct times *times, struct err *err)
@@ -113,17 +117,20 @@ static enum err_kind move(struct session *s, const struct fresh_taker *taker,
 		"VALUES ($1::text, $2::timestamptz) ON CONFLICT (taker) DO UPDATE "
 		"SET up_to = excluded.up_to "
 		"WHERE excluded.up_to > t.up_to + make_interval(secs => $3::int) "
+		"OR excluded.up_to < t.up_to - make_interval(secs => $6::int) "
 		"RETURNING t.taker) "
 		"DELETE FROM flytrail.facts_taken AS f USING moved AS m "
 		"WHERE f.taker = m.taker AND NOT $4::boolean "
 		"AND f.occurred_at < $5::timestamptz - interval '1 day'";
-	char least[NUMBER_BYTES];
-	const char *const values[] = {taker->name, times->now, least,
-				      taker->is_apart ? "true" : "false", times->occurred_from};
+	char least[NUMBER_BYTES], margin[NUMBER_BYTES];
+	const char *const values[] = {
+		taker->name,          times->now, least, taker->is_apart ? "true" : "false",
+		times->occurred_from, margin};
 	PGresult *result;
 	enum err_kind rc;
 
 	(void)snprintf(least, sizeof(least), "%d", FRESH_MOVE_SECONDS);
+	(void)snprintf(margin, sizeof(margin), "%d", FRESH_MARGIN_SECONDS);
 	rc = session_ask(s, sql, values, ARRAY_LEN(values), &result, err);
 	if (!rc)
 		PQclear(result);
