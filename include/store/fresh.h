@@ -75,6 +75,10 @@ NODISCARD enum err_kind fresh_read(struct session *s, const struct fresh_taker *
 				   struct fresh_page *page, struct err *err);
 void fresh_release(struct fresh_page *page);
 
+/* What a read does by itself that finds that all are taken: it is said so for the next. */
+NODISCARD enum err_kind fresh_reached(struct session *s, const struct fresh_taker *taker,
+				      struct err *err);
+
 struct fresh_key {
 	struct id id;
 	int64_t occurred_ns;

@@ -137,6 +137,14 @@ static enum err_kind move(struct session *s, const struct fresh_taker *taker,
 	return rc;
 }
 
+enum err_kind fresh_reached(struct session *s, const struct fresh_taker *taker, struct err *err)
+{
+	struct times times;
+	enum err_kind rc = ask_times(s, taker, &times, err);
+
+	return rc ? rc : move(s, taker, &times, err);
+}
+
 /* --- pages --- */
 
 void fresh_release(struct fresh_page *page)
