@@ -11,6 +11,7 @@
  * Threads:   none shared.
  */
 
+#include "base/buf.h"
 #include "model/event.h"
 
 #include <libpq-fe.h>
@@ -42,6 +43,18 @@ NODISCARD bool event_row_read(const PGresult *rows, int row, int first, struct e
 NODISCARD bool event_row_class(struct span word, enum line_class *ret);
 NODISCARD bool event_row_action(struct span word, enum action *ret);
 NODISCARD bool event_row_source(struct span word, enum record_source *ret);
+
+/*
+ * Appends the words that event_row_read() knows, but for actions, as Postgres reads an array of
+ * texts: "trust.self" and so on, which EVENT_ROW_KNOWS() looks for, with their parameter's name.
+ */
+void event_row_words(struct buf *out);
+
+#define EVENT_ROW_KNOWS(words)                                                                   \
+	"('class.' || e.class = ANY (" words "::text[]) AND 'source.' || e.source = ANY (" words \
+	"::text[]) AND 'actor_type.' || e.actor_type = ANY (" words                              \
+	"::text[]) AND 'trust.' || e.trust = ANY (" words                                        \
+	"::text[]) AND 'time_basis.' || e.time_basis = ANY (" words "::text[]))"
 
 /* A JSON object of jsonb's, which has a blank behind each colon and comma outside of texts, as
  * flytrail writes it: without them. */

@@ -10,7 +10,8 @@
 enum {
 	NUMBER_BYTES = 16,
 	TEXT_BYTES = 64,
-	SQL_BYTES = 512,
+	SQL_BYTES = 1024,
+	WORDS_BYTES_MAX = 2048,
 	KEYS_BYTES_MAX = 2 + FRESH_FACTS_MAX * (TIME_TEXT_BYTES + ID_TEXT_BYTES),
 };
 
@@ -35,13 +36,15 @@ static const char SELECT_SQL[] = "SELECT "
 	"AND NOT EXISTS (SELECT FROM flytrail.facts_taken AS t WHERE t.taker = " \
 	"$1::text AND t.event_id = e.event_id) "
 
+#define IS_SEVERE "AND e.severity >= $2::smallint "
+
 #define IS_ONE_OF_ALL(stored_from, occurred_from)                                                \
 	"e.class IN ('ssh_session', 'secret_change', 'access', 'deploy', 'trail') "              \
 	"AND (e.stored_at >= " stored_from " OR e.seq <= 0) AND e.occurred_at >= " occurred_from \
 	" "
 
 /* Those that are not known here come last, so that however many there are, others pass. */
-static const char ORDER_SQL[] = "AND e.severity >= $2::smallint ORDER BY e.action NOT IN ("
+static const char ORDER_SQL[] = "e.action NOT IN ("
 #define ACTION(ident, text, class, severity, doc) "'" text "', "
 #include "model/actions.def"
 #undef ACTION
@@ -159,17 +162,34 @@ static enum err_kind ask_page(struct session *s, const struct fresh_taker *taker
 {
 	char sql[sizeof(SELECT_SQL) + sizeof(ORDER_SQL) + SQL_BYTES];
 	char least[NUMBER_BYTES], limit[NUMBER_BYTES];
-	const char *const values[] = {taker->name, least, limit, times->stored_from,
-				      times->occurred_from};
-	int count = taker->is_apart ? 3 : (int)ARRAY_LEN(values);
+	struct buf words;
+	enum err_kind rc;
 
 	(void)snprintf(least, sizeof(least), "%d", (int)taker->least);
 	(void)snprintf(limit, sizeof(limit), "%d", FRESH_FACTS_MAX);
-	(void)snprintf(sql, sizeof(sql), "%sWHERE %s" IS_UNTAKEN "%s", SELECT_SQL,
+	(void)snprintf(sql, sizeof(sql),
+		       "%sWHERE %s" IS_UNTAKEN IS_SEVERE
+		       "ORDER BY NOT " EVENT_ROW_KNOWS("$4") " OR %s",
+		       SELECT_SQL,
 		       taker->is_apart ? "e.seq <= 0 "
-				       : IS_ONE_OF_ALL("$4::timestamptz", "$5::timestamptz"),
+				       : IS_ONE_OF_ALL("$5::timestamptz", "$6::timestamptz"),
 		       ORDER_SQL);
-	return session_ask(s, sql, values, count, ret, err);
+	buf_init(&words, WORDS_BYTES_MAX);
+	event_row_words(&words);
+	rc = buf_check(&words, err);
+	if (!rc) {
+		const char *const values[] = {taker->name,
+					      least,
+					      limit,
+					      (const char *)words.data,
+					      times->stored_from,
+					      times->occurred_from};
+
+		rc = session_ask(s, sql, values, taker->is_apart ? 4 : (int)ARRAY_LEN(values), ret,
+				 err);
+	}
+	buf_release(&words);
+	return rc;
 }
 
 enum err_kind fresh_read(struct session *s, const struct fresh_taker *taker,
