@@ -7,13 +7,19 @@ SELECT set_config('role', current_setting('flytrail.owner_role'), true);
 -- A pattern that lets through only what is a time takes ten times as long.
 CREATE FUNCTION flytrail.as_time(value text) RETURNS timestamptz
 	LANGUAGE plpgsql STABLE AS $$
+DECLARE
+	-- What flytrail can have written. Of what is without end nobody can subtract.
+	first CONSTANT pg_catalog.timestamptz := '1678-01-01 00:00Z';
+	last CONSTANT pg_catalog.timestamptz := '2262-01-01 00:00Z';
+	at pg_catalog.timestamptz;
 BEGIN
-	RETURN value::pg_catalog.timestamptz;
+	at := value::pg_catalog.timestamptz;
+	RETURN CASE WHEN at BETWEEN first AND last THEN at END;
 EXCEPTION WHEN data_exception THEN
 	RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION flytrail.as_time(text) IS 'the time, or null where the text is none';
+COMMENT ON FUNCTION flytrail.as_time(text) IS 'the time, or null where the text is none, or one without end';
 
 -- Views are read and written as Postgres shows them.
 DO $$

@@ -22,7 +22,11 @@
  * more: there is no file of such letters, for the event itself is in Postgres. A fact trail.untold
  * is not told to the receiver that it is about, and where the other one refuses it, that is in the
  * log alone: so no refusal leads to the next for ever. NOTIFIER_REFUSALS_MAX one after the other
- * are the receiver's own fault: it is parked. Retries are no facts.
+ * are the receiver's own fault: it is parked, and each time that it is tried after that one more
+ * is given up, until it takes one. Retries are no facts.
+ *
+ * While Postgres cannot be asked each receiver's status says so: as one that is being retried, or
+ * parked where an operator must act, as where a right is missing.
  *
  * Ownership: the caller owns what the options name.
  * Threads:   notifier_run() is one thread's.

@@ -9,9 +9,10 @@
  *		notify_message_add(&m, &event);
  *	rc = notify_message_end(&m, &body, err);
  *
- * A webhook gets each fact whole, but for a message that is longer than
- * NOTIFY_MESSAGE_TEXT_BYTES_MAX, which is cut, and attributes that are, which are left out;
- * `shortened` of the body says of how many that was, and Postgres has them.
+ * A webhook gets each fact whole, but for a message or summary that is longer than
+ * NOTIFY_MESSAGE_TEXT_BYTES_MAX or another text longer than RECORD_FIELD_BYTES_MAX, which are cut,
+ * and attributes longer than the first, which are left out; `shortened` of the body says of how
+ * many that was, and Postgres has them.
  *
  * Ownership: the caller owns the struct; the body is lent until the next begin.
  * Threads:   none shared.

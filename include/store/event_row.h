@@ -11,11 +11,20 @@
  * Threads:   none shared.
  */
 
+#include "base/buf.h"
 #include "model/event.h"
 
 #include <libpq-fe.h>
 
-#define EVENT_ROW_US(column) "(extract(epoch FROM " column ") * 1000000)::bigint"
+/*
+ * Microseconds since 1970. A time that no int64_t has in nanoseconds, as infinity, is the nearest
+ * that it has: the writer's password can insert one, and a row that cannot be read would stop
+ * all that read it for good.
+ */
+#define EVENT_ROW_US(column)                                              \
+	"(extract(epoch FROM CASE WHEN " column " > '2262-01-01 00:00Z' " \
+	"THEN '2262-01-01 00:00Z' WHEN " column " < '1678-01-01 00:00Z' " \
+	"THEN '1678-01-01 00:00Z' ELSE " column " END) * 1000000)::bigint"
 
 enum event_column {
 #define COLUMN(name, sql) EVENT_ROW_##name,
@@ -34,6 +43,18 @@ NODISCARD bool event_row_read(const PGresult *rows, int row, int first, struct e
 NODISCARD bool event_row_class(struct span word, enum line_class *ret);
 NODISCARD bool event_row_action(struct span word, enum action *ret);
 NODISCARD bool event_row_source(struct span word, enum record_source *ret);
+
+/*
+ * Appends the words that event_row_read() knows, but for actions, as Postgres reads an array of
+ * texts: "trust.self" and so on, which EVENT_ROW_KNOWS() looks for, with their parameter's name.
+ */
+void event_row_words(struct buf *out);
+
+#define EVENT_ROW_KNOWS(words)                                                                   \
+	"('class.' || e.class = ANY (" words "::text[]) AND 'source.' || e.source = ANY (" words \
+	"::text[]) AND 'actor_type.' || e.actor_type = ANY (" words                              \
+	"::text[]) AND 'trust.' || e.trust = ANY (" words                                        \
+	"::text[]) AND 'time_basis.' || e.time_basis = ANY (" words "::text[]))"
 
 /* A JSON object of jsonb's, which has a blank behind each colon and comma outside of texts, as
  * flytrail writes it: without them. */

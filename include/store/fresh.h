@@ -21,7 +21,9 @@
  *			open that stores what came by a spool. The first read begins now: what there
  *			was before is nobody's news. Nor is what occurred FRESH_DAYS ago, which came
  *			by replay or import. Of facts that came by no spool the next holds, in that
- *			time, for who may have had a transaction open for however long.
+ *			time, for who may have had a transaction open for however long. Where up_to
+ *			is ahead of the server's clock by more than the margin, because that went
+ *			back, or somebody moved it, a day's facts that were not taken are given.
  *	is_apart	facts that came by no spool: what commands and Postgres itself wrote, with
  *			seq 0. They are few: each that is not among those taken is new, whenever it
  *			was stored or occurred, and however long the transaction was. So the first
@@ -30,7 +32,8 @@
  * How far a taker has come is in flytrail.fact_takers, and what it has taken in
  * flytrail.facts_taken, for as long as it may be met again: FRESH_DAYS of all, and of those apart
  * for good, which is a row of some 100 bytes for each thing that somebody did to the trail. Both
- * are the writer's to change; who acts as the owner of the database can mark a fact as taken.
+ * are the writer's to change; so who has its password, or acts as the owner of the database, can
+ * mark a fact as taken.
  *
  * A taker is one at a time, by a lease (store/lease.h): two at once do everything twice.
  *
@@ -71,6 +74,10 @@ struct fresh_page {
 NODISCARD enum err_kind fresh_read(struct session *s, const struct fresh_taker *taker,
 				   struct fresh_page *page, struct err *err);
 void fresh_release(struct fresh_page *page);
+
+/* What a read does by itself that finds that all are taken: it is said so for the next. */
+NODISCARD enum err_kind fresh_reached(struct session *s, const struct fresh_taker *taker,
+				      struct err *err);
 
 struct fresh_key {
 	struct id id;

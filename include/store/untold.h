@@ -11,7 +11,9 @@
  *	untold_mark()	...
  *
  * The message is sent in between, so a transaction is open for as long as that may take. It has
- * nothing but rows of flytrail.facts_taken, and so holds up nobody.
+ * nothing but rows of flytrail.facts_taken and its own of flytrail.fact_takers, and so holds up
+ * nobody: what a read locks is let go of with the savepoint that it is in. Else retention, which
+ * detaches partitions, would wait for a receiver, and who stores for retention.
  *
  * Ownership: untold_open() makes it, untold_close() ends it. The facts of a page are lent until the
  *            next.

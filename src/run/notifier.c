@@ -22,6 +22,7 @@ struct receiver {
 	enum action first_action;
 	int64_t not_before_ns;       /* on the monotonic clock */
 	bool is_gathering;           /* there is something, and more may come */
+	bool is_cut_off;             /* its status says that Postgres gives nothing */
 	size_t facts_max;            /* of a message */
 	size_t suspects;             /* one of the next so many is refused; 0: not known */
 	unsigned failures, refusals; /* in a row */
@@ -104,6 +105,7 @@ static void say(struct receiver *r, enum sink_state state, const char *error)
 		atomic_store(&r->status->failing_ns, 0);
 	else if (atomic_load(&r->status->failing_ns) == 0)
 		atomic_store(&r->status->failing_ns, time_now_ns());
+	r->is_cut_off = false;
 	sink_status_set(r->status, state, error);
 }
 
@@ -228,7 +230,7 @@ static enum err_kind note_refused(struct notifier *n, struct receiver *r, size_t
 		r->facts_max = taken / 2;
 		wait_ms(r, NOTIFIER_REFUSED_MS);
 	} else if (r->refusals == NOTIFIER_REFUSALS_MAX) {
-		r->refusals = 0;
+		r->refusals--; /* the next one goes; so one that is at fault holds up nobody */
 		why->kind = ERR_CONFIG;
 		(void)err_wrap(why, "%d messages were refused one after the other",
 			       NOTIFIER_REFUSALS_MAX + 1);
@@ -306,14 +308,13 @@ static void lose_lease(struct notifier *n)
 static enum err_kind hold_lease(struct notifier *n, struct err *err)
 {
 	int64_t now_ns = time_monotonic_ns();
-	bool had_it = n->mine;
 	enum err_kind rc;
 
 	if (n->renewed_ns != 0 && now_ns - n->renewed_ns < NOTIFIER_RENEW_SECONDS * NS_PER_S)
 		return ERR_NONE;
 	rc = untold_hold(n->db, n->holder, NOTIFIER_LEASE_SECONDS, &n->mine, err);
 	n->renewed_ns = rc ? 0 : now_ns;
-	if (!rc && had_it && !n->mine)
+	if (!rc && !n->mine)
 		lose_lease(n);
 	atomic_store(&n->o->status->notify_elsewhere, !rc && !n->mine);
 	return rc;
@@ -335,12 +336,31 @@ static enum err_kind step(struct notifier *n, struct err *err)
 	return rc;
 }
 
+/*
+ * Postgres may well store all that comes, and give nothing to who tells, as when somebody took the
+ * right to it: a receiver that has no failure of its own says so.
+ */
+static void note_postgres(struct notifier *n, enum err_kind rc, const struct err *why)
+{
+	for (size_t i = 0; i < NOTIFY_COUNT; i++) {
+		struct receiver *r = &n->receivers[i];
+
+		if (rc && r->to && (r->is_cut_off || atomic_load(&r->status->failing_ns) == 0)) {
+			say(r, rc == ERR_CONFIG ? SINK_PARKED : SINK_RETRYING, why->text);
+			r->is_cut_off = true;
+		} else if (!rc && r->is_cut_off) {
+			say(r, SINK_STARTING, "");
+		}
+	}
+}
+
 /* What was marked and not kept is as it was when the connection has ended. */
 static void disconnect(struct notifier *n)
 {
 	untold_close(n->db);
 	n->db = NULL;
 	n->renewed_ns = 0;
+	atomic_store(&n->o->status->notify_elsewhere, false); /* it is not known */
 }
 
 static void work(struct notifier *n, struct err *err)
@@ -355,6 +375,7 @@ static void work(struct notifier *n, struct err *err)
 		if (rc == ERR_FATAL)
 			return;
 		n->failures = rc ? n->failures + 1 : 0;
+		note_postgres(n, rc, err);
 		if (rc) {
 			ms = backoff_random_ms(n->failures);
 			log_warn(notify_waits, LOG_TEXT("error", err->text),

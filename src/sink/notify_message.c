@@ -9,7 +9,7 @@
 enum {
 	ESCAPED = 6, /* bytes of JSON that one byte may be */
 	TEXT_FIELDS = 20,
-	EVENT_BYTES_MAX = ESCAPED * (2 * NOTIFY_MESSAGE_TEXT_BYTES_MAX +
+	EVENT_BYTES_MAX = ESCAPED * (3 * NOTIFY_MESSAGE_TEXT_BYTES_MAX +
 				     TEXT_FIELDS * RECORD_FIELD_BYTES_MAX),
 	END_BYTES_MAX = 128,
 };
@@ -48,14 +48,38 @@ void notify_message_begin(struct notify_message *m, struct span org)
 	buf_str(&m->body, ",\"events\":[");
 }
 
+static bool cut(struct span *text, size_t max)
+{
+	size_t len = text->len;
+
+	*text = utf8_cut(*text, max);
+	return text->len < len;
+}
+
+/* True: it was longer. No bound of a row in Postgres is relied on. */
+static bool shorten(struct event *e)
+{
+	struct span *const fields[] = {
+		&e->org,          &e->app,         &e->region, &e->machine_id, &e->correlation_id,
+		&e->actor,        &e->target,      &e->origin, &e->outcome,    &e->rule,
+		&e->actor_reason, &e->target_type,
+	};
+	bool is_cut = cut(&e->message, NOTIFY_MESSAGE_TEXT_BYTES_MAX);
+
+	is_cut = cut(&e->summary, NOTIFY_MESSAGE_TEXT_BYTES_MAX) || is_cut;
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		is_cut = cut(fields[i], RECORD_FIELD_BYTES_MAX) || is_cut;
+	if (e->attributes.len <= NOTIFY_MESSAGE_TEXT_BYTES_MAX)
+		return is_cut;
+	e->attributes = SPAN("");
+	return true;
+}
+
 static void add_event(struct notify_message *m, const struct event *e)
 {
 	struct event shown = *e;
 
-	shown.message = utf8_cut(e->message, NOTIFY_MESSAGE_TEXT_BYTES_MAX);
-	if (e->attributes.len > NOTIFY_MESSAGE_TEXT_BYTES_MAX)
-		shown.attributes = SPAN("");
-	if (shown.message.len < e->message.len || shown.attributes.len < e->attributes.len)
+	if (shorten(&shown))
 		m->shortened++;
 	if (m->count > 0)
 		buf_u8(&m->body, ',');

@@ -100,6 +100,31 @@ bool event_row_source(struct span word, enum record_source *ret)
 	return *ret < SOURCE_COUNT;
 }
 
+void event_row_words(struct buf *out)
+{
+	static const struct {
+		const char *column;
+		unsigned count;
+		const char *(*name_of)(unsigned value);
+	} kinds[] = {
+		{"class", CLASS_COUNT, name_of_class},
+		{"source", SOURCE_COUNT, name_of_source},
+		{"actor_type", ACTOR_TYPE_COUNT, name_of_actor_type},
+		{"trust", TRUST_COUNT, name_of_trust},
+		{"time_basis", TIME_BASIS_COUNT, name_of_basis},
+	};
+	const char *before = "{";
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		for (unsigned v = 0; v < kinds[i].count; v++) {
+			if (kinds[i].name_of == name_of_class && v == CLASS_app_log)
+				continue;
+			buf_fmt(out, "%s%s.%s", before, kinds[i].column, kinds[i].name_of(v));
+			before = ",";
+		}
+	buf_str(out, "}");
+}
+
 static bool read_words(const struct row *r, struct event *ret)
 {
 	ret->actor_type = (enum actor_type)find_name(text_at(r, EVENT_ROW_event_actor_type),

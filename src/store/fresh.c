@@ -10,7 +10,8 @@
 enum {
 	NUMBER_BYTES = 16,
 	TEXT_BYTES = 64,
-	SQL_BYTES = 512,
+	SQL_BYTES = 1024,
+	WORDS_BYTES_MAX = 2048,
 	KEYS_BYTES_MAX = 2 + FRESH_FACTS_MAX * (TIME_TEXT_BYTES + ID_TEXT_BYTES),
 };
 
@@ -35,13 +36,15 @@ static const char SELECT_SQL[] = "SELECT "
 	"AND NOT EXISTS (SELECT FROM flytrail.facts_taken AS t WHERE t.taker = " \
 	"$1::text AND t.event_id = e.event_id) "
 
+#define IS_SEVERE "AND e.severity >= $2::smallint "
+
 #define IS_ONE_OF_ALL(stored_from, occurred_from)                                                \
 	"e.class IN ('ssh_session', 'secret_change', 'access', 'deploy', 'trail') "              \
 	"AND (e.stored_at >= " stored_from " OR e.seq <= 0) AND e.occurred_at >= " occurred_from \
 	" "
 
 /* Those that are not known here come last, so that however many there are, others pass. */
-static const char ORDER_SQL[] = "AND e.severity >= $2::smallint ORDER BY e.action NOT IN ("
+static const char ORDER_SQL[] = "e.action NOT IN ("
 #define ACTION(ident, text, class, severity, doc) "'" text "', "
 #include "model/actions.def"
 #undef ACTION
@@ -57,9 +60,12 @@ static void copy_text(char *to, const PGresult *rows, int column)
 static enum err_kind ask_times(struct session *s, const struct fresh_taker *taker,
 			       struct times *ret, struct err *err)
 {
-	static const char sql[] = "SELECT n.now, (SELECT t.up_to - make_interval(secs => $2::int) "
-				  "FROM flytrail.fact_takers AS t WHERE t.taker = $1::text), "
-				  "n.now - make_interval(days => $3::int) FROM (SELECT now()) AS n";
+	static const char sql[] =
+		"SELECT n.now, (SELECT CASE WHEN t.up_to > n.now + n.margin "
+		"THEN n.now - interval '1 day' ELSE t.up_to - n.margin END "
+		"FROM flytrail.fact_takers AS t WHERE t.taker = $1::text), "
+		"n.now - make_interval(days => $3::int) "
+		"FROM (SELECT now(), make_interval(secs => $2::int) AS margin) AS n";
 	char margin[NUMBER_BYTES], days[NUMBER_BYTES];
 	const char *const values[] = {taker->name, margin, days};
 	PGresult *row;
@@ -103,7 +109,8 @@ static enum err_kind begin(struct session *s, const struct fresh_taker *taker, s
 
 /*
  * All that was to be seen at `now` is taken, and what no read gives any more need not be known. A
- * day more is left, for a server whose clock goes back a little.
+ * day more is left, for a server whose clock goes back a little. Where it went back by more than
+ * the margin up_to does, too: else nothing would be seen until it is there again.
  */
 static enum err_kind move(struct session *s, const struct fresh_taker *taker,
 			  const struct times *times, struct err *err)
@@ -113,21 +120,32 @@ static enum err_kind move(struct session *s, const struct fresh_taker *taker,
 		"VALUES ($1::text, $2::timestamptz) ON CONFLICT (taker) DO UPDATE "
 		"SET up_to = excluded.up_to "
 		"WHERE excluded.up_to > t.up_to + make_interval(secs => $3::int) "
+		"OR excluded.up_to < t.up_to - make_interval(secs => $6::int) "
 		"RETURNING t.taker) "
 		"DELETE FROM flytrail.facts_taken AS f USING moved AS m "
 		"WHERE f.taker = m.taker AND NOT $4::boolean "
 		"AND f.occurred_at < $5::timestamptz - interval '1 day'";
-	char least[NUMBER_BYTES];
-	const char *const values[] = {taker->name, times->now, least,
-				      taker->is_apart ? "true" : "false", times->occurred_from};
+	char least[NUMBER_BYTES], margin[NUMBER_BYTES];
+	const char *const values[] = {
+		taker->name,          times->now, least, taker->is_apart ? "true" : "false",
+		times->occurred_from, margin};
 	PGresult *result;
 	enum err_kind rc;
 
 	(void)snprintf(least, sizeof(least), "%d", FRESH_MOVE_SECONDS);
+	(void)snprintf(margin, sizeof(margin), "%d", FRESH_MARGIN_SECONDS);
 	rc = session_ask(s, sql, values, ARRAY_LEN(values), &result, err);
 	if (!rc)
 		PQclear(result);
 	return rc;
+}
+
+enum err_kind fresh_reached(struct session *s, const struct fresh_taker *taker, struct err *err)
+{
+	struct times times;
+	enum err_kind rc = ask_times(s, taker, &times, err);
+
+	return rc ? rc : move(s, taker, &times, err);
 }
 
 /* --- pages --- */
@@ -144,17 +162,34 @@ static enum err_kind ask_page(struct session *s, const struct fresh_taker *taker
 {
 	char sql[sizeof(SELECT_SQL) + sizeof(ORDER_SQL) + SQL_BYTES];
 	char least[NUMBER_BYTES], limit[NUMBER_BYTES];
-	const char *const values[] = {taker->name, least, limit, times->stored_from,
-				      times->occurred_from};
-	int count = taker->is_apart ? 3 : (int)ARRAY_LEN(values);
+	struct buf words;
+	enum err_kind rc;
 
 	(void)snprintf(least, sizeof(least), "%d", (int)taker->least);
 	(void)snprintf(limit, sizeof(limit), "%d", FRESH_FACTS_MAX);
-	(void)snprintf(sql, sizeof(sql), "%sWHERE %s" IS_UNTAKEN "%s", SELECT_SQL,
+	(void)snprintf(sql, sizeof(sql),
+		       "%sWHERE %s" IS_UNTAKEN IS_SEVERE
+		       "ORDER BY NOT " EVENT_ROW_KNOWS("$4") " OR %s",
+		       SELECT_SQL,
 		       taker->is_apart ? "e.seq <= 0 "
-				       : IS_ONE_OF_ALL("$4::timestamptz", "$5::timestamptz"),
+				       : IS_ONE_OF_ALL("$5::timestamptz", "$6::timestamptz"),
 		       ORDER_SQL);
-	return session_ask(s, sql, values, count, ret, err);
+	buf_init(&words, WORDS_BYTES_MAX);
+	event_row_words(&words);
+	rc = buf_check(&words, err);
+	if (!rc) {
+		const char *const values[] = {taker->name,
+					      least,
+					      limit,
+					      (const char *)words.data,
+					      times->stored_from,
+					      times->occurred_from};
+
+		rc = session_ask(s, sql, values, taker->is_apart ? 4 : (int)ARRAY_LEN(values), ret,
+				 err);
+	}
+	buf_release(&words);
+	return rc;
 }
 
 enum err_kind fresh_read(struct session *s, const struct fresh_taker *taker,

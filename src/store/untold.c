@@ -81,8 +81,16 @@ enum err_kind untold_begin(struct untold *u, struct err *err)
 enum err_kind untold_read(struct untold *u, const struct fresh_taker *taker,
 			  const struct fresh_page **ret, struct err *err)
 {
-	enum err_kind rc = fresh_read(u->session, taker, &u->page, err);
+	enum err_kind rc = session_run(u->session, "SAVEPOINT page", err);
 
+	if (!rc)
+		rc = fresh_read(u->session, taker, &u->page, err);
+	if (!rc)
+		rc = session_run(u->session, "ROLLBACK TO SAVEPOINT page; RELEASE SAVEPOINT page",
+				 err);
+	/* What the read did of that was undone with it. */
+	if (!rc && u->page.count == 0 && u->page.unknown == 0)
+		rc = fresh_reached(u->session, taker, err);
 	*ret = &u->page;
 	return rc;
 }

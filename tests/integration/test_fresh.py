@@ -72,12 +72,14 @@ class Case(StoreCase):
     def fact(self, action="trail.started", **columns):
         """A row of events, as the writer could insert it; its id."""
         row = {"class": action.split(".")[0], "occurred_at": "clock_timestamp()", "stored_at": "clock_timestamp()",
-               "severity": HIGH, "seq": 1, "retention_class": "security", **columns}
+               "severity": HIGH, "seq": 1, "retention_class": "security", "observed_at": "now()", "not_after": "NULL",
+               "time_basis": "observed", "actor_type": "flytrail", "trust": "self", "source": "trail", **columns}
         return self.pg.psql(f"""
-            INSERT INTO flytrail.events (event_id, retention_class, class, action, occurred_at, time_basis, observed_at,
+            INSERT INTO flytrail.events (event_id, retention_class, class, action, occurred_at, not_after, time_basis, observed_at,
                 stored_at, actor, actor_type, outcome, severity, trust, source, stream, seq)
             VALUES (gen_random_uuid(), '{row["retention_class"]}', '{row["class"]}', '{action}', {row["occurred_at"]},
-                'observed', now(), {row["stored_at"]}, 'flytrail', 'flytrail', 'unknown', {row["severity"]}, 'self', 'trail',
+                {row["not_after"]}, '{row["time_basis"]}', {row["observed_at"]}, {row["stored_at"]}, 'flytrail',
+                '{row["actor_type"]}', 'unknown', {row["severity"]}, '{row["trust"]}', '{row["source"]}',
                 '{STREAM}', {row["seq"]}) RETURNING event_id""")[0][0]
 
     def tell(self, sql="SELECT flytrail.set_retention('log_lines', 30, NULL)"):
@@ -192,6 +194,29 @@ class All(Case):
     def behind(self, name):
         return float(self.pg.psql(f"SELECT extract(epoch FROM now() - up_to) FROM flytrail.fact_takers WHERE taker = '{name}'")[0][0])
 
+    def test_a_clock_that_goes_back_hides_nothing(self):
+        """The server's, or another server's that took over: up_to is ahead of it."""
+        t = self.taker()
+        t.read()
+        known = self.fact()
+        self.assertEqual(self.ids(t.drain()), [known])
+        self.up_to_is_past("told", -7200)
+        since = self.fact(stored_at="now() - interval '1 hour'")  # while nobody looked
+        new = self.fact()
+        self.assertEqual(self.ids(t.drain()), [since, new])
+        self.assertEqual(t.read(), [])
+        self.assertLess(abs(self.behind("told")), 60)
+
+    def test_no_time_that_somebody_forged_stops_a_read(self):
+        """The writer's password can insert it, and nothing takes it out of the trail again."""
+        t = self.taker()
+        t.read()
+        forged = [self.fact(observed_at="'infinity'"), self.fact(not_after="'-infinity'"),
+                  self.fact(not_after="'infinity'"), self.fact(observed_at="'294000-01-01'")]
+        self.assertEqual(sorted(self.ids(t.drain())), sorted(forged))
+        new = self.fact()
+        self.assertEqual(self.ids(t.drain()), [new])
+
     def test_words_of_a_newer_flytrail_are_left_to_it_and_hold_up_nobody(self):
         t = self.taker()
         t.read()
@@ -205,6 +230,17 @@ class All(Case):
         self.assertEqual(t.read(), [])
         self.assertEqual(t.unknown, PAGE)
         self.assertGreater(self.behind("told"), 250)
+
+    def test_no_word_that_is_unknown_holds_up_what_is_known(self):
+        for word in ("actor_type", "trust", "source", "time_basis"):
+            with self.subTest(word):
+                t = self.taker(word)
+                t.read()
+                for _ in range(PAGE + 1):
+                    self.fact(**{word: "from_the_future"})
+                known = self.fact()
+                self.assertEqual(self.ids(t.read()), [known])
+                self.assertEqual(t.unknown, PAGE - 1)
 
     def test_a_read_looks_at_what_is_new_and_not_at_all_of_its_days(self):
         self.pg.psql(f"""

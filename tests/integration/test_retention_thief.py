@@ -210,6 +210,10 @@ class StolenWriter(RetentionCase):
                 ("trail.listening", {"listening_start": "", "listening_end": "2026-05-02T00:00:00Z"}),
                 ("trail.listening", {"listening_start": "2026-05-03T00:00:00Z", "listening_end": "2026-05-02T00:00:00Z"}),
                 ("trail.window_checked", {"window_start": "x", "window_end": "0000-00-00T00:00:00Z"}),
+                ("trail.window_checked", {"window_start": "-infinity", "window_end": "infinity"}),
+                ("trail.window_checked", {"window_start": "4700-01-01 BC", "window_end": "294000-01-01"}),
+                ("trail.gap_opened", {"gap_start": "-infinity", "gap_end": "-infinity"}),
+                ("trail.listening", {"listening_start": "-infinity", "listening_end": "infinity"}),
                 ("access.certificate_issued", {"after": {"valid_before": "2026-02-29T00:00:00Z"}}),
                 ("ssh_session.opened", {}),
                 ("deploy.release_started", {"after": {"created_at": "yesterday", "previous_at": ""}}))):

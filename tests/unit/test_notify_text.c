@@ -334,6 +334,45 @@ static void a_webhook_gets_the_columns_of_each(void **state)
 	json_free(json);
 }
 
+/* The owner's or the writer's password puts anything there; the message must go out all the same.
+ */
+static void every_text_of_a_row_may_be_long(void **state)
+{
+	struct event plain = fact(ACTION_ssh_session_opened, "shop", SEVERITY_MEDIUM);
+	struct span *const texts[] = {
+		&plain.org,
+		&plain.app,
+		&plain.region,
+		&plain.machine_id,
+		&plain.correlation_id,
+		&plain.actor,
+		&plain.actor_reason,
+		&plain.target_type,
+		&plain.target,
+		&plain.origin,
+		&plain.outcome,
+		&plain.rule,
+		&plain.summary,
+	};
+	char *longest = malloc(RECORD_TEXT_BYTES_MAX);
+	struct json *json;
+
+	(void)state;
+	memset(longest, 0x01, RECORD_TEXT_BYTES_MAX);
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		*texts[i] = span_of(longest, RECORD_TEXT_BYTES_MAX);
+	for (enum notify_kind kind = 0; kind < NOTIFY_COUNT; kind++) {
+		json = body_of(kind, &plain, 1000);
+		if (kind == NOTIFY_WEBHOOK) {
+			assert_true(json_number(json_member(json, "count")) >= 2);
+			assert_true(json_number(json_member(json, "shortened")) ==
+				    json_number(json_member(json, "count")));
+		}
+		json_free(json);
+	}
+	free(longest);
+}
+
 static void what_is_very_long_is_shortened_and_the_body_is_bounded(void **state)
 {
 	struct event e = fact(ACTION_ssh_session_opened, "shop", SEVERITY_MEDIUM);
@@ -398,6 +437,7 @@ int main(void)
 		TEST(the_longest_message_has_room_and_slacks_length),
 		TEST(slack_gets_a_text_that_it_makes_no_links_of),
 		TEST(a_webhook_gets_the_columns_of_each),
+		TEST(every_text_of_a_row_may_be_long),
 		TEST(what_is_very_long_is_shortened_and_the_body_is_bounded),
 		TEST(no_memory_fault_leaks_or_crashes),
 #undef TEST
