@@ -9,7 +9,8 @@ import test_views
 
 FLYTRAIL = test_views.FLYTRAIL
 STREAMS = [f"00000000-0000-4000-8000-00000000000{n}" for n in range(10)]
-T0 = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0) - datetime.timedelta(hours=20)
+# On the hour, for what is counted by hours.
+T0 = datetime.datetime.now(datetime.timezone.utc).replace(minute=0, second=0, microsecond=0) - datetime.timedelta(hours=20)
 
 
 def when(second):

@@ -27,8 +27,7 @@ LOOKS_MIN = 3
 RED_SECONDS = 60
 # Of trying again, which waits up to a minute after an outage of minutes.
 GREEN_SECONDS = 90
-# The resolver's own patience is ten seconds for a name: that is passed, and a minute shows nothing else.
-RESOLVER_SECONDS = 15
+RESOLVER_SECONDS = 60  # its own patience is ten for a name
 KILL_TIMEOUT_SECONDS = 30  # of fly.toml
 LOST_MAX = 45 * RATE
 
