@@ -41,7 +41,8 @@ void session_close(struct session *s); /* NULL is fine */
 /* Runs one or more statements and drops what they answer. */
 NODISCARD enum err_kind session_run(struct session *s, const char *sql, struct err *err);
 
-/* Runs one statement with text parameters; *ret is its result, which is a good one. */
+/* Runs one statement with text parameters; *ret is its result, which is a good one. ret NULL: it is
+ * dropped. */
 NODISCARD enum err_kind session_ask(struct session *s, const char *sql, const char *const *values,
 				    int count, PGresult **ret, struct err *err);
 

@@ -96,15 +96,10 @@ static enum err_kind begin(struct session *s, const struct fresh_taker *taker, s
 			"now() - make_interval(days => $3::int)") "ON CONFLICT DO NOTHING";
 	char margin[NUMBER_BYTES], days[NUMBER_BYTES];
 	const char *const values[] = {taker->name, margin, days};
-	PGresult *result;
-	enum err_kind rc;
 
 	(void)snprintf(margin, sizeof(margin), "%d", FRESH_MARGIN_SECONDS);
 	(void)snprintf(days, sizeof(days), "%d", FRESH_DAYS);
-	rc = session_ask(s, sql, values, ARRAY_LEN(values), &result, err);
-	if (!rc)
-		PQclear(result);
-	return rc;
+	return session_ask(s, sql, values, ARRAY_LEN(values), NULL, err);
 }
 
 /*
@@ -129,15 +124,10 @@ static enum err_kind move(struct session *s, const struct fresh_taker *taker,
 	const char *const values[] = {
 		taker->name,          times->now, least, taker->is_apart ? "true" : "false",
 		times->occurred_from, margin};
-	PGresult *result;
-	enum err_kind rc;
 
 	(void)snprintf(least, sizeof(least), "%d", FRESH_MOVE_SECONDS);
 	(void)snprintf(margin, sizeof(margin), "%d", FRESH_MARGIN_SECONDS);
-	rc = session_ask(s, sql, values, ARRAY_LEN(values), &result, err);
-	if (!rc)
-		PQclear(result);
-	return rc;
+	return session_ask(s, sql, values, ARRAY_LEN(values), NULL, err);
 }
 
 enum err_kind fresh_reached(struct session *s, const struct fresh_taker *taker, struct err *err)
@@ -251,7 +241,6 @@ enum err_kind fresh_taken(struct session *s, const struct fresh_taker *taker,
 		"SELECT $1::text, k.id, k.at FROM unnest($2::uuid[], $3::timestamptz[]) "
 		"AS k (id, at) ON CONFLICT DO NOTHING";
 	struct buf ids, times;
-	PGresult *result;
 	enum err_kind rc;
 
 	REQUIRE(count <= FRESH_FACTS_MAX);
@@ -264,10 +253,8 @@ enum err_kind fresh_taken(struct session *s, const struct fresh_taker *taker,
 		const char *const values[] = {taker->name, (const char *)ids.data,
 					      (const char *)times.data};
 
-		rc = session_ask(s, sql, values, ARRAY_LEN(values), &result, err);
+		rc = session_ask(s, sql, values, ARRAY_LEN(values), NULL, err);
 	}
-	if (!rc)
-		PQclear(result);
 	buf_release(&ids);
 	buf_release(&times);
 	return rc;

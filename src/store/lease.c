@@ -64,15 +64,10 @@ enum err_kind lease_give_back(struct session *s, const char *name, const char *h
 			      struct err *err)
 {
 	const char *const values[] = {name, holder};
-	PGresult *result = NULL;
-	enum err_kind rc;
 
 	REQUIRE(fits(name) && fits(holder));
-	rc = session_ask(s,
-			 "UPDATE flytrail.leases SET expires_at = clock_timestamp() "
-			 "WHERE name = $1 AND holder = $2 AND expires_at > clock_timestamp()",
-			 values, ARRAY_LEN(values), &result, err);
-	if (!rc)
-		PQclear(result);
-	return rc;
+	return session_ask(s,
+			   "UPDATE flytrail.leases SET expires_at = clock_timestamp() "
+			   "WHERE name = $1 AND holder = $2 AND expires_at > clock_timestamp()",
+			   values, ARRAY_LEN(values), NULL, err);
 }

@@ -100,17 +100,6 @@ static enum err_kind read_version(struct session *s, int *ret_version, int *ret_
 	return ERR_NONE;
 }
 
-static enum err_kind run_with(struct session *s, const char *sql, const char *const *values,
-			      int count, struct err *err)
-{
-	PGresult *result;
-	enum err_kind rc = session_ask(s, sql, values, count, &result, err);
-
-	if (!rc)
-		PQclear(result);
-	return rc;
-}
-
 /* What the SQL of sql/ reads the roles' names from, until the transaction ends. */
 static enum err_kind set_roles(struct session *s, const struct migrate_options *options,
 			       struct err *err)
@@ -118,12 +107,12 @@ static enum err_kind set_roles(struct session *s, const struct migrate_options *
 	const char *const roles[] = {options->owner_role, options->writer_role,
 				     options->reader_role, options->line_reader_role};
 
-	return run_with(s,
-			"SELECT set_config('flytrail.owner_role', $1, true), "
-			"set_config('flytrail.writer_role', $2, true), "
-			"set_config('flytrail.reader_role', $3, true), "
-			"set_config('flytrail.line_reader_role', $4, true)",
-			roles, ARRAY_LEN(roles), err);
+	return session_ask(s,
+			   "SELECT set_config('flytrail.owner_role', $1, true), "
+			   "set_config('flytrail.writer_role', $2, true), "
+			   "set_config('flytrail.reader_role', $3, true), "
+			   "set_config('flytrail.line_reader_role', $4, true)",
+			   roles, ARRAY_LEN(roles), NULL, err);
 }
 
 /* Begins a transaction that no other migration runs beside. */
@@ -160,10 +149,10 @@ static enum err_kind apply(struct session *s, const struct migrate_options *opti
 	if (!rc)
 		rc = session_run(s, m->sql, err);
 	if (!rc)
-		rc = run_with(s,
-			      "INSERT INTO flytrail.schema_version "
-			      "(version, name, oldest_binary, sha256) VALUES ($1, $2, $3, $4)",
-			      row, ARRAY_LEN(row), err);
+		rc = session_ask(s,
+				 "INSERT INTO flytrail.schema_version "
+				 "(version, name, oldest_binary, sha256) VALUES ($1, $2, $3, $4)",
+				 row, ARRAY_LEN(row), NULL, err);
 	return rc ? rc : session_run(s, "COMMIT", err);
 }
 

@@ -123,16 +123,12 @@ static enum err_kind ensure_partition(struct session *s, const char *kind, int64
 {
 	char seconds[NUMBER_BYTES];
 	const char *const values[] = {kind, seconds};
-	PGresult *result;
 	enum err_kind rc;
 
 	(void)snprintf(seconds, sizeof(seconds), "%" PRId64, at_us / US_PER_S);
 	rc = session_ask(s, "SELECT flytrail.ensure_partition($1, to_timestamp($2::bigint))",
-			 values, ARRAY_LEN(values), &result, err);
-	if (rc)
-		return err_wrap(err, "make a partition of %s", kind);
-	PQclear(result);
-	return ERR_NONE;
+			 values, ARRAY_LEN(values), NULL, err);
+	return rc ? err_wrap(err, "make a partition of %s", kind) : ERR_NONE;
 }
 
 /* Of the days that the batch has rows for. A month's partition is asked for as often as its days.

@@ -105,7 +105,6 @@ enum err_kind snapshots_save(struct snapshots *s, const char *resource, const ch
 	char taken[TIME_TEXT_BYTES];
 	char *text = span_copy(content);
 	const char *const values[] = {resource, scope, time_format(taken_ns, taken), text};
-	PGresult *result;
 	enum err_kind rc;
 
 	if (!text)
@@ -126,10 +125,8 @@ enum err_kind snapshots_save(struct snapshots *s, const char *resource, const ch
 		"content = CASE WHEN s.content = excluded.content THEN s.content "
 		"ELSE excluded.content END "
 		"WHERE s.taken_at <= excluded.taken_at",
-		values, ARRAY_LEN(values), &result, err);
+		values, ARRAY_LEN(values), NULL, err);
 	free(text);
-	if (!rc)
-		PQclear(result);
 	return rc;
 }
 
@@ -137,17 +134,12 @@ enum err_kind snapshots_unobserve(struct snapshots *s, const char *resource, con
 				  const char *why, struct err *err)
 {
 	const char *const values[] = {resource, scope, why};
-	PGresult *result;
-	enum err_kind rc = session_ask(
-		s->session,
-		"INSERT INTO flytrail.snapshots AS s "
-		"(resource, scope, taken_at, content, unobserved_why, unobserved_since) "
-		"VALUES ($1, $2, '-infinity', '{}', $3, now()) "
-		"ON CONFLICT (resource, scope) DO UPDATE SET unobserved_why = $3, "
-		"unobserved_since = coalesce(s.unobserved_since, now())",
-		values, ARRAY_LEN(values), &result, err);
 
-	if (!rc)
-		PQclear(result);
-	return rc;
+	return session_ask(s->session,
+			   "INSERT INTO flytrail.snapshots AS s "
+			   "(resource, scope, taken_at, content, unobserved_why, unobserved_since) "
+			   "VALUES ($1, $2, '-infinity', '{}', $3, now()) "
+			   "ON CONFLICT (resource, scope) DO UPDATE SET unobserved_why = $3, "
+			   "unobserved_since = coalesce(s.unobserved_since, now())",
+			   values, ARRAY_LEN(values), NULL, err);
 }
