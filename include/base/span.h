@@ -81,4 +81,12 @@ static inline char *span_copy(struct span s)
 	return copy;
 }
 
+/* Of a copy that is a secret; NULL is fine. */
+static inline void secret_free(char *copy)
+{
+	if (copy)
+		explicit_bzero(copy, strlen(copy));
+	free(copy);
+}
+
 #endif

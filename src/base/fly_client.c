@@ -70,9 +70,7 @@ void fly_client_free(struct fly_client *c)
 	if (!c)
 		return;
 	http_client_free(c->client);
-	if (c->authorization)
-		explicit_bzero(c->authorization, strlen(c->authorization));
-	free(c->authorization);
+	secret_free(c->authorization);
 	free(c);
 }
 

@@ -67,9 +67,7 @@ static void datadog_close(void *ctx)
 	buf_release(&d->one);
 	buf_release(&d->text);
 	buf_release(&d->body);
-	if (d->key)
-		explicit_bzero(d->key, strlen(d->key));
-	free(d->key);
+	secret_free(d->key);
 	free(d->url);
 	free(d);
 }

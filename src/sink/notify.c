@@ -26,20 +26,13 @@ const char *notify_name(enum notify_kind kind)
 
 /* --- open and close --- */
 
-static void wipe(char *secret)
-{
-	if (secret)
-		explicit_bzero(secret, strlen(secret));
-	free(secret);
-}
-
 void notify_close(struct notify *n)
 {
 	if (!n)
 		return;
 	http_client_free(n->client);
-	wipe(n->url);
-	wipe(n->key);
+	secret_free(n->url);
+	secret_free(n->key);
 	free(n);
 }
 

@@ -78,13 +78,6 @@ enum err_kind s3_client_new(struct s3_client **ret, const struct s3_options *o, 
 	return rc;
 }
 
-static void forget(char *text)
-{
-	if (text)
-		explicit_bzero(text, strlen(text));
-	free(text);
-}
-
 void s3_client_free(struct s3_client *c)
 {
 	if (!c)
@@ -92,9 +85,9 @@ void s3_client_free(struct s3_client *c)
 	http_client_free(c->client);
 	hasher_free(c->hasher);
 	free(c->region);
-	forget(c->access_key);
-	forget(c->secret_key);
-	forget(c->session_token);
+	secret_free(c->access_key);
+	secret_free(c->secret_key);
+	secret_free(c->session_token);
 	free(c->scheme);
 	free(c->host);
 	free(c->bucket);

@@ -475,9 +475,7 @@ static void nats_release(struct nats *n)
 	hasher_free(n->hasher);
 	free(n->url);
 	free(n->user);
-	if (n->password)
-		explicit_bzero(n->password, strlen(n->password));
-	free(n->password);
+	secret_free(n->password);
 	free(n->subject);
 	free(n->queue);
 	free(n);

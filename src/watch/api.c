@@ -43,9 +43,7 @@ void watch_api_free(struct watch_api *a)
 	if (!a)
 		return;
 	fly_client_free(a->client);
-	if (a->hmac_key)
-		explicit_bzero(a->hmac_key, strlen(a->hmac_key));
-	free(a->hmac_key);
+	secret_free(a->hmac_key);
 	free(a->own_app);
 	free(a->org);
 	free(a->api_url);
