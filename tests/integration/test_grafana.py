@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import datadog  # noqa: E402
 import flytrail  # noqa: E402
+import judging  # noqa: E402
 import lab  # noqa: E402
 import prometheus  # noqa: E402
 import serving  # noqa: E402
@@ -88,9 +89,10 @@ class FlysOwn(serving.Serving, http.server.ThreadingHTTPServer):
         super().__init__(serving.ANY_PORT, FlysOwnPage)
 
 
-class FlysOwnPage(http.server.BaseHTTPRequestHandler):
+class FlysOwnPage(judging.Request):
     """What Fly's Prometheus has of a machine besides /metrics, as its documentation names it."""
 
+    content_type = "text/plain; version=0.0.4"
     scrapes = 0
 
     def do_GET(self):
@@ -103,15 +105,7 @@ class FlysOwnPage(http.server.BaseHTTPRequestHandler):
                   f'fly_instance_net_sent_bytes{{{own},device="eth0"}} {self.scrapes * 1000}',
                   f'fly_instance_net_sent_bytes{{{own},device="dummy0"}} {self.scrapes * 9000}',
                   'fly_volume_used_pct{app="flytrail",region="ams",host="0ad1",id="vol_1"} 12']
-        body = "\n".join([*lines, ""]).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+        self.reply(200, body="\n".join([*lines, ""]).encode())
 
 
 class Operators(unittest.TestCase):

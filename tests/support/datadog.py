@@ -28,16 +28,12 @@ Source: Datadog's API reference, "Send logs", "Validate API key"; "Log collectio
 import collections
 import contextlib
 import gzip
-import http.server
 import json
 import re
-import socket
-import struct
-import threading
 import time
 import zlib
 
-import serving
+import judging
 
 PATH = "/api/v2/logs"
 VALIDATE = "/api/v1/validate"
@@ -49,11 +45,6 @@ ATTRIBUTES_MAX, KEY_CHARS_MAX, LEVELS_MAX = 256, 50, 10
 STATUSES = ("emerg", "alert", "critical", "error", "warning", "notice", "info", "debug", "ok")
 TEXTS = ("message", "ddsource", "ddtags", "hostname", "service", "status")
 BLANKS = re.compile(r"[ \t\r\n]*")
-KINDS = ("status", "hang", "half", "reset", "early")
-HANG_SECONDS = 120
-
-Fault = collections.namedtuple("Fault", "kind options")
-Answer = collections.namedtuple("Answer", "status logs why at")
 
 
 class Bad(Exception):
@@ -152,37 +143,21 @@ def faults_of(log, size):
     return found
 
 
-class Intake(serving.Serving, http.server.ThreadingHTTPServer):
+class Intake(judging.Judging):
     """See above. Every setting may be changed while it runs."""
 
+    KINDS = (*judging.Judging.KINDS, "half", "early")
+    ANSWER = collections.namedtuple("Answer", "status logs why at")
+
     def __init__(self, key="0123456789abcdef0123456789abcdef"):
-        super().__init__(serving.ANY_PORT, Request)
+        super().__init__(Request)
         self.key = key
         self.poison = None
         self.bytes_max = REQUEST_BYTES_MAX
-        self.lock = threading.Lock()
-        self.logs, self.late, self.answers, self.faults = [], [], [], []
-        self.ended = threading.Event()
-
-    def __exit__(self, *error):
-        self.ended.set()
-        super().__exit__(*error)
-
-    def handle_error(self, request, client_address):
-        """A client that goes away is what some tests are about."""
+        self.logs, self.late = [], []
 
     def environment(self):
         return {"DATADOG_API_KEY": self.key, "FLYTRAIL_DATADOG_URL": self.url}
-
-    def misbehave(self, kind, count=1, **options):
-        """The next so many requests."""
-        assert kind in KINDS, kind
-        with self.lock:
-            self.faults.extend([Fault(kind, options)] * count)
-
-    def take_fault(self):
-        with self.lock:
-            return self.faults.pop(0) if self.faults else None
 
     def judge(self, headers, body):
         """The logs of a request that is right."""
@@ -213,42 +188,15 @@ class Intake(serving.Serving, http.server.ThreadingHTTPServer):
             self.logs.extend(logs)
             self.late.extend(log for log in logs if log["timestamp"] < oldest_ms)
 
-    def note(self, status, logs, why):
-        with self.lock:
-            self.answers.append(Answer(status, logs, why, time.monotonic()))
-
     # ---- what tests ask ----
 
     def messages(self):
         with self.lock:
             return [log["message"] for log in self.logs]
 
-    def statuses(self):
-        with self.lock:
-            return [answer.status for answer in self.answers]
 
-    def complaints(self):
-        """Why it refused what it was not told to refuse."""
-        with self.lock:
-            return [answer.why for answer in self.answers
-                    if answer.why not in (None, "poison") and not answer.why.startswith("told")]
-
-
-class Request(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
-
-    def reply(self, status, headers=(), body=b"{}"):
-        self.send_response(status)
-        for header in headers:
-            name, _, value = header.partition(":")
-            self.send_header(name, value.strip())
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+class Request(judging.Request):
+    content_type = "application/json"
 
     def judged(self, body):
         """(status, logs, why) of a request by what it is."""
@@ -268,22 +216,19 @@ class Request(http.server.BaseHTTPRequestHandler):
             return bad.status, [], str(bad)
 
     def break_off(self, fault):
-        """An answer that does not arrive, or not all of it."""
-        self.close_connection = True
-        if fault.kind == "hang":
-            self.server.ended.wait(HANG_SECONDS)
-        elif fault.kind == "half":
+        """Or not all of it."""
+        if fault.kind == "half":
+            self.close_connection = True
             self.wfile.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\n{")
         else:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
+            super().break_off(fault)
 
     def answer(self):
         fault = self.server.take_fault()
         if fault and fault.kind == "early":
             self.close_connection = True
             self.server.note(fault.options.get("code", 503), 0, "told early")
-            self.reply(fault.options.get("code", 503), ("Connection: close",))
+            self.reply(fault.options.get("code", 503), ("Connection: close",), b"{}")
             return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         status, logs, why = self.judged(body)

@@ -5,7 +5,7 @@ one's own, and a service that expects a ping.
         ... slack.environment() and so on switch them on ...
         slack.messages          # (when, text) of each that was taken
         hook.events             # of each that was taken, as dicts
-    hook.signed             # (signature, body) of each that came
+        hook.signed             # (signature, body) of each that came
         pings.times             # when it was requested
         slack.misbehave("status", 3, code=503, headers=["Retry-After: 1"])
         slack.poison = "bad"    # 400 invalid_payload to a message with that in it
@@ -30,23 +30,15 @@ import collections
 import contextlib
 import hashlib
 import hmac
-import http.server
 import json
 import re
-import socket
-import struct
-import threading
 import time
 import unicodedata
 
-import serving
+import judging
 
-Fault = collections.namedtuple("Fault", "kind options")
-Answer = collections.namedtuple("Answer", "status why at")
 Message = collections.namedtuple("Message", "at text")
 
-KINDS = ("status", "hang", "reset")
-HANG_SECONDS = 120
 SLACK_CHARS_MAX = 40_000
 BURST = 4  # Slack bears "short bursts"
 CODE = re.compile(r"`[^`\n]+`")
@@ -64,53 +56,16 @@ class Bad(Exception):
         self.status, self.body, self.headers = status, body, headers
 
 
-class Receiver(serving.Serving, http.server.ThreadingHTTPServer):
+class Receiver(judging.Judging):
     path = "/"
+    ANSWER = collections.namedtuple("Answer", "status why at")
 
     def __init__(self):
-        super().__init__(serving.ANY_PORT, Request)
-        self.lock = threading.Lock()
-        self.answers, self.faults = [], []
-        self.ended = threading.Event()
-
-    def __exit__(self, *error):
-        self.ended.set()
-        super().__exit__(*error)
-
-    def handle_error(self, request, client_address):
-        """A client that goes away is what some tests are about."""
+        super().__init__(Request)
 
     @property
     def hook(self):
         return self.url + self.path
-
-    def misbehave(self, kind, count=1, **options):
-        """The next so many requests."""
-        assert kind in KINDS, kind
-        with self.lock:
-            self.faults.extend([Fault(kind, options)] * count)
-
-    def behave(self):
-        with self.lock:
-            self.faults.clear()
-
-    def take_fault(self):
-        with self.lock:
-            return self.faults.pop(0) if self.faults else None
-
-    def note(self, status, why):
-        with self.lock:
-            self.answers.append(Answer(status, why, time.monotonic()))
-
-    def statuses(self):
-        with self.lock:
-            return [answer.status for answer in self.answers]
-
-    def complaints(self):
-        """Why it refused what it was not told to refuse."""
-        with self.lock:
-            return [answer.why for answer in self.answers
-                    if answer.why not in (None, "poison") and not answer.why.startswith("told")]
 
 
 class Slack(Receiver):
@@ -241,21 +196,7 @@ class Pings(Receiver):
     answer_body = b"OK"
 
 
-class Request(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
-
-    def reply(self, status, headers=(), body=b""):
-        self.send_response(status)
-        for header in headers:
-            name, _, value = header.partition(":")
-            self.send_header(name, value.strip())
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
+class Request(judging.Request):
     def judged(self, body):
         """(what came, the answer's status, why, body, headers)"""
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -267,14 +208,6 @@ class Request(http.server.BaseHTTPRequestHandler):
             return self.server.judge(headers, body), 200, None, self.server.answer_body, ()
         except Bad as bad:
             return None, bad.status, str(bad), bad.body, bad.headers
-
-    def break_off(self, fault):
-        self.close_connection = True
-        if fault.kind == "hang":
-            self.server.ended.wait(HANG_SECONDS)
-        else:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
 
     def answer(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

@@ -26,6 +26,7 @@ import urllib.parse
 import uuid
 import xml.etree.ElementTree
 
+import judging
 import lab
 import serving
 
@@ -315,12 +316,7 @@ class Judge(serving.Serving, http.server.ThreadingHTTPServer):
         self.asked = []
 
 
-class JudgeRequest(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
-
+class JudgeRequest(judging.Request):
     def faults(self, body):
         """What S3 would call what is wrong."""
         headers = {name.lower(): value for name, value in self.headers.items()}
