@@ -6,8 +6,10 @@
     tests/run.py --list           the names
 
 A step is one command: a build, a test program, a fuzz target, a check. Each has a time
-limit; three run at a time; one that needs another waits for it. What failed is shown in
-full, and the last line is `N passed, N failed`, counting test cases, not steps.
+limit; one that needs another waits for it. Steps that wait for servers more than they work
+have workers of their own, beside those of the steps that keep a core busy and that are nice
+to them. What failed is shown in full, and once more at the end in short; the last line is
+`N passed, N failed`, counting test cases, not steps.
 """
 
 import argparse
@@ -24,15 +26,18 @@ import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# Many steps wait for servers more than they work: three at a time keep two cores busy.
-WORKERS = int(os.environ.get("FLYTRAIL_CHECK_WORKERS", "3"))
+# Four that wait take half of two cores; the rest is for those that work.
+WAITING_WORKERS = int(os.environ.get("FLYTRAIL_CHECK_WORKERS", "4"))
+WORKING_WORKERS = len(os.sched_getaffinity(0))
+NICE = ["nice", "-n", "10"]
 FUZZ_SECONDS = int(os.environ.get("FLYTRAIL_CHECK_FUZZ_SECONDS", "10"))
 OUTPUT_LINES_SHOWN = 200
-BUILD_SECONDS = 300
-UNIT_SECONDS = 120
-# Sanitizers are slower, and several steps share the machine.
-UNIT_SANITIZED_SECONDS = 300
-CHECK_SECONDS = 240
+REASON_LINES, REASON_COLUMNS = 3, 300  # of a case that failed, at the end
+# Against what hangs: several steps share the machine, and those that work come last.
+BUILD_SECONDS = 600
+UNIT_SECONDS = 240
+UNIT_SANITIZED_SECONDS = 600  # sanitizers are slower
+CHECK_SECONDS = 600
 INTEGRATION_SECONDS = 900
 INTEGRATION_SANITIZED_SECONDS = 600
 CRASH_SECONDS = 480
@@ -42,6 +47,8 @@ SOAK_SETTLE_SECONDS = 900  # beyond: for faults to heal, spools to be stored, ga
 TIDY_FILES_AT_ONCE = 5
 # What is killed has nothing to say to a sanitizer, and what it left is read in test_spool, too.
 UNSANITIZED = {"test_spool_crash"}
+# Integration tests of minutes, which begin first: else they are the end, and one worker's alone.
+LONG = {"backfill", "doubt", "notify", "private_network", "listening", "image_run"}
 # Unit tests whose module has threads: these run under ThreadSanitizer as well.
 THREADED = re.compile(r"^test_(lock|queue|log|spool(?!_crash)|pipeline|committer|consumer|run|status"
                       r"|nats|source|http|health|life|lines|ping)")
@@ -57,13 +64,15 @@ BUILDS = {
 
 
 class Step:
-    """One command. cases: how its output is counted ("tap" lines, or the step as one)."""
+    """One command. cases: how its output is counted ("tap" lines, or the step as one).
+    waits: for servers and time, more than it works."""
 
-    def __init__(self, name, command, seconds, needs=(), cases="one", order=50):
+    def __init__(self, name, command, seconds, needs=(), cases="one", order=50, waits=False):
         self.name = name
         self.env = {}
         self.report = None  # where sanitizers of programs that it starts write
-        self.command = command
+        self.waits = waits
+        self.command = command if waits else NICE + command
         self.seconds = seconds
         self.needs = list(needs)
         self.cases = cases
@@ -71,6 +80,7 @@ class Step:
         self.ok = None
         self.passed = self.failed = 0
         self.skipped = []
+        self.reasons = []
 
 
 def build_dir(kind):
@@ -114,20 +124,21 @@ def fuzz_steps():
                    f"-artifact_prefix={build_dir('fuzz')}/", found]
         if os.path.isdir(os.path.join(ROOT, seeds)):
             command.append(seeds)
-        yield Step(f"fuzz/{short}", command, FUZZ_SECONDS + 60, ["build/fuzz"], order=60)
+        yield Step(f"fuzz/{short}", command, FUZZ_SECONDS + 120, ["build/fuzz"], order=60)
 
 
 def python_steps(folder, seconds, order):
     for name in names(f"tests/{folder}/test_*.py"):
         command = [sys.executable, "tests/support/cases.py", f"tests/{folder}/{name}.py"]
-        yield Step(f"{folder}/{name[5:]}", command, seconds, ["build/release"], "tap", order)
+        yield Step(f"{folder}/{name[5:]}", command, seconds, ["build/release"], "tap",
+                   order - (name[5:] in LONG), waits=True)
 
 
 def soak_step():
     """Proof by force, for a minute; its seed is shown."""
     return Step(f"soak/{SOAK_SECONDS} seconds",
                 [sys.executable, "tests/soak/soak.py", "--seconds", str(SOAK_SECONDS)],
-                SOAK_SECONDS + SOAK_SETTLE_SECONDS, ["build/release"], "tap", 12)
+                SOAK_SECONDS + SOAK_SETTLE_SECONDS, ["build/release"], "tap", 12, waits=True)
 
 
 def sanitized_steps():
@@ -135,7 +146,8 @@ def sanitized_steps():
     for name, kind in itertools.product(("run", "compare"), ("tsan", "asan")):
         step = Step(f"integration/{name} ({kind})",
                     [sys.executable, "tests/support/cases.py", f"tests/integration/test_{name}.py"],
-                    INTEGRATION_SANITIZED_SECONDS, ["build/release", f"build/{kind}"], "tap", 15)
+                    INTEGRATION_SANITIZED_SECONDS, ["build/release", f"build/{kind}"], "tap", 15,
+                    waits=True)
         step.report = os.path.join(ROOT, build_dir(kind), f"report-{name}")
         to_report = f"log_path={step.report}"
         step.env = {
@@ -228,6 +240,14 @@ def count_tap(step, output, code):
         step.failed += 1
 
 
+def reasons(output):
+    """Each case that failed, and how what it said ended."""
+    for case in re.split(r"^(?=(?:not )?ok\b)", output, flags=re.MULTILINE):
+        if case.startswith("not ok"):
+            head, *said = [line[:REASON_COLUMNS] for line in case.splitlines()]
+            yield "\n".join([head] + said[-REASON_LINES:])
+
+
 def take_reports(step):
     """What a sanitizer said about a program that the step started, and that may be gone since."""
     found = ""
@@ -259,11 +279,11 @@ class Runner:
         self.waiting = sorted(steps, key=lambda step: step.order)
         self.by_name = {step.name: step for step in steps}
 
-    def next_step(self):
-        """The next that may run; None when nothing is left. Waits while others must end first."""
+    def next_step(self, waits):
+        """The next of its kind that may run; None when none is left. Waits while others must end first."""
         with self.lock:
-            while self.waiting:
-                for step in self.waiting:
+            while mine := [step for step in self.waiting if step.waits == waits]:
+                for step in mine:
                     needs = [self.by_name[need].ok for need in step.needs]
                     if False in needs or None not in needs:
                         self.waiting.remove(step)
@@ -304,6 +324,7 @@ class Runner:
         text = f"{'FAIL' if step.failed else 'ok':5} {step.name}: {counts} ({taken:.1f} s)"
         if step.failed:
             why = f"no end within {step.seconds} s" if code is None else f"exit {code}"
+            step.reasons = list(reasons(output)) or [why]
             lines = output.splitlines()[-OUTPUT_LINES_SHOWN:]
             text += "\n" + "\n".join(f"    | {line}" for line in lines) + f"\n    | {why}"
         elif "(asan)" not in step.name:
@@ -311,9 +332,9 @@ class Runner:
             text += "".join(f"\n    | {line}" for line in shown)
         self.finish(step, text)
 
-    def work(self):
+    def work(self, waits):
         while True:
-            step = self.next_step()
+            step = self.next_step(waits)
             if step is None:
                 return
             self.run(step)
@@ -334,7 +355,8 @@ def main():
         print("\n".join(step.name for step in steps))
         return 0
     runner = Runner(steps)
-    workers = [threading.Thread(target=runner.work) for _ in range(WORKERS)]
+    workers = [threading.Thread(target=runner.work, args=[waits])
+               for waits, count in ((True, WAITING_WORKERS), (False, WORKING_WORKERS)) for _ in range(count)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -342,6 +364,9 @@ def main():
     for step in steps:
         for line in step.skipped:
             print(f"skipped in {step.name}: {line}")
+    for step in steps:
+        for reason in step.reasons:
+            print(f"failed in {step.name}: {reason}")
     passed = sum(step.passed for step in steps)
     failed = sum(step.failed for step in steps)
     print(f"{passed} passed, {failed} failed")
