@@ -33,7 +33,10 @@ struct differ {
 	void *arg;
 };
 
-/* A snapshot, or an answer: what there was, and when. It has ended. */
+/*
+ * A snapshot, or an answer: what there was, and when. It has ended. Fly may have looked at any time
+ * while it answered, so that a snapshot is of when that began, and an answer of when it was there.
+ */
 struct dated {
 	const struct listing *list;
 	int64_t ns;

@@ -40,8 +40,9 @@ struct watch_ask {
 	const char *app, *item;       /* whose it is; "": of the organisation, of no item */
 	const struct listing *before; /* the snapshot; empty where there is none */
 	int64_t before_ns;            /* when all of that was looked at; LISTING_NO_TIME: never */
-	int64_t now_ns;
-	bool part; /* items that are as they were before may be left out */
+	int64_t now_ns;      /* when it begins to ask: what comes later may be in no answer */
+	int64_t answered_ns; /* when all is answered: what that shows had come by then */
+	bool part;           /* items that are as they were before may be left out */
 };
 
 /* What a change is, as a fact. */

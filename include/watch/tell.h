@@ -48,7 +48,7 @@ NODISCARD enum err_kind teller_absence(struct teller *t, const struct watch_reso
 				       const struct watch_ask *ask, int64_t from_ns,
 				       struct err *err);
 
-/* That more happened since `from_ns` than Fly's answer of ask->now_ns shows. */
+/* That more happened since `from_ns` than Fly's answer shows. */
 NODISCARD enum err_kind teller_overrun(struct teller *t, const struct watch_resource *resource,
 				       const struct watch_ask *ask, int64_t from_ns,
 				       struct err *err);

@@ -114,7 +114,7 @@ static enum err_kind send(struct teller *t, struct event *e, const struct what *
 		return rc;
 	e->org = t->org;
 	e->class = action_class(e->action);
-	e->observed_ns = what->ask->now_ns;
+	e->observed_ns = what->ask->answered_ns;
 	e->source = SOURCE_WATCH;
 	e->rule = SPAN("watch");
 	e->attributes = span_of(t->attributes.data, t->attributes.len);
@@ -300,7 +300,7 @@ enum err_kind teller_overrun(struct teller *t, const struct watch_resource *reso
 {
 	const struct what what = what_now(resource, ask, from_ns);
 	char name[WATCH_SUMMARY_BYTES], summary[WATCH_SUMMARY_BYTES];
-	struct event e = {.action = ACTION_trail_overrun, .not_after_ns = ask->now_ns};
+	struct event e = {.action = ACTION_trail_overrun, .not_after_ns = ask->answered_ns};
 
 	name_what(resource, ask, name);
 	(void)snprintf(summary, sizeof(summary),

@@ -138,7 +138,7 @@ static enum err_kind compare(struct watch *w, const struct listing *now, struct 
 {
 	const struct differ differ = {.take = take_change, .arg = w};
 	const struct dated old = {.list = &w->before, .ns = w->job->taken_ns};
-	const struct dated new = {.list = now, .ns = w->ask.now_ns, .part = is_part(w, now)};
+	const struct dated new = {.list = now, .ns = w->ask.answered_ns, .part = is_part(w, now)};
 	enum err_kind rc = differ_run(&differ, &old, &new, &w->next, err);
 
 	if (!rc && has_overrun(w->job->resource, &w->before, now))
@@ -344,6 +344,8 @@ static enum err_kind look(struct watch *w, struct job *job, bool *ret_shown, str
 	};
 	listing_init(&now, &job->resource->shape);
 	rc = job->resource->fetch(&w->ask, &now, why);
+	/* Rounded up, because it is a bound. */
+	w->ask.answered_ns = (time_now_ns() / NS_PER_US + 1) * NS_PER_US;
 	*ret_shown = rc == ERR_NONE;
 	if (!rc) {
 		rc = move_on(w, job, &now, why);

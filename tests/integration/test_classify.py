@@ -112,17 +112,22 @@ class Classify(unittest.TestCase):
         """What it printed on a terminal while and after it read one line, and another one later."""
         with subprocess.Popen([FLYTRAIL, "classify"], stdin=subprocess.PIPE, stdout=stdout,
                               stderr=terminal.fd) as child:
-            for _ in range(2):
-                child.stdin.write(nats("x"))
-                child.stdin.flush()
-                time.sleep(0.7)
+            child.stdin.write(nats("x"))
+            child.stdin.flush()
+            # However late it begins: the pause is one of its own.
+            lab.wait_for(lambda: b'"message":"x"' in (child.stdout.readline() if child.stdout else terminal.seen().encode()),
+                         60, "the first line's object")
+            time.sleep(0.7)
+            child.stdin.write(nats("x"))
             child.stdin.close()
+            if child.stdout:
+                self.assertEqual(child.stdout.read().count(b"\n"), 1)
             self.assertEqual(child.wait(60), 0)
         return terminal.seen()
 
     def test_progress_is_shown_on_a_terminal_that_the_output_does_not_go_to(self):
         with lab.Terminal() as terminal:
-            told = self.progress_of(terminal, subprocess.DEVNULL)
+            told = self.progress_of(terminal, subprocess.PIPE)
             self.assertRegex(told, "^(\r\x1b\\[K[12] lines classified)+\r\x1b\\[K$")
         with lab.Terminal() as terminal:
             told = self.progress_of(terminal, terminal.fd)

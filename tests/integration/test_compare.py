@@ -17,7 +17,8 @@ class Compared(Backfill):
     def setUp(self):
         super().setUp()
         self.began(5 * HOUR)
-        self.at = time.time() - 2.5 * HOUR
+        # In the middle of an hour: lines of some seconds are in one window.
+        self.at = (int(time.time()) // HOUR - 3) * HOUR + HOUR / 2
 
     def windows(self, **wanted):
         return [fact for fact in self.facts("trail.window_checked") if wanted.items() <= fact.items()]
@@ -49,7 +50,7 @@ class Compared(Backfill):
         self.assertEqual(ft.stop(), 0)
 
     def test_a_busy_hour_is_compared_in_part_and_each_claim_of_it_is_looked_for(self):
-        hour = int(time.time() - HOUR) // HOUR * HOUR - HOUR  # the newest that is compared
+        hour = self.newest_hour()
         # More than half of its pages hold.
         burst = [self.payload(f"burst {n}", at=hour + 0.001 + n * 2e-6) for n in range(350)]
         both = [self.payload(self.EXIT.format(1), at=hour + 1860, provider="runner")]

@@ -65,11 +65,12 @@ class Terms(Doctor):
                                                 "FLYTRAIL_S3_LOCK_LINES_DAYS": "0"})))
 
     def test_what_is_neither_in_the_trail_nor_gone_is_named(self):
-        self.pg.psql("SELECT flytrail.ensure_partition('log_lines', now() - d * interval '1 day') "
+        now = self.pg.psql("SELECT now()")[0][0]  # of one day, also when that is over before the end
+        self.pg.psql(f"SELECT flytrail.ensure_partition('log_lines', timestamptz '{now}' - d * interval '1 day') "
                      "FROM unnest(array[50, 60, 61, 62, 63, 64, 65]) AS d")
-        names = [row[0] for row in self.pg.psql(
-            "SELECT to_char(now() AT TIME ZONE 'UTC' - d * interval '1 day', '\"log_lines_\"YYYYMMDD') "
-            "FROM unnest(array[65, 64, 63, 62, 61, 60]) AS d")]
+        *names, detached = [row[0] for row in self.pg.psql(
+            f"SELECT to_char(timestamptz '{now}' AT TIME ZONE 'UTC' - d * interval '1 day', '\"log_lines_\"YYYYMMDD') "
+            "FROM unnest(array[65, 64, 63, 62, 61, 60, 50]) AS d")]
         self.addCleanup(self.pg.psql, "; ".join(f"DROP TABLE flytrail.{name}" for name in names))
         for name in names:
             self.pg.psql(f"ALTER TABLE flytrail.log_lines DETACH PARTITION flytrail.{name}")
@@ -79,8 +80,7 @@ class Terms(Doctor):
         self.pg.psql("SELECT flytrail.set_retention('log_lines', 30, NULL)")
         self.assertNotIn("taken out", str(self.said()))
         self.pg.psql("SELECT pg_advisory_lock(hashtextextended('flytrail.retention', 0)); "
-                     "SELECT flytrail.retention_detach(to_char(now() AT TIME ZONE 'UTC' - interval '50 days', "
-                     "'\"log_lines_\"YYYYMMDD'))")
+                     f"SELECT flytrail.retention_detach('{detached}')")
         [[leaving]] = self.pg.psql("SELECT * FROM flytrail.retention_leftovers()")
         self.assert_said(self.said(), "warn", "1 partitions are taken out of the trail and neither dropped nor put back, "
                                               f"which the next `flytrail retention apply` does unless one is at it: {leaving}")
@@ -97,6 +97,8 @@ class Terms(Doctor):
         self.addCleanup(self.pg.psql, f"SELECT flytrail.release_hold('{hold}', 'over')")
         self.assert_said(self.said(), "ok", f"1 partitions stay though past their terms, the oldest is {name}: hold {hold}")
         self.addCleanup(self.pg.psql, "SET session_replication_role = replica; DELETE FROM flytrail.events WHERE seq > 0")
+        # Which may be of the month before, of which no partition is made ahead.
+        self.pg.psql("SELECT flytrail.ensure_partition('security', now() - interval '25 hours')")
         self.pg.psql("INSERT INTO flytrail.events (event_id, retention_class, class, action, occurred_at, time_basis, observed_at, "
                      " actor, actor_type, outcome, severity, trust, source, stream, seq) "
                      "SELECT gen_random_uuid(), 'security', 'trail', 'trail.started', at, 'observed', at, 'unknown', 'unknown', "

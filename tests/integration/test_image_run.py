@@ -111,7 +111,7 @@ class Running(InImage):
         for rights in ("CapPrm", "CapEff", "CapAmb"):
             self.assertEqual(int(status[rights], 16), 0, rights)
         self.assertEqual(status["NoNewPrivs"], "1")
-        self.assertTrue(ft.is_well(), ft.health())
+        lab.wait_for(ft.is_well, 60, "health")
         self.assertEqual(ft.stop(), 0)
         # This world has no API of Fly's to ask.
         self.assertEqual({line["event"] for line in ft.troubles()} - {"worker_waits", "watcher_waits"}, set())

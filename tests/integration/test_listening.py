@@ -10,8 +10,13 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import flytrail  # noqa: E402
 import lab  # noqa: E402
 
-EVERY = 1  # seconds between heartbeats
+AT_ONCE = 5  # they wait more than they work
+
+EVERY = 2  # seconds between heartbeats
+# The newest that came back is no older, or HEARTBEAT_MISSES after it are missed and it is a gap.
+BEAT_AGE_MAX = 4 * EVERY
 MARGIN = 10  # GAP_MARGIN_NS
+BEATS_SECONDS = 120  # for some twenty or thirty of them
 
 
 class Listening(unittest.TestCase):
@@ -40,16 +45,18 @@ class Listening(unittest.TestCase):
         ft, shipper = self.beating()
         begun = time.time()
         ft.start()
+        connected = time.time()
         ft.await_event("heartbeat_returned")
-        shipper.await_shipped(33)  # facts are told once in ten beats
+        shipper.await_shipped(23, BEATS_SECONDS)  # facts are told once in ten beats
         ended = time.time()
         self.assertEqual(ft.stop(), 0)
+        stopped = time.time()
         ranges = self.world.listened()
         self.assertGreaterEqual(len(ranges), 2)
         since, until = self.check_touching(ranges)
-        self.assertLess(abs(since - MARGIN - begun), 4)
-        self.assertLess(abs(until + MARGIN - ended), EVERY + 3)
-        self.assertLess(until, ended - MARGIN)
+        self.assertTrue(begun < since - MARGIN < connected, (begun, since, connected))
+        # Up to when the newest beat was made that came back.
+        self.assertTrue(ended - BEAT_AGE_MAX < until + MARGIN < stopped, (ended, until, stopped))
         self.assertEqual(self.world.gaps(), [])
         shared = self.world.pg.psql("SELECT DISTINCT attributes ? 'shared', severity "
                                     "FROM flytrail.events WHERE action = 'trail.listening'")
@@ -69,12 +76,12 @@ class Listening(unittest.TestCase):
         ft, shipper = self.beating()
         ft.start()
         ft.await_event("heartbeat_returned")
-        shipper.await_shipped(25)
+        shipper.await_shipped(15, BEATS_SECONDS)
         shipper.stop()
         self.world.await_gap("heartbeat_missed", closed=False)
         shipper.resume()
         gap = self.world.await_gap("heartbeat_missed", closed=True)
-        shipper.await_shipped(25)
+        shipper.await_shipped(15, BEATS_SECONDS)
         self.world.nats.crash()
         self.world.await_gap("disconnect", closed=False)
         self.world.nats.restart()
@@ -89,26 +96,26 @@ class Listening(unittest.TestCase):
         self.assertEqual(before + between, ranges)
         self.assertEqual(self.check_touching(before)[1], silent["start"])
         self.assertEqual(self.check_touching(between)[0], silent["end"])
-        self.assertLess(cut["start"] - between[-1][1], EVERY + 1)
+        self.assertLess(cut["start"] - between[-1][1], BEAT_AGE_MAX)
 
     def test_nobody_vouches_for_an_absence(self):
         ft, shipper = self.beating()
         ft.start()
         ft.await_event("heartbeat_returned")
-        shipper.await_shipped(23)
-        lab.wait_for(self.world.listened, 30, "a fact of listening")
+        shipper.await_shipped(21, BEATS_SECONDS)
+        lab.wait_for(self.world.listened, 60, "a fact of listening")
         ft.kill()
         killed = time.time()
         time.sleep(3)  # the absence
-        ft.start()
         back = time.time()
+        ft.start()
         gap = self.world.await_gap("start", closed=True)
-        shipper.await_shipped(23)
+        shipper.await_shipped(13, BEATS_SECONDS)
         self.assertEqual(ft.stop(), 0)
         ranges = self.world.listened()
         self.check_no_gap_in(ranges)
         self.assertLess(gap["start"], killed - MARGIN)
-        self.assertGreater(gap["end"], back)
+        self.assertGreater(gap["end"], back + MARGIN)
         self.assertEqual(min(since for since, _ in ranges if since > killed), gap["end"])
 
     def test_a_quiet_time_that_was_listened_to_is_no_gap_after_a_restart(self):

@@ -20,7 +20,9 @@ import retention  # noqa: E402
 AT_ONCE = 4  # they wait more than they work
 
 SOON_SECONDS = 15
+KILLS = 8
 SECRETS = ("SECRETEXAMPLE", "an-EXAMPLE-key")
+LATE_SECONDS = 15  # a ping may be, on a machine where a thread stands still for some of them
 MACHINE = "0e286551c30586"
 
 
@@ -100,7 +102,8 @@ class Case(unittest.TestCase):
             if ft.process.poll() is None:
                 said += json.dumps(ft.health()[1]) + ft.command("config")[1]
                 for page in ("metrics", "status"):
-                    with urllib.request.urlopen(f"http://127.0.0.1:{ft.port}/{page}", timeout=5) as got:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{ft.port}/{page}",
+                                                timeout=flytrail.ANSWER_SECONDS) as got:
                         said += got.read().decode()
             for secret in SECRETS:
                 self.assertNotIn(secret, said)
@@ -118,6 +121,8 @@ class Told(Case):
         self.assertIn("as said from inside the machine", message)
         self.await_events(1)
         self.assertLess(self.hook.times[0] - at, SOON_SECONDS)
+        # What is taken is counted already.
+        lab.wait_for(lambda: self.untaken() + self.untaken("notifier.webhook") == 0, 60, "both to be through")
         told, = [event for event in self.hook.events if event["action"] == "ssh_session.opened"]
         row, = self.world.pg.psql("SELECT event_id, actor, app, message, severity FROM flytrail.events "
                                   "WHERE class = 'ssh_session'")
@@ -164,7 +169,7 @@ class Told(Case):
         ft = self.flytrail(FLYTRAIL_HEARTBEAT_SECONDS="30")
         with flytrail.Shipper(self.world.nats, ft) as shipper:
             self.begun(ft)
-            shipper.await_shipped(2)
+            shipper.await_shipped(2, 150)
             self.world.nats.pause()
             at = time.monotonic()
             self.assertLess(self.await_told("*trail.gap_opened* ", 180) - at, 180)
@@ -231,7 +236,7 @@ class Away(Case):
         self.slack.misbehave("reset", 2)
         self.slack.misbehave("status", 1, code=429, headers=["Retry-After: 1"])
         self.tell(3)
-        self.await_events(3, 20)
+        self.await_events(3)
         self.await_told("`mara.lind@example.com`")
         lab.wait_for(lambda: self.untaken() == 0, 60, "all to be told")
         self.assertEqual(len(self.messages("`mara.lind@example.com`")), 1)
@@ -317,7 +322,7 @@ class Away(Case):
         self.tell(3)
         lab.wait_for(lambda: not self.slack.faults, 30, "the request")
         idle = "SELECT a.pid FROM pg_stat_activity a WHERE a.state = 'idle in transaction'"
-        lab.wait_for(lambda: self.world.pg.psql(idle), 5, "the transaction that is open meanwhile")
+        lab.wait_for(lambda: self.world.pg.psql(idle), 30, "the transaction that is open meanwhile")
         self.assertEqual(self.world.pg.psql(
             f"SELECT l.relation::regclass, l.mode FROM pg_locks l WHERE l.pid IN ({idle}) "
             "AND l.relation::regclass::text LIKE 'flytrail.events%'"), [])
@@ -362,18 +367,25 @@ class Killed(Case):
         self.assertEqual(len(self.messages("`mara.lind@example.com`")), 1)
 
     def test_kills_at_any_moment_lose_nothing(self):
-        """What was on its way may be there twice."""
+        """What was on its way at a kill, which is one message, may be there once more."""
         ft = self.begun(self.world.flytrail(**self.hook.environment()), taker="notifier.webhook")
-        for n in range(8):
+        for n in range(KILLS):
             self.tell(5, app=f"app-{n}")
             time.sleep(0.4 * n)
             ft.kill()
             ft.start()
         lab.wait_for(lambda: self.untaken("notifier.webhook") == 0, 90, "all to be told")
-        seen = collections.Counter(event["event_id"] for event in self.hook.events if event["app"])
-        rows = {row[0] for row in self.world.pg.psql("SELECT event_id FROM flytrail.events WHERE app LIKE 'app-%'")}
-        self.assertLessEqual(rows, set(seen))
-        self.assertLessEqual(max(seen.values()), 2)
+        seen, repeats = collections.Counter(), 0
+        for body in self.hook.bodies:
+            ids = {event["event_id"] for event in body["events"]}
+            repeats += bool(ids & seen.keys())
+            seen.update(ids)
+        self.assertLessEqual(repeats, KILLS)
+        rows = self.world.pg.psql("SELECT event_id, app FROM flytrail.events WHERE app LIKE 'app-%'")
+        self.assertEqual(len(rows), 5 * KILLS)
+        for event_id, app in rows:
+            kills = KILLS - int(app.removeprefix("app-"))  # since it was told
+            self.assertTrue(1 <= seen[event_id] <= 1 + kills, (app, seen[event_id]))
 
     def test_two_replicas_tell_once_and_when_one_is_gone_the_other_tells(self):
         one, other = self.flytrail(), self.flytrail()
@@ -405,11 +417,13 @@ class Pinged(unittest.TestCase):
     def test_it_is_requested_each_minute_while_health_is_green_and_not_when_it_is_red(self):
         with flytrail.World() as world, receivers.Pings() as pings:
             pings.misbehave("status", code=500)
+            begun = time.monotonic()
             ft = world.flytrail(**pings.environment()).start()
             lab.wait_for(lambda: ft.events("ping_failed"), 60, "the first ping, which fails")
-            lab.wait_for(lambda: pings.times, 70, "the second")
-            asked = [answer.at for answer in pings.answers]
-            self.assertAlmostEqual(asked[1] - asked[0], 60, delta=4)
+            lab.wait_for(lambda: pings.times, 120, "the second")
+            first, second = [answer.at for answer in pings.answers]
+            self.assertGreater(second - begun, 60)
+            self.assertLess(second - first, 60 + LATE_SECONDS)
             world.pg.crash()
             world.publish(1)  # else nobody asks Postgres for anything
             lab.wait_for(lambda: ft.health()[0] == 503, 30, "health to be red")

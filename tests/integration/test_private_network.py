@@ -400,7 +400,7 @@ class Leavings(unittest.TestCase):
                     self.addCleanup(shutil.rmtree, folder, True)
                 test.send_signal(number)
                 test.wait()
-            lab.wait_for(lambda: all(map(lab.is_gone, pids)), 10, "all processes to be gone")
+            lab.wait_for(lambda: all(map(lab.is_gone, pids)), 60, "all processes to be gone")
 
     def test_without_the_right_it_says_so_and_why(self):
         done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable,

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -85,7 +84,7 @@ class Recovery(unittest.TestCase):
         # Its numbers come past Postgres's, which makes nothing good: they are other records'.
         ft.await_event("source_connected")
         self.world.publish(1000, first=10)
-        time.sleep(0.5)
+        ft.await_accepted(1000)
         ft.stop()
         self.assertGreater(ft.events("stopped")[0]["left_in_spool"], 500)
         ft.start(wait=False)
@@ -95,12 +94,12 @@ class Recovery(unittest.TestCase):
 
     def damaged(self):
         """A flytrail that was killed with damage in the middle of what Postgres, stopped, has not got."""
-        ft = self.world.flytrail().start()
+        ft = self.world.flytrail(FLYTRAIL_DRAIN_SECONDS="50").start()
         self.world.publish(1000)
         self.world.await_rows(1000)
         self.world.pg.stop()
         self.world.publish(30000, first=1000)
-        time.sleep(0.5)
+        ft.await_accepted(31000)
         ft.kill()
         first = min(glob.glob(os.path.join(ft.folder, "spool", "*.seg")))
         with open(first, "r+b") as segment:
@@ -115,7 +114,7 @@ class Recovery(unittest.TestCase):
         ft.signal(signal.SIGTERM)
         ft.await_event("draining")
         self.world.pg.restart()
-        self.assertEqual(ft.process.wait(timeout=30), 0)
+        self.assertEqual(ft.process.wait(timeout=flytrail.STOP_SECONDS), 0)
         self.assertEqual(ft.events("stopped")[0]["left_in_spool"], 0)
         gap = self.gap("spool_damaged")
         self.assertEqual(self.world.count("message LIKE 'numbered %'"), 31000 - gap["lost"])

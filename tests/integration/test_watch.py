@@ -2,13 +2,14 @@
 
 import os
 import sys
+import threading
 import time
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import lab  # noqa: E402
-from backfill import Backfill  # noqa: E402
+from backfill import Backfill, now  # noqa: E402
 
 AT_ONCE = 4  # they wait more than they work
 KEY = "an-example-of-a-key-of-ones-own"
@@ -27,7 +28,7 @@ class Watching(Backfill):
         return self.world.pg.psql(f"SELECT {columns} FROM flytrail.secret_changes ORDER BY changed_at, secret_name")
 
     def await_changes(self, count):
-        lab.wait_for(lambda: len(self.changes()) >= count, 30, f"{count} changes")
+        lab.wait_for(lambda: len(self.changes()) >= count, 60, f"{count} changes")
         self.assertEqual(len(self.changes()), count)
 
     def await_baseline(self, app="web-1"):
@@ -39,7 +40,13 @@ class Watching(Backfill):
 
     def await_polls(self, count):
         before = self.polls()
-        lab.wait_for(lambda: self.polls() >= before + count, 30, f"{count} polls")
+        lab.wait_for(lambda: self.polls() >= before + count, 60, f"{count} polls")
+
+    def answer_empty_once(self, what):
+        """A list of web-1's, in one answer and no other, and then in three."""
+        self.api.misbehave("answer", 1, app=f"web-1/{what}", body=b'{"secrets":[],"ips":[]}')
+        lab.wait_for(lambda: not self.api.faults, 60, "the empty answer")
+        self.await_polls(3)
 
 
 class Apps(Watching):
@@ -50,17 +57,23 @@ class Apps(Watching):
     def test_an_application_that_comes_and_goes_is_told_with_an_interval(self):
         self.watching().start()
         self.await_baseline()
-        before = time.time()
         self.api.add_app("shop")
+        there = time.time()
         lab.wait_for(lambda: len(self.apps("1")) == 1, 30, "the new application")
         self.await_baseline("shop")
+        gone = now()
         self.api.remove_app("shop")
         lab.wait_for(lambda: len(self.apps("1")) == 2, 30, "its end")
         self.assertEqual(self.apps("action, app, target_type, target, actor, actor_type, time_basis, trust"),
                          [[f"deploy.app_{what}", "shop", "app", "shop", "unknown", "unknown", "interval", "api"]
                           for what in ("created", "deleted")])
-        for since, until in self.apps("extract(epoch FROM occurred_at), extract(epoch FROM not_after)"):
-            self.assertTrue(before - 5 <= float(since) < float(until) <= time.time(), (since, until))
+        looks = [request.at for request in list(self.api.requests) if request.target.startswith("/v1/apps?")]
+        (since, created), (deleted, until) = [list(map(float, moments)) for moments in self.apps(
+            "extract(epoch FROM occurred_at), extract(epoch FROM not_after)")]
+        self.assertTrue(since < there and since < created and deleted < until and gone < until < time.time())
+        # From the look before to the one that showed it: only that one is asked for in the meantime.
+        for begin, end in ((since, created), (deleted, until)):
+            self.assertEqual(len([at for at in looks if begin < at < end]), 2, (begin, end, looks))
 
 
 class Secrets(Watching):
@@ -79,7 +92,7 @@ class Secrets(Watching):
     def test_a_secret_that_is_set_updated_and_unset_is_named_with_its_time(self):
         self.watching().start()
         self.await_baseline()
-        before = time.time()
+        before = now()
         self.api.secrets_set("web-1", TOKEN="first")
         self.await_changes(1)
         self.api.secrets_set("web-1", TOKEN="second")
@@ -114,10 +127,7 @@ class Secrets(Watching):
         self.api.secrets_set("web-1", TOKEN="first")
         self.watching().start()
         self.await_baseline()
-        secrets = self.api.secrets.pop("web-1")
-        self.await_polls(1)
-        self.api.secrets["web-1"] = secrets
-        self.await_polls(3)
+        self.answer_empty_once("secrets")
         self.assertEqual(self.changes(), [])
 
     def test_what_changed_while_flytrail_was_dead_is_told_once_when_it_is_back(self):
@@ -134,6 +144,28 @@ class Secrets(Watching):
         self.await_polls(3)
         self.assertEqual(sorted(self.changes("change, secret_name")),
                          [["set", "NEW"], ["unset", "GONE"], ["updated", "TOKEN"]])
+
+    def test_what_changes_while_fly_answers_was_not_before_that_look_began(self):
+        self.api.secrets_set("web-1", TOKEN="x")
+        self.watching().start()
+        self.await_baseline()
+        asked, may_answer = threading.Event(), threading.Event()
+        take_fault = self.api.take_fault
+
+        def late(what):
+            if what == "web-1/secrets":
+                asked.set()
+                may_answer.wait(60)
+            return take_fault(what)
+
+        self.api.take_fault = late
+        self.assertTrue(asked.wait(60))
+        gone = time.time()
+        self.api.secrets_unset("web-1", "TOKEN")
+        may_answer.set()
+        self.await_changes(1)
+        since, until = map(float, self.changes("extract(epoch FROM changed_at), extract(epoch FROM not_after)")[0])
+        self.assertTrue(since < gone < until, (since, gone, until))
 
     def test_what_a_new_application_has_was_set(self):
         self.watching().start()
@@ -238,9 +270,12 @@ class Absence(Watching):
         self.assertEqual((app, state, why), (None, "unobserved", "apps: not looked at, and so perhaps nothing else"))
         self.assertEqual(int(since), at)
         self.assertTrue(back <= int(until) <= time.time(), until)
+        [[minutes]] = self.world.pg.psql("SELECT floor(extract(epoch FROM window_end - window_start) / 60) "
+                                         "FROM flytrail.coverage WHERE kind = 'watched' AND state = 'unobserved'")
+        self.assertGreaterEqual(int(minutes), 180)
         self.assertEqual(self.world.pg.psql("SELECT action, summary FROM flytrail.timeline WHERE action IN "
                                             "('trail.unobserved', 'trail.observed') ORDER BY occurred_at"),
-                         [["trail.unobserved", "apps: not looked at for 180 minutes, and so perhaps nothing else"],
+                         [["trail.unobserved", f"apps: not looked at for {minutes} minutes, and so perhaps nothing else"],
                           ["trail.observed", "apps can be looked at again"]])
 
 

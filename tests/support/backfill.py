@@ -24,6 +24,11 @@ def iso(seconds):
     return iso_ns(int(seconds * 10**9))
 
 
+def now():
+    """As exact as Postgres keeps a time: what is made after this is of no time before it."""
+    return time.time_ns() // 1000 / 10**6
+
+
 class Backfill(unittest.TestCase):
     """A world with Fly's second copy, which is given each line that is published."""
 
@@ -113,6 +118,14 @@ class Backfill(unittest.TestCase):
         now = time.time()
         self.tell(now - seconds_ago + 1, "listening", listening_start=iso(now - seconds_ago),
                   listening_end=iso(now))
+
+    def newest_hour(self):
+        """The beginning of the newest that is compared. It stays that when the clock's hour turns in the middle
+        of the test, because the one after it is on record as done."""
+        hour = int(time.time() - HOUR) // HOUR * HOUR - HOUR
+        self.tell(time.time(), "window_checked", app="web-1", window_start=iso(hour + HOUR),
+                  window_end=iso(hour + 2 * HOUR), state="agrees", lines_seen=0, lines_recovered=0, hour_done=True)
+        return hour
 
     @contextlib.contextmanager
     def held(self, sql):

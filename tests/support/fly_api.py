@@ -60,7 +60,7 @@ REASONS = {200: "OK", 301: "Moved Permanently", 302: "Found", 307: "Temporary Re
            308: "Permanent Redirect", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden",
            404: "Not Found", 405: "Method Not Allowed", 429: "Too Many Requests",
            500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable"}
-KINDS = ("status", "html", "empty", "half", "truncated", "same_page", "endless", "unsorted",
+KINDS = ("status", "html", "empty", "answer", "half", "truncated", "same_page", "endless", "unsorted",
          "no_ids", "no_token", "future", "redirect", "hang", "drip", "big", "close")
 
 TEXT = rb'"((?:[^"\\]|\\.)*)"'
@@ -445,6 +445,7 @@ class FlyApi(*FAMILIES):
         status      code=500, headers=[]: an answer of that status
         html        200, and a web page
         empty       200, and nothing
+        answer      body=b"[]": 200, and that
         half        200, and half of the page, as if it were all of it
         truncated   half of the page, then the connection ends
         same_page   the oldest page, and the token that was sent
@@ -492,6 +493,9 @@ class FlyApi(*FAMILIES):
 
     def reply_empty(self, connection, _):
         return self.reply(connection, 200, b"")
+
+    def reply_answer(self, connection, fault):
+        return self.reply(connection, 200, fault.options["body"])
 
     def reply_redirect(self, connection, fault):
         return self.refuse(connection, fault.options.get("code", 302),
@@ -561,7 +565,7 @@ class FlyApi(*FAMILIES):
 
 
 WHOLE_FAULTS = {"status": FlyApi.reply_status, "html": FlyApi.reply_html,
-                "empty": FlyApi.reply_empty, "redirect": FlyApi.reply_redirect,
+                "empty": FlyApi.reply_empty, "answer": FlyApi.reply_answer, "redirect": FlyApi.reply_redirect,
                 "hang": FlyApi.reply_hang, "close": FlyApi.reply_close, "big": FlyApi.reply_big}
 LINE_FAULTS = {"unsorted": FlyApi.shuffle, "future": FlyApi.move_ahead, "endless": FlyApi.make_up}
 BYTE_FAULTS = {"half": FlyApi.send_half, "truncated": FlyApi.send_truncated,

@@ -29,6 +29,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BINARY = os.environ.get("FLYTRAIL_BINARY", os.path.join(ROOT, "build", "flytrail"))
 NATSPUB = os.path.join(ROOT, "build", "tests", "support", "natspub")
 STOP_SECONDS = 60
+ANSWER_SECONDS = 30  # of its pages, on a machine where a thread may stand still for some of them
 # A disk that all tests share may take half of that for what a start writes and syncs.
 EVENT_SECONDS = 90
 # Of a hole without a gap, what lies this near is told.
@@ -145,7 +146,7 @@ class Flytrail:
     def health(self, path="/health"):
         """The status and the checks by name; (0, {}) when nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as got:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=ANSWER_SECONDS) as got:
                 status, body = got.status, got.read()
         except urllib.error.HTTPError as error:
             status, body = error.code, error.read()
@@ -155,11 +156,19 @@ class Flytrail:
 
     def metric(self, name):
         """The value of a metric without labels; NaN where there is none yet."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as got:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=ANSWER_SECONDS) as got:
             for line in got.read().decode().splitlines():
                 if line.startswith(f"flytrail_{name} "):
                     return float(line.split()[-1])
         raise AssertionError(f"no metric {name}")
+
+    def await_accepted(self, lines):
+        """So many since it started, all of them synced: no kill loses one."""
+        def synced():
+            handed = [self.metric(f"{kind}_accepted_total") for kind in ("lines", "facts", "events")]
+            return handed[0] >= lines and self.metric("records_accepted_total") >= sum(handed)
+
+        lab.wait_for(synced, 60, f"{lines} lines in the spool")
 
     def memory_peak_bytes(self):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
@@ -217,10 +226,10 @@ class Shipper:
         return (f"logs.{self.app}.{self.region}.{self.machine}",
                 json.dumps(body, separators=(",", ":")).encode())
 
-    def await_shipped(self, count):
+    def await_shipped(self, count, timeout=60):
         """So many more than now."""
         target = self.shipped + count
-        lab.wait_for(lambda: self.shipped >= target, 60, f"{count} lines on the stream")
+        lab.wait_for(lambda: self.shipped >= target, timeout, f"{count} lines on the stream")
 
     def await_printed(self, count):
         target = len(self.lines) + count

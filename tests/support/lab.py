@@ -231,7 +231,7 @@ class Server:
             family = self.family()
             send_signal(family, signal.SIGKILL)
             self.process.wait()
-            wait_for(lambda: all(map(is_gone, family)), 10, "the killed processes to be gone")
+            wait_for(lambda: all(map(is_gone, family)), START_SECONDS, "the killed processes to be gone")
 
     def pause(self):
         """A hung server: it accepts connections, by the kernel, and answers nothing."""

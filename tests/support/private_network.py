@@ -41,7 +41,7 @@ ADDRESSES = {"fly": "fdaa::3", "db": "fdaa:0:1:a7b:1::2", "spare": "fdaa:0:1:a7b
              "proxy": "fdaa:0:1:0:1::5", "in": "fdaa:0:1:a7b:3::2"}
 NETWORK = "fdaa::/16"
 MTU = 1420  # of WireGuard, as Fly has it
-DNS_SECONDS = 2
+DNS_SECONDS = 5
 RECORD_A, RECORD_AAAA = 1, 28
 USER = 10001  # of the image
 
@@ -188,7 +188,7 @@ class Dns(lab.Server):
             self.write_names()
             self.process.send_signal(signal.SIGHUP)
             lab.wait_for(lambda: socket.inet_pton(socket.AF_INET6, address) in self.answer(name, RECORD_AAAA),
-                         10, f"{name} at its new address")
+                         60, f"{name} at its new address")
 
     def answer(self, name, record):
         """The bytes of the answer to a question for one kind of record; empty: there was none."""
