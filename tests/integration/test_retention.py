@@ -475,6 +475,19 @@ class Replicas(Case):
         lab.wait_for(lambda: self.facts("trail.partition_dropped"), 60, "the one that is there applies it")
 
 
+    def test_a_reason_in_any_script_is_told(self):
+        self.command("hold", "release", self.command("hold", "list").split()[0], "--reason", "settled")
+        for number in range(4):
+            self.fill(OLD_DAYS + 3 + number, app=f"app-{number}")
+            self.command("hold", "add", "--app", f"app-{number}", "--reason", "x" * number + "\U0001f4dc" * 250)
+        self.ft.start().await_event("retention_applied")
+        facts = lab.wait_for(lambda: len(told := self.facts("trail.retention_waits")) == 4 and told, 60, "why each waits")
+        for fact in facts:
+            self.assertRegex(fact["why"], "^hold .*: x{0,3}\U0001f4dc+$")
+        self.ft.stop()
+        self.assertEqual(self.ft.events("dead_letter"), [])
+
+
 class Stuck(Case):
     def test_what_stays_for_longer_than_it_should_is_told_and_turns_nothing_red(self):
         self.fill(OLD_DAYS, OLD_DAYS + 1)
