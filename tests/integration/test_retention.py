@@ -347,6 +347,17 @@ class Apply(Case):
                 if line.strip() == "held":
                     break
             yield
+    def test_what_somebody_built_on_a_partition_keeps_that_one_alone_and_it_is_said(self):
+        self.fill(*range(OLD_DAYS + 2, OLD_DAYS + 6))
+        built_on = [self.day(age) for age in range(OLD_DAYS + 5, OLD_DAYS + 1, -1)]
+        for name in built_on:
+            self.pg.psql(f"CREATE VIEW public.of_{name} AS SELECT * FROM flytrail.{name}")
+        text = self.command("retention", "apply", status=1)
+        for name in built_on:
+            self.assertRegex(text, f"(?m)^{name} stays, though past its term: Postgres says: cannot drop table .*{name}_leaving "
+                                   r"because other objects depend on it \(SQLSTATE 2BP01\)$")
+        self.assertEqual(re.findall("(?m)^dropped (.*?):", text), self.olds)
+
             session.stdin.close()
 
     def test_a_partition_in_use_is_tried_again_and_goes_at_last(self):
