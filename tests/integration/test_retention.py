@@ -135,6 +135,17 @@ class Policy(Case):
         self.assertEqual(self.old_lines(), 4 * LINES)
 
 
+    def test_of_lines_that_are_not_archived_it_is_said_that_no_archive_is_asked(self):
+        self.fill(OLD_DAYS)
+        self.set_lines(30)
+        self.ft.env |= {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_BUCKET": "trail",
+                        "S3_ENDPOINT": "http://127.0.0.1:1", "FLYTRAIL_S3_SEND": "events"}
+        said = "\nFLYTRAIL_S3_SEND is `events`, so of log_lines no archive {} asked\n"
+        self.assertIn(said.format("would be"), self.command("retention", "plan"))
+        self.assertIn(said.format("was"), self.command("retention", "apply"))
+        self.ft.env["FLYTRAIL_S3_SEND"] = "all"
+        self.assertNotIn("FLYTRAIL_S3_SEND", self.command("retention", "plan"))
+
     def test_terms_can_be_tried_before_they_are_set(self):
         self.fill(20, 32, OLD_DAYS)
         for words in (["profile", "eu"], ["set", "log_lines", "--keep-for", "30"]):
@@ -336,17 +347,6 @@ class Apply(Case):
         self.assertEqual(self.pg.psql(f"SELECT count(*) FROM flytrail.{self.olds[0]}"), [[str(LINES)]])
         self.assertEqual(self.old_lines(), LINES)
 
-    @contextlib.contextmanager
-    def holding(self, sql):
-        """A session that has done sql, and is in its transaction, until the end."""
-        with subprocess.Popen([f"{lab.PG_BIN}/psql", "-X", "-q", "-A", "-t", self.pg.url()], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, text=True) as session:
-            session.stdin.write(f"BEGIN; {sql}; SELECT 'held';\n")
-            session.stdin.flush()
-            for line in session.stdout:
-                if line.strip() == "held":
-                    break
-            yield
     def test_what_somebody_built_on_a_partition_keeps_that_one_alone_and_it_is_said(self):
         self.fill(*range(OLD_DAYS + 2, OLD_DAYS + 6))
         built_on = [self.day(age) for age in range(OLD_DAYS + 5, OLD_DAYS + 1, -1)]
@@ -358,6 +358,17 @@ class Apply(Case):
                                    r"because other objects depend on it \(SQLSTATE 2BP01\)$")
         self.assertEqual(re.findall("(?m)^dropped (.*?):", text), self.olds)
 
+    @contextlib.contextmanager
+    def holding(self, sql):
+        """A session that has done sql, and is in its transaction, until the end."""
+        with subprocess.Popen([f"{lab.PG_BIN}/psql", "-X", "-q", "-A", "-t", self.pg.url()], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True) as session:
+            session.stdin.write(f"BEGIN; {sql}; SELECT 'held';\n")
+            session.stdin.flush()
+            for line in session.stdout:
+                if line.strip() == "held":
+                    break
+            yield
             session.stdin.close()
 
     def test_a_partition_in_use_is_tried_again_and_goes_at_last(self):
@@ -464,6 +475,19 @@ class Run(Case):
         self.assertEqual(len(self.facts("trail.retention_waits")), 1)
 
 
+    def test_a_reason_in_any_script_is_told(self):
+        self.command("hold", "release", self.command("hold", "list").split()[0], "--reason", "settled")
+        for number in range(4):
+            self.fill(OLD_DAYS + 3 + number, app=f"app-{number}")
+            self.command("hold", "add", "--app", f"app-{number}", "--reason", "x" * number + "\U0001f4dc" * 250)
+        self.ft.start().await_event("retention_applied")
+        facts = lab.wait_for(lambda: len(told := self.facts("trail.retention_waits")) == 4 and told, 60, "why each waits")
+        for fact in facts:
+            self.assertRegex(fact["why"], "^hold .*: x{0,3}\U0001f4dc+$")
+        self.ft.stop()
+        self.assertEqual(self.ft.events("dead_letter"), [])
+
+
 class Replicas(Case):
     PG = {"settings": ["log_disconnections = on", "log_line_prefix = '%p '"]}
 
@@ -484,19 +508,6 @@ class Replicas(Case):
         self.ft.stop()
         self.ft.start()
         lab.wait_for(lambda: self.facts("trail.partition_dropped"), 60, "the one that is there applies it")
-
-
-    def test_a_reason_in_any_script_is_told(self):
-        self.command("hold", "release", self.command("hold", "list").split()[0], "--reason", "settled")
-        for number in range(4):
-            self.fill(OLD_DAYS + 3 + number, app=f"app-{number}")
-            self.command("hold", "add", "--app", f"app-{number}", "--reason", "x" * number + "\U0001f4dc" * 250)
-        self.ft.start().await_event("retention_applied")
-        facts = lab.wait_for(lambda: len(told := self.facts("trail.retention_waits")) == 4 and told, 60, "why each waits")
-        for fact in facts:
-            self.assertRegex(fact["why"], "^hold .*: x{0,3}\U0001f4dc+$")
-        self.ft.stop()
-        self.assertEqual(self.ft.events("dead_letter"), [])
 
 
 class Stuck(Case):
