@@ -2,6 +2,7 @@
 
 #include "cmd/cmd.h"
 
+#include "base/time.h"
 #include "model/class.h"
 #include "run/legal_hold.h"
 #include "store/retention.h"
@@ -11,11 +12,13 @@
 
 static const char USAGE[] =
 	"it is `flytrail hold add [--app APP] [--actor ACTOR] [--class CLASS] [--since TIME] "
-	"[--until TIME] --reason TEXT`, `hold list` or `hold release ID --reason TEXT`";
+	"[--until TIME] --reason TEXT` (a date is the whole day), `hold list` or `hold release ID "
+	"--reason TEXT`";
 
 struct order {
 	const char *verb;
 	struct retention_hold hold;
+	char until[TIME_TEXT_BYTES]; /* the hold's, where that is given */
 	struct config config;
 };
 
@@ -200,8 +203,9 @@ static bool is_blank(const char *text)
 	return text[strspn(text, " \t\r\n")] == '\0';
 }
 
-static int check_scope(const struct retention_hold *h)
+static int check_scope(struct order *o)
 {
+	struct retention_hold *h = &o->hold;
 	int64_t since_ns = INT64_MIN, until_ns = INT64_MAX;
 
 	if (h->app[0] == '\0' && h->actor[0] == '\0' && h->class[0] == '\0' &&
@@ -213,14 +217,16 @@ static int check_scope(const struct retention_hold *h)
 		return bad("is no class", h->class);
 	if (h->since[0] != '\0' && !cmd_parse_time(h->since, &since_ns))
 		return bad("is no time", h->since);
-	if (h->until[0] != '\0' && !cmd_parse_time(h->until, &until_ns))
+	if (h->until[0] != '\0' && !cmd_parse_until(h->until, &until_ns))
 		return bad("is no time", h->until);
 	if (since_ns >= until_ns)
 		return bad("must be before --until", "--since");
+	if (h->until[0] != '\0')
+		h->until = time_format(until_ns, o->until);
 	return CMD_OK;
 }
 
-static int check_words(const struct order *o, const struct cmd_verb *v)
+static int check_words(struct order *o, const struct cmd_verb *v)
 {
 	struct id id;
 
@@ -229,7 +235,7 @@ static int check_words(const struct order *o, const struct cmd_verb *v)
 	if (is_blank(o->hold.reason))
 		return bad("say why, with --reason TEXT", "");
 	if (v->obey == add)
-		return check_scope(&o->hold);
+		return check_scope(o);
 	if (!o->hold.id)
 		return bad("which hold?", "");
 	return id_parse(span_text(o->hold.id), &id) ? CMD_OK : bad("is no hold's ID", o->hold.id);

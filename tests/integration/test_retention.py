@@ -189,7 +189,8 @@ class Holds(Case):
                 (["add", "--app", "web-3", "--reason", " \t"], 2), (["add", "--app", "web-3", "--reason", ""], 2),
                 (["add", "--class", "nonsense", "--reason", "why"], 2),
                 (["add", "--since", "yesterday", "--reason", "why"], 2),
-                (["add", "--since", "2026-02-01", "--until", "2026-02-01", "--reason", "why"], 2),
+                (["add", "--since", "2026-02-01", "--until", "2026-01-31", "--reason", "why"], 2),
+                (["add", "--since", "2026-02-01", "--until", "2026-02-01T00:00:00Z", "--reason", "why"], 2),
                 (["add", "--app", " ", "--reason", "why"], 1), (["add", "--app", "x" * 300, "--reason", "why"], 1),
                 (["release", "4718f5dc-5f98-830a-888b-c53ebf1e1bf5", "--reason", "why"], 1),
                 (["release", "4718f5dc-5f98-830a-888b-c53ebf1e1bf5"], 2), (["release", "all", "--reason", "why"], 2),
@@ -198,6 +199,17 @@ class Holds(Case):
                 text = self.command("hold", *words, status=status)
                 self.assertEqual(text.count("\n"), 1, text)
         self.assertEqual(self.pg.psql("SELECT * FROM flytrail.holds"), [])
+
+    def test_a_date_is_the_whole_day_as_for_replay(self):
+        self.fill(OLD_DAYS, OLD_DAYS + 1, OLD_DAYS + 2)
+        self.set_lines(30)
+        first, last = (f"{day[:4]}-{day[4:6]}-{day[6:]}" for day in
+                       (self.day(age).removeprefix("log_lines_") for age in (OLD_DAYS + 1, OLD_DAYS)))
+        self.command("hold", "add", "--since", first, "--until", last, "--reason", "both days")
+        self.assertIn("1 partition dropped;", self.command("retention", "apply"))
+        self.assertEqual(self.old_lines(), 2 * LINES)
+        self.command("hold", "add", "--until", f"{last}T10:20:30.5Z", "--reason", "a time")
+        self.assertRegex(self.command("hold", "list"), f"(?m)  until {last}T10:20:30Z  by .*: a time$")
 
     def test_a_hold_is_released_once(self):
         self.command("hold", "add", "--class", "ssh_session", "--since", "2026-01-01", "--reason", "why")
