@@ -203,6 +203,14 @@ static bool is_blank(const char *text)
 	return text[strspn(text, " \t\r\n")] == '\0';
 }
 
+/* Such a name is no application's and no actor's, so that the hold would be on nothing. */
+static bool has_blank_end(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 0 && (is_blank((char[]){name[0], '\0'}) || is_blank(name + len - 1));
+}
+
 static int check_scope(struct order *o)
 {
 	struct retention_hold *h = &o->hold;
@@ -213,6 +221,9 @@ static int check_scope(struct order *o)
 		return bad("a hold on nothing? say at least one of --app, --actor, --class, "
 			   "--since and --until",
 			   "");
+	if (has_blank_end(h->app) || has_blank_end(h->actor))
+		return bad("begins or ends with a blank",
+			   has_blank_end(h->app) ? "--app" : "--actor");
 	if (h->class[0] != '\0' && !is_class(h->class))
 		return bad("is no class", h->class);
 	if (h->since[0] != '\0' && !cmd_parse_time(h->since, &since_ns))

@@ -191,7 +191,9 @@ class Holds(Case):
                 (["add", "--since", "yesterday", "--reason", "why"], 2),
                 (["add", "--since", "2026-02-01", "--until", "2026-01-31", "--reason", "why"], 2),
                 (["add", "--since", "2026-02-01", "--until", "2026-02-01T00:00:00Z", "--reason", "why"], 2),
-                (["add", "--app", " ", "--reason", "why"], 1), (["add", "--app", "x" * 300, "--reason", "why"], 1),
+                (["add", "--app", " ", "--reason", "why"], 2), (["add", "--actor", "alice@example.com ", "--reason", "why"], 2),
+                (["add", "--app", "\tweb-3", "--reason", "why"], 2),
+                (["add", "--app", "x" * 300, "--reason", "why"], 1),
                 (["release", "4718f5dc-5f98-830a-888b-c53ebf1e1bf5", "--reason", "why"], 1),
                 (["release", "4718f5dc-5f98-830a-888b-c53ebf1e1bf5"], 2), (["release", "all", "--reason", "why"], 2),
                 (["release", "--reason", "why"], 2), (["list", "--app", "x"], 2), (["drop"], 2), ([], 2)):
