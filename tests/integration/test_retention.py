@@ -556,6 +556,8 @@ class Load(Case):
         self.set_lines(30)
         self.fill(OLD_DAYS)
         self.ft.start().await_event("retention_applied")  # from here on the command alone is at it
+        lab.wait_for(lambda: not self.pg.psql("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'"),
+                     60, "the end of the session that had its lock")
         publisher = self.world.publisher("--count", count, "--rate", 20000, "--tag", "numbered")
         self.addCleanup(publisher.kill)
         while publisher.poll() is None:
