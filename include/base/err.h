@@ -11,7 +11,7 @@
  * holds a secret or a byte of a record.
  *
  * Threads: none; every thread has its own struct err.
- * Limits:  a longer text is cut at ERR_TEXT_BYTES.
+ * Limits:  a longer text is cut at ERR_TEXT_BYTES, between two characters.
  */
 
 #include "base/util.h"

@@ -28,4 +28,7 @@ size_t utf8_write(uint32_t code, char out[UTF8_CHAR_BYTES_MAX]);
 /* The longest start of s of at most max bytes that splits no character. */
 struct span utf8_cut(struct span s, size_t max);
 
+/* Of a text that was cut anywhere: takes away what a split character left at its end. */
+void utf8_end(char *text);
+
 #endif

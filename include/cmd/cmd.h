@@ -88,6 +88,8 @@ NODISCARD bool cmd_has_value(int argc, char **argv, int idx);
 
 /* RFC 3339, or a date, which is its beginning. False: it is neither. */
 NODISCARD bool cmd_parse_time(const char *text, int64_t *ret_ns);
+/* The first that is not wanted: a date is the whole day, and so its end. */
+NODISCARD bool cmd_parse_until(const char *text, int64_t *ret_ns);
 
 /* Digits from 1 to INT64_MAX, up to end, which *at is behind then. False: they are none. */
 NODISCARD bool cmd_parse_number(const char **at, char end, uint64_t *ret);

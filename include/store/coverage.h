@@ -52,6 +52,7 @@ struct coverage_total {
 	 */
 	uint64_t was_unobserved, overrun;
 	bool app_known;    /* the trail has an event, a window or a line of it, or it is all */
+	bool own_gone;     /* retention dropped what flytrail said of itself in a part of it */
 	bool lines_hidden; /* it is not known by events and windows, and lines may not be read */
 };
 
@@ -69,13 +70,21 @@ struct coverage_app {
 	double compared_s;
 };
 
+/* What retention dropped of a kind of rows: partitions, the first from start, the last to end. */
+struct coverage_gone {
+	const char *kind, *start, *end;
+	uint64_t partitions;
+};
+
 struct coverage_calls {
 	void (*row)(void *arg, const struct coverage_row *row);
 	void (*app)(void *arg, const struct coverage_app *app);
+	void (*gone)(void *arg, const struct coverage_gone *gone);
 	void *arg;
 };
 
-/* Rows first, by time, then applications, by name. ERR_CONFIG also for a time that is none. */
+/* Rows first, by time, then applications, by name, then what is gone. ERR_CONFIG also for a time
+ * that is none. */
 NODISCARD enum err_kind coverage_read(const struct coverage_options *options,
 				      const struct coverage_calls *calls,
 				      struct coverage_total *ret, bool *ret_cut, struct err *err);

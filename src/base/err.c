@@ -1,5 +1,7 @@
 #include "base/err.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +15,7 @@ static void set_text(struct err *err, enum err_kind kind, const char *fmt, va_li
 	err->kind = kind;
 	if (vsnprintf(err->text, sizeof(err->text), fmt, args) < 0)
 		err->text[0] = '\0';
+	utf8_end(err->text);
 }
 
 enum err_kind err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
@@ -38,6 +41,7 @@ enum err_kind err_errno(struct err *err, enum err_kind kind, const char *fmt, ..
 	len = strlen(err->text);
 	(void)snprintf(err->text + len, sizeof(err->text) - len, ": %s",
 		       strerror_r(saved, text, sizeof(text)));
+	utf8_end(err->text);
 	return kind;
 }
 
@@ -52,5 +56,6 @@ enum err_kind err_wrap(struct err *err, const char *fmt, ...)
 	va_end(args);
 	len = strlen(err->text);
 	(void)snprintf(err->text + len, sizeof(err->text) - len, ": %s", inner.text);
+	utf8_end(err->text);
 	return inner.kind;
 }

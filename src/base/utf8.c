@@ -118,3 +118,18 @@ struct span utf8_cut(struct span s, size_t max)
 	}
 	return s;
 }
+
+void utf8_end(char *text)
+{
+	size_t len = strlen(text);
+
+	for (size_t back = 1; back < UTF8_CHAR_BYTES_MAX && back <= len; back++) {
+		char *last = text + len - back;
+
+		if (is_continuation((unsigned char)*last))
+			continue;
+		if (utf8_char(span_of(last, back)) == 0)
+			*last = '\0';
+		return;
+	}
+}

@@ -50,6 +50,15 @@ bool cmd_parse_time(const char *text, int64_t *ret_ns)
 	return time_parse(span_text(text), true, ret_ns, &digits);
 }
 
+bool cmd_parse_until(const char *text, int64_t *ret_ns)
+{
+	if (!cmd_parse_time(text, ret_ns))
+		return false;
+	if (strlen(text) == DATE_BYTES)
+		*ret_ns = time_earlier(*ret_ns, INT64_MAX - TIME_DAY_NS) + TIME_DAY_NS;
+	return true;
+}
+
 bool cmd_parse_number(const char **at, char end, uint64_t *ret)
 {
 	const char *behind = strchr(*at, end);

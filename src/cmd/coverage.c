@@ -53,6 +53,15 @@ static void print_app(void *arg, const struct coverage_app *app)
 		     app->id_mismatches);
 }
 
+static void print_gone(void *arg, const struct coverage_gone *gone)
+{
+	(void)arg;
+	(void)printf("GONE %" PRIu64 " partition%s of %s between %s and %s, by retention: action "
+		     "trail.partition_dropped\n",
+		     gone->partitions, gone->partitions == 1 ? "" : "s", gone->kind, gone->start,
+		     gone->end);
+}
+
 /* Of what is none in most trails: only where there is some. */
 static void print_some(const char *name, double percent)
 {
@@ -60,22 +69,30 @@ static void print_some(const char *name, double percent)
 		(void)printf("     %-13s%6.2f %%\n", name, percent);
 }
 
+/* What is gone can have said that it had begun before. */
+static void print_before(const struct coverage_total *t)
+{
+	const char *before = t->own_gone ? "what the trail still says of its listening, which "
+					   "begins"
+					 : "the trail began to listen,";
+
+	if (t->all_before)
+		(void)printf("HOLE all of it is before %s at %s\n", before, t->beginning);
+	else if (t->before_s > 0)
+		(void)printf("HOLE %s is before %s at %s\n", t->since, before, t->beginning);
+}
+
 static void print_total(const struct coverage_total *t)
 {
 	double told_s = t->listening_s + t->gap_s + t->silent_s + t->pending_s;
 
 	(void)printf("\nfrom %s to %s\n", t->since, t->until);
-	print_some("not begun", share(t->asked_s - told_s, t->asked_s));
+	print_some(t->own_gone ? "not known" : "not begun", share(t->asked_s - told_s, t->asked_s));
 	(void)printf("     listening    %6.2f %%\n", share(t->listening_s, t->asked_s));
 	(void)printf("     in gaps      %6.2f %%\n", share(t->gap_s, t->asked_s));
 	(void)printf("     silent       %6.2f %%\n", share(t->silent_s, t->asked_s));
 	print_some("not told yet", share(t->pending_s, t->asked_s));
-	if (t->all_before)
-		(void)printf("HOLE all of it is before the trail began to listen, at %s\n",
-			     t->beginning);
-	else if (t->before_s > 0)
-		(void)printf("HOLE %s is before the trail began to listen, at %s\n", t->since,
-			     t->beginning);
+	print_before(t);
 }
 
 static void print_unknown_app(const struct coverage_total *t, const char *app)
@@ -215,7 +232,8 @@ int cmd_coverage(int argc, char **argv)
 {
 	struct coverage_options options = {.app = "", .since = "", .until = ""};
 	struct compared compared = {.count = 0};
-	const struct coverage_calls calls = {.row = print_row, .app = print_app, .arg = &compared};
+	const struct coverage_calls calls = {
+		.row = print_row, .app = print_app, .gone = print_gone, .arg = &compared};
 	struct config_report report;
 	struct coverage_total total;
 	struct config c;

@@ -2,6 +2,7 @@
 
 #include "cmd/cmd.h"
 
+#include "base/time.h"
 #include "model/class.h"
 #include "run/legal_hold.h"
 #include "store/retention.h"
@@ -11,11 +12,13 @@
 
 static const char USAGE[] =
 	"it is `flytrail hold add [--app APP] [--actor ACTOR] [--class CLASS] [--since TIME] "
-	"[--until TIME] --reason TEXT`, `hold list` or `hold release ID --reason TEXT`";
+	"[--until TIME] --reason TEXT` (a date is the whole day), `hold list` or `hold release ID "
+	"--reason TEXT`";
 
 struct order {
 	const char *verb;
 	struct retention_hold hold;
+	char until[TIME_TEXT_BYTES]; /* the hold's, where that is given */
 	struct config config;
 };
 
@@ -200,8 +203,17 @@ static bool is_blank(const char *text)
 	return text[strspn(text, " \t\r\n")] == '\0';
 }
 
-static int check_scope(const struct retention_hold *h)
+/* Such a name is no application's and no actor's, so that the hold would be on nothing. */
+static bool has_blank_end(const char *name)
 {
+	size_t len = strlen(name);
+
+	return len > 0 && (is_blank((char[]){name[0], '\0'}) || is_blank(name + len - 1));
+}
+
+static int check_scope(struct order *o)
+{
+	struct retention_hold *h = &o->hold;
 	int64_t since_ns = INT64_MIN, until_ns = INT64_MAX;
 
 	if (h->app[0] == '\0' && h->actor[0] == '\0' && h->class[0] == '\0' &&
@@ -209,18 +221,23 @@ static int check_scope(const struct retention_hold *h)
 		return bad("a hold on nothing? say at least one of --app, --actor, --class, "
 			   "--since and --until",
 			   "");
+	if (has_blank_end(h->app) || has_blank_end(h->actor))
+		return bad("begins or ends with a blank",
+			   has_blank_end(h->app) ? "--app" : "--actor");
 	if (h->class[0] != '\0' && !is_class(h->class))
 		return bad("is no class", h->class);
 	if (h->since[0] != '\0' && !cmd_parse_time(h->since, &since_ns))
 		return bad("is no time", h->since);
-	if (h->until[0] != '\0' && !cmd_parse_time(h->until, &until_ns))
+	if (h->until[0] != '\0' && !cmd_parse_until(h->until, &until_ns))
 		return bad("is no time", h->until);
 	if (since_ns >= until_ns)
 		return bad("must be before --until", "--since");
+	if (h->until[0] != '\0')
+		h->until = time_format(until_ns, o->until);
 	return CMD_OK;
 }
 
-static int check_words(const struct order *o, const struct cmd_verb *v)
+static int check_words(struct order *o, const struct cmd_verb *v)
 {
 	struct id id;
 
@@ -229,7 +246,7 @@ static int check_words(const struct order *o, const struct cmd_verb *v)
 	if (is_blank(o->hold.reason))
 		return bad("say why, with --reason TEXT", "");
 	if (v->obey == add)
-		return check_scope(&o->hold);
+		return check_scope(o);
 	if (!o->hold.id)
 		return bad("which hold?", "");
 	return id_parse(span_text(o->hold.id), &id) ? CMD_OK : bad("is no hold's ID", o->hold.id);

@@ -17,7 +17,6 @@ enum {
 	BUCKET_BYTES_MAX = 255,
 	PROGRESS_MS = 500,
 	PROGRESS_BYTES = 128,
-	DATE_BYTES = 10
 };
 
 static const char TAKES[] =
@@ -121,10 +120,8 @@ static int read_filters(const struct arguments *a, struct restore_options *ret)
 		return usage("is no application's name", a->app);
 	if (a->since[0] != '\0' && !cmd_parse_time(a->since, &ret->since_ns))
 		return usage("is no time", a->since);
-	if (a->until[0] != '\0' && !cmd_parse_time(a->until, &ret->until_ns))
+	if (a->until[0] != '\0' && !cmd_parse_until(a->until, &ret->until_ns))
 		return usage("is no time", a->until);
-	if (strlen(a->until) == DATE_BYTES)
-		ret->until_ns = time_earlier(ret->until_ns, INT64_MAX - TIME_DAY_NS) + TIME_DAY_NS;
 	if (ret->since_ns >= ret->until_ns)
 		return usage("must be before --until", a->since);
 	return CMD_OK;

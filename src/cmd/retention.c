@@ -161,6 +161,24 @@ static void print_plan(const struct retention_plan *plan)
 		     goes == 1 ? "" : "s", rows, size_text(bytes, size));
 }
 
+static bool archive_has_lines(const struct order *o)
+{
+	struct sinks_s3 s3;
+
+	sinks_s3(&o->config, &s3);
+	return s3.options.archive.send != ARCHIVE_EVENTS;
+}
+
+/* Who is asked before something goes, or was. */
+static void print_asked(const struct order *o, const char *asked)
+{
+	if (!sinks_has_s3(&o->config))
+		(void)printf("no archive is configured here, so none %s asked\n", asked);
+	else if (!archive_has_lines(o))
+		(void)printf("FLYTRAIL_S3_SEND is `events`, so of log_lines no archive %s asked\n",
+			     asked);
+}
+
 /* What stands beside a plan: tables that are in none, and what is against all of it. */
 struct aside {
 	struct retention_names leftovers, strays;
@@ -192,8 +210,7 @@ static void print_aside(const struct order *o, const struct aside *a)
 		print_stray(NULL, a->strays.names[i]);
 	if (sinks_has_s3(&o->config))
 		(void)printf("`retention apply` asks the archive of each before it goes\n");
-	else
-		(void)printf("no archive is configured here, so none would be asked\n");
+	print_asked(o, "would be");
 	if (a->clock[0] != '\0')
 		(void)printf("`retention apply` would do nothing now: %s\n", a->clock);
 }
@@ -319,8 +336,8 @@ static int apply(const struct order *o)
 	/* What refuses all of it is one sentence. */
 	if (rc && result.dropped + result.kept + result.failed == 0)
 		return failed(o, &err);
-	if (result.dropped > 0 && !has_archive)
-		(void)printf("no archive is configured here, so none was asked\n");
+	if (result.dropped > 0)
+		print_asked(o, "was");
 	(void)printf("%zu partition%s dropped; past their terms, %zu kept by holds or gaps and %zu "
 		     "that could not go\n",
 		     result.dropped, result.dropped == 1 ? "" : "s", result.kept, result.failed);

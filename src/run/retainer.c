@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "base/utf8.h"
 #include "run/archive_agrees.h"
 #include "run/legal_hold.h"
 
@@ -70,7 +71,8 @@ static void note_stays(void *arg, const struct retention_row *row, const char *s
 	};
 
 	(void)snprintf(fact.found.subject, sizeof(fact.found.subject), "%s", row->partition);
-	(void)snprintf(fact.why, sizeof(fact.why), "%s", why);
+	(void)snprintf(fact.why, sizeof(fact.why), "%s", why); /* with a hold's reason: any text */
+	utf8_end(fact.why);
 	/* What cannot be asked, or finds no room, is told with the next day's. */
 	if (retention_wait_is_told(t->db, row->partition, state, &is_told, &aside) || is_told ||
 	    !trail_offer(t->o->trail, &fact))

@@ -4,6 +4,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "base/utf8.h"
 #include "source/gap_track.h"
 
 #include <inttypes.h>
@@ -418,6 +419,7 @@ enum err_kind trail_encode(const struct trail *t, struct hasher *hasher, const s
 	if (rc)
 		goto out;
 	write_summary(f, summary);
+	utf8_end(summary);
 	e = (struct event){
 		.id = id,
 		.class = CLASS_trail,

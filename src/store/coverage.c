@@ -116,6 +116,16 @@ static const char APPS_SQL[] =
 	" AND c.kind = 'compared' AND c.state <> 'not_checked') AS w "
 	"WHERE w.app IS NOT NULL GROUP BY w.app ORDER BY w.app LIMIT $1";
 
+/* What the trail has no more, as it was to be. */
+static const char GONE_SQL[] =
+	"SELECT kind, to_char(min(first_at), " RFC3339 "), to_char(max(end_at), " RFC3339
+	"), count(*) FROM (SELECT t.attributes ->> 'kind' AS kind,"
+	" flytrail.as_time(t.attributes ->> 'first_at') AS first_at,"
+	" flytrail.as_time(t.attributes ->> 'end_at') AS end_at FROM flytrail.timeline t"
+	" WHERE t.class = 'trail' AND t.action = 'trail.partition_dropped') AS dropped"
+	" WHERE kind IN ('log_lines', 'security', 'operations')"
+	" AND first_at < " UNTIL " AND end_at > " SINCE " GROUP BY kind ORDER BY kind";
+
 static uint64_t number_at(const PGresult *rows, int row, int column)
 {
 	return strtoull(PQgetvalue(rows, row, column), NULL, 10);
@@ -251,6 +261,29 @@ static enum err_kind read_apps(struct session *s, const struct coverage_calls *c
 	return ERR_NONE;
 }
 
+static enum err_kind read_gone(struct session *s, const struct coverage_calls *calls,
+			       struct coverage_total *ret, struct err *err)
+{
+	PGresult *rows;
+	enum err_kind rc = session_ask(s, GONE_SQL, NULL, 0, &rows, err);
+
+	if (rc)
+		return rc;
+	for (int i = 0; i < PQntuples(rows); i++) {
+		const struct coverage_gone gone = {
+			.kind = PQgetvalue(rows, i, 0),
+			.start = PQgetvalue(rows, i, 1),
+			.end = PQgetvalue(rows, i, 2),
+			.partitions = number_at(rows, i, 3),
+		};
+
+		ret->own_gone |= strcmp(gone.kind, "security") == 0;
+		calls->gone(calls->arg, &gone);
+	}
+	PQclear(rows);
+	return ERR_NONE;
+}
+
 enum err_kind coverage_read(const struct coverage_options *options,
 			    const struct coverage_calls *calls, struct coverage_total *ret,
 			    bool *ret_cut, struct err *err)
@@ -277,6 +310,8 @@ enum err_kind coverage_read(const struct coverage_options *options,
 		rc = read_rows(s, calls, ret_cut, err);
 	if (!rc)
 		rc = read_apps(s, calls, err);
+	if (!rc)
+		rc = read_gone(s, calls, ret, err);
 	session_close(s);
 	return rc;
 }

@@ -1,6 +1,7 @@
 #include "store/session.h"
 
 #include "base/time.h"
+#include "base/utf8.h"
 #include "store/sqlstate.h"
 #include "store/url.h"
 
@@ -99,6 +100,7 @@ static const char *one_line(const char *words, char text[TEXT_BYTES])
 	while (len > 0 && (text[len - 1] == ' ' || text[len - 1] == ';'))
 		len--;
 	text[len] = '\0';
+	utf8_end(text);
 	return text;
 }
 

@@ -19,6 +19,7 @@ static const struct {
 	{"22", ERR_REJECT}, /* data that no column takes                                      */
 	{"23", ERR_REJECT}, /* a constraint                                                   */
 	{"54", ERR_REJECT}, /* a row, an index entry or a jsonb that is too large             */
+	{"2B", ERR_REJECT}, /* somebody's view, or the like, needs what is to go               */
 	{"28", ERR_CONFIG}, /* the credential                                                 */
 	{"3D", ERR_CONFIG}, /* no such database                                               */
 	{"3F", ERR_CONFIG}, /* no such schema                                                 */

@@ -173,6 +173,22 @@ class Covered(Coverage):
         self.assertEqual(len(holes), 1)
         self.assertIn("before the trail began", holes[0])
 
+    def test_what_retention_dropped_is_told_and_is_not_called_before_the_beginning(self):
+        self.listened(1000, 10000)
+        for kind, start, end in (("log_lines", 0, 2000), ("log_lines", 3000, 4000), ("security", 20000, 30000), ("no kind", 0, 9000)):
+            self.say(9000 + start, "partition_dropped", kind=kind, first_at=when(start), end_at=when(end))
+        self.say(9500, "partition_dropped", kind="security", first_at="no time", end_at="infinity")
+        status, text = self.coverage(since=1000)
+        self.assertEqual(status, 0)
+        self.assertEqual(re.findall("(?m)^GONE .*$", text.replace(".000000Z", "Z")), [
+            f"GONE 2 partitions of log_lines between {when(0)} and {when(4000)}, by retention: action trail.partition_dropped"])
+        self.assertNotIn("GONE", self.coverage(since=5000)[1])
+        self.say(9501, "partition_dropped", kind="security", first_at=when(-9000), end_at=when(500))
+        text = self.coverage(since=0)[1].replace(".000000Z", "Z")
+        self.assertIn(f"\nHOLE {when(0)} is before what the trail still says of its listening, which begins at {when(1000)}\n", text)
+        self.assertIn("\n     not known ", text)
+        self.assertRegex(self.coverage(since=0, until=900, role="flytrail_reader")[1], "(?m)^HOLE all of it is before what the trail still ")
+
     def test_a_replicas_listening_covers_anothers_silence(self):
         self.listened(0, 4000)
         self.listened(6000, 10000)

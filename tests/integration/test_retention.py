@@ -135,6 +135,17 @@ class Policy(Case):
         self.assertEqual(self.old_lines(), 4 * LINES)
 
 
+    def test_of_lines_that_are_not_archived_it_is_said_that_no_archive_is_asked(self):
+        self.fill(OLD_DAYS)
+        self.set_lines(30)
+        self.ft.env |= {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_BUCKET": "trail",
+                        "S3_ENDPOINT": "http://127.0.0.1:1", "FLYTRAIL_S3_SEND": "events"}
+        said = "\nFLYTRAIL_S3_SEND is `events`, so of log_lines no archive {} asked\n"
+        self.assertIn(said.format("would be"), self.command("retention", "plan"))
+        self.assertIn(said.format("was"), self.command("retention", "apply"))
+        self.ft.env["FLYTRAIL_S3_SEND"] = "all"
+        self.assertNotIn("FLYTRAIL_S3_SEND", self.command("retention", "plan"))
+
     def test_terms_can_be_tried_before_they_are_set(self):
         self.fill(20, 32, OLD_DAYS)
         for words in (["profile", "eu"], ["set", "log_lines", "--keep-for", "30"]):
@@ -178,8 +189,11 @@ class Holds(Case):
                 (["add", "--app", "web-3", "--reason", " \t"], 2), (["add", "--app", "web-3", "--reason", ""], 2),
                 (["add", "--class", "nonsense", "--reason", "why"], 2),
                 (["add", "--since", "yesterday", "--reason", "why"], 2),
-                (["add", "--since", "2026-02-01", "--until", "2026-02-01", "--reason", "why"], 2),
-                (["add", "--app", " ", "--reason", "why"], 1), (["add", "--app", "x" * 300, "--reason", "why"], 1),
+                (["add", "--since", "2026-02-01", "--until", "2026-01-31", "--reason", "why"], 2),
+                (["add", "--since", "2026-02-01", "--until", "2026-02-01T00:00:00Z", "--reason", "why"], 2),
+                (["add", "--app", " ", "--reason", "why"], 2), (["add", "--actor", "alice@example.com ", "--reason", "why"], 2),
+                (["add", "--app", "\tweb-3", "--reason", "why"], 2),
+                (["add", "--app", "x" * 300, "--reason", "why"], 1),
                 (["release", "4718f5dc-5f98-830a-888b-c53ebf1e1bf5", "--reason", "why"], 1),
                 (["release", "4718f5dc-5f98-830a-888b-c53ebf1e1bf5"], 2), (["release", "all", "--reason", "why"], 2),
                 (["release", "--reason", "why"], 2), (["list", "--app", "x"], 2), (["drop"], 2), ([], 2)):
@@ -187,6 +201,17 @@ class Holds(Case):
                 text = self.command("hold", *words, status=status)
                 self.assertEqual(text.count("\n"), 1, text)
         self.assertEqual(self.pg.psql("SELECT * FROM flytrail.holds"), [])
+
+    def test_a_date_is_the_whole_day_as_for_replay(self):
+        self.fill(OLD_DAYS, OLD_DAYS + 1, OLD_DAYS + 2)
+        self.set_lines(30)
+        first, last = (f"{day[:4]}-{day[4:6]}-{day[6:]}" for day in
+                       (self.day(age).removeprefix("log_lines_") for age in (OLD_DAYS + 1, OLD_DAYS)))
+        self.command("hold", "add", "--since", first, "--until", last, "--reason", "both days")
+        self.assertIn("1 partition dropped;", self.command("retention", "apply"))
+        self.assertEqual(self.old_lines(), 2 * LINES)
+        self.command("hold", "add", "--until", f"{last}T10:20:30.5Z", "--reason", "a time")
+        self.assertRegex(self.command("hold", "list"), f"(?m)  until {last}T10:20:30Z  by .*: a time$")
 
     def test_a_hold_is_released_once(self):
         self.command("hold", "add", "--class", "ssh_session", "--since", "2026-01-01", "--reason", "why")
@@ -336,6 +361,17 @@ class Apply(Case):
         self.assertEqual(self.pg.psql(f"SELECT count(*) FROM flytrail.{self.olds[0]}"), [[str(LINES)]])
         self.assertEqual(self.old_lines(), LINES)
 
+    def test_what_somebody_built_on_a_partition_keeps_that_one_alone_and_it_is_said(self):
+        self.fill(*range(OLD_DAYS + 2, OLD_DAYS + 6))
+        built_on = [self.day(age) for age in range(OLD_DAYS + 5, OLD_DAYS + 1, -1)]
+        for name in built_on:
+            self.pg.psql(f"CREATE VIEW public.of_{name} AS SELECT * FROM flytrail.{name}")
+        text = self.command("retention", "apply", status=1)
+        for name in built_on:
+            self.assertRegex(text, f"(?m)^{name} stays, though past its term: Postgres says: cannot drop table .*{name}_leaving "
+                                   r"because other objects depend on it \(SQLSTATE 2BP01\)$")
+        self.assertEqual(re.findall("(?m)^dropped (.*?):", text), self.olds)
+
     @contextlib.contextmanager
     def holding(self, sql):
         """A session that has done sql, and is in its transaction, until the end."""
@@ -453,6 +489,19 @@ class Run(Case):
         self.assertEqual(len(self.facts("trail.retention_waits")), 1)
 
 
+    def test_a_reason_in_any_script_is_told(self):
+        self.command("hold", "release", self.command("hold", "list").split()[0], "--reason", "settled")
+        for number in range(4):
+            self.fill(OLD_DAYS + 3 + number, app=f"app-{number}")
+            self.command("hold", "add", "--app", f"app-{number}", "--reason", "x" * number + "\U0001f4dc" * 250)
+        self.ft.start().await_event("retention_applied")
+        facts = lab.wait_for(lambda: len(told := self.facts("trail.retention_waits")) == 4 and told, 60, "why each waits")
+        for fact in facts:
+            self.assertRegex(fact["why"], "^hold .*: x{0,3}\U0001f4dc+$")
+        self.ft.stop()
+        self.assertEqual(self.ft.events("dead_letter"), [])
+
+
 class Replicas(Case):
     PG = {"settings": ["log_disconnections = on", "log_line_prefix = '%p '"]}
 
@@ -507,6 +556,8 @@ class Load(Case):
         self.set_lines(30)
         self.fill(OLD_DAYS)
         self.ft.start().await_event("retention_applied")  # from here on the command alone is at it
+        lab.wait_for(lambda: not self.pg.psql("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'"),
+                     60, "the end of the session that had its lock")
         publisher = self.world.publisher("--count", count, "--rate", 20000, "--tag", "numbered")
         self.addCleanup(publisher.kill)
         while publisher.poll() is None:

@@ -308,6 +308,33 @@ class Applying(RetentionCase):
         self.assert_tidied(snapshots=0, confirmations=1, keep_for_days=60)
         self.assertEqual(self.admin.one("SELECT count(*) FROM flytrail.confirmations"), "0")
 
+    def test_one_whose_detachment_by_hand_was_not_ended_is_named_and_its_confirmations_stay(self):
+        at = NOW - days(150)
+        made = self.add("security", at)
+        self.writer.ask("INSERT INTO flytrail.confirmations (event_id, occurred_at, source, seen_at) "
+                        f"VALUES ('{made}', '{at}', 'http', '{at}')")
+        name = self.partition("security", at)
+        reader = self.session("postgres")
+        reader.ask("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM flytrail.events")
+        hand = self.session("postgres")
+        hand.ask("SET statement_timeout = '1s'")
+        self.assert_refused("57014", "statement timeout",
+                            f"ALTER TABLE flytrail.events_security DETACH PARTITION flytrail.{name} CONCURRENTLY", hand)
+        reader.ask("COMMIT")
+        self.assertEqual(self.ids(), set())
+        self.assertEqual(self.writer.ask("SELECT flytrail.retention_strays()"), [[name]])
+        for kind in KINDS:
+            self.set_term(kind, 60)
+        self.assertEqual(self.writer.one("SELECT flytrail.retention_tidy()"), "0")
+        self.assertEqual(self.admin.one("SELECT count(*) FROM flytrail.confirmations"), "1")
+        hand.ask("SET statement_timeout = 0")
+        hand.ask(f"ALTER TABLE flytrail.events_security DETACH PARTITION flytrail.{name} FINALIZE")
+        self.assertEqual(self.writer.ask("SELECT flytrail.retention_strays()"), [[name]])
+        hand.ask(f"ALTER TABLE flytrail.events_security ATTACH PARTITION flytrail.{name} FOR VALUES FROM ('2026-01-01 00:00Z') TO "
+                 "('2026-02-01 00:00Z')")
+        self.assertEqual(self.writer.ask("SELECT flytrail.retention_strays()"), [])
+        self.assertEqual(self.ids(), {made})
+
 
 if __name__ == "__main__":
     unittest.main()

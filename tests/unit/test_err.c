@@ -1,4 +1,5 @@
 #include "base/err.h"
+#include "base/utf8.h"
 #include "panics.h"
 
 #include <errno.h>
@@ -54,6 +55,25 @@ static void a_long_text_is_cut(void **state)
 	assert_int_equal(strlen(err.text), ERR_TEXT_BYTES - 1);
 }
 
+static void a_cut_splits_no_character(void **state)
+{
+	char text[2 * ERR_TEXT_BYTES + 1];
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ERR_TEXT_BYTES; i++)
+		memcpy(text + 2 * i, "\xc3\xa9", 2);
+	text[sizeof(text) - 1] = '\0';
+	for (int wide = 0; wide < 2; wide++) {
+		(void)err_set(&err, ERR_RETRY, "%*s%s", wide, "", text);
+		assert_true(utf8_is_text(span_text(err.text)));
+		(void)err_wrap(&err, "%*s", wide, "");
+		assert_true(utf8_is_text(span_text(err.text)));
+		(void)err_errno(&err, ERR_RETRY, "%*s%s", wide, "", text);
+		assert_true(utf8_is_text(span_text(err.text)));
+	}
+}
+
 static void break_a_promise(void)
 {
 	REQUIRE(errno == -1);
@@ -72,6 +92,7 @@ int main(void)
 		cmocka_unit_test(errno_is_told_in_words_and_survives),
 		cmocka_unit_test(wrapping_puts_the_context_in_front),
 		cmocka_unit_test(a_long_text_is_cut),
+		cmocka_unit_test(a_cut_splits_no_character),
 		cmocka_unit_test(a_broken_promise_ends_the_process),
 	};
 

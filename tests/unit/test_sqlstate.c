@@ -34,6 +34,7 @@ static const struct {
 	{"23502", ERR_REJECT, "not_null_violation"},
 	{"23514", ERR_REJECT, "check_violation"},
 	{"54000", ERR_REJECT, "program_limit_exceeded"},
+	{"2BP01", ERR_REJECT, "dependent_objects_still_exist"},
 	{"28000", ERR_CONFIG, "invalid_authorization_specification"},
 	{"28P01", ERR_CONFIG, "invalid_password"},
 	{"3D000", ERR_CONFIG, "invalid_catalog_name"},

@@ -107,6 +107,21 @@ static void a_cut_splits_no_character(void **state)
 	assert_int_equal(utf8_cut(SPAN("\x80\x80\x80\x80\x80\x80"), 5).len, 2);
 }
 
+static void what_a_cut_left_of_a_character_goes(void **state)
+{
+	static const char text[] = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x99\x82z";
+	static const size_t whole[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11};
+
+	(void)state;
+	for (size_t len = 0; len < sizeof(text); len++) {
+		char cut[sizeof(text)] = "";
+
+		memcpy(cut, text, len);
+		utf8_end(cut);
+		assert_int_equal(strlen(cut), whole[len]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -114,6 +129,7 @@ int main(void)
 		cmocka_unit_test(no_other_bytes_are),
 		cmocka_unit_test(a_text_is_one_when_all_of_it_is),
 		cmocka_unit_test(a_cut_splits_no_character),
+		cmocka_unit_test(what_a_cut_left_of_a_character_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
