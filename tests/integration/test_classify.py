@@ -118,7 +118,7 @@ class Classify(unittest.TestCase):
                 time.sleep(0.7)
             child.stdin.close()
             self.assertEqual(child.wait(60), 0)
-        return terminal.seen()
+        return terminal.all()
 
     def test_progress_is_shown_on_a_terminal_that_the_output_does_not_go_to(self):
         with lab.Terminal() as terminal:
