@@ -188,7 +188,7 @@ class Dns(lab.Server):
             self.write_names()
             self.process.send_signal(signal.SIGHUP)
             lab.wait_for(lambda: socket.inet_pton(socket.AF_INET6, address) in self.answer(name, RECORD_AAAA),
-                         10, f"{name} at its new address")
+                         60, f"{name} at its new address")
 
     def answer(self, name, record):
         """The bytes of the answer to a question for one kind of record; empty: there was none."""
