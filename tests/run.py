@@ -119,7 +119,7 @@ def fuzz_steps():
         found = f"{build_dir('fuzz')}/corpus/{short}"
         seeds = f"tests/fuzz/corpus/{short}"
         os.makedirs(os.path.join(ROOT, found), exist_ok=True)
-        command = [f"{build_dir('fuzz')}/tests/fuzz/{name}", "-timeout=10", "-rss_limit_mb=2048",
+        command = [f"{build_dir('fuzz')}/tests/fuzz/{name}", "-timeout=30", "-rss_limit_mb=2048",
                    "-verbosity=0", f"-max_total_time={FUZZ_SECONDS}",
                    f"-artifact_prefix={build_dir('fuzz')}/", found]
         if os.path.isdir(os.path.join(ROOT, seeds)):

@@ -28,6 +28,7 @@ import incident
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import fly_api  # noqa: E402
+import lab  # noqa: E402
 
 FLYTRAIL = os.environ.get("DEMO_FLYTRAIL", os.path.join(ROOT, "build", "flytrail"))
 QUESTIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "questions.sql")
@@ -67,19 +68,13 @@ def postgres_bin():
     return f"/usr/lib/postgresql/{max(versions, key=float)}/bin"
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Demo:
     def __init__(self):
         self.folder = None
         self.children = []  # in the order of their start
         self.bin = postgres_bin()
         self.password = secrets.token_hex(16)
-        self.nats_port, self.http_port = free_port(), free_port()
+        self.nats_port, self.http_port = lab.free_port(), lab.free_port()
         self.api = fly_api.FlyApi(token=self.password, org=ORG)
 
     # Processes: as somebody without rights, and ended with this one.

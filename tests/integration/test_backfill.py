@@ -56,7 +56,7 @@ class Gaps(Backfill):
                 self.publish(self.lines(20, f"during {kind} {options}"))
                 self.api.misbehave(kind, **options)
                 ft.start()
-                lab.wait_for(lambda: "open" in [state for _, state in self.gaps()], 30, "the gap")
+                lab.wait_for(lambda: "open" in [state for _, state in self.gaps()], 60, "the gap")
                 asked = self.asked()
                 lab.wait_for(lambda asked=asked: self.asked() > asked + 2, 60, "requests")
                 self.assertIn("open", [state for _, state in self.gaps()])
@@ -87,7 +87,7 @@ class Gaps(Backfill):
         self.await_closed()
         self.assertEqual(self.gaps("gap_id, state, lines_recovered"),
                          [["gap-lost", "lost", "0"], ["gap-part", "partly_lost", "1"]])
-        self.assertEqual(ft.metric("gaps_lost_total"), 2)
+        lab.wait_for(lambda: ft.metric("gaps_lost_total") == 2, what="both to be counted")
         self.assertEqual(self.facts("trail.gap_closed", "severity"), [["4"], ["4"]])
         self.assert_all_once()
 
@@ -113,7 +113,7 @@ class Gaps(Backfill):
         ft.kill()
         self.publish(self.lines(20, "during"))
         ft.start()
-        lab.wait_for(self.gaps, 30, "the gap")
+        lab.wait_for(self.gaps, 60, "the gap")
         due = float(self.gaps("extract(epoch FROM gap_end)")[0][0]) + 3
         with self.held("SELECT FROM flytrail.streams FOR UPDATE"):
             # In the gap, because that ends ten seconds after the start; and not stored, because the
@@ -121,7 +121,7 @@ class Gaps(Backfill):
             self.publish(self.lines(30, "within"))
             # Which it does with the list of applications.
             lab.wait_for(lambda: [r for r in list(self.api.requests)
-                                  if r.at > due and r.target.startswith("/v1/apps?")], 40, "the pass to begin")
+                                  if r.at > due and r.target.startswith("/v1/apps?")], 60, "the pass to begin")
         self.await_closed()
         self.assert_all_once()
         self.assertEqual(self.gaps("state, lines_recovered"), [["filled", "20"]])
@@ -161,7 +161,7 @@ class Gaps(Backfill):
         self.publish(self.lines(3000, "during"))
         for _ in range(4):
             ft.start()
-            lab.wait_for(lambda: self.api.pages_asked("web-1"), 30, "a page to be asked for")
+            lab.wait_for(lambda: self.api.pages_asked("web-1"), 60, "a page to be asked for")
             ft.kill()
         ft.start()
         self.await_closed()

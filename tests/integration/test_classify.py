@@ -123,7 +123,7 @@ class Classify(unittest.TestCase):
             if child.stdout:
                 self.assertEqual(child.stdout.read().count(b"\n"), 1)
             self.assertEqual(child.wait(60), 0)
-        return terminal.seen()
+        return terminal.all()
 
     def test_progress_is_shown_on_a_terminal_that_the_output_does_not_go_to(self):
         with lab.Terminal() as terminal:

@@ -9,6 +9,7 @@ import fly_api
 import lab
 
 BURST = test_http_logs.BURST
+ANSWER_SECONDS = 10  # HTTP_LOGS_SECONDS: so long it waits for an answer
 
 
 class BadInput(test_http_logs.HttpCase):
@@ -49,9 +50,9 @@ class BadInput(test_http_logs.HttpCase):
         ft = self.flytrail().start()
         self.api.misbehave("hang", 1, app="web-1")
         lab.wait_for(lambda: not self.api.faults, what="a request that hangs")
-        begun = time.monotonic()
+        asked = max(request.at for request in list(self.api.requests) if "/web-1/logs" in request.target)
         self.assertEqual(ft.stop(), 0)
-        self.assertLess(time.monotonic() - begun, 3)
+        self.assertLess(time.time() - asked, ANSWER_SECONDS)
 
     def test_times_in_the_future_do_not_hide_what_follows(self):
         ft = self.flytrail().start()

@@ -38,10 +38,10 @@ class HttpCase(unittest.TestCase):
                                    ORG=api.org, **env)
 
     def add(self, app, count, tag="numbered", first=0, at=None, more=""):
-        """Lines as of now, or of the nanosecond at."""
+        """Lines as of now, or of the nanosecond at: those of now are there before any later one."""
         for n in range(first, first + count):
             self.api.add_line(app, "ams", MACHINE, "app", "info", f"{tag} line {n} of {app}{more}",
-                              at or time.time_ns())
+                              at)
 
     @staticmethod
     def coverage(ft, since, until):

@@ -101,8 +101,9 @@ class Terminal(Setups):
     def test_what_is_typed_is_not_shown(self):
         os.write(self.terminal.ours, (ADMIN_URL + "\n").encode())
         lab.wait_for(lambda: self.terminal.seen() and self.process.poll() is not None, SECONDS, "its end")
-        self.assertEqual(self.process.returncode, 0, self.terminal.seen())
-        self.check_left_nothing(self.terminal.seen())
+        told = self.terminal.all()
+        self.assertEqual(self.process.returncode, 0, told)
+        self.check_left_nothing(told)
         self.assertTrue(self.echoes())
 
     def test_a_terminal_that_is_left_in_the_middle_of_the_question_shows_what_is_typed_again(self):
@@ -115,7 +116,7 @@ class Terminal(Setups):
         os.killpg(self.process.pid, number)
         self.assertEqual(self.process.wait(SECONDS), 128 + number)
         self.assertTrue(self.echoes())
-        self.assertIn("not finished", self.terminal.seen())
+        self.assertIn("not finished", self.terminal.all())
         self.assertEqual(os.listdir(self.env["TMPDIR"]), [])
 
 

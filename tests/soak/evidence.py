@@ -2,6 +2,7 @@
 
 import calendar
 import collections
+import http.client
 import json
 import os
 import re
@@ -133,7 +134,7 @@ class Watcher:
         try:
             with urllib.request.urlopen(f"http://{address}/metrics", timeout=1) as got:
                 text = got.read().decode()
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
             return
         for name, value in re.findall(r"^(\w*duplicates\w*?)(?:\{[^}]*\})? (\d+)", text, re.M):
             before = self.last.get((replica, name), 0)

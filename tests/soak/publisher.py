@@ -50,12 +50,15 @@ class Wire:
 
     def connect(self):
         self.try_at = time.monotonic() + RETRY_SECONDS
+        login = {"user": self.nats.FLY[0], "pass": self.nats.FLY[1], "verbose": False}
         try:
             self.socket = socket.create_connection(("127.0.0.1", self.nats.port), CONNECT_SECONDS)
+            self.socket.sendall(f"CONNECT {json.dumps(login)}\r\n".encode())
         except OSError:
+            if self.socket is not None:  # the server died as soon as it was reached
+                self.socket.close()
+                self.socket = None
             return
-        login = {"user": self.nats.FLY[0], "pass": self.nats.FLY[1], "verbose": False}
-        self.socket.sendall(f"CONNECT {json.dumps(login)}\r\n".encode())
         self.socket.setblocking(False)
 
     def lose(self):

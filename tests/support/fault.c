@@ -15,6 +15,8 @@ static _Atomic bool persistent_fault;
 static _Atomic unsigned failing_call;
 static _Atomic unsigned calls;
 static _Atomic int64_t clock_step_ns, wall_step_ns;
+static _Atomic bool clocks_stopped;
+static struct timespec stopped_wall, stopped_monotonic;
 static const struct fault_disk *disk;
 
 void fault_arm(unsigned nth, bool persistent)
@@ -153,10 +155,12 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ts);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ts)
 {
 	const int64_t second_ns = 1000000000;
+	int64_t step_ns = clock_step_ns + (clock == CLOCK_REALTIME ? wall_step_ns : 0), ns;
 	int rc = __real_clock_gettime(clock, ts);
-	int64_t step_ns = clock_step_ns + (clock == CLOCK_REALTIME ? wall_step_ns : 0);
-	int64_t ns = ts->tv_nsec + step_ns % second_ns;
 
+	if (clocks_stopped)
+		*ts = clock == CLOCK_REALTIME ? stopped_wall : stopped_monotonic;
+	ns = ts->tv_nsec + step_ns % second_ns;
 	if (ns < 0) {
 		ns += second_ns;
 		ts->tv_sec--;
@@ -164,4 +168,16 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ts)
 	ts->tv_sec += step_ns / second_ns + ns / second_ns;
 	ts->tv_nsec = ns % second_ns;
 	return rc;
+}
+
+void fault_stop_clocks(void)
+{
+	(void)__real_clock_gettime(CLOCK_REALTIME, &stopped_wall);
+	(void)__real_clock_gettime(CLOCK_MONOTONIC, &stopped_monotonic);
+	clocks_stopped = true;
+}
+
+void fault_go_on(void)
+{
+	clocks_stopped = false;
 }

@@ -51,6 +51,13 @@ int fault_real_rename(const char *from, const char *to);
 /* Puts both clocks forward, for this process. */
 void fault_step_clock(int64_t ns);
 
+/*
+ * From now on no time passes for our own code but what is stepped, so that what it makes of times
+ * does not depend on how long the machine lets it stand still.
+ */
+void fault_stop_clocks(void);
+void fault_go_on(void); /* they are as late as before they stopped */
+
 /* Sets the wall clock forward, or back where ns is below 0; the monotonic one goes on. */
 void fault_set_wall_clock(int64_t ns);
 

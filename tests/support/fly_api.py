@@ -118,7 +118,8 @@ class FlyApi(*FAMILIES):
         self.lines = {}  # by application: the lines, in the same order
         self.faults = []
         self.allowance, self.allowance_at = 0.0, time.monotonic()
-        self.host, self.port = host, port
+        # Its own, so that it is free when this one listens again after stop().
+        self.host, self.port = host, port or lab.free_port()
         self.folder = None
         self.context = self.make_tls() if tls else None
         self.connections = set()
@@ -363,26 +364,33 @@ class FlyApi(*FAMILIES):
 
     def add(self, app, ns, region, instance, attributes):
         """A line by its attributes' own bytes, whatever they are."""
-        line = Line(ns, time.monotonic() + self.delay_seconds, region, instance, attributes)
         with self.lock:
-            keys = self.keys.setdefault(app, [])
-            lines = self.lines.setdefault(app, [])
-            if not keys or keys[-1] <= ns:
-                keys.append(ns)
-                lines.append(line)
-            else:
-                at = bisect.bisect_right(keys, ns)
-                keys.insert(at, ns)
-                lines.insert(at, line)
+            self.put(app, ns, region, instance, attributes)
 
-    def add_line(self, app, region, machine, provider, level, message, ns, meta=None):
-        """meta: what stands in meta beside instance, region and event, such as error."""
+    def put(self, app, ns, region, instance, attributes):
+        """With the lock."""
+        line = Line(ns, time.monotonic() + self.delay_seconds, region, instance, attributes)
+        keys = self.keys.setdefault(app, [])
+        lines = self.lines.setdefault(app, [])
+        if not keys or keys[-1] <= ns:
+            keys.append(ns)
+            lines.append(line)
+        else:
+            at = bisect.bisect_right(keys, ns)
+            keys.insert(at, ns)
+            lines.insert(at, line)
+
+    def add_line(self, app, region, machine, provider, level, message, ns=None, meta=None):
+        """meta: what stands in meta beside instance, region and event, such as error. Without a time
+        it is of now, and who asks from now on sees it, however long we stood still."""
         more = b"".join(b"," + quoted(key) + b":" + json.dumps(value).encode()
                         for key, value in (meta or {}).items())
-        texts = {"timestamp": time_text(ns), "message": message, "level": level,
-                 "instance": machine, "region": region, "provider": provider}
-        fields = {key.encode(): quoted(text)[1:-1] for key, text in texts.items()}
-        self.add(app, ns, region, machine, attributes_of(fields, more))
+        with self.lock:
+            ns = ns or time.time_ns()
+            texts = {"timestamp": time_text(ns), "message": message, "level": level,
+                     "instance": machine, "region": region, "provider": provider}
+            fields = {key.encode(): quoted(text)[1:-1] for key, text in texts.items()}
+            self.put(app, ns, region, machine, attributes_of(fields, more))
 
     def add_payload(self, payload):
         """A line by what NATS carries; its message keeps its bytes, escapes and all."""

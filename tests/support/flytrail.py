@@ -11,6 +11,7 @@ import collections
 import contextlib
 import datetime
 import functools
+import http.client
 import json
 import os
 import pathlib
@@ -32,6 +33,8 @@ STOP_SECONDS = 60
 ANSWER_SECONDS = 30  # of its pages, on a machine where a thread may stand still for some of them
 # A disk that all tests share may take half of that for what a start writes and syncs.
 EVENT_SECONDS = 90
+# A gap is so much wider than what is known of it, on both sides: GAP_MARGIN_NS.
+MARGIN_SECONDS = 10
 # Of a hole without a gap, what lies this near is told.
 NEAR_SECONDS = 3
 # Of a long list, so many are told.
@@ -86,7 +89,7 @@ class Flytrail:
         """The log since the last start, as objects."""
         with open(self.log_path, "rb") as log:
             log.seek(self.log_start)
-            text = log.read().decode()
+            text = log.read().decode(errors="replace")  # of a line that is being written there may be half
         return [json.loads(line) for line in text.splitlines(keepends=True)
                 if line.endswith("\n") and line.startswith("{")]
 
@@ -150,7 +153,7 @@ class Flytrail:
                 status, body = got.status, got.read()
         except urllib.error.HTTPError as error:
             status, body = error.code, error.read()
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return 0, {}
         return status, {check["name"]: check for check in json.loads(body)["checks"]}
 
@@ -162,13 +165,13 @@ class Flytrail:
                     return float(line.split()[-1])
         raise AssertionError(f"no metric {name}")
 
-    def await_accepted(self, lines):
-        """So many since it started, all of them synced: no kill loses one."""
-        def synced():
-            handed = [self.metric(f"{kind}_accepted_total") for kind in ("lines", "facts", "events")]
-            return handed[0] >= lines and self.metric("records_accepted_total") >= sum(handed)
+    def has_accepted(self, lines):
+        """Whether so many lines, and all that it has taken of them and of facts, are on disk since it started."""
+        taken = [self.metric(f"{kind}_accepted_total") for kind in ("lines", "facts", "events")]
+        return taken[0] >= lines and self.metric("records_accepted_total") >= sum(taken)
 
-        lab.wait_for(synced, 60, f"{lines} lines in the spool")
+    def await_accepted(self, lines):
+        lab.wait_for(lambda: self.has_accepted(lines), EVENT_SECONDS, f"{lines} lines that are accepted")
 
     def memory_peak_bytes(self):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
@@ -241,6 +244,12 @@ class Shipper:
 
     def resume(self):
         self.ships = True
+
+
+def check_moment(moment, since, until):
+    """That it lies between two moments that the test has noted; however long they are apart."""
+    if not since <= moment <= until:
+        raise AssertionError(f"{moment:.6f} does not lie between {since:.6f} and {until:.6f}")
 
 
 def migrate(pg):

@@ -65,7 +65,7 @@ int main(int argc, char **argv)
 {
 	const struct session_options options = {.url = argc == 5 ? argv[1] : "",
 						.url_name = "URL",
-						.connect_seconds = 5,
+						.connect_seconds = 30,
 						.answer_seconds = 30};
 	const struct fresh_taker taker = {
 		.name = argc == 5 ? argv[2] : "",

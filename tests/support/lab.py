@@ -26,7 +26,7 @@ import time
 
 PG_BIN = os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin")
 NATS_SERVER = shutil.which("nats-server") or "/usr/sbin/nats-server"
-START_SECONDS = 30
+START_SECONDS = 90
 LINK_SECONDS = 5
 # As flytrail sets them for its sessions in Postgres.
 LINK_KEEPALIVE = (((socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1),
@@ -37,6 +37,7 @@ PSQL_SECONDS = 120
 PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.02, 0.2
 # Of the time that a condition takes, which is mostly psql's: many tests wait at the same time.
 PAUSE_SHARE = 4
+TERMINAL_END = b"\x1dend of what was printed"
 SERVER_USER = "postgres"
 # Texts that stand between what psql prints, because rows may hold anything else.
 COLUMN_END, ROW_END, NULL_TEXT = "\x1f", "\x1e\n", "\x1dnull"
@@ -118,20 +119,34 @@ class Terminal:
         os.close(self.fd)
 
     def seen(self):
+        """What is there of a character that is still under way is left out."""
         while True:
             try:
                 self.printed += os.read(self.ours, 65536)
             except BlockingIOError:
-                return self.printed.decode().replace("\r\n", "\n")
+                return self.printed.decode(errors="ignore").replace("\r\n", "\n")
+
+    def all(self):
+        """What a child printed that has ended: the kernel may hand it over only a moment later,
+        but what is printed now overtakes none of it."""
+        self.seen()  # which makes room
+        os.write(self.fd, TERMINAL_END)
+        return wait_for(lambda: TERMINAL_END.decode() in self.seen() and self.seen(), 60,
+                        "all that was printed").partition(TERMINAL_END.decode())[0]
+
+
+def is_in_state(pid, letters):
+    """Of what /proc has of a process: T is one that was stopped, Z one that nobody has reaped. None is left: Z."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+            return stat.read().rpartition(")")[2].split()[0] in letters
+    except OSError:
+        return "Z" in letters
 
 
 def is_gone(pid):
     """Ended, though perhaps not reaped by whoever has to."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-            return stat.read().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
+    return is_in_state(pid, "Z")
 
 
 def send_signal(pids, number):
@@ -225,17 +240,26 @@ class Server:
     def is_running(self):
         return self.process is not None and self.process.poll() is None
 
+    def stop_family(self):
+        """Its parent first, so that no child is made while they are counted: that one would live on."""
+        send_signal([self.process.pid], signal.SIGSTOP)
+        wait_for(lambda: is_in_state(self.process.pid, "TZ"), 60, "the server to stand still")
+        family = self.family()
+        send_signal(family, signal.SIGSTOP)
+        return family
+
     def crash(self):
         """SIGKILL, to all of it; returns when it is gone."""
         if self.is_running():
-            family = self.family()
+            family = self.stop_family()
             send_signal(family, signal.SIGKILL)
             self.process.wait()
             wait_for(lambda: all(map(is_gone, family)), START_SECONDS, "the killed processes to be gone")
 
     def pause(self):
         """A hung server: it accepts connections, by the kernel, and answers nothing."""
-        send_signal(self.family(), signal.SIGSTOP)
+        family = self.stop_family()
+        wait_for(lambda: all(is_in_state(pid, "TZ") for pid in family), 60, "all of the server to stand still")
 
     def resume(self):
         send_signal(self.family(), signal.SIGCONT)

@@ -20,7 +20,13 @@
 #include <string.h>
 #include <time.h>
 
-enum { SUBJECT_BYTES = 256, LINE_BYTES = 1024, APPS = 8, SLICES_PER_SECOND = 200 };
+enum {
+	SUBJECT_BYTES = 256,
+	LINE_BYTES = 1024,
+	APPS = 8,
+	SLICES_PER_SECOND = 200,
+	CONNECT_MS = 30 * 1000, /* a busy machine may let a server stand still for seconds */
+};
 
 struct options {
 	const char *file;
@@ -180,6 +186,8 @@ static natsConnection *connect_to(char **argv)
 		s = natsOptions_SetURL(opts, argv[1]);
 	if (s == NATS_OK)
 		s = natsOptions_SetUserInfo(opts, argv[2], argv[3]);
+	if (s == NATS_OK)
+		s = natsOptions_SetTimeout(opts, CONNECT_MS);
 	if (s == NATS_OK)
 		s = natsOptions_SetMaxReconnect(opts, -1);
 	if (s == NATS_OK)

@@ -275,7 +275,7 @@ static void connect_store(struct driver *d)
 static enum err_kind ask_lease(struct driver *d, char *words, bool take, char text[COMMAND_BYTES])
 {
 	const struct session_options options = {
-		.url = d->url, .url_name = "URL", .connect_seconds = 5, .answer_seconds = 5};
+		.url = d->url, .url_name = "URL", .connect_seconds = 30, .answer_seconds = 30};
 	const char *name = strtok(words, " "), *holder = strtok(NULL, " ");
 	const char *seconds = strtok(NULL, " ");
 	struct lease lease = {.mine = false};

@@ -22,23 +22,26 @@
 
 #define TOKEN "made-up-token"
 
-enum { ANSWER_BYTES = 65536, ADDRESS_BYTES = 64, PATIENCE_SECONDS = 5 };
+enum { ANSWER_BYTES = 65536, ADDRESS_BYTES = 64, PATIENCE_SECONDS = 60 };
 
 static struct status status;
 static struct http *http;
 static uint16_t port;
 static char answer[ANSWER_BYTES];
 
+static int holder = -1; /* a socket that has the port, so that the kernel gives it to nobody else */
+
 static uint16_t free_port(void)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-	assert_true(fd >= 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-	assert_int_equal(close(fd), 0);
+	holder = socket(AF_INET, SOCK_STREAM, 0);
+	assert_true(holder >= 0);
+	assert_int_equal(bind(holder, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(getsockname(holder, (struct sockaddr *)&a, &len), 0);
+	/* Beside it the server may have it too, which asks for the same. */
+	assert_int_equal(setsockopt(holder, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)), 0);
 	return ntohs(a.sin_port);
 }
 
@@ -81,6 +84,7 @@ static int teardown(void **state)
 	(void)state;
 	http_stop(http);
 	http = NULL;
+	(void)close(holder);
 	status_release(&status);
 	return 0;
 }

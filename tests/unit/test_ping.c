@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-enum { URL_BYTES = 128, LOOKS = 3, LOOK_US = 20 * 1000, WAITS_MAX = 500 };
+enum { URL_BYTES = 128, LOOKS = 3, LOOK_US = 20 * 1000, WAITS_MAX = 3000 };
 
 static struct tiny_http server;
 static struct status status;

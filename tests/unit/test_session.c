@@ -23,8 +23,9 @@
 #include <cmocka.h>
 
 enum {
-	ANSWER_SECONDS = 1,
+	ANSWER_SECONDS = 5, /* of which what is answered before the silence takes nothing */
 	CONNECT_SECONDS = 1,
+	PATIENT_SECONDS = 60, /* of what is to be answered */
 	CHUNK_BYTES = 256 * 1024,
 	CHUNKS_MAX = 200, /* more than a socket's buffers take */
 	URL_BYTES = 128,
@@ -37,6 +38,7 @@ struct script {
 	size_t end_len;
 	bool hangs_up; /* after that */
 	bool mute;     /* says nothing at all */
+	bool silent;   /* what it says ends before the client's patience does */
 };
 
 struct server {
@@ -144,10 +146,11 @@ static void server_stop(struct server *s)
 static enum err_kind open_to(const struct server *s, struct session **ret, struct err *err)
 {
 	char url[URL_BYTES];
-	const struct session_options options = {.url = url,
-						.url_name = "THE_URL",
-						.connect_seconds = CONNECT_SECONDS,
-						.answer_seconds = ANSWER_SECONDS};
+	const struct session_options options = {
+		.url = url,
+		.url_name = "THE_URL",
+		.connect_seconds = s->script.mute ? CONNECT_SECONDS : PATIENT_SECONDS,
+		.answer_seconds = s->script.silent ? ANSWER_SECONDS : PATIENT_SECONDS};
 
 	(void)snprintf(url, sizeof(url),
 		       "postgres://x:made-up@127.0.0.1:%d/x?sslmode=disable&gssencmode=disable",
@@ -188,7 +191,7 @@ static void a_server_that_stops_answering_is_given_up(void **state)
 	int64_t start_ns;
 
 	(void)state;
-	server_start(&server, (struct script){.answers = 2});
+	server_start(&server, (struct script){.answers = 2, .silent = true});
 	assert_int_equal(open_to(&server, &s, &err), ERR_NONE);
 	assert_int_equal(session_run(s, "SELECT 1", &err), ERR_NONE);
 	start_ns = time_monotonic_ns();
@@ -207,8 +210,10 @@ static void a_copy_that_nobody_reads_is_given_up(void **state)
 	enum err_kind rc = ERR_NONE;
 
 	(void)state;
-	server_start(&server,
-		     (struct script){.answers = 1, .end = copy_in, .end_len = sizeof(copy_in) - 1});
+	server_start(&server, (struct script){.answers = 1,
+					      .end = copy_in,
+					      .end_len = sizeof(copy_in) - 1,
+					      .silent = true});
 	assert_int_equal(open_to(&server, &s, &err), ERR_NONE);
 	assert_int_equal(session_copy_begin(s, "COPY t FROM STDIN", &err), ERR_NONE);
 	for (int i = 0; i < CHUNKS_MAX && !rc; i++)
@@ -297,8 +302,8 @@ static void words_on_several_lines_become_one_sentence(void **state)
 	struct session_options options = {
 		.url = "host=127.0.0.1,127.0.0.1 port=1 gssencmode=disable sslmode=disable",
 		.url_name = "URL",
-		.connect_seconds = CONNECT_SECONDS,
-		.answer_seconds = ANSWER_SECONDS};
+		.connect_seconds = PATIENT_SECONDS,
+		.answer_seconds = PATIENT_SECONDS};
 	struct session *s = NULL;
 	struct err err;
 

@@ -234,9 +234,12 @@ static enum err_kind append_before_the_committer(struct spool *s, size_t count)
 
 	assert_int_equal(pthread_create(&a.thread, NULL, append_until_refused, &a), 0);
 	(void)nanosleep(&late, NULL);
-	for (int i = 0; i < 1000 && joined == ETIMEDOUT; i++) {
+	for (int i = 0; i < WAIT_S * 100 && joined == ETIMEDOUT; i++) {
 		assert_int_equal(spool_commit(s, 0, &done, &err), ERR_NONE);
 		assert_int_equal(clock_gettime(CLOCK_REALTIME, &until), 0);
+		until.tv_nsec += 10 * NS_PER_MS; /* in which the appender may run */
+		until.tv_sec += until.tv_nsec / NS_PER_S;
+		until.tv_nsec %= NS_PER_S;
 		joined = pthread_timedjoin_np(a.thread, NULL, &until);
 	}
 	assert_int_equal(joined, 0);

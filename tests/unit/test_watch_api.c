@@ -4,6 +4,7 @@
 
 #include "base/time.h"
 
+#include "fault.h"
 #include "tiny_http.h"
 
 #include <setjmp.h>
@@ -85,14 +86,16 @@ static void one_kind_of_request_about_an_application_goes_out_once_a_second(void
 	static const char path[] = "v1/apps/{app}/secrets", other[] = "v1/apps/{app}/releases";
 	const struct watch_names web = {.app = "web-1"}, shop = {.app = "shop"};
 	struct watch_api *api = open_api(200, "[]");
-	int64_t begun_ns = time_monotonic_ns();
+	int64_t begun_ns;
 
 	(void)state;
+	fault_stop_clocks(); /* who waited now would wait for ever */
+	begun_ns = time_monotonic_ns();
 	for (unsigned i = 0; i < WATCH_BURST; i++)
 		assert_int_equal(get(api, path, &web), ERR_NONE);
 	assert_int_equal(get(api, path, &shop), ERR_NONE);
 	assert_int_equal(get(api, other, &web), ERR_NONE);
-	assert_true(time_monotonic_ns() - begun_ns < NS_PER_S);
+	fault_go_on();
 	assert_int_equal(get(api, path, &web), ERR_NONE);
 	assert_true(time_monotonic_ns() - begun_ns >= NS_PER_S);
 	assert_int_equal(watch_api_sent(api), WATCH_BURST + 3);
