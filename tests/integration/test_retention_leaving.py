@@ -106,6 +106,38 @@ class Applying(RetentionCase):
         self.drop(self.detach(self.partition("security", at)))
         self.assertEqual(self.facts("trail.partition_dropped")[0][2]["open_gaps"], ["g1"])
 
+    def gap_over_a_months_end(self):
+        """The partitions in which it began, and in which it was closed."""
+        began, closed = "2025-10-31 23:00:00+00", "2025-11-01 09:00:00+00"
+        self.add_gap(began, "2025-10-31 23:30:00+00")
+        self.add("security", closed, **{"class": "trail"}, action="trail.gap_closed", correlation_id="g1", trust="self",
+                 source="trail", attributes=json.dumps({"state": "filled", "gap_end": "2025-10-31 23:30:00+00"}))
+        return self.partition("security", began), self.partition("security", closed)
+
+    def test_what_became_of_a_gap_stays_as_long_as_its_beginning(self):
+        began, closed = self.gap_over_a_months_end()
+        self.set_term("security", 60)
+        self.assertEqual(self.plan()[began], (True, False, "past keep_for"))
+        why = f"a gap of which it says what became of it began in {began}: g1"
+        self.assertEqual(self.plan()[closed], (False, False, why))
+        with self.assertRaisesRegex(Refused, f"{closed} stays: {why}"):
+            self.detach(closed)
+        self.drop(self.detach(began))
+        self.assertEqual(self.plan()[closed], (True, False, "past keep_for"))
+        self.drop(self.detach(closed))
+
+    def test_what_holds_the_beginning_of_a_gap_holds_what_became_of_it(self):
+        began, closed = self.gap_over_a_months_end()
+        self.set_term("security", 60, 100)
+        hold = self.admin.one("SELECT flytrail.add_hold(NULL, NULL, NULL, NULL, '2025-11-01 00:00:00+00', 'case 7')")
+        why = {began: f"hold {hold}: case 7", closed: f"hold {hold}, which keeps the beginning of gap g1: case 7"}
+        for name in (began, closed):
+            self.assertEqual(self.plan()[name], (False, True, why[name]))
+        self.assertEqual(self.writer.ask("SELECT state FROM flytrail.gaps"), [["filled"]])
+        self.admin.ask(f"SELECT flytrail.release_hold('{hold}', 'settled')")
+        for name in (closed, began):  # past keep_at_most nothing else keeps them
+            self.drop(self.detach(name))
+
     def test_one_digest_for_server_and_client(self):
         _, name = self.old_line()
         for _ in range(20):
