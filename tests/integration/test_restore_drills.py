@@ -78,7 +78,7 @@ class Snapshot(Drill):
                     "FLYTRAIL_DATABASE_URL": self.world.pg.url("flytrail_writer")}
 
     def snapshot(self, ft):
-        subprocess.run(["cp", "-a", ft.env["FLYTRAIL_SPOOL_DIR"], self.env["DRILL_SNAPSHOT"]], check=True)
+        ft.copy_spool(self.env["DRILL_SNAPSHOT"])
 
     def test_one_that_postgres_is_ahead_of(self):
         """The usual one: a day old, and flytrail ran on."""
@@ -99,7 +99,7 @@ class Snapshot(Drill):
         ft = self.stored(500)
         self.world.pg.stop()
         self.world.publish(500, first=500)
-        lab.wait_for(lambda: ft.metric("lines_accepted_total") >= 1000, what="lines in the spool")
+        ft.await_accepted(1000)
         self.snapshot(ft)
         ft.kill()
         self.world.pg.restart()

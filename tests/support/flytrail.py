@@ -14,6 +14,7 @@ import functools
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,7 @@ NATSPUB = os.path.join(ROOT, "build", "tests", "support", "natspub")
 STOP_SECONDS = 60
 # A disk that all tests share may take half of that for what a start writes and syncs.
 EVENT_SECONDS = 90
+ASK_SECONDS = 30  # of an answer by HTTP, for the same reason
 # Of a hole without a gap, what lies this near is told.
 NEAR_SECONDS = 3
 # Of a long list, so many are told.
@@ -85,9 +87,8 @@ class Flytrail:
         """The log since the last start, as objects."""
         with open(self.log_path, "rb") as log:
             log.seek(self.log_start)
-            text = log.read().decode()
-        return [json.loads(line) for line in text.splitlines(keepends=True)
-                if line.endswith("\n") and line.startswith("{")]
+            whole = log.read().rpartition(b"\n")[0].decode()  # and not the half of what is being written
+        return [json.loads(line) for line in whole.split("\n") if line.startswith("{")]
 
     def events(self, name):
         return [line for line in self.log_lines() if line["event"] == name]
@@ -114,8 +115,9 @@ class Flytrail:
         """What each of its threads waits for, as the kernel names it."""
         waits = {}
         for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
-            name = (task / "comm").read_text().strip()
-            waits[f"{name} {task.name}"] = f"{(task / 'wchan').read_text()} in {(task / 'syscall').read_text().strip()}"
+            with contextlib.suppress(OSError):  # one that ends just now waits for nothing
+                name = (task / "comm").read_text().strip()
+                waits[f"{name} {task.name}"] = f"{(task / 'wchan').read_text()} in {(task / 'syscall').read_text().strip()}"
         return waits
 
     def signal(self, number):
@@ -131,6 +133,11 @@ class Flytrail:
             self.process.kill()
             self.process.wait()
 
+    def copy_spool(self, path):
+        """As a snapshot of its volume has it: of one moment, with no file half written or about to be renamed."""
+        with lab.held_still(self.process):
+            subprocess.run(["cp", "-a", self.env["FLYTRAIL_SPOOL_DIR"], path], check=True)
+
     def command(self, *words):
         """Another command with this one's environment: the exit status, and all it printed."""
         done = subprocess.run([*self.program, *words], env=self.env, stdin=subprocess.DEVNULL, timeout=60,
@@ -145,7 +152,7 @@ class Flytrail:
     def health(self, path="/health"):
         """The status and the checks by name; (0, {}) when nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as got:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=ASK_SECONDS) as got:
                 status, body = got.status, got.read()
         except urllib.error.HTTPError as error:
             status, body = error.code, error.read()
@@ -153,13 +160,24 @@ class Flytrail:
             return 0, {}
         return status, {check["name"]: check for check in json.loads(body)["checks"]}
 
+    def metrics(self):
+        """Of one moment, by name: the values of those without labels; NaN where there is none yet."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=ASK_SECONDS) as got:
+            page = got.read().decode()
+        return {name: float(value) for name, value in re.findall(r"^flytrail_(\w+) (\S+)$", page, re.MULTILINE)}
+
     def metric(self, name):
-        """The value of a metric without labels; NaN where there is none yet."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as got:
-            for line in got.read().decode().splitlines():
-                if line.startswith(f"flytrail_{name} "):
-                    return float(line.split()[-1])
-        raise AssertionError(f"no metric {name}")
+        return self.metrics()[name]
+
+    def await_accepted(self, lines):
+        """So many since its start: on its disk, from where no crash takes them."""
+        def handed():
+            m = self.metrics()
+            return m["lines_accepted_total"] >= lines and sum(
+                m[f"{kind}_accepted_total"] for kind in ("lines", "facts", "events"))
+
+        records = lab.wait_for(handed, 60, f"{lines} lines to be in the spool")
+        lab.wait_for(lambda: self.metric("records_accepted_total") >= records, 60, f"{records} records to be synced")
 
     def memory_peak_bytes(self):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
@@ -304,8 +322,7 @@ class World:
     def copy_of(self, ft, **env):
         """A flytrail on another machine, whose volume is a copy of ft's as it is now."""
         made = self.flytrail(**env)
-        subprocess.run(["cp", "-a", ft.env["FLYTRAIL_SPOOL_DIR"], made.env["FLYTRAIL_SPOOL_DIR"]],
-                       check=True)
+        ft.copy_spool(made.env["FLYTRAIL_SPOOL_DIR"])
         return made
 
     def publisher(self, *arguments):

@@ -26,7 +26,8 @@ import time
 
 PG_BIN = os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin")
 NATS_SERVER = shutil.which("nats-server") or "/usr/sbin/nats-server"
-START_SECONDS = 30
+START_SECONDS = 60
+GONE_SECONDS = 60  # what is killed while it writes ends when the disk has taken that
 LINK_SECONDS = 5
 # As flytrail sets them for its sessions in Postgres.
 LINK_KEEPALIVE = (((socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1),
@@ -125,13 +126,41 @@ class Terminal:
                 return self.printed.decode().replace("\r\n", "\n")
 
 
-def is_gone(pid):
-    """Ended, though perhaps not reaped by whoever has to."""
+def state_of(pid):
+    """One letter, as the kernel has it: X for what is not there any more. pid may be PID/task/TID."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-            return stat.read().rpartition(")")[2].split()[0] == "Z"
+            return stat.read().rpartition(")")[2].split()[0]
     except OSError:
-        return True
+        return "X"
+
+
+def is_gone(pid):
+    """Ended, though perhaps not reaped by whoever has to."""
+    return state_of(pid) in "ZX"
+
+
+def hold_still(process):
+    """Returns when all its threads stand still, until it gets SIGCONT; one that has ended does so as well."""
+    def is_still():
+        try:
+            threads = os.listdir(f"/proc/{process.pid}/task")
+        except OSError:
+            return True
+        return all(state_of(f"{process.pid}/task/{thread}") in "TtZX" for thread in threads)
+
+    process.send_signal(signal.SIGSTOP)
+    if process.poll() is None:
+        wait_for(is_still, GONE_SECONDS, "a process to stop")
+
+
+@contextlib.contextmanager
+def held_still(process):
+    hold_still(process)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
 
 
 def send_signal(pids, number):
@@ -222,20 +251,25 @@ class Server:
     def family(self):
         return [self.process.pid] + children(self.process.pid)
 
+    def still_family(self):
+        """The same; it stands still, so that it gets no more children, of which nobody would know."""
+        hold_still(self.process)
+        return self.family()
+
     def is_running(self):
         return self.process is not None and self.process.poll() is None
 
     def crash(self):
         """SIGKILL, to all of it; returns when it is gone."""
         if self.is_running():
-            family = self.family()
+            family = self.still_family()
             send_signal(family, signal.SIGKILL)
             self.process.wait()
-            wait_for(lambda: all(map(is_gone, family)), 10, "the killed processes to be gone")
+            wait_for(lambda: all(map(is_gone, family)), GONE_SECONDS, "the killed processes to be gone")
 
     def pause(self):
         """A hung server: it accepts connections, by the kernel, and answers nothing."""
-        send_signal(self.family(), signal.SIGSTOP)
+        send_signal(self.still_family(), signal.SIGSTOP)
 
     def resume(self):
         send_signal(self.family(), signal.SIGCONT)
