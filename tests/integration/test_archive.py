@@ -69,7 +69,7 @@ class Archives(unittest.TestCase):
 
     def flytrail(self, *arguments, **env):
         done = subprocess.run([flytrail.BINARY, *arguments], env={**self.env, **env}, check=False,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
         return done.returncode, done.stdout, done.stderr
 
     def write_input(self, lines):
