@@ -21,7 +21,6 @@ from test_store import DAY  # noqa: E402
 HOUR = DAY // 24
 AT_MOST = 35
 SECONDS_PER_DAY = 86400
-REPLAY_SECONDS = 60  # more than it takes
 
 
 def set_clock(pg, ahead):
@@ -329,8 +328,7 @@ class Replay(test_replay.ReplayCase):
     def test_what_is_past_keep_at_most_is_counted_and_not_stored(self):
         self.pg.psql("SELECT flytrail.set_retention('log_lines', 30, 35), flytrail.set_retention('security', 30, 70)")
         self.addCleanup(self.pg.psql, "DELETE FROM flytrail.retention")
-        # The limit stays within its hour while the test goes on.
-        lab.wait_for(lambda: time.time() % 3600 < 3600 - REPLAY_SECONDS, 2 * REPLAY_SECONDS, "the hour to begin")
+        lab.begin_within(lab.HOUR)  # in which the limit stays
         limit = datetime.datetime.now(datetime.timezone.utc) - 35 * test_replay.DAY
         hour = limit.replace(minute=0, second=0, microsecond=0)
         end = hour + datetime.timedelta(minutes=59, seconds=59, microseconds=999999)

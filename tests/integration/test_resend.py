@@ -50,6 +50,7 @@ class Case(unittest.TestCase):
         cls.server = cls.enterClassContext(s3.Server())
 
     def setUp(self):
+        lab.begin_within(lab.DAY)  # whose deliveries one index names
         self.world = self.enterContext(flytrail.World())
         self.bucket = self.server.bucket()
         self.now = datetime.datetime.now(datetime.timezone.utc)

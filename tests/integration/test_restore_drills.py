@@ -277,6 +277,7 @@ class Archive(Drill):
         cls.s3 = cls.enterClassContext(s3.Server())
 
     def setUp(self):
+        lab.begin_within(lab.DAY)  # whose deliveries one index names
         super().setUp()
         self.bucket = self.s3.bucket()
         self.other = self.enterContext(lab.Postgres())

@@ -43,6 +43,7 @@ class SinksCase(unittest.TestCase):
         cls.server = cls.enterClassContext(s3.Server())
 
     def setUp(self):
+        lab.begin_within(lab.DAY)  # whose deliveries one index names
         self.world = self.enterContext(flytrail.World())
         self.bucket = self.server.bucket()
         self.way = self.enterContext(rough.Way(self.server.port))

@@ -39,6 +39,7 @@ PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.02, 0.2
 # Of the time that a condition takes, which is mostly psql's: many tests wait at the same time.
 PAUSE_SHARE = 4
 SERVER_USER = "postgres"
+HOUR, DAY = 3600, 86400
 # Texts that stand between what psql prints, because rows may hold anything else.
 COLUMN_END, ROW_END, NULL_TEXT = "\x1f", "\x1e\n", "\x1dnull"
 
@@ -55,6 +56,11 @@ def wait_for(condition, timeout=30.0, what="condition"):
         if now > deadline:
             raise AssertionError(f"waited {timeout} s in vain for: {what}")
         time.sleep(min(max(PAUSE_SECONDS, PAUSE_SHARE * (now - began)), PAUSE_SECONDS_MAX))
+
+
+def begin_within(period, room=60):
+    """For tests of one hour, or one day, of so many seconds (UTC): where less than room is left of it, the next has begun."""
+    wait_for(lambda: time.time() % period < period - room, 2 * room, "the next hour or day")
 
 
 def family_of(address):
