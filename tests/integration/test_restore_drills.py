@@ -52,7 +52,7 @@ class Drill(unittest.TestCase):
 
     def stored(self, count, first=0, ft=None, **env):
         """A flytrail that runs and has stored count more lines."""
-        ft = ft or self.world.flytrail(FLYTRAIL_DRAIN_SECONDS="5", **env).start()
+        ft = ft or self.world.flytrail(**{"FLYTRAIL_DRAIN_SECONDS": "5", **env}).start()
         self.world.publish(count, first=first)
         self.world.await_rows(first + count, "message LIKE 'numbered %'")
         return ft
@@ -289,7 +289,8 @@ class Archive(Drill):
 
     def archived(self):
         """What `run` stored in Postgres is in the bucket as well, of two days: that of the first is in its index."""
-        ft = self.stored(1000, **self.s3.environment(self.bucket), FLYTRAIL_S3_GATHER_SECONDS="1")
+        # However slow the disk is, on which each delivery is noted: its end has time for all of it.
+        ft = self.stored(1000, **self.s3.environment(self.bucket), FLYTRAIL_S3_GATHER_SECONDS="1", FLYTRAIL_DRAIN_SECONDS="50")
         self.assertEqual(ft.stop(), 0)
         archive.end_day(ft.env["FLYTRAIL_SPOOL_DIR"])
         ft.start()
