@@ -17,6 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import archive  # noqa: E402
 import flytrail  # noqa: E402
+import lab  # noqa: E402
 import s3  # noqa: E402
 
 DAY = datetime.timedelta(days=1)
@@ -47,6 +48,7 @@ class Archives(unittest.TestCase):
         cls.server = cls.enterClassContext(s3.Server())
 
     def setUp(self):
+        lab.begin_within(lab.DAY)  # whose deliveries one index names
         for table in ("events", "streams", "log_lines"):
             self.forget(table)
         self.bucket = self.server.bucket()
@@ -69,7 +71,7 @@ class Archives(unittest.TestCase):
 
     def flytrail(self, *arguments, **env):
         done = subprocess.run([flytrail.BINARY, *arguments], env={**self.env, **env}, check=False,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
         return done.returncode, done.stdout, done.stderr
 
     def write_input(self, lines):

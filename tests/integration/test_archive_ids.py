@@ -97,17 +97,20 @@ class ArchiveIds(Archives):
 
     def test_events_are_of_their_retention_class(self):
         self.keep_indexed()
-        for kind in ("security", "operations"):
-            for month in {OLDER[:7], NEWER[:7], NOW.strftime("%Y-%m")}:
-                table = f"events_{kind}_{month.replace('-', '')}"
-                end = (datetime.date.fromisoformat(month + "-01") + 31 * DAY).replace(day=1).isoformat()
-                _, answer = self.ask(kind, table, month + "-01", end)
-                ids = self.ids(table, "event_id")
-                self.assertGreater(len(ids), 0)
-                self.assertRegex(answer, f"^agrees {len(ids)} [0-9]+ {digest(ids)}$")
+        # The days of the lines, whose events are operations, may be of another month than today.
+        months = self.sql("SELECT DISTINCT retention_class, to_char(occurred_at AT TIME ZONE 'UTC', 'YYYY-MM') "
+                          "FROM flytrail.events")
+        self.assertEqual({kind for kind, _ in months}, {"security", "operations"})
+        for kind, month in months:
+            table = f"events_{kind}_{month.replace('-', '')}"
+            end = (datetime.date.fromisoformat(month + "-01") + 31 * DAY).replace(day=1).isoformat()
+            _, answer = self.ask(kind, table, month + "-01", end)
+            ids = self.ids(table, "event_id")
+            self.assertGreater(len(ids), 0)
+            self.assertRegex(answer, f"^agrees {len(ids)} [0-9]+ {digest(ids)}$")
 
     def test_a_table_without_rows_needs_no_archive(self):
-        self.sql("SELECT flytrail.ensure_partition('log_lines', now())")
+        self.sql(f"SELECT flytrail.ensure_partition('log_lines', '{NOW}')")
         _, answer = self.ask_lines(NOW.strftime("%Y-%m-%d"), S3_ENDPOINT="http://127.0.0.1:1")
         self.assertEqual(answer, f"agrees 0 0 {hashlib.sha256(b'').hexdigest()}")
 

@@ -301,7 +301,8 @@ class Datadog(Case):
         command = subprocess.Popen([flytrail.BINARY, "dead", "retry", "--all"], env=self.ft.env,
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         lab.wait_for(lambda: len(self.intake.answers) > before, 30, "the first request")
-        meanwhile()
+        with lab.held_still(command):
+            meanwhile()
         text = command.communicate(timeout=60)[0]
         return command.returncode, text
 

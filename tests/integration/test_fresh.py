@@ -3,6 +3,7 @@ taken never again, however the transactions of those who wrote them lie."""
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ DRIVER = os.path.join(BUILD, "tests", "support", "fresh_driver")
 S = 10**9
 PAGE = 32
 MARGIN_S = 600
+OLDEST_DAYS = 20  # of the facts of most tests
 HIGH = 4
 
 
@@ -61,8 +63,10 @@ class Taker:
 class Case(StoreCase):
     def setUp(self):
         super().setUp()
-        self.pg.psql("""TRUNCATE flytrail.fact_takers, flytrail.facts_taken;
-                        SELECT flytrail.make_partitions_ahead()""")
+        # Facts are of this month and, in its first days, of the one before, too.
+        self.pg.psql(f"""TRUNCATE flytrail.fact_takers, flytrail.facts_taken;
+                        SELECT flytrail.make_partitions_ahead();
+                        SELECT flytrail.ensure_partition('security', now() - interval '{OLDEST_DAYS} days')""")
 
     def taker(self, name="told", **options):
         made = Taker(self.pg.url("flytrail_writer"), name, **options)
@@ -281,7 +285,8 @@ class Apart(Case):
     def test_one_is_new_however_long_ago_it_says_it_was_stored(self):
         t = self.taker()
         self.assertEqual(t.drain(), [])
-        late = self.fact(occurred_at="now() - interval '20 days'", stored_at="now() - interval '20 days'", seq=0)
+        ago = f"now() - interval '{OLDEST_DAYS} days'"
+        late = self.fact(occurred_at=ago, stored_at=ago, seq=0)
         self.assertEqual(self.ids(t.drain()), [late])
         self.assertEqual(t.drain(), [])
         self.assertEqual(self.taker().drain(), [])
@@ -314,10 +319,13 @@ class Apart(Case):
             self.pg.psql(f"SELECT flytrail.ensure_partition('security', now() - interval '{month} months')")
         t = self.taker()
         t.drain()
-        start = time.monotonic()
-        for _ in range(10):
+        took = []
+        for _ in range(11):
+            start = time.monotonic()
             self.assertEqual(t.read(), [])
-        self.assertLess((time.monotonic() - start) / 10, 0.5)
+            took.append(time.monotonic() - start)
+        # On a machine that is busy with other tests single ones may stand still, whatever they read.
+        self.assertLess(statistics.median(took), 0.5)
 
 
 if __name__ == "__main__":

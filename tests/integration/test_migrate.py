@@ -1,5 +1,6 @@
 """Migrations, roles and what each may do: nobody changes the trail, readers see what is theirs."""
 
+import datetime
 import os
 import subprocess
 import sys
@@ -14,6 +15,10 @@ FLYTRAIL = os.path.join(BUILD, "flytrail")
 NEWEST = len([name for name in os.listdir(os.path.join(ROOT, "sql")) if name[0].isdigit()])
 EVENT_VIEWS = ("ssh_sessions", "deploys", "secret_changes", "restarts", "exits", "access_changes",
                "timeline", "gaps", "machine_starts", "ssh_certificates", "open_holds")
+
+
+def days_ago(count):
+    return datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=count)
 
 
 def start_migrate(url, **environment):
@@ -280,10 +285,9 @@ class Roles(Server):
             SELECT flytrail.ensure_partition('log_lines', now() - interval '9 days');""", "flytrail_writer")
 
     def test_a_new_partition_is_as_closed_as_the_others(self):
-        self.pg.psql("SELECT flytrail.ensure_partition('log_lines', now() - interval '20 days')",
-                     "flytrail_writer")
-        name = self.pg.psql("SELECT 'flytrail.log_lines_' || to_char((now() - interval '20 days') "
-                            "AT TIME ZONE 'UTC', 'YYYYMMDD')")[0][0]
+        at = days_ago(20)
+        self.pg.psql(f"SELECT flytrail.ensure_partition('log_lines', '{at}')", "flytrail_writer")
+        name = f"flytrail.log_lines_{at:%Y%m%d}"
         self.assert_refused("flytrail_writer", f"DELETE FROM {name}")
         self.assert_refused("postgres", f"DELETE FROM {name}", "append-only")
         self.assertEqual(self.pg.psql(f"SELECT tableowner FROM pg_tables WHERE "
@@ -309,7 +313,7 @@ class Roles(Server):
 
     def test_partitions_are_made_once_by_several_at_once(self):
         ask = ["psql", "-X", "-q", "-A", "-t", "-c",
-               "SELECT flytrail.ensure_partition('log_lines', now() - interval '33 days')",
+               f"SELECT flytrail.ensure_partition('log_lines', '{days_ago(33)}')",
                self.pg.url("flytrail_writer")]
         ask[0] = f"{lab.PG_BIN}/psql"
         several = [subprocess.Popen(ask, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -319,24 +323,25 @@ class Roles(Server):
 
     def test_who_waited_for_a_partition_sees_it(self):
         psql = [f"{lab.PG_BIN}/psql", "-X", "-q", "-A", "-t", self.pg.url("flytrail_writer")]
-        make = "SELECT flytrail.ensure_partition('security', now() - interval '{} days');\n"
+        make = "SELECT flytrail.ensure_partition('security', '{}');\n"
+        first, second, third = map(days_ago, (400, 300, 200))  # of three months
         maker, waiter = (subprocess.Popen(psql, text=True, stdin=subprocess.PIPE,
                                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
                          for _ in range(2))
         # A session that has made some before asks its caches, which hear of others' work late.
-        waiter.stdin.write(make.format(300) + make.format(400))
+        waiter.stdin.write(make.format(second) + make.format(first))
         waiter.stdin.flush()
         self.assertEqual(waiter.stdout.readline() + waiter.stdout.readline(), "t\nt\n")
-        maker.stdin.write("BEGIN;\n" + make.format(200))
+        maker.stdin.write("BEGIN;\n" + make.format(third))
         maker.stdin.flush()
         self.assertEqual(maker.stdout.readline(), "t\n")
-        waiter.stdin.write(make.format(200))
+        waiter.stdin.write(make.format(third))
         waiter.stdin.flush()
         lab.wait_for(lambda: self.pg.psql(
             "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"),
             what="the second to wait for the first")
-        maker.communicate("COMMIT;\n", timeout=10)
-        self.assertEqual(waiter.communicate(timeout=10), ("f\n", ""))
+        maker.communicate("COMMIT;\n", timeout=60)
+        self.assertEqual(waiter.communicate(timeout=60), ("f\n", ""))
 
     def test_making_a_partition_waits_for_no_reader(self):
         reader = subprocess.Popen(
@@ -346,11 +351,11 @@ class Roles(Server):
             reader.stdin.write("BEGIN; SELECT count(*) >= 0 FROM flytrail.log_lines;\n")
             reader.stdin.flush()
             self.assertEqual(reader.stdout.readline().strip(), "t")
-            self.assertEqual(self.pg.psql("SET statement_timeout = '5s'; SELECT flytrail.ensure_partition("
+            self.assertEqual(self.pg.psql("SET statement_timeout = '60s'; SELECT flytrail.ensure_partition("
                                           "'log_lines', now() - interval '50 days')", "flytrail_writer"),
                              [["t"]])
         finally:
-            reader.communicate("COMMIT;\n", timeout=10)
+            reader.communicate("COMMIT;\n", timeout=60)
 
     def test_everything_is_explained(self):
         rows = self.pg.psql("""

@@ -171,6 +171,9 @@ class Mirror(MirrorCase):
 
     def test_retention_counts_what_the_archive_has_and_waits_for_nothing_else(self):
         ft = self.flytrail().start()
+        # What it makes ahead is made: else the clock below would lead it to months that go as well.
+        lab.wait_for(lambda: self.sql("SELECT 1 FROM flytrail.partitions('log_lines') WHERE first_at > now()"), SOON,
+                     "partitions ahead")
         as_of = "CREATE OR REPLACE FUNCTION flytrail.retention_now() RETURNS timestamptz LANGUAGE sql STABLE " \
             "SET search_path = pg_catalog, pg_temp AS $$SELECT now() - interval '%d days'$$"
         self.sql(as_of % 100)

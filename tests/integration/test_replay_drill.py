@@ -26,6 +26,7 @@ class Drill(test_replay.ReplayCase):
     BY_A_SPOOL = "coalesce(action, '') NOT IN ('trail.replayed', 'trail.schema_changed', 'trail.retention_changed')"
 
     def setUp(self):
+        lab.begin_within(lab.DAY)  # whose deliveries one index names
         super().setUp()
         self.folder = self.enterContext(tempfile.TemporaryDirectory())
 

@@ -92,7 +92,10 @@ class Replicas(WorldCase):
             killed = time.time()
             time.sleep(chance.uniform(0.0, 0.4))
             ft.start(wait=False)
-            ft.await_event("source_connected")  # before the other one may go
+            # Before the other one may go, it has on its disk what came to it alone, and what came next.
+            ft.await_event("source_connected")
+            other = pair[ft is pair[0]]
+            other.await_accepted(other.metric("lines_received_total") + RATE / 4)
             absences.append((ft, killed, seconds(ft.events("source_connected")[0]["ts"])))
         duplicates = 0
         count = self.end_publishing(publisher, *pair)
@@ -111,6 +114,7 @@ class Replicas(WorldCase):
         time.sleep(1 + chance.uniform(0.0, 0.5))
         self.world.pg.stop()
         time.sleep(1 + chance.uniform(0.0, 0.5))
+        first.await_accepted(first.metric("lines_received_total"))  # however slow the disk was until now
         first.kill()
         killed = time.time()
         self.world.pg.restart()
@@ -257,7 +261,7 @@ class Copies(WorldCase):
         self.world.await_rows(200)
         self.world.pg.stop()
         self.world.publish(100, first=200)  # accepted, and nowhere but on the volume
-        time.sleep(0.5)
+        ft.await_accepted(200)
         ft.kill()
         killed = time.time()
         self.world.pg.restart()
@@ -267,7 +271,7 @@ class Copies(WorldCase):
         ft.await_event("source_connected")
         back = seconds(ft.events("source_connected")[0]["ts"])
         self.world.publish(100, first=300)
-        time.sleep(0.5)
+        ft.await_accepted(100)
         ft.stop()
         self.adopt(ft)
         ft.start()
@@ -292,7 +296,7 @@ class Copies(WorldCase):
         ft.start(wait=False)
         ft.await_event("source_connected")
         self.world.publish(500, first=200)  # its numbers come past those that Postgres has
-        time.sleep(0.5)
+        ft.await_accepted(500)
         ft.kill()
         self.world.pg.restart()
         ft.start(wait=False)

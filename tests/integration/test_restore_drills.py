@@ -52,7 +52,7 @@ class Drill(unittest.TestCase):
 
     def stored(self, count, first=0, ft=None, **env):
         """A flytrail that runs and has stored count more lines."""
-        ft = ft or self.world.flytrail(FLYTRAIL_DRAIN_SECONDS="5", **env).start()
+        ft = ft or self.world.flytrail(**{"FLYTRAIL_DRAIN_SECONDS": "5", **env}).start()
         self.world.publish(count, first=first)
         self.world.await_rows(first + count, "message LIKE 'numbered %'")
         return ft
@@ -78,7 +78,7 @@ class Snapshot(Drill):
                     "FLYTRAIL_DATABASE_URL": self.world.pg.url("flytrail_writer")}
 
     def snapshot(self, ft):
-        subprocess.run(["cp", "-a", ft.env["FLYTRAIL_SPOOL_DIR"], self.env["DRILL_SNAPSHOT"]], check=True)
+        ft.copy_spool(self.env["DRILL_SNAPSHOT"])
 
     def test_one_that_postgres_is_ahead_of(self):
         """The usual one: a day old, and flytrail ran on."""
@@ -99,7 +99,7 @@ class Snapshot(Drill):
         ft = self.stored(500)
         self.world.pg.stop()
         self.world.publish(500, first=500)
-        lab.wait_for(lambda: ft.metric("lines_accepted_total") >= 1000, what="lines in the spool")
+        ft.await_accepted(1000)
         self.snapshot(ft)
         ft.kill()
         self.world.pg.restart()
@@ -277,6 +277,7 @@ class Archive(Drill):
         cls.s3 = cls.enterClassContext(s3.Server())
 
     def setUp(self):
+        lab.begin_within(lab.DAY)  # whose deliveries one index names
         super().setUp()
         self.bucket = self.s3.bucket()
         self.other = self.enterContext(lab.Postgres())
@@ -288,7 +289,8 @@ class Archive(Drill):
 
     def archived(self):
         """What `run` stored in Postgres is in the bucket as well, of two days: that of the first is in its index."""
-        ft = self.stored(1000, **self.s3.environment(self.bucket), FLYTRAIL_S3_GATHER_SECONDS="1")
+        # However slow the disk is, on which each delivery is noted: its end has time for all of it.
+        ft = self.stored(1000, **self.s3.environment(self.bucket), FLYTRAIL_S3_GATHER_SECONDS="1", FLYTRAIL_DRAIN_SECONDS="50")
         self.assertEqual(ft.stop(), 0)
         archive.end_day(ft.env["FLYTRAIL_SPOOL_DIR"])
         ft.start()

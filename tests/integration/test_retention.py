@@ -1,12 +1,12 @@
 """`flytrail retention` and `flytrail hold`: what they say, what they do, and that nothing is lost by it."""
 
 import contextlib
+import datetime
 import json
 import os
 import re
 import subprocess
 import sys
-import time
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -31,14 +31,18 @@ class Case(unittest.TestCase):
         self.world = self.enterContext(flytrail.World(pg_options=self.PG))
         self.pg = self.world.pg
         self.ft = self.world.flytrail(FLYTRAIL_ADMIN_DATABASE_URL=self.pg.url())
+        self.now = datetime.datetime.now(datetime.timezone.utc)  # old days are of it, also past midnight
+
+    def at(self, days):
+        return self.now - datetime.timedelta(days=days)
 
     def fill(self, *days, app="web-3"):
         """Lines of so many days ago, as a spool brought them."""
         for day in days:
             self.pg.psql(
-                f"SELECT flytrail.ensure_partition('log_lines', now() - interval '{day} days');"
+                f"SELECT flytrail.ensure_partition('log_lines', '{self.at(day)}');"
                 "INSERT INTO flytrail.log_lines (id, occurred_at, occurred_ns, observed_at, source, app, class, "
-                f" message, stream, seq) SELECT gen_random_uuid(), now() - interval '{day} days', 0, now(), 'nats', "
+                f" message, stream, seq) SELECT gen_random_uuid(), '{self.at(day)}', 0, now(), 'nats', "
                 f" '{app}', 'app_log', 'old line ' || n, gen_random_uuid(), n FROM generate_series(1, {LINES}) AS n")
 
     def command(self, *words, status=0):
@@ -51,8 +55,7 @@ class Case(unittest.TestCase):
 
     def day(self, days):
         """The name of the partition of so many days ago."""
-        return self.pg.psql("SELECT 'log_lines_' || to_char(now() AT TIME ZONE 'UTC' - "
-                            f"interval '{days} days', 'YYYYMMDD')")[0][0]
+        return f"log_lines_{self.at(days):%Y%m%d}"
 
     def old_lines(self):
         return self.world.count("message LIKE 'old line %'")
@@ -393,9 +396,10 @@ class Apply(Case):
                     stderr=subprocess.STDOUT))
                 lab.wait_for(lambda: self.pg.psql("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "
                                                   "query LIKE '%retention_detach%'"), 30, "it waits for the lock")
-                began = time.monotonic()
-                self.world.count()
-                self.assertLess(time.monotonic() - began, WAIT_SECONDS_MAX)
+                # By the server's own clock: on a busy machine the way to it and back takes its time.
+                (waited,), = self.pg.psql("SELECT extract(epoch FROM clock_timestamp() - statement_timestamp()) "
+                                          "FROM (SELECT count(*) FROM flytrail.log_lines) AS counted")
+                self.assertLess(float(waited), WAIT_SECONDS_MAX)
                 self.all_is_there()
             self.assertIn("2 partitions dropped;", apply.communicate(timeout=60)[0])
         self.assertEqual(apply.returncode, 0)
@@ -475,6 +479,7 @@ class Run(Case):
         self.ft.start().await_event("retention_stays")
         lab.wait_for(lambda: len(self.facts("trail.partition_dropped")) == 2, 60, "the old days to go")
         lab.wait_for(lambda: self.facts("trail.retention_waits"), 60, "why one waits")
+        self.ft.await_event("retention_applied")
         self.assertEqual(self.ft.stop(), 0)
         self.assertEqual(self.old_lines(), LINES)
         event = self.ft.events("retention_applied")[0]
@@ -531,7 +536,8 @@ class Stuck(Case):
         self.set_lines(30)
         self.command("hold", "add", "--app", "web-3", "--reason", "a dispute")
         self.ft.start().await_event("retention_stray")
-        check = lab.wait_for(lambda: (said := self.ft.health()[1]["retention"])["value"].startswith("applied") and said, 60, "it is applied")
+        check = lab.wait_for(lambda: (said := self.ft.health()[1].get("retention", {"value": ""}))["value"].startswith("applied")
+                             and said, 60, "it is applied")
         self.assertRegex(check["value"], r"^applied .* ago: somebody detached a partition, .*; 1 partitions stay though past their terms$")
         self.assertTrue(check["ok"])
         lab.wait_for(self.ft.is_well, 60, "health")

@@ -322,7 +322,7 @@ class Holds(RetentionCase):
         self.add_hold(app="web")
         self.writer.send(f"SELECT flytrail.retention_drop('{leaving}', NULL, false)")
         lab.wait_for(lambda: self.pg.psql("SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database "
-                                          f"WHERE d.datname = '{self.database}' AND NOT granted")[0][0] == "1", 10)
+                                          f"WHERE d.datname = '{self.database}' AND NOT granted")[0][0] == "1", 60)
         self.admin.ask("COMMIT")
         with self.assertRaisesRegex(Refused, f"FT002: {name} stays: hold"):
             self.writer.receive()

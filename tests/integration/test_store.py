@@ -378,7 +378,7 @@ class Away(StoreCase):
         self.pg.psql("ALTER SYSTEM SET default_transaction_read_only = on; SELECT pg_reload_conf()")
         try:
             lab.wait_for(lambda: self.pg.psql("SHOW default_transaction_read_only") == [["on"]])
-            answer = lab.wait_for(lambda: (lambda a: a if isinstance(a, str) else None)(d.write(0)), 10)
+            answer = lab.wait_for(lambda: (lambda a: a if isinstance(a, str) else None)(d.write(0)), 60)
         finally:
             self.pg.psql("SET default_transaction_read_only = off; "
                          "ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf()")

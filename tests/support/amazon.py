@@ -89,7 +89,7 @@ class Objects:
         self.kept = {}  # by key: (headers, body)
 
     def keys(self, prefix=""):
-        return sorted(key for key in self.kept if key.startswith(prefix))
+        return sorted(key for key in list(self.kept) if key.startswith(prefix))  # some may come meanwhile
 
     def get(self, key):
         return self.kept[key][1]

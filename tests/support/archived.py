@@ -13,6 +13,7 @@ import subprocess
 import unittest
 
 import flytrail
+import lab
 import s3
 
 DRIVER = os.path.join(os.path.dirname(flytrail.BINARY), "tests", "support", "archive_driver")
@@ -41,6 +42,7 @@ class Case(unittest.TestCase):
         cls.server = cls.enterClassContext(s3.Server())
 
     def use(self, bucket):
+        lab.begin_within(lab.DAY)  # whose deliveries one index names
         self.bucket = bucket
         self.spool = os.path.join(self.world.folder, bucket.name)
         self.env = {**os.environ, **self.server.environment(bucket),

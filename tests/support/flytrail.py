@@ -15,6 +15,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -89,9 +90,8 @@ class Flytrail:
         """The log since the last start, as objects."""
         with open(self.log_path, "rb") as log:
             log.seek(self.log_start)
-            text = log.read().decode(errors="replace")  # of a line that is being written there may be half
-        return [json.loads(line) for line in text.splitlines(keepends=True)
-                if line.endswith("\n") and line.startswith("{")]
+            whole = log.read().rpartition(b"\n")[0].decode()  # and not the half of what is being written
+        return [json.loads(line) for line in whole.split("\n") if line.startswith("{")]
 
     def events(self, name):
         return [line for line in self.log_lines() if line["event"] == name]
@@ -118,8 +118,9 @@ class Flytrail:
         """What each of its threads waits for, as the kernel names it."""
         waits = {}
         for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
-            name = (task / "comm").read_text().strip()
-            waits[f"{name} {task.name}"] = f"{(task / 'wchan').read_text()} in {(task / 'syscall').read_text().strip()}"
+            with contextlib.suppress(OSError):  # one that ends just now waits for nothing
+                name = (task / "comm").read_text().strip()
+                waits[f"{name} {task.name}"] = f"{(task / 'wchan').read_text()} in {(task / 'syscall').read_text().strip()}"
         return waits
 
     def signal(self, number):
@@ -134,6 +135,11 @@ class Flytrail:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+    def copy_spool(self, path):
+        """As a snapshot of its volume has it: of one moment, with no file half written or about to be renamed."""
+        with lab.held_still(self.process):
+            subprocess.run(["cp", "-a", self.env["FLYTRAIL_SPOOL_DIR"], path], check=True)
 
     def command(self, *words):
         """Another command with this one's environment: the exit status, and all it printed."""
@@ -157,21 +163,24 @@ class Flytrail:
             return 0, {}
         return status, {check["name"]: check for check in json.loads(body)["checks"]}
 
-    def metric(self, name):
-        """The value of a metric without labels; NaN where there is none yet."""
+    def metrics(self):
+        """Of one moment, by name: the values of those without labels; NaN where there is none yet."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=ANSWER_SECONDS) as got:
-            for line in got.read().decode().splitlines():
-                if line.startswith(f"flytrail_{name} "):
-                    return float(line.split()[-1])
-        raise AssertionError(f"no metric {name}")
+            page = got.read().decode()
+        return {name: float(value) for name, value in re.findall(r"^flytrail_(\w+) (\S+)$", page, re.MULTILINE)}
 
-    def has_accepted(self, lines):
-        """Whether so many lines, and all that it has taken of them and of facts, are on disk since it started."""
-        taken = [self.metric(f"{kind}_accepted_total") for kind in ("lines", "facts", "events")]
-        return taken[0] >= lines and self.metric("records_accepted_total") >= sum(taken)
+    def metric(self, name):
+        return self.metrics()[name]
 
     def await_accepted(self, lines):
-        lab.wait_for(lambda: self.has_accepted(lines), EVENT_SECONDS, f"{lines} lines that are accepted")
+        """So many since its start: on its disk, from where no crash takes them."""
+        def handed():
+            m = self.metrics()
+            return m["lines_accepted_total"] >= lines and sum(
+                m[f"{kind}_accepted_total"] for kind in ("lines", "facts", "events"))
+
+        records = lab.wait_for(handed, EVENT_SECONDS, f"{lines} lines to be in the spool")
+        lab.wait_for(lambda: self.metric("records_accepted_total") >= records, EVENT_SECONDS, f"{records} records to be synced")
 
     def memory_peak_bytes(self):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
@@ -322,8 +331,7 @@ class World:
     def copy_of(self, ft, **env):
         """A flytrail on another machine, whose volume is a copy of ft's as it is now."""
         made = self.flytrail(**env)
-        subprocess.run(["cp", "-a", ft.env["FLYTRAIL_SPOOL_DIR"], made.env["FLYTRAIL_SPOOL_DIR"]],
-                       check=True)
+        ft.copy_spool(made.env["FLYTRAIL_SPOOL_DIR"])
         return made
 
     def publisher(self, *arguments):

@@ -27,6 +27,7 @@ import time
 PG_BIN = os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin")
 NATS_SERVER = shutil.which("nats-server") or "/usr/sbin/nats-server"
 START_SECONDS = 90
+GONE_SECONDS = 60  # what is killed while it writes ends when the disk has taken that
 LINK_SECONDS = 5
 # As flytrail sets them for its sessions in Postgres.
 LINK_KEEPALIVE = (((socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1),
@@ -39,6 +40,7 @@ PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.02, 0.2
 PAUSE_SHARE = 4
 TERMINAL_END = b"\x1dend of what was printed"
 SERVER_USER = "postgres"
+HOUR, DAY = 3600, 86400
 # Texts that stand between what psql prints, because rows may hold anything else.
 COLUMN_END, ROW_END, NULL_TEXT = "\x1f", "\x1e\n", "\x1dnull"
 
@@ -55,6 +57,11 @@ def wait_for(condition, timeout=30.0, what="condition"):
         if now > deadline:
             raise AssertionError(f"waited {timeout} s in vain for: {what}")
         time.sleep(min(max(PAUSE_SECONDS, PAUSE_SHARE * (now - began)), PAUSE_SECONDS_MAX))
+
+
+def begin_within(period, room=60):
+    """For tests of one hour, or one day, of so many seconds (UTC): where less than room is left of it, the next has begun."""
+    wait_for(lambda: time.time() % period < period - room, 2 * room, "the next hour or day")
 
 
 def family_of(address):
@@ -135,18 +142,41 @@ class Terminal:
                         "all that was printed").partition(TERMINAL_END.decode())[0]
 
 
-def is_in_state(pid, letters):
-    """Of what /proc has of a process: T is one that was stopped, Z one that nobody has reaped. None is left: Z."""
+def state_of(pid):
+    """One letter, as the kernel has it: X for what is not there any more. pid may be PID/task/TID."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-            return stat.read().rpartition(")")[2].split()[0] in letters
+            return stat.read().rpartition(")")[2].split()[0]
     except OSError:
-        return "Z" in letters
+        return "X"
 
 
 def is_gone(pid):
     """Ended, though perhaps not reaped by whoever has to."""
-    return is_in_state(pid, "Z")
+    return state_of(pid) in "ZX"
+
+
+def hold_still(process):
+    """Returns when all its threads stand still, until it gets SIGCONT; one that has ended does so as well."""
+    def is_still():
+        try:
+            threads = os.listdir(f"/proc/{process.pid}/task")
+        except OSError:
+            return True
+        return all(state_of(f"{process.pid}/task/{thread}") in "TtZX" for thread in threads)
+
+    process.send_signal(signal.SIGSTOP)
+    if process.poll() is None:
+        wait_for(is_still, GONE_SECONDS, "a process to stop")
+
+
+@contextlib.contextmanager
+def held_still(process):
+    hold_still(process)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
 
 
 def send_signal(pids, number):
@@ -242,8 +272,7 @@ class Server:
 
     def stop_family(self):
         """Its parent first, so that no child is made while they are counted: that one would live on."""
-        send_signal([self.process.pid], signal.SIGSTOP)
-        wait_for(lambda: is_in_state(self.process.pid, "TZ"), 60, "the server to stand still")
+        hold_still(self.process)
         family = self.family()
         send_signal(family, signal.SIGSTOP)
         return family
@@ -254,12 +283,12 @@ class Server:
             family = self.stop_family()
             send_signal(family, signal.SIGKILL)
             self.process.wait()
-            wait_for(lambda: all(map(is_gone, family)), START_SECONDS, "the killed processes to be gone")
+            wait_for(lambda: all(map(is_gone, family)), GONE_SECONDS, "the killed processes to be gone")
 
     def pause(self):
         """A hung server: it accepts connections, by the kernel, and answers nothing."""
         family = self.stop_family()
-        wait_for(lambda: all(is_in_state(pid, "TZ") for pid in family), 60, "all of the server to stand still")
+        wait_for(lambda: all(state_of(pid) in "TZX" for pid in family), GONE_SECONDS, "all of the server to stand still")
 
     def resume(self):
         send_signal(self.family(), signal.SIGCONT)

@@ -33,7 +33,7 @@ import serving
 ACCESS_KEY = "AKIAEXAMPLEEXAMPLE00"
 SECRET_KEY = "an-example/with+slash=and-equals-sign000"
 REGION = "default"
-COMMAND_SECONDS = 120
+COMMAND_SECONDS = 120  # of which they take one, where nobody else keeps the disk busy
 
 CONFIG = """
 [global]
