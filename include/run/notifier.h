@@ -7,9 +7,9 @@
  * SLACK_WEBHOOK_URL and FLYTRAIL_WEBHOOK_URL.
  *
  * It reads from Postgres (store/fresh.h), because no spool has all of them
- * (deploy/decisions/012-facts-are-told-from-postgres.md), by the replica that holds the lease
- * `notify`. Each receiver is a taker of its own, so that one that is away holds up nobody: what it
- * was not told waits in Postgres. The first start with a receiver begins now.
+ * (deploy/decisions/012-facts-are-told-from-postgres.md). Each receiver is a taker of its own, so
+ * that one that is away holds up nobody: what it was not told waits in Postgres. And it is told by
+ * the replica that holds the lease of its name, so that one that not all replicas know is told. The first start with a receiver begins now.
  *
  * A message has what came within NOTIFIER_GATHER_MS and while no message was allowed
  * (FLYTRAIL_NOTIFY_PER_MINUTE; run/pace.h), as far as NOTIFIER_FACTS_MAX and the receiver's bounds

@@ -15,11 +15,14 @@ struct receiver {
 	struct notify *to; /* NULL: not configured */
 	struct fresh_taker taker;
 	struct sink_status *status;
+	_Atomic bool *elsewhere; /* of the status: another replica tells it */
 	struct sink_trail record;
 	struct pace pace;
 	struct notify_message message;
 	struct id first; /* of the message's facts */
 	enum action first_action;
+	int64_t renewed_ns;          /* the lease */
+	bool mine;                   /* that one */
 	int64_t not_before_ns;       /* on the monotonic clock */
 	bool is_gathering;           /* there is something, and more may come */
 	bool is_cut_off;             /* its status says that Postgres gives nothing */
@@ -32,8 +35,6 @@ struct notifier {
 	const struct leased_options *o;
 	char holder[LEASE_TEXT_BYTES];
 	struct untold *db; /* NULL: to be connected */
-	bool mine;         /* the lease */
-	int64_t renewed_ns;
 	unsigned failures; /* of Postgres, in a row */
 	struct receiver receivers[NOTIFY_COUNT];
 };
@@ -57,6 +58,7 @@ static enum err_kind open_receiver(struct notifier *n, enum notify_kind kind, co
 
 	notify_message_init(&r->message, kind);
 	r->status = &n->o->status->told[kind];
+	r->elsewhere = &n->o->status->notify_elsewhere[kind];
 	if (url[0] == '\0')
 		return ERR_NONE;
 	r->taker = (struct fresh_taker){.name = takers[kind],
@@ -87,13 +89,15 @@ static enum err_kind open_receivers(struct notifier *n, struct err *err)
 
 static void release(struct notifier *n)
 {
-	if (n->db && n->mine)
-		untold_give_back(n->db, n->holder);
-	untold_close(n->db);
 	for (size_t i = 0; i < NOTIFY_COUNT; i++) {
-		notify_close(n->receivers[i].to);
-		notify_message_release(&n->receivers[i].message);
+		struct receiver *r = &n->receivers[i];
+
+		if (n->db && r->mine)
+			untold_give_back(n->db, &r->taker, n->holder);
+		notify_close(r->to);
+		notify_message_release(&r->message);
 	}
+	untold_close(n->db);
 	free(n);
 }
 
@@ -296,27 +300,20 @@ static enum err_kind attend(struct notifier *n, struct receiver *r, struct err *
 
 /* --- the thread --- */
 
-static void lose_lease(struct notifier *n)
-{
-	for (size_t i = 0; i < NOTIFY_COUNT; i++)
-		if (n->receivers[i].to) {
-			n->receivers[i].is_gathering = false;
-			say(&n->receivers[i], SINK_STARTING, "");
-		}
-}
-
-static enum err_kind hold_lease(struct notifier *n, struct err *err)
+static enum err_kind hold_lease(struct notifier *n, struct receiver *r, struct err *err)
 {
 	int64_t now_ns = time_monotonic_ns();
 	enum err_kind rc;
 
-	if (n->renewed_ns != 0 && now_ns - n->renewed_ns < NOTIFIER_RENEW_SECONDS * NS_PER_S)
+	if (r->renewed_ns != 0 && now_ns - r->renewed_ns < NOTIFIER_RENEW_SECONDS * NS_PER_S)
 		return ERR_NONE;
-	rc = untold_hold(n->db, n->holder, NOTIFIER_LEASE_SECONDS, &n->mine, err);
-	n->renewed_ns = rc ? 0 : now_ns;
-	if (!rc && !n->mine)
-		lose_lease(n);
-	atomic_store(&n->o->status->notify_elsewhere, !rc && !n->mine);
+	rc = untold_hold(n->db, &r->taker, n->holder, NOTIFIER_LEASE_SECONDS, &r->mine, err);
+	r->renewed_ns = rc ? 0 : now_ns;
+	if (!rc && !r->mine) {
+		r->is_gathering = false;
+		say(r, SINK_STARTING, "");
+	}
+	atomic_store(r->elsewhere, !rc && !r->mine);
 	return rc;
 }
 
@@ -329,8 +326,8 @@ static enum err_kind step(struct notifier *n, struct err *err)
 	for (size_t i = 0; i < NOTIFY_COUNT && !rc; i++) {
 		if (!n->receivers[i].to)
 			continue;
-		rc = hold_lease(n, err);
-		if (!rc && n->mine)
+		rc = hold_lease(n, &n->receivers[i], err);
+		if (!rc && n->receivers[i].mine)
 			rc = attend(n, &n->receivers[i], err);
 	}
 	return rc;
@@ -359,8 +356,10 @@ static void disconnect(struct notifier *n)
 {
 	untold_close(n->db);
 	n->db = NULL;
-	n->renewed_ns = 0;
-	atomic_store(&n->o->status->notify_elsewhere, false); /* it is not known */
+	for (size_t i = 0; i < NOTIFY_COUNT; i++) {
+		n->receivers[i].renewed_ns = 0;
+		atomic_store(n->receivers[i].elsewhere, false); /* it is not known */
+	}
 }
 
 static void work(struct notifier *n, struct err *err)

@@ -331,7 +331,7 @@ class Away(Case):
         lock = retention.Session(self.world.pg.url())
         self.addCleanup(lock.close)
         lock.ask("BEGIN; LOCK TABLE flytrail.leases; UPDATE flytrail.leases SET holder = 'another', "
-                 "expires_at = now() + interval '1 hour' WHERE name = 'notify'")
+                 "expires_at = now() + interval '1 hour' WHERE name = 'notifier.slack'")
         ft.await_event("notify_waits")
         lock.ask("COMMIT")
         lab.wait_for(lambda: ft.health()[1]["slack"]["value"] == "another replica tells", 60, "the check to say so")
@@ -381,7 +381,7 @@ class Killed(Case):
         self.world.publish_lines([shell_of("mara.lind@example.com")])
         self.await_told("`mara.lind@example.com`")
         lab.wait_for(lambda: self.untaken() == 0, 60, "all to be told")
-        holder = self.world.pg.psql("SELECT holder FROM flytrail.leases WHERE name = 'notify'")[0][0].split()[0]
+        holder = self.world.pg.psql("SELECT holder FROM flytrail.leases WHERE name = 'notifier.slack'")[0][0].split()[0]
         teller, waiting = (one, other) if holder == "ft0" else (other, one)
         lab.wait_for(lambda: waiting.health()[1]["slack"]["value"] == "another replica tells", 30, "the check")
         teller.kill()
@@ -389,6 +389,17 @@ class Killed(Case):
         self.await_told("`jonas.vik@example.com`", 90)
         self.assertEqual(len(self.messages("`mara.lind@example.com`")), 1)
         self.assertEqual(len(self.messages("`jonas.vik@example.com`")), 1)
+
+    def test_a_receiver_that_only_one_replica_knows_is_told(self):
+        """As of one that is not on Fly, and has secrets of its own."""
+        one, other = self.flytrail(), self.world.flytrail(**self.hook.environment())
+        self.begun(one)
+        self.begun(other, taker="notifier.webhook")
+        self.world.publish_lines([shell_of("mara.lind@example.com")])
+        self.await_told("`mara.lind@example.com`")
+        self.await_events(1)
+        self.assertEqual(one.health()[1]["slack"]["value"], "working")
+        lab.wait_for(lambda: other.health()[1]["webhook"]["value"] == "working", 30, "the check")
 
     def test_a_postgres_that_goes_away_is_waited_for(self):
         ft = self.begun(self.flytrail())
