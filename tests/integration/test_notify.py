@@ -48,11 +48,12 @@ class Case(unittest.TestCase):
         return self.world.flytrail(**{**self.slack.environment(), **env})
 
     def begun(self, *flytrails, taker="notifier.slack"):
-        """They run, and what happens from now on is told."""
+        """They run, and what happens from now on is told; today's partitions are there with the first fact."""
         for ft in flytrails:
             ft.start()
         lab.wait_for(lambda: self.world.pg.psql(
-            f"SELECT 1 FROM flytrail.fact_takers WHERE taker = '{taker}'"), 60, "the notifier to begin")
+            f"SELECT 1 FROM flytrail.fact_takers WHERE taker = '{taker}' AND EXISTS (SELECT FROM flytrail.events)"),
+            60, "the notifier to begin")
         return flytrails[0]
 
     def await_told(self, text, timeout=60):
@@ -322,6 +323,15 @@ class Away(Case):
             f"SELECT l.relation::regclass, l.mode FROM pg_locks l WHERE l.pid IN ({idle}) "
             "AND l.relation::regclass::text LIKE 'flytrail.events%'"), [])
         self.await_told("`mara.lind@example.com`")
+
+    def test_one_that_hangs_holds_up_no_other(self):
+        """Its answer is waited for, again and again; the other is told as soon as ever."""
+        self.begun(self.flytrail(**self.hook.environment()))
+        self.hook.misbehave("hang", 50)
+        for n in range(3):
+            self.world.publish_lines([shell_of(f"person-{n}@example.com")])
+            self.await_told(f"`person-{n}@example.com`", SOON_SECONDS)
+            time.sleep(5)
 
     def test_a_receivers_failure_is_not_this_replicas_when_another_has_taken_over(self):
         ft = self.begun(self.flytrail())
