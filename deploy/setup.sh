@@ -153,14 +153,14 @@ check_is_flytrails() {
     ! helper some <"$work/list" || fail "application $app has machines and no volume $VOLUME, so it is no flytrail: choose another name for --app"
 }
 
-# Whose name is in fly.toml, which is how later commands in this folder know the application.
+# Whose name is in fly.toml, by which later commands here know the application; flyctl writes it in single quotes.
 fill_fly_toml() {
-    sed -e "s/^app = \".*\"/app = \"$1\"/" -e "s/^primary_region = \".*\"/primary_region = \"$2\"/" fly.toml >"$work/fly.toml"
+    sed -e "s/^app = [\"'].*[\"']/app = \"$1\"/" -e "s/^primary_region = [\"'].*[\"']/primary_region = \"$2\"/" fly.toml >"$work/fly.toml"
     cmp -s "$work/fly.toml" fly.toml || cat "$work/fly.toml" >fly.toml
 }
 
 of_fly_toml() {
-    sed -n "s/^ *$1 = \"*\([A-Za-z0-9-]*\).*/\1/p" fly.toml
+    sed -n "s/^ *$1 = [\"']*\([A-Za-z0-9-]*\).*/\1/p" fly.toml
 }
 
 # Ids of the tokens of this application's name that are not revoked, the one that lives longest last, in $work/ids.

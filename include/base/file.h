@@ -2,7 +2,9 @@
 #define BASE_FILE_H
 
 /*
- * file: the few things done to files, with every error said in words.
+ * file: the few things done to files, with every error said in words. What root makes in somebody's
+ * folder is that one's: a command by `fly ssh console` is root's, and `run`, which is not, goes on
+ * with what it left.
  *
  * Ownership: the caller owns the descriptor.
  * Threads:   none shared.

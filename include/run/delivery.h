@@ -9,9 +9,10 @@
  *	delivery_begin(), delivery_add() ..., delivery_end()     for each range
  *	delivery_close()
  *
- * An archive gets an index for each of these ranges; its journal is in a folder in /tmp that
- * goes with the delivery. No cursor is read or moved. What is given may be there already, in part
- * or whole: the sink looks, as after a crash (sink/sink.h, again).
+ * An archive gets an index for each of these ranges; its journal is in a folder that goes with the
+ * delivery: in the spool's, or, where there is none, in /tmp. No cursor is read or moved. What is
+ * given may be there already, in part or whole: the sink looks, as after a crash (sink/sink.h,
+ * again).
  *
  * Ownership: delivery_open() makes it, delivery_close() ends it; the configuration outlives it.
  * Threads:   one.

@@ -2,14 +2,16 @@
 #define RUN_NOTIFIER_H
 
 /*
- * notifier: the thread that tells people, and programs, of what happened: facts of the classes
+ * notifier: the threads that tell people, and programs, of what happened: facts of the classes
  * ssh_session, secret_change, access, deploy and trail from FLYTRAIL_NOTIFY_SEVERITY on, to
  * SLACK_WEBHOOK_URL and FLYTRAIL_WEBHOOK_URL.
  *
  * It reads from Postgres (store/fresh.h), because no spool has all of them
- * (deploy/decisions/012-facts-are-told-from-postgres.md), by the replica that holds the lease
- * `notify`. Each receiver is a taker of its own, so that one that is away holds up nobody: what it
- * was not told waits in Postgres. The first start with a receiver begins now.
+ * (deploy/decisions/012-facts-are-told-from-postgres.md). Each receiver is a taker of its own, so
+ * that one that is away holds up nobody: what it was not told waits in Postgres. It has a thread
+ * and a connection of its own, for an answer may take its time; and it is told by the replica that
+ * holds the lease of its name, so that one that not all replicas know is told. The first start with
+ * a receiver begins now.
  *
  * A message has what came within NOTIFIER_GATHER_MS and while no message was allowed
  * (FLYTRAIL_NOTIFY_PER_MINUTE; run/pace.h), as far as NOTIFIER_FACTS_MAX and the receiver's bounds
@@ -29,7 +31,7 @@
  * parked where an operator must act, as where a right is missing.
  *
  * Ownership: the caller owns what the options name.
- * Threads:   notifier_run() is one thread's.
+ * Threads:   each of the two is one thread's.
  * Limits:    as below; what is in memory is a message for each receiver, and a page of facts.
  */
 
@@ -48,9 +50,11 @@ enum {
 	NOTIFIER_RENEW_SECONDS = 10,
 };
 
-bool notifier_is_wanted(const struct config *c);
+bool notifier_wants_slack(const struct config *c);
+bool notifier_wants_webhook(const struct config *c);
 
 /* Until life is DRAINING. */
-void notifier_run(const struct leased_options *options);
+void notifier_run_slack(const struct leased_options *options);
+void notifier_run_webhook(const struct leased_options *options);
 
 #endif

@@ -191,7 +191,7 @@ struct status {
 	/* the notifier, of each who is told: records are facts, deliveries messages, dead_letters
 	 * what was refused for good; of the spool's it has nothing */
 	struct sink_status told[NOTIFY_COUNT];
-	_Atomic bool notify_elsewhere; /* another replica tells */
+	_Atomic bool notify_elsewhere[NOTIFY_COUNT]; /* another replica tells */
 
 	_Atomic int64_t pinged_ns; /* when FLYTRAIL_PING_URL last answered */
 

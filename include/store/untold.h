@@ -32,10 +32,11 @@ struct untold;
 NODISCARD enum err_kind untold_open(struct untold **ret, const char *url, struct err *err);
 void untold_close(struct untold *u); /* NULL is fine */
 
-/* As store/lease.h, of the lease `notify`. */
-NODISCARD enum err_kind untold_hold(struct untold *u, const char *holder, int seconds,
-				    bool *ret_mine, struct err *err);
-void untold_give_back(struct untold *u, const char *holder);
+/* As store/lease.h, of the lease that has the taker's name. */
+NODISCARD enum err_kind untold_hold(struct untold *u, const struct fresh_taker *taker,
+				    const char *holder, int seconds, bool *ret_mine,
+				    struct err *err);
+void untold_give_back(struct untold *u, const struct fresh_taker *taker, const char *holder);
 
 /* Whether there is any. */
 NODISCARD enum err_kind untold_look(struct untold *u, const struct fresh_taker *taker,

@@ -47,6 +47,22 @@ static enum err_kind fail_path(struct err *err, const char *what, const char *pa
 	return err_errno(err, kind_of(errno), "cannot %s %s", what, path);
 }
 
+/* Where that fails it is root's, who may do what follows all the same. */
+static void give_to_owner_of_folder(int fd, const char *path)
+{
+	char folder[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	size_t len = slash ? (size_t)(slash - path) : 0;
+	struct stat st;
+
+	if (geteuid() != 0 || len == 0 || len >= sizeof(folder))
+		return;
+	memcpy(folder, path, len);
+	folder[len] = '\0';
+	if (stat(folder, &st) != 0 || st.st_uid == 0 || fchown(fd, st.st_uid, st.st_gid) != 0)
+		return;
+}
+
 enum err_kind file_open(int *ret_fd, const char *path, enum file_mode mode, struct err *err)
 {
 	int flags = O_CLOEXEC;
@@ -60,6 +76,8 @@ enum err_kind file_open(int *ret_fd, const char *path, enum file_mode mode, stru
 	fd = open(path, flags, FILE_RIGHTS);
 	if (fd < 0)
 		return fail_path(err, mode == FILE_CREATE ? "create" : "open", path);
+	if (mode == FILE_CREATE)
+		give_to_owner_of_folder(fd, path);
 	*ret_fd = fd;
 	return ERR_NONE;
 }
@@ -205,6 +223,7 @@ static enum err_kind write_whole(const char *path, const void *bytes, size_t len
 
 	if (fd < 0)
 		return fail_path(err, "create", path);
+	give_to_owner_of_folder(fd, path);
 	rc = file_write_at(fd, bytes, len, 0, err);
 	if (!rc)
 		rc = file_sync(fd, err);

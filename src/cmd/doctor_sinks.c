@@ -158,7 +158,8 @@ void doctor_check_notify(struct doctor *d)
 			    "minute");
 	else
 		doctor_tell(d, OK, "ping: on: each minute while /health is green");
-	if (c->notify_severity > SEVERITY_MEDIUM && notifier_is_wanted(c))
+	if (c->notify_severity > SEVERITY_MEDIUM &&
+	    (notifier_wants_slack(c) || notifier_wants_webhook(c)))
 		doctor_tell(d, WARN,
 			    "notify: FLYTRAIL_NOTIFY_SEVERITY is above 3, so SSH sessions and "
 			    "changes of secrets and access are not told, but for flytrail's own");

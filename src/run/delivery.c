@@ -4,14 +4,15 @@
 #include "run/sinks.h"
 #include "sink/archive_index.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { CUT_BYTES_MAX = 128 * 1024, FOLDER_BYTES = 64 };
+enum { CUT_BYTES_MAX = 128 * 1024 };
 
-static const char FOLDER[] = "/tmp/flytrail-delivery-XXXXXX";
+static const char FOLDER[] = "flytrail-delivery-XXXXXX";
 
 struct delivery {
 	struct sink sink;
@@ -19,21 +20,30 @@ struct delivery {
 	uint64_t records; /* of the range */
 	struct buf cut;   /* not kept: a command that is broken off is called again by somebody */
 	_Atomic uint64_t late;
-	char folder[FOLDER_BYTES]; /* of the index's journal; "": none was made */
+	char folder[PATH_MAX]; /* of the index's journal; "": none was made */
 };
 
 /* --- which sink --- */
+
+/* The image has no /tmp, and other machines no spool. */
+static bool make_folder(struct delivery *d, const char *parent)
+{
+	int len = snprintf(d->folder, sizeof(d->folder), "%s/%s", parent, FOLDER);
+
+	if (len > 0 && (size_t)len < sizeof(d->folder) && mkdtemp(d->folder))
+		return true;
+	d->folder[0] = '\0';
+	return false;
+}
 
 static enum err_kind open_s3(struct delivery *d, const struct config *c,
 			     const struct spool_stream *stream, struct err *err)
 {
 	struct sinks_s3 s3;
 
-	memcpy(d->folder, FOLDER, sizeof(FOLDER));
-	if (!mkdtemp(d->folder)) {
-		d->folder[0] = '\0';
-		return err_errno(err, ERR_RETRY, "cannot make a folder like %s", FOLDER);
-	}
+	if (!make_folder(d, c->spool_dir) && !make_folder(d, "/tmp"))
+		return err_errno(err, ERR_RETRY, "cannot make a folder in %s, nor in /tmp",
+				 c->spool_dir);
 	sinks_s3(c, &s3);
 	s3.options.archive.stream = *stream;
 	s3.options.folder = d->folder;
@@ -44,7 +54,7 @@ static enum err_kind open_s3(struct delivery *d, const struct config *c,
 /* What a delivery that was broken off has left is of no use: it is made again whole. */
 static void remove_folder(struct delivery *d)
 {
-	char path[FOLDER_BYTES + sizeof(INDEX_JOURNAL_NAME)];
+	char path[PATH_MAX + sizeof(INDEX_JOURNAL_NAME) + 1];
 
 	if (d->folder[0] == '\0')
 		return;

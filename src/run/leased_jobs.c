@@ -22,7 +22,8 @@ static const struct job jobs[] = {
 	{"watch", watcher_run, NULL},
 	{"retention", retainer_run, NULL},
 	{"mirror", mirror_run, sinks_has_any},
-	{"notify", notifier_run, notifier_is_wanted},
+	{"notify slack", notifier_run_slack, notifier_wants_slack},
+	{"notify webhook", notifier_run_webhook, notifier_wants_webhook},
 };
 
 struct one {

@@ -15,11 +15,14 @@ struct receiver {
 	struct notify *to; /* NULL: not configured */
 	struct fresh_taker taker;
 	struct sink_status *status;
+	_Atomic bool *elsewhere; /* of the status: another replica tells it */
 	struct sink_trail record;
 	struct pace pace;
 	struct notify_message message;
 	struct id first; /* of the message's facts */
 	enum action first_action;
+	int64_t renewed_ns;          /* the lease */
+	bool mine;                   /* that one */
 	int64_t not_before_ns;       /* on the monotonic clock */
 	bool is_gathering;           /* there is something, and more may come */
 	bool is_cut_off;             /* its status says that Postgres gives nothing */
@@ -32,33 +35,38 @@ struct notifier {
 	const struct leased_options *o;
 	char holder[LEASE_TEXT_BYTES];
 	struct untold *db; /* NULL: to be connected */
-	bool mine;         /* the lease */
-	int64_t renewed_ns;
 	unsigned failures; /* of Postgres, in a row */
-	struct receiver receivers[NOTIFY_COUNT];
+	struct receiver receiver;
 };
 
-bool notifier_is_wanted(const struct config *c)
+bool notifier_wants_slack(const struct config *c)
 {
-	return c->slack_webhook_url[0] != '\0' || c->webhook_url[0] != '\0';
+	return c->slack_webhook_url[0] != '\0';
+}
+
+bool notifier_wants_webhook(const struct config *c)
+{
+	return c->webhook_url[0] != '\0';
 }
 
 /* --- open and close --- */
 
-static enum err_kind open_receiver(struct notifier *n, enum notify_kind kind, const char *url,
-				   struct err *err)
+static enum err_kind open_receiver(struct notifier *n, enum notify_kind kind, struct err *err)
 {
 	static const char *const takers[] = {
 		[NOTIFY_SLACK] = "notifier.slack", [NOTIFY_WEBHOOK] = "notifier.webhook"};
 	const struct config *c = n->o->config;
 	const struct notify_options options = {
-		.kind = kind, .url = url, .key = c->webhook_key, .cut = &n->o->life->cut};
-	struct receiver *r = &n->receivers[kind];
+		.kind = kind,
+		.url = kind == NOTIFY_SLACK ? c->slack_webhook_url : c->webhook_url,
+		.key = c->webhook_key,
+		.cut = &n->o->life->cut,
+	};
+	struct receiver *r = &n->receiver;
 
 	notify_message_init(&r->message, kind);
 	r->status = &n->o->status->told[kind];
-	if (url[0] == '\0')
-		return ERR_NONE;
+	r->elsewhere = &n->o->status->notify_elsewhere[kind];
 	r->taker = (struct fresh_taker){.name = takers[kind],
 					.least = (enum severity)c->notify_severity};
 	r->record = (struct sink_trail){
@@ -74,26 +82,15 @@ static enum err_kind open_receiver(struct notifier *n, enum notify_kind kind, co
 	return notify_open(&r->to, &options, err);
 }
 
-static enum err_kind open_receivers(struct notifier *n, struct err *err)
-{
-	const struct config *c = n->o->config;
-	enum err_kind rc = open_receiver(n, NOTIFY_SLACK, c->slack_webhook_url, err);
-	enum err_kind other_rc;
-
-	/* Both, so that both can be released. */
-	other_rc = open_receiver(n, NOTIFY_WEBHOOK, c->webhook_url, err);
-	return rc ? rc : other_rc;
-}
-
 static void release(struct notifier *n)
 {
-	if (n->db && n->mine)
-		untold_give_back(n->db, n->holder);
+	struct receiver *r = &n->receiver;
+
+	if (n->db && r->mine)
+		untold_give_back(n->db, &r->taker, n->holder);
 	untold_close(n->db);
-	for (size_t i = 0; i < NOTIFY_COUNT; i++) {
-		notify_close(n->receivers[i].to);
-		notify_message_release(&n->receivers[i].message);
-	}
+	notify_close(r->to);
+	notify_message_release(&r->message);
 	free(n);
 }
 
@@ -296,27 +293,21 @@ static enum err_kind attend(struct notifier *n, struct receiver *r, struct err *
 
 /* --- the thread --- */
 
-static void lose_lease(struct notifier *n)
-{
-	for (size_t i = 0; i < NOTIFY_COUNT; i++)
-		if (n->receivers[i].to) {
-			n->receivers[i].is_gathering = false;
-			say(&n->receivers[i], SINK_STARTING, "");
-		}
-}
-
 static enum err_kind hold_lease(struct notifier *n, struct err *err)
 {
+	struct receiver *r = &n->receiver;
 	int64_t now_ns = time_monotonic_ns();
 	enum err_kind rc;
 
-	if (n->renewed_ns != 0 && now_ns - n->renewed_ns < NOTIFIER_RENEW_SECONDS * NS_PER_S)
+	if (r->renewed_ns != 0 && now_ns - r->renewed_ns < NOTIFIER_RENEW_SECONDS * NS_PER_S)
 		return ERR_NONE;
-	rc = untold_hold(n->db, n->holder, NOTIFIER_LEASE_SECONDS, &n->mine, err);
-	n->renewed_ns = rc ? 0 : now_ns;
-	if (!rc && !n->mine)
-		lose_lease(n);
-	atomic_store(&n->o->status->notify_elsewhere, !rc && !n->mine);
+	rc = untold_hold(n->db, &r->taker, n->holder, NOTIFIER_LEASE_SECONDS, &r->mine, err);
+	r->renewed_ns = rc ? 0 : now_ns;
+	if (!rc && !r->mine) {
+		r->is_gathering = false;
+		say(r, SINK_STARTING, "");
+	}
+	atomic_store(r->elsewhere, !rc && !r->mine);
 	return rc;
 }
 
@@ -326,13 +317,10 @@ static enum err_kind step(struct notifier *n, struct err *err)
 
 	if (!n->db)
 		rc = untold_open(&n->db, n->o->config->database_url, err);
-	for (size_t i = 0; i < NOTIFY_COUNT && !rc; i++) {
-		if (!n->receivers[i].to)
-			continue;
+	if (!rc)
 		rc = hold_lease(n, err);
-		if (!rc && n->mine)
-			rc = attend(n, &n->receivers[i], err);
-	}
+	if (!rc && n->receiver.mine)
+		rc = attend(n, &n->receiver, err);
 	return rc;
 }
 
@@ -340,17 +328,13 @@ static enum err_kind step(struct notifier *n, struct err *err)
  * Postgres may well store all that comes, and give nothing to who tells, as when somebody took the
  * right to it: a receiver that has no failure of its own says so.
  */
-static void note_postgres(struct notifier *n, enum err_kind rc, const struct err *why)
+static void note_postgres(struct receiver *r, enum err_kind rc, const struct err *why)
 {
-	for (size_t i = 0; i < NOTIFY_COUNT; i++) {
-		struct receiver *r = &n->receivers[i];
-
-		if (rc && r->to && (r->is_cut_off || atomic_load(&r->status->failing_ns) == 0)) {
-			say(r, rc == ERR_CONFIG ? SINK_PARKED : SINK_RETRYING, why->text);
-			r->is_cut_off = true;
-		} else if (!rc && r->is_cut_off) {
-			say(r, SINK_STARTING, "");
-		}
+	if (rc && (r->is_cut_off || atomic_load(&r->status->failing_ns) == 0)) {
+		say(r, rc == ERR_CONFIG ? SINK_PARKED : SINK_RETRYING, why->text);
+		r->is_cut_off = true;
+	} else if (!rc && r->is_cut_off) {
+		say(r, SINK_STARTING, "");
 	}
 }
 
@@ -359,8 +343,8 @@ static void disconnect(struct notifier *n)
 {
 	untold_close(n->db);
 	n->db = NULL;
-	n->renewed_ns = 0;
-	atomic_store(&n->o->status->notify_elsewhere, false); /* it is not known */
+	n->receiver.renewed_ns = 0;
+	atomic_store(n->receiver.elsewhere, false); /* it is not known */
 }
 
 static void work(struct notifier *n, struct err *err)
@@ -375,7 +359,7 @@ static void work(struct notifier *n, struct err *err)
 		if (rc == ERR_FATAL)
 			return;
 		n->failures = rc ? n->failures + 1 : 0;
-		note_postgres(n, rc, err);
+		note_postgres(&n->receiver, rc, err);
 		if (rc) {
 			ms = backoff_random_ms(n->failures);
 			log_warn(notify_waits, LOG_TEXT("error", err->text),
@@ -387,7 +371,7 @@ static void work(struct notifier *n, struct err *err)
 	err->kind = ERR_NONE;
 }
 
-void notifier_run(const struct leased_options *options)
+static void run(const struct leased_options *options, enum notify_kind kind)
 {
 	const struct spool_stream stream = spool_stream(options->spool);
 	struct notifier *n = calloc(1, sizeof(*n));
@@ -400,9 +384,19 @@ void notifier_run(const struct leased_options *options)
 	}
 	n->o = options;
 	(void)lease_holder(options->replica, &stream, n->holder);
-	if (open_receivers(n, &err) == ERR_NONE)
+	if (open_receiver(n, kind, &err) == ERR_NONE)
 		work(n, &err);
 	if (err.kind == ERR_FATAL)
 		life_fail(options->life, &err);
 	release(n);
+}
+
+void notifier_run_slack(const struct leased_options *options)
+{
+	run(options, NOTIFY_SLACK);
+}
+
+void notifier_run_webhook(const struct leased_options *options)
+{
+	run(options, NOTIFY_WEBHOOK);
 }

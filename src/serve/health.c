@@ -283,6 +283,14 @@ static const char SINK_ADVICE[] =
 static const char NOTIFY_ADVICE[] = "nobody is told of what happens, and nothing is lost: Postgres "
 				    "has it, and it is told when what this says is mended";
 
+static bool is_told_elsewhere(const struct look *l, const struct sink_status *s)
+{
+	for (size_t i = 0; i < NOTIFY_COUNT; i++)
+		if (s == &l->status->told[i])
+			return atomic_load(&l->status->notify_elsewhere[i]);
+	return false;
+}
+
 static void check_sink(struct health *h, const struct look *l, struct sink_status *s,
 		       const char *name, const char *advice)
 {
@@ -300,7 +308,7 @@ static void check_sink(struct health *h, const struct look *l, struct sink_statu
 		 look_age_ns(l, failing_ns) <= HEALTH_SINK_SECONDS_MAX * NS_PER_S &&
 		 (misses_ns == 0 ||
 		  misses_ns - l->now_ns > HEALTH_SINK_LEFT_SECONDS_MIN * NS_PER_S));
-	if (advice == NOTIFY_ADVICE && atomic_load(&l->status->notify_elsewhere))
+	if (is_told_elsewhere(l, s))
 		SAY(c->value, "another replica tells");
 	else
 		SAY(c->value, "%s%s%s", sink_state_name(state), error[0] != '\0' ? ": " : "",

@@ -4,8 +4,6 @@
 
 #include <stdlib.h>
 
-static const char LEASE[] = "notify";
-
 struct untold {
 	struct session *session;
 	struct fresh_page page;
@@ -43,21 +41,21 @@ void untold_close(struct untold *u)
 	free(u);
 }
 
-enum err_kind untold_hold(struct untold *u, const char *holder, int seconds, bool *ret_mine,
-			  struct err *err)
+enum err_kind untold_hold(struct untold *u, const struct fresh_taker *taker, const char *holder,
+			  int seconds, bool *ret_mine, struct err *err)
 {
 	struct lease lease;
-	enum err_kind rc = lease_take(u->session, LEASE, holder, seconds, &lease, err);
+	enum err_kind rc = lease_take(u->session, taker->name, holder, seconds, &lease, err);
 
 	*ret_mine = !rc && lease.mine;
 	return rc;
 }
 
-void untold_give_back(struct untold *u, const char *holder)
+void untold_give_back(struct untold *u, const struct fresh_taker *taker, const char *holder)
 {
 	struct err aside;
 
-	if (lease_give_back(u->session, LEASE, holder, &aside))
+	if (lease_give_back(u->session, taker->name, holder, &aside))
 		return; /* it expires */
 }
 

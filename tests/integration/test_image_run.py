@@ -19,6 +19,7 @@ import datadog  # noqa: E402
 import flytrail  # noqa: E402
 import image  # noqa: E402
 import lab  # noqa: E402
+import s3  # noqa: E402
 
 USER = 10001
 MIB = 1024 * 1024
@@ -101,6 +102,18 @@ class Running(InImage):
                 continue
             for name in re.findall(r'"([^"]*)"', call):
                 self.assertTrue(f"{name}/".startswith("/data/spool/"), call)
+
+    def test_what_a_command_keeps_for_a_while_finds_a_place(self):
+        """There is no /tmp; and it is here that dead letters and the credentials are."""
+        world, server = self.world(), self.enterContext(s3.Server())
+        bucket = server.bucket()
+        ft = self.root.flytrail(world, self.volume, env=server.environment(bucket)).start()
+        world.publish(10)
+        world.await_rows(10)
+        (stream, cursor), = world.pg.psql("SELECT stream, cursor_seq FROM flytrail.streams")
+        status, text = ft.command("resend", "--sink", "s3", "--range", f"{stream}.1-1-{cursor}")
+        self.assertEqual((status, text), (0, f"{cursor} records were sent to s3, in 1 deliveries\n"))
+        self.assertEqual([name for name in os.listdir(f"{self.volume}/spool") if "delivery" in name], [])
 
     def test_it_runs_as_nobody_who_may_do_anything(self):
         ft = self.root.flytrail(self.world(), self.volume).start()

@@ -50,11 +50,12 @@ class Case(unittest.TestCase):
         return self.world.flytrail(**{**self.slack.environment(), **env})
 
     def begun(self, *flytrails, taker="notifier.slack"):
-        """They run, and what happens from now on is told."""
+        """They run, and what happens from now on is told; today's partitions are there with the first fact."""
         for ft in flytrails:
             ft.start()
         lab.wait_for(lambda: self.world.pg.psql(
-            f"SELECT 1 FROM flytrail.fact_takers WHERE taker = '{taker}'"), 60, "the notifier to begin")
+            f"SELECT 1 FROM flytrail.fact_takers WHERE taker = '{taker}' AND EXISTS (SELECT FROM flytrail.events)"),
+            60, "the notifier to begin")
         return flytrails[0]
 
     def await_told(self, text, timeout=60):
@@ -328,6 +329,15 @@ class Away(Case):
             "AND l.relation::regclass::text LIKE 'flytrail.events%'"), [])
         self.await_told("`mara.lind@example.com`")
 
+    def test_one_that_hangs_holds_up_no_other(self):
+        """Its answer is waited for, again and again; the other is told as soon as ever."""
+        self.begun(self.flytrail(**self.hook.environment()))
+        self.hook.misbehave("hang", 50)
+        for n in range(3):
+            self.world.publish_lines([shell_of(f"person-{n}@example.com")])
+            self.await_told(f"`person-{n}@example.com`", SOON_SECONDS)
+            time.sleep(5)
+
     def test_a_receivers_failure_is_not_this_replicas_when_another_has_taken_over(self):
         ft = self.begun(self.flytrail())
         self.slack.misbehave("status", 100, code=404, body=b"no_service")
@@ -336,7 +346,7 @@ class Away(Case):
         lock = retention.Session(self.world.pg.url())
         self.addCleanup(lock.close)
         lock.ask("BEGIN; LOCK TABLE flytrail.leases; UPDATE flytrail.leases SET holder = 'another', "
-                 "expires_at = now() + interval '1 hour' WHERE name = 'notify'")
+                 "expires_at = now() + interval '1 hour' WHERE name = 'notifier.slack'")
         ft.await_event("notify_waits")
         lock.ask("COMMIT")
         lab.wait_for(lambda: ft.health()[1]["slack"]["value"] == "another replica tells", 60, "the check to say so")
@@ -393,7 +403,7 @@ class Killed(Case):
         self.world.publish_lines([shell_of("mara.lind@example.com")])
         self.await_told("`mara.lind@example.com`")
         lab.wait_for(lambda: self.untaken() == 0, 60, "all to be told")
-        holder = self.world.pg.psql("SELECT holder FROM flytrail.leases WHERE name = 'notify'")[0][0].split()[0]
+        holder = self.world.pg.psql("SELECT holder FROM flytrail.leases WHERE name = 'notifier.slack'")[0][0].split()[0]
         teller, waiting = (one, other) if holder == "ft0" else (other, one)
         lab.wait_for(lambda: waiting.health()[1]["slack"]["value"] == "another replica tells", 30, "the check")
         teller.kill()
@@ -401,6 +411,17 @@ class Killed(Case):
         self.await_told("`jonas.vik@example.com`", 90)
         self.assertEqual(len(self.messages("`mara.lind@example.com`")), 1)
         self.assertEqual(len(self.messages("`jonas.vik@example.com`")), 1)
+
+    def test_a_receiver_that_only_one_replica_knows_is_told(self):
+        """As of one that is not on Fly, and has secrets of its own."""
+        one, other = self.flytrail(), self.world.flytrail(**self.hook.environment())
+        self.begun(one)
+        self.begun(other, taker="notifier.webhook")
+        self.world.publish_lines([shell_of("mara.lind@example.com")])
+        self.await_told("`mara.lind@example.com`")
+        self.await_events(1)
+        self.assertEqual(one.health()[1]["slack"]["value"], "working")
+        lab.wait_for(lambda: other.health()[1]["webhook"]["value"] == "working", 30, "the check")
 
     def test_a_postgres_that_goes_away_is_waited_for(self):
         ft = self.begun(self.flytrail())

@@ -459,14 +459,28 @@ class Failures(Setups):
         self.check_fails("the SSH session of mara.lind@example.com is not in flytrail.ssh_sessions after 2 s")
 
     def test_fly_toml_is_of_another_application(self):
+        """As it was written, and as flyctl writes it."""
         path = os.path.join(self.tree, "fly.toml")
         with open(path, encoding="utf-8") as file:
             text = file.read().replace("YOUR-FLYTRAIL", "other-trail")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-        status, said = self.run_setup()
-        self.assertEqual((status, "fly.toml here is of application other-trail" in said), (1, True), said)
+        for text in (text, text.replace('"', "'")):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            status, said = self.run_setup()
+            self.assertEqual((status, "fly.toml here is of application other-trail" in said), (1, True), said)
         self.assertEqual(self.fly.calls, [])
+
+    def test_fly_toml_was_written_by_flyctl(self):
+        path = os.path.join(self.tree, "fly.toml")
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text.replace('"', "'"))
+        self.fly.refuse("volumes create", "Error: no room")
+        self.check_fails("no volume was made in fra")
+        self.assertEqual((self.fly_toml()["app"], self.fly_toml()["primary_region"]), ("acme-trail", "fra"))
+        asked, = [call["words"] for call in self.fly.calls if call["words"][:2] == ["volumes", "create"]]
+        self.assertEqual(asked[asked.index("--size") + 1], "3")
 
 
 class GoesOn(Setups):

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-enum { CEILING_BYTES = 200 * 1024 };
+enum { CEILING_BYTES = 200 * 1024, SOMEBODY = 10001 };
 
 static int make_scratch(void **state)
 {
@@ -119,6 +119,35 @@ static void replacing_leaves_the_new_and_nothing_else(void **state)
 	assert_string_equal((char *)b.data, "new");
 	assert_int_equal(access(scratch_file(s, "state.new"), F_OK), -1);
 	buf_release(&b);
+}
+
+static void check_owner(const char *path, unsigned user)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_uid, user);
+	assert_int_equal(st.st_gid, user);
+}
+
+/* As by `fly ssh console`, while `run` is another user. */
+static void what_root_makes_in_somebodys_folder_is_theirs(void **state)
+{
+	const struct scratch *s = *state;
+	struct err err;
+	int fd = -1;
+
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(file_open(&fd, scratch_file(s, "ours"), FILE_CREATE, &err), ERR_NONE);
+	file_close(&fd);
+	check_owner(scratch_file(s, "ours"), 0);
+	assert_int_equal(chown(s->path, SOMEBODY, SOMEBODY), 0);
+	assert_int_equal(file_open(&fd, scratch_file(s, "made"), FILE_CREATE, &err), ERR_NONE);
+	file_close(&fd);
+	check_owner(scratch_file(s, "made"), SOMEBODY);
+	assert_int_equal(file_replace(s->path, "replaced", "x", 1, &err), ERR_NONE);
+	check_owner(scratch_file(s, "replaced"), SOMEBODY);
 }
 
 static void write_file(const char *path, size_t len)
@@ -320,6 +349,7 @@ int main(void)
 		cmocka_unit_test(rights_and_paths_are_the_operators),
 		cmocka_unit_test(a_full_device_is_full),
 		cmocka_unit_test(replacing_leaves_the_new_and_nothing_else),
+		cmocka_unit_test(what_root_makes_in_somebodys_folder_is_theirs),
 		cmocka_unit_test(reading_all_ends_at_the_ceiling),
 		cmocka_unit_test(folders_are_made_with_their_parents),
 		cmocka_unit_test(a_volume_has_room),

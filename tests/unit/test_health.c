@@ -463,13 +463,14 @@ static void who_is_told_is_red_likewise_but_where_another_replica_tells(void **s
 	/* As the notifier does it when the lease is another's. */
 	sink_status_set(s, SINK_STARTING, "");
 	atomic_store(&s->failing_ns, 0);
-	atomic_store(&status.notify_elsewhere, true);
+	atomic_store(&status.notify_elsewhere[NOTIFY_SLACK], true);
 	assert_true(healthy());
 	assert_string_equal(health.checks[health.count - 1].name, "slack");
 	assert_string_equal(health.checks[health.count - 1].value, "another replica tells");
 	sink_status_set(&status.told[NOTIFY_WEBHOOK], SINK_STARTING, "");
 	assert_true(healthy());
 	assert_string_equal(health.checks[health.count - 1].name, "webhook");
+	assert_string_not_equal(health.checks[health.count - 1].value, "another replica tells");
 }
 
 static void a_closed_spool_is_neither(void **state)
