@@ -16,11 +16,6 @@ static const char USAGE[] =
 	"[--until DATE]`; a date is written like 2026-11-26, that of --until is in it, and not "
 	"before that of --since\n";
 
-static bool read_date(const char *text, int64_t *ret)
-{
-	return strlen(text) == DATE_BYTES && cmd_parse_time(text, ret);
-}
-
 static bool read_arguments(struct verify_options *o, int argc, char **argv)
 {
 	bool ok = argc >= 2 && strcmp(argv[1], "verify") == 0;
@@ -28,15 +23,12 @@ static bool read_arguments(struct verify_options *o, int argc, char **argv)
 	o->since_ns = INT64_MIN;
 	o->until_ns = INT64_MAX;
 	for (int i = 2; i < argc && ok; i += 2) {
-		bool is_since = strcmp(argv[i], "--since") == 0;
-		int64_t ns;
-
-		ok = (is_since || strcmp(argv[i], "--until") == 0) &&
-		     cmd_has_value(argc, argv, i) && read_date(argv[i + 1], &ns);
-		if (ok && is_since)
-			o->since_ns = ns;
-		else if (ok)
-			o->until_ns = time_earlier(ns, INT64_MAX - TIME_DAY_NS) + TIME_DAY_NS;
+		ok = cmd_has_value(argc, argv, i) && strlen(argv[i + 1]) == DATE_BYTES;
+		if (ok && strcmp(argv[i], "--since") == 0)
+			ok = cmd_parse_time(argv[i + 1], &o->since_ns);
+		else
+			ok = ok && strcmp(argv[i], "--until") == 0 &&
+			     cmd_parse_until(argv[i + 1], &o->until_ns);
 	}
 	ok = ok && o->since_ns < o->until_ns;
 	if (!ok)

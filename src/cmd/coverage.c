@@ -13,7 +13,8 @@ enum { COVERAGE_HOLES = 2 };
 #define MINUTE_NS (60 * NS_PER_S)
 #define SHARE_SHOWN 0.005 /* percent: what is not 0.00 */
 
-static const char TAKES[] = "it takes --app APP, --since TIME and --until TIME";
+static const char TAKES[] =
+	"it takes --app APP, --since TIME and --until TIME, where a date is the whole day";
 
 static void print_row(void *arg, const struct coverage_row *row)
 {
@@ -193,7 +194,19 @@ static bool read_time(const struct argument *a)
 	return false;
 }
 
-static bool read_arguments(struct coverage_options *o, int argc, char **argv)
+/* A date has its day in it, and of a day that is not over all that there was. */
+static void take_whole_day(struct coverage_options *o, int64_t *until_ns, char *text)
+{
+	int64_t end_ns;
+
+	if (o->until[0] == '\0' || !cmd_parse_until(o->until, &end_ns) || end_ns == *until_ns)
+		return;
+	*until_ns = end_ns;
+	o->until = end_ns > time_now_ns() ? "" : time_format(end_ns, text);
+}
+
+/* until: where o->until may be kept. */
+static bool read_arguments(struct coverage_options *o, char *until, int argc, char **argv)
 {
 	int64_t since_ns = INT64_MIN, until_ns = INT64_MAX;
 	const struct argument arguments[] = {
@@ -221,6 +234,7 @@ static bool read_arguments(struct coverage_options *o, int argc, char **argv)
 		if (arguments[at].ns && !read_time(&arguments[at]))
 			return false;
 	}
+	take_whole_day(o, &until_ns, until);
 	if (since_ns < until_ns)
 		return true;
 	(void)fprintf(stderr, "flytrail: coverage: --since %s must be before --until %s\n",
@@ -239,8 +253,9 @@ int cmd_coverage(int argc, char **argv)
 	struct config c;
 	struct err err = {0};
 	bool cut;
+	char until[TIME_TEXT_BYTES];
 
-	if (!read_arguments(&options, argc, argv))
+	if (!read_arguments(&options, until, argc, argv))
 		return CMD_FAILED;
 	cmd_read_config(&c, CONFIG_FOR_STORE, &report);
 	if (config_is_bad(&report, "FLYTRAIL_DATABASE_URL")) {

@@ -2,16 +2,19 @@
 
 #include "cmd/cmd.h"
 
+#include "base/time.h"
 #include "run/resend.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 static const char TAKES[] = "it takes --sink s3|datadog, --range STREAM.EPOCH-FIRST-LAST, and "
-			    "--since TIME and --until TIME, between which all of the range is";
+			    "--since TIME and --until TIME, between which all of the range is (a "
+			    "date is the whole day)";
 
 struct order {
 	const char *sink, *range, *since, *until;
+	char until_text[TIME_TEXT_BYTES]; /* where it is given */
 };
 
 static int bad(const char *word, const char *what)
@@ -69,12 +72,12 @@ static int read_order(struct order *o, struct export_range *ret, int argc, char 
 		return bad(o->range, "is no range");
 	if (o->since[0] != '\0' && !cmd_parse_time(o->since, &since_ns))
 		return bad(o->since, "is no time");
-	if (o->until[0] != '\0' && !cmd_parse_time(o->until, &until_ns))
+	if (o->until[0] != '\0' && !cmd_parse_until(o->until, &until_ns))
 		return bad(o->until, "is no time");
 	if (since_ns >= until_ns)
 		return bad("--since", "must be before --until");
 	ret->since = o->since;
-	ret->until = o->until;
+	ret->until = o->until[0] != '\0' ? time_format(until_ns, o->until_text) : "";
 	return CMD_OK;
 }
 

@@ -264,7 +264,7 @@ class Covered(Coverage):
     def test_what_it_does_not_take_is_named_in_a_sentence(self):
         ahead = when(300000)
         for arguments, sentence in (
-                (("shop",), "shop is no option; it takes --app APP, --since TIME and --until TIME"),
+                (("shop",), "shop is no option; it takes --app APP, --since TIME and --until TIME, where a date is the whole day"),
                 (("--what", "x"), "--what is no option; "),
                 (("--until",), "--until has no value"),
                 (("--app", "--since", when(0)), "--app has no value"),
@@ -354,7 +354,17 @@ class Covered(Coverage):
             self.assertTrue(text.endswith("\n1 hole\n"), text)
         status, text, _ = self.ask("--until", "2020-01-01")
         self.assertEqual(status, 2, text)
-        self.assertIn("from 2020-01-01T00:00:00.000000Z to 2020-01-01T00:00:00.000000Z\n", text)
+        # The day of a date is in it.
+        self.assertIn("from 2020-01-02T00:00:00.000000Z to 2020-01-02T00:00:00.000000Z\n", text)
+
+    def test_a_day_that_is_not_over_is_asked_for_as_far_as_it_went(self):
+        self.listened(0, 10000)
+        before = datetime.datetime.now(datetime.timezone.utc)
+        _, text, errors = self.ask("--since", when(0), "--until", f"{before:%Y-%m-%d}")
+        self.assertEqual(errors, "")
+        until = datetime.datetime.fromisoformat(re.search(r"(?m)^from \S+ to (\S+)Z$", text)[1] + "+00:00")
+        self.assertLessEqual(before, until)
+        self.assertLessEqual(until, datetime.datetime.now(datetime.timezone.utc))
 
     def test_of_no_time_at_all_nothing_is_said(self):
         self.listened(-1000, 10000)

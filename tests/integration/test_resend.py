@@ -199,6 +199,14 @@ class Resend(Case):
         self.assertEqual([row["message"] for row in content(self.bucket, "lines")], ["new"])
         self.assertEqual(self.facts()[0]["since"], since)
 
+    def test_a_date_as_until_has_that_day_in_it(self):
+        ft = self.world.flytrail()
+        old = self.now - datetime.timedelta(days=3)
+        stream, cursor = self.keep(ft, [line("old", old), line("new", self.now)])
+        date = old.strftime("%Y-%m-%d")
+        self.assertEqual(self.resend(ft, self.bucket, f"{stream}.1-1-{cursor}", "--since", date, "--until", date)[0], 0)
+        self.assertEqual([row["message"] for row in content(self.bucket, "lines")], ["old"])
+
     def windows(self, ft, range_, *times):
         """Sends what is between each two of them."""
         for since, until in zip(times, times[1:]):
@@ -345,7 +353,7 @@ class Resend(Case):
                       ["--sink", "s3", "--range", f"{STREAM}.18446744073709551617-1-2"],
                       ["--sink", "s3", "--range", f"{STREAM}.0-1-2"],
                       ["--sink", "s3", "--range", good, "--since", "yesterday"],
-                      ["--sink", "s3", "--range", good, "--since", "2026-01-02", "--until", "2026-01-02"],
+                      ["--sink", "s3", "--range", good, "--since", "2026-01-03", "--until", "2026-01-02"],
                       ["--sink", "s3", "--range", good, "more"]):
             with self.subTest(words=words):
                 status, text = ft.command("resend", *words)
