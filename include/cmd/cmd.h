@@ -86,6 +86,8 @@ NODISCARD int cmd_read_input(struct cmd_input *ret, int argc, char **argv);
  * empty. */
 NODISCARD bool cmd_has_value(int argc, char **argv, int idx);
 
+enum { CMD_DATE_BYTES = 10 }; /* a date is written like 2026-11-26 */
+
 /* RFC 3339, or a date, which is its beginning. False: it is neither. */
 NODISCARD bool cmd_parse_time(const char *text, int64_t *ret_ns);
 /* The first that is not wanted: a date is the whole day, and so its end. */

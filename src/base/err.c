@@ -18,6 +18,14 @@ static void set_text(struct err *err, enum err_kind kind, const char *fmt, va_li
 	utf8_end(err->text);
 }
 
+static void append(struct err *err, const char *text)
+{
+	size_t len = strlen(err->text);
+
+	(void)snprintf(err->text + len, sizeof(err->text) - len, ": %s", text);
+	utf8_end(err->text);
+}
+
 enum err_kind err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
 {
 	va_list args;
@@ -32,16 +40,12 @@ enum err_kind err_errno(struct err *err, enum err_kind kind, const char *fmt, ..
 {
 	int saved = errno;
 	char text[128]; /* glibc's longest message is about 50 bytes */
-	size_t len;
 	va_list args;
 
 	va_start(args, fmt);
 	set_text(err, kind, fmt, args);
 	va_end(args);
-	len = strlen(err->text);
-	(void)snprintf(err->text + len, sizeof(err->text) - len, ": %s",
-		       strerror_r(saved, text, sizeof(text)));
-	utf8_end(err->text);
+	append(err, strerror_r(saved, text, sizeof(text)));
 	return kind;
 }
 
@@ -49,13 +53,10 @@ enum err_kind err_wrap(struct err *err, const char *fmt, ...)
 {
 	struct err inner = *err;
 	va_list args;
-	size_t len;
 
 	va_start(args, fmt);
 	set_text(err, inner.kind, fmt, args);
 	va_end(args);
-	len = strlen(err->text);
-	(void)snprintf(err->text + len, sizeof(err->text) - len, ": %s", inner.text);
-	utf8_end(err->text);
+	append(err, inner.text);
 	return inner.kind;
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* As `coverage`: 2 has to mean one thing, so that bad arguments are CMD_FAILED, too. */
-enum { ARCHIVE_DIFFERS = 2, DATE_BYTES = 10 };
+enum { ARCHIVE_DIFFERS = 2 };
 
 static const char USAGE[] =
 	"flytrail: archive: the one thing it does is `flytrail archive verify [--since DATE] "
@@ -23,7 +23,7 @@ static bool read_arguments(struct verify_options *o, int argc, char **argv)
 	o->since_ns = INT64_MIN;
 	o->until_ns = INT64_MAX;
 	for (int i = 2; i < argc && ok; i += 2) {
-		ok = cmd_has_value(argc, argv, i) && strlen(argv[i + 1]) == DATE_BYTES;
+		ok = cmd_has_value(argc, argv, i) && strlen(argv[i + 1]) == CMD_DATE_BYTES;
 		if (ok && strcmp(argv[i], "--since") == 0)
 			ok = cmd_parse_time(argv[i + 1], &o->since_ns);
 		else

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { DATE_BYTES = 10, TEXT_BYTES_MAX = 65536 };
+enum { TEXT_BYTES_MAX = 65536 };
 
 int cmd_bad_word(const char *command, const char *word, const char *what, const char *usage)
 {
@@ -43,8 +43,9 @@ bool cmd_parse_time(const char *text, int64_t *ret_ns)
 	char with_time[TIME_TEXT_BYTES];
 	unsigned digits;
 
-	if (strlen(text) == DATE_BYTES) {
-		(void)snprintf(with_time, sizeof(with_time), "%.*sT00:00:00Z", DATE_BYTES, text);
+	if (strlen(text) == CMD_DATE_BYTES) {
+		(void)snprintf(with_time, sizeof(with_time), "%.*sT00:00:00Z", CMD_DATE_BYTES,
+			       text);
 		text = with_time;
 	}
 	return time_parse(span_text(text), true, ret_ns, &digits);
@@ -54,7 +55,7 @@ bool cmd_parse_until(const char *text, int64_t *ret_ns)
 {
 	if (!cmd_parse_time(text, ret_ns))
 		return false;
-	if (strlen(text) == DATE_BYTES)
+	if (strlen(text) == CMD_DATE_BYTES)
 		*ret_ns = time_earlier(*ret_ns, INT64_MAX - TIME_DAY_NS) + TIME_DAY_NS;
 	return true;
 }

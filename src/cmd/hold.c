@@ -198,9 +198,11 @@ static bool is_class(const char *name)
 	return false;
 }
 
+static const char BLANKS[] = " \t\r\n";
+
 static bool is_blank(const char *text)
 {
-	return text[strspn(text, " \t\r\n")] == '\0';
+	return text[strspn(text, BLANKS)] == '\0';
 }
 
 /* Such a name is no application's and no actor's, so that the hold would be on nothing. */
@@ -208,7 +210,7 @@ static bool has_blank_end(const char *name)
 {
 	size_t len = strlen(name);
 
-	return len > 0 && (is_blank((char[]){name[0], '\0'}) || is_blank(name + len - 1));
+	return len > 0 && (strchr(BLANKS, name[0]) || strchr(BLANKS, name[len - 1]));
 }
 
 static int check_scope(struct order *o)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 struct receiver {
-	struct notify *to; /* NULL: not configured */
+	struct notify *to;
 	struct fresh_taker taker;
 	struct sink_status *status;
 	_Atomic bool *elsewhere; /* of the status: another replica tells it */
@@ -167,9 +167,9 @@ static size_t add_page(struct receiver *r, const struct fresh_page *page, size_t
 }
 
 /* *ret_taken: with those that are not told. */
-static enum err_kind compose(struct notifier *n, struct receiver *r, size_t *ret_taken,
-			     struct err *err)
+static enum err_kind compose(struct notifier *n, size_t *ret_taken, struct err *err)
 {
+	struct receiver *r = &n->receiver;
 	const struct fresh_page *page;
 	enum err_kind rc = ERR_NONE;
 
@@ -208,9 +208,10 @@ static void note_told(struct receiver *r, size_t taken)
  * One fact alone: it is on record that it is not told, before it counts as taken. Where it says
  * that another receiver refused something the log has to do: else the two could go on so for ever.
  */
-static enum err_kind give_up(struct notifier *n, struct receiver *r, const struct err *why,
-			     struct err *err)
+static enum err_kind give_up(struct notifier *n, const struct err *why, struct err *err)
 {
+	struct receiver *r = &n->receiver;
+
 	r->refusals++;
 	r->suspects = 0;
 	r->facts_max = NOTIFIER_FACTS_MAX;
@@ -219,9 +220,11 @@ static enum err_kind give_up(struct notifier *n, struct receiver *r, const struc
 	return sink_trail_await(&r->record) ? untold_keep(n->db, err) : untold_undo(n->db, err);
 }
 
-static enum err_kind note_refused(struct notifier *n, struct receiver *r, size_t taken,
-				  struct err *why, struct err *err)
+static enum err_kind note_refused(struct notifier *n, size_t taken, struct err *why,
+				  struct err *err)
 {
+	struct receiver *r = &n->receiver;
+
 	if (taken > 1) {
 		r->suspects = taken;
 		r->facts_max = taken / 2;
@@ -233,14 +236,15 @@ static enum err_kind note_refused(struct notifier *n, struct receiver *r, size_t
 			       NOTIFIER_REFUSALS_MAX + 1);
 		wait_after(r, ERR_CONFIG, 0, why);
 	} else {
-		return give_up(n, r, why, err);
+		return give_up(n, why, err);
 	}
 	return untold_undo(n->db, err);
 }
 
 /* Errors are Postgres' alone, and this program's own. */
-static enum err_kind tell(struct notifier *n, struct receiver *r, struct err *err)
+static enum err_kind tell(struct notifier *n, struct err *err)
 {
+	struct receiver *r = &n->receiver;
 	unsigned wait_seconds;
 	struct span body;
 	struct err why;
@@ -248,7 +252,7 @@ static enum err_kind tell(struct notifier *n, struct receiver *r, struct err *er
 	enum err_kind rc = untold_begin(n->db, err);
 
 	if (!rc)
-		rc = compose(n, r, &taken, err);
+		rc = compose(n, &taken, err);
 	if (!rc && r->message.count > 0)
 		rc = notify_message_end(&r->message, &body, err);
 	if (rc)
@@ -264,7 +268,7 @@ static enum err_kind tell(struct notifier *n, struct receiver *r, struct err *er
 		return untold_keep(n->db, err);
 	}
 	if (rc == ERR_REJECT)
-		return note_refused(n, r, taken, &why, err);
+		return note_refused(n, taken, &why, err);
 	if (rc == ERR_FATAL) {
 		*err = why;
 		return rc;
@@ -273,8 +277,9 @@ static enum err_kind tell(struct notifier *n, struct receiver *r, struct err *er
 	return untold_undo(n->db, err);
 }
 
-static enum err_kind attend(struct notifier *n, struct receiver *r, struct err *err)
+static enum err_kind attend(struct notifier *n, struct err *err)
 {
+	struct receiver *r = &n->receiver;
 	int64_t now_ns = time_monotonic_ns();
 	bool any;
 	enum err_kind rc;
@@ -282,7 +287,7 @@ static enum err_kind attend(struct notifier *n, struct receiver *r, struct err *
 	if (now_ns < r->not_before_ns || pace_wait_ns(&r->pace, now_ns) > 0)
 		return ERR_NONE;
 	if (r->is_gathering)
-		return tell(n, r, err);
+		return tell(n, err);
 	rc = untold_look(n->db, &r->taker, &any, err);
 	if (!rc && any) {
 		r->is_gathering = true;
@@ -320,7 +325,7 @@ static enum err_kind step(struct notifier *n, struct err *err)
 	if (!rc)
 		rc = hold_lease(n, err);
 	if (!rc && n->receiver.mine)
-		rc = attend(n, &n->receiver, err);
+		rc = attend(n, err);
 	return rc;
 }
 

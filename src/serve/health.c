@@ -283,16 +283,9 @@ static const char SINK_ADVICE[] =
 static const char NOTIFY_ADVICE[] = "nobody is told of what happens, and nothing is lost: Postgres "
 				    "has it, and it is told when what this says is mended";
 
-static bool is_told_elsewhere(const struct look *l, const struct sink_status *s)
-{
-	for (size_t i = 0; i < NOTIFY_COUNT; i++)
-		if (s == &l->status->told[i])
-			return atomic_load(&l->status->notify_elsewhere[i]);
-	return false;
-}
-
+/* elsewhere: another replica does it. */
 static void check_sink(struct health *h, const struct look *l, struct sink_status *s,
-		       const char *name, const char *advice)
+		       const char *name, const char *advice, bool elsewhere)
 {
 	char error[ERR_TEXT_BYTES];
 	enum sink_state state = sink_status_read(s, error);
@@ -308,7 +301,7 @@ static void check_sink(struct health *h, const struct look *l, struct sink_statu
 		 look_age_ns(l, failing_ns) <= HEALTH_SINK_SECONDS_MAX * NS_PER_S &&
 		 (misses_ns == 0 ||
 		  misses_ns - l->now_ns > HEALTH_SINK_LEFT_SECONDS_MIN * NS_PER_S));
-	if (is_told_elsewhere(l, s))
+	if (elsewhere)
 		SAY(c->value, "another replica tells");
 	else
 		SAY(c->value, "%s%s%s", sink_state_name(state), error[0] != '\0' ? ": " : "",
@@ -350,10 +343,11 @@ void health_health(const struct look *l, struct health *ret)
 	check_watcher(ret, l);
 	check_retention(ret, l);
 	for (size_t i = 0; i < SINK_COUNT; i++)
-		check_sink(ret, l, &l->status->sinks[i], sink_name((enum sink_id)i), SINK_ADVICE);
+		check_sink(ret, l, &l->status->sinks[i], sink_name((enum sink_id)i), SINK_ADVICE,
+			   false);
 	for (size_t i = 0; i < NOTIFY_COUNT; i++)
 		check_sink(ret, l, &l->status->told[i], notify_name((enum notify_kind)i),
-			   NOTIFY_ADVICE);
+			   NOTIFY_ADVICE, atomic_load(&l->status->notify_elsewhere[i]));
 	if (all_ok(ret)) {
 		ret->state = HEALTH_OK;
 		atomic_store(&l->status->was_healthy, true);
