@@ -8,7 +8,6 @@ import datetime
 import os
 import random
 import sys
-import threading
 import time
 import unittest
 
@@ -31,23 +30,14 @@ def seconds(text):
     return whole + float("0" + text[19:-1])
 
 
-class Standstills:
+class Standstills(lab.Beside):
     """How long this machine, its disk included, keeps a thread waiting that writes to it again and again:
     so much later than usual a line may be accepted."""
 
     def __init__(self, folder):
+        super().__init__()
         self.path = os.path.join(folder, "standstills")
         self.spans = []  # (since, until, seconds more than usual)
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self.run)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.thread.join()
 
     def run(self):
         with open(self.path, "wb", buffering=0) as file:

@@ -68,11 +68,7 @@ class Case(unittest.TestCase):
         self.assertEqual(self.intake.complaints(), [])
 
     def metric(self, ft, name):
-        with urllib.request.urlopen(f"http://127.0.0.1:{ft.port}/metrics", timeout=flytrail.ANSWER_SECONDS) as got:
-            for line in got.read().decode().splitlines():
-                if line.startswith(f'flytrail_sink_{name}{{sink="datadog"}} '):
-                    return int(float(line.split()[-1]))
-        raise AssertionError(f"no metric {name}")
+        return ft.metric(f'sink_{name}{{sink="datadog"}}')
 
 
 class Arrives(Case):

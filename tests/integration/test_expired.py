@@ -6,7 +6,6 @@ import os
 import sys
 import time
 import unittest
-import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
@@ -190,11 +189,7 @@ class Trail(unittest.TestCase):
         return sum(rows for _, rows, *_ in self.told())
 
     def metric(self, ft, kind):
-        with urllib.request.urlopen(f"http://127.0.0.1:{ft.port}/metrics", timeout=5) as got:
-            for line in got.read().decode().splitlines():
-                if line.startswith(f'flytrail_expired_total{{kind="{kind}"}} '):
-                    return int(line.split()[1])
-        raise AssertionError(f"no metric of {kind}")
+        return ft.metric(f'expired_total{{kind="{kind}"}}')
 
     def test_a_late_file(self):
         set_limit(self.world.pg, AT_MOST)

@@ -331,21 +331,21 @@ class Http(unittest.TestCase):
             ft.start(wait=False)
             ft.await_event("source_connected")
             world.publish(200)
-            lab.wait_for(lambda: self.metrics_of(ft)["lines_accepted_total"] == 200,
+            lab.wait_for(lambda: ft.metrics()["lines_accepted_total"] == 200,
                          what="200 lines")
             status, checks = ft.health()
             self.assertEqual((status, checks["store"]["ok"]), (503, False))
             self.assertEqual(self.word_of(ft), "starting")
-            lab.wait_for(lambda: self.metrics_of(ft)["records_accepted_total"] > 200,
+            lab.wait_for(lambda: ft.metrics()["records_accepted_total"] > 200,
                          what="a commit of all")
-            left = self.metrics_of(ft)
+            left = ft.metrics()
             self.assertGreater(left["store_lag_seconds"], 0)
             ft.kill()
             world.pg.restart()
             ft.start()
             world.await_rows(200)
             lab.wait_for(lambda: self.word_of(ft) == "ok", what="a green /health")
-            found = self.settled(lambda: self.metrics_of(ft))
+            found = self.settled(ft.metrics)
             self.check_sums(found)
             self.assertGreaterEqual(found["records_found_total"], left["spool_records"])
             self.assertEqual(found["lines_stored_total"], 200)
@@ -355,14 +355,6 @@ class Http(unittest.TestCase):
         connection = http.client.HTTPConnection("127.0.0.1", ft.port, timeout=flytrail.ANSWER_SECONDS)
         connection.request("GET", "/health")
         return json.loads(connection.getresponse().read())["status"]
-
-    @staticmethod
-    def metrics_of(ft):
-        connection = http.client.HTTPConnection("127.0.0.1", ft.port, timeout=flytrail.ANSWER_SECONDS)
-        connection.request("GET", "/metrics")
-        text = connection.getresponse().read().decode("ascii")
-        return {key.removeprefix("flytrail_"): value for key, value in parse_metrics(text).items()
-                if isinstance(key, str)}
 
     def test_health_is_red_while_the_stream_is_away_and_ready_is_not(self):
         self.nats.crash()

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 import unittest
 import urllib.request
@@ -32,24 +31,15 @@ KILL_TIMEOUT_SECONDS = 30  # of fly.toml
 LOST_MAX = 45 * RATE
 
 
-class HealthLog:
+class HealthLog(lab.Beside):
     """What /health said, asked again and again; each look: when, the status, the checks that are red."""
 
     def __init__(self, ft):
+        super().__init__()
         self.ft = ft
         self.looks = []
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self.look, daemon=True)
 
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.thread.join()
-
-    def look(self):
+    def run(self):
         while not self.over.wait(HEALTH_SECONDS):
             status, checks = self.ft.health()
             self.looks.append((time.monotonic(), status, {name for name, check in checks.items() if not check["ok"]}))

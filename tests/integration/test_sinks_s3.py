@@ -10,7 +10,6 @@ import re
 import sys
 import time
 import unittest
-import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
@@ -274,9 +273,7 @@ class Sinks(SinksCase):
         self.assertEqual(archive.ids(archive.read(self.bucket), "lines"), self.rows("log_lines", "id"))
 
     def metric(self, ft, name):
-        with urllib.request.urlopen(f"http://{ft.env['FLYTRAIL_LISTEN']}/metrics", timeout=10) as answer:
-            page = answer.read().decode()
-        return float(re.search(rf'^flytrail_{name}{{sink="s3"}} (\S+)$', page, re.M).group(1))
+        return ft.metric(f'{name}{{sink="s3"}}')
 
     def test_what_is_not_proved_yet_says_that_it_falls_behind(self):
         ft = self.flytrail(FLYTRAIL_SPOOL_MAX_BYTES="64MiB", AWS_SECRET_ACCESS_KEY="not-the-secret").start()

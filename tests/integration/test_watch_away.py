@@ -2,17 +2,14 @@
 
 import os
 import random
-import re
 import signal
 import sys
 import time
 import unittest
-import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import flytrail  # noqa: E402
 import lab  # noqa: E402
 import test_watch  # noqa: E402
 
@@ -190,24 +187,20 @@ class Replicas(WithoutPostgres):
 
 
 class Health(test_watch.Watching):
-    def metric(self, ft, name):
-        with urllib.request.urlopen(f"http://127.0.0.1:{ft.port}/metrics", timeout=flytrail.ANSWER_SECONDS) as got:
-            return int(float(re.search(rf"(?m)^flytrail_{name} (\S+)$", got.read().decode()).group(1)))
-
     def test_a_list_of_applications_that_is_refused_is_red(self):
         ft = self.watching().start()
         self.await_baseline()
         self.api.secrets_set("web-1", NEW="1")
         self.await_changes(1)
         self.assertTrue(ft.health()[1]["watcher"]["ok"])
-        self.assertEqual(self.metric(ft, "watch_changes_total"), 1)
-        self.assertEqual(self.metric(ft, "watch_refusals_total"), 0)
+        self.assertEqual(ft.metric("watch_changes_total"), 1)
+        self.assertEqual(ft.metric("watch_refusals_total"), 0)
         answer = self.api.answer_apps
         self.api.answer_apps = lambda connection, _query: self.api.refuse(connection, 403)
         lab.wait_for(lambda: not ft.health()[1]["watcher"]["ok"], 30, "the check to be red")
         self.assertIn("refused", ft.health()[1]["watcher"]["value"])
-        lab.wait_for(lambda: self.metric(ft, "watch_unobserved") == 1, 30, "the count of it")
-        self.assertGreater(self.metric(ft, "watch_refusals_total"), 2)
+        lab.wait_for(lambda: ft.metric("watch_unobserved") == 1, 30, "the count of it")
+        self.assertGreater(ft.metric("watch_refusals_total"), 2)
         self.api.answer_apps = answer
         lab.wait_for(lambda: ft.health()[1]["watcher"]["ok"], 60, "the check to be green")
 
@@ -217,7 +210,7 @@ class Health(test_watch.Watching):
         two = self.watching().start()
         lab.wait_for(lambda: two.health()[1]["watcher"]["value"] == "another replica watches", 30, "the check")
         self.assertTrue(two.health()[1]["watcher"]["ok"])
-        self.assertEqual(self.metric(two, "watch_elsewhere"), 1)
+        self.assertEqual(two.metric("watch_elsewhere"), 1)
 
 
 if __name__ == "__main__":

@@ -164,10 +164,10 @@ class Flytrail:
         return status, {check["name"]: check for check in json.loads(body)["checks"]}
 
     def metrics(self):
-        """Of one moment, by name: the values of those without labels; NaN where there is none yet."""
+        """Of one moment, by name, with the labels where it has some; NaN where there is none yet."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=ANSWER_SECONDS) as got:
             page = got.read().decode()
-        return {name: float(value) for name, value in re.findall(r"^flytrail_(\w+) (\S+)$", page, re.MULTILINE)}
+        return {name: float(value) for name, value in re.findall(r"^flytrail_(\w+(?:\{.*\})?) (\S+)$", page, re.MULTILINE)}
 
     def metric(self, name):
         return self.metrics()[name]

@@ -142,6 +142,22 @@ class Terminal:
                         "all that was printed").partition(TERMINAL_END.decode())[0]
 
 
+class Beside:
+    """What its run() does in a thread beside a test, until the block ends: then self.over is set."""
+
+    def __init__(self):
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
 def state_of(pid):
     """One letter, as the kernel has it: X for what is not there any more. pid may be PID/task/TID."""
     try:

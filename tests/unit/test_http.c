@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "skip.h"
+
 #include "serve/http.h"
 
 #include <arpa/inet.h>
@@ -376,12 +378,6 @@ static void a_head_that_does_not_go_on_is_hung_up_on(void **state)
 	/* Within the socket's PATIENCE_SECONDS. */
 	assert_int_equal(recv(fd, &byte, 1, 0), 0);
 	(void)close(fd);
-}
-
-static void skip_because(const char *why)
-{
-	print_message("# skipped because %s\n", why); /* tests/run.py reads it */
-	skip();
 }
 
 static void both_families_reach_the_wildcard(void **state)
