@@ -56,7 +56,7 @@ class Recovery(unittest.TestCase):
 
     def test_a_cursor_older_than_the_spool_is_a_gap(self):
         ft = self.world.flytrail(FLYTRAIL_SPOOL_KEEP_SECONDS="0").start()
-        self.world.publish(150000)
+        self.world.publish_awaited(ft, 150000)
         self.world.await_rows(150000)
         segments = os.path.join(ft.folder, "spool", "*.seg")
         lab.wait_for(lambda: len(glob.glob(segments)) <= 5, what="old segments to be dropped")

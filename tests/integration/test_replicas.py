@@ -311,7 +311,7 @@ class Copies(WorldCase):
 
     def test_a_spool_whose_beginning_was_dropped_loses_nothing_by_being_adopted(self):
         ft = self.world.flytrail(FLYTRAIL_SPOOL_KEEP_SECONDS="0").start()
-        self.world.publish(100000)
+        self.world.publish_awaited(ft, 100000)
         self.world.await_rows(100000)
         first = os.path.join(ft.env["FLYTRAIL_SPOOL_DIR"], f"{1:020}.seg")
         lab.wait_for(lambda: not os.path.exists(first), what="the oldest segment to be dropped")

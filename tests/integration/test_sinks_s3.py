@@ -257,7 +257,7 @@ class Sinks(SinksCase):
         self.await_archived(10)
         self.server.pause_gateway()
         self.addCleanup(self.server.resume_gateway)
-        self.world.publish(MORE_THAN_THE_SPOOL, first=10, rate=25000)
+        self.world.publish_awaited(ft, MORE_THAN_THE_SPOOL, first=10)
         self.world.await_rows(MORE_THAN_THE_SPOOL + 10, timeout=120)  # Postgres is not held up
         self.server.resume_gateway()
         missed = lab.wait_for(lambda: self.world.pg.psql(
@@ -278,7 +278,7 @@ class Sinks(SinksCase):
     def test_what_is_not_proved_yet_says_that_it_falls_behind(self):
         ft = self.flytrail(FLYTRAIL_SPOOL_MAX_BYTES="64MiB", AWS_SECRET_ACCESS_KEY="not-the-secret").start()
         ft.await_event("sink_parked")
-        self.world.publish(MORE_THAN_THE_SPOOL, rate=25000)
+        self.world.publish_awaited(ft, MORE_THAN_THE_SPOOL)
         self.world.await_rows(MORE_THAN_THE_SPOOL, timeout=120)
         (why,), = lab.wait_for(lambda: self.world.pg.psql(
             "SELECT attributes->>'why' FROM flytrail.events WHERE action = 'trail.sink_behind'"), 30, "the fact")
@@ -300,7 +300,7 @@ class Sinks(SinksCase):
             index.write(b"damaged\n")
         ft.start()
         ft.await_event("sink_parked")
-        self.world.publish(MORE_THAN_TWO_SEGMENTS, first=10, rate=25000)
+        self.world.publish_awaited(ft, MORE_THAN_TWO_SEGMENTS, first=10)
         self.world.await_rows(MORE_THAN_TWO_SEGMENTS + 10, timeout=120)
         lab.wait_for(lambda: self.metric(ft, "sink_behind_bytes") > 2 * SEGMENT_BYTES, 30, "it to be behind")
         self.assertIn("s3.index", ft.health()[1]["s3"]["value"])

@@ -40,6 +40,8 @@ MARGIN_SECONDS = 10
 NEAR_SECONDS = 3
 # Of a long list, so many are told.
 TOLD_MAX = 10
+# Of natspub's lines, 17 MB: NATS_PENDING_BYTES wait for whoever reads slowly, as on a busy machine.
+PORTION = 50000
 # What tests/run.py tells a binary with sanitizers.
 SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")
 
@@ -348,6 +350,14 @@ class World:
             raise AssertionError("natspub failed")
         self.published_until[tag] = time.time()
 
+    def publish_awaited(self, ft, count, first=0):
+        """Where none may be lost: ft has each portion on its disk before the next comes."""
+        accepted = ft.metric("lines_accepted_total")
+        for begin in range(0, count, PORTION):
+            portion = min(PORTION, count - begin)
+            self.publish(portion, first + begin)
+            ft.await_accepted(accepted + begin + portion)
+
     def publish_lines(self, lines):
         path = os.path.join(self.folder, "lines")
         with open(path, "w", encoding="utf-8") as out:
@@ -359,7 +369,15 @@ class World:
         return int(self.pg.psql(f"SELECT count(*) FROM flytrail.log_lines WHERE {where}")[0][0])
 
     def await_rows(self, count, where="true", timeout=60):
-        lab.wait_for(lambda: self.count(where) >= count, timeout, f"{count} rows")
+        try:
+            lab.wait_for(lambda: self.count(where) >= count, timeout, f"{count} rows")
+        except AssertionError as e:
+            raise AssertionError(f"{e}; there are {self.count(where)}; {self.what_may_be_why()}") from None
+
+    def what_may_be_why(self):
+        """Of rows that are missing, in few words."""
+        return (f"gaps: {self.gaps()[:TOLD_MAX]}; "
+                f"troubles: {[ft.troubles()[-TOLD_MAX:] for ft in self.flytrails]}")
 
     def numbers(self, tag="numbered"):
         """(number, seconds since 1970) of each numbered line, by number."""
@@ -378,8 +396,7 @@ class World:
         if any(amiss.values()):
             told = "; ".join(f"{len(found)} {what}: {sorted(found)[:TOLD_MAX]}"
                              for what, found in amiss.items() if found)
-            raise AssertionError(f"of {len(expected)} lines: {told}; gaps: {self.gaps()[:TOLD_MAX]}; "
-                                 f"troubles: {[ft.troubles()[-TOLD_MAX:] for ft in self.flytrails]}")
+            raise AssertionError(f"of {len(expected)} lines: {told}; {self.what_may_be_why()}")
 
     def await_gap(self, reason, closed, timeout=60):
         def found():
