@@ -72,20 +72,32 @@ static int hold_archive(const struct order *o, const char *command, const char *
 
 /* --- what is done --- */
 
+static void print_stranger(const char *name)
+{
+	(void)printf("the trail knows nothing of ");
+	cmd_print_text(name);
+	(void)printf(" so far: where that is mistyped, release this hold and add the right one\n");
+}
+
 static int add(const struct order *o)
 {
 	struct retention *db = NULL;
+	const char *stranger = NULL;
 	char id[ID_TEXT_BYTES];
 	struct err err;
 	enum err_kind rc =
 		retention_open_admin(&db, o->config.admin_database_url, o->config.owner_role, &err);
 
 	if (!rc)
+		rc = retention_hold_stranger(db, &o->hold, &stranger, &err);
+	if (!rc)
 		rc = retention_add_hold(db, &o->hold, id, &err);
 	retention_close(db);
 	if (rc)
 		return failed(o, &err);
 	(void)printf("hold %s is on; `flytrail hold release %s --reason TEXT` ends it\n", id, id);
+	if (stranger)
+		print_stranger(stranger);
 	(void)fflush(stdout);
 	return hold_archive(o, "hold add", id);
 }

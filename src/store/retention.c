@@ -244,6 +244,29 @@ enum err_kind retention_add_hold(struct retention *r, const struct retention_hol
 	return ERR_NONE;
 }
 
+/* Lines have no index of applications; those that are watched have snapshots. */
+static const char STRANGER_SQL[] =
+	"SELECT CASE WHEN $1 <> '' AND NOT EXISTS (SELECT FROM flytrail.events WHERE app = $1)"
+	" AND NOT EXISTS (SELECT FROM flytrail.snapshots WHERE scope = $1) THEN 'app' WHEN $2 <> "
+	"'' AND NOT EXISTS (SELECT FROM flytrail.events WHERE actor = $2)"
+	" THEN 'actor' END";
+
+enum err_kind retention_hold_stranger(struct retention *r, const struct retention_hold *h,
+				      const char **ret, struct err *err)
+{
+	const char *const values[] = {h->app, h->actor};
+	PGresult *rows = NULL;
+	enum err_kind rc = ask(r, STRANGER_SQL, values, ARRAY_LEN(values), &rows, err);
+
+	if (rc)
+		return rc;
+	*ret = PQgetisnull(rows, 0, 0)                      ? NULL
+	       : strcmp(PQgetvalue(rows, 0, 0), "app") == 0 ? h->app
+							    : h->actor;
+	PQclear(rows);
+	return ERR_NONE;
+}
+
 enum err_kind retention_release_hold(struct retention *r, const char *id, const char *reason,
 				     struct err *err)
 {
