@@ -2,6 +2,7 @@
 compares with fly-log-shipper's objects is what differs."""
 
 import contextlib
+import datetime
 import gzip
 import io
 import json
@@ -25,6 +26,8 @@ QUESTION = re.compile(r"^([^\n|`#]+\?)\n\n```sql\n(.*?)```", re.MULTILINE | re.D
 COMPARISON = re.compile(r"^```sh\nduckdb <<'SQL'\n(.*?)^SQL\n```", re.MULTILINE | re.DOTALL)
 IN_S3 = re.compile(r"\AINSTALL httpfs; LOAD httpfs;\nCREATE SECRET .*\n")  # not for what was downloaded
 READ_VIEWS = ".read deploy/duckdb.sql\n"
+MONTH_OF_README = "2026-11"
+MONTH = f"{datetime.datetime.now(datetime.timezone.utc).replace(day=1) - datetime.timedelta(days=1):%Y-%m}"
 LINE_QUESTIONS = 2  # the last ones, which only flytrail_line_reader may ask
 
 
@@ -97,11 +100,11 @@ def shipped(app, time, message, machine="0e286551c30586"):
     """A line as Fly publishes it, which is how fly-log-shipper keeps it."""
     return json.dumps({"event": {"provider": "app"}, "fly": {"app": {"instance": machine, "name": app}, "region": "ams"},
                        "host": "0ad1", "log": {"level": "info"}, "message": message,
-                       "timestamp": f"2026-11-26T{time}Z"})
+                       "timestamp": f"{MONTH}-26T{time}Z"})
 
 
 class Comparison(test_archive.Archives):
-    """Of README's day and hour, with objects of both in one folder, as both may use one bucket."""
+    """Of README's day and hour, a month ago, with objects of both in one folder, as both may use one bucket."""
 
     SECRET = shipped("web", "07:10:00.5", "signed in with password=made-up-password-of-nobody")
     BOTH = [shipped("web", "07:00:00", "the hour's first"), shipped("web", "07:59:59.999999999", "and its last"),
@@ -138,8 +141,9 @@ class Comparison(test_archive.Archives):
         """What README's SQL prints of the folder, which stands for the bucket."""
         sql, = COMPARISON.findall(README)
         self.assertRegex(sql, IN_S3)
+        self.assertIn(MONTH_OF_README, sql)
         with open(duck.SQL, encoding="utf-8") as views:
-            text = re.sub(IN_S3, "", sql).replace(READ_VIEWS, views.read()).replace("s3://BUCKET", self.folder)
+            text = re.sub(IN_S3, "", sql).replace(READ_VIEWS, views.read()).replace("s3://BUCKET", self.folder).replace(MONTH_OF_README, MONTH)
         done = duck.python(self.python_path, "-c", "import duckdb, json, sys\n"
                            "json.dump(duckdb.execute(sys.stdin.read()).fetchall(), sys.stdout)", text=text)
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -150,11 +154,11 @@ class Comparison(test_archive.Archives):
         for key in self.keys("lines/") + self.keys("events/"):
             self.write(key, self.bucket.get(key))
         of_web = [line for line in self.BOTH + self.OUTSIDE + self.ONLY_SHIPPER if '"name": "web"' in line]
-        self.ship("web", "2026-11-26", of_web[::2] + of_web[:1])  # one of them twice
-        self.ship("web", "2026-11-27", of_web[1::2])
-        self.ship("api", "2026-11-27", [line for line in self.BOTH if '"name": "api"' in line])
-        self.ship("worker", "2026-11-26", self.ONLY_SHIPPER[1:])
-        self.ship("worker", "2026-11-25", [shipped("worker", "07:00:01", "of a day that is not compared")])
+        self.ship("web", f"{MONTH}-26", of_web[::2] + of_web[:1])  # one of them twice
+        self.ship("web", f"{MONTH}-27", of_web[1::2])
+        self.ship("api", f"{MONTH}-27", [line for line in self.BOTH if '"name": "api"' in line])
+        self.ship("worker", f"{MONTH}-26", self.ONLY_SHIPPER[1:])
+        self.ship("worker", f"{MONTH}-25", [shipped("worker", "07:00:01", "of a day that is not compared")])
         self.assertEqual(self.compare(), [("api", 0, 0, 1, 0), ("web", 1, 3, 5, 1), ("worker", 1, 0, 0, 0)])
 
 

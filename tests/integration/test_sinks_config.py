@@ -3,6 +3,7 @@
 What a shipper's secrets lead to stands in requests, which are judged as strictly as Amazon does.
 """
 
+import datetime
 import json
 import os
 import ssl
@@ -28,6 +29,7 @@ KMS_KEY = "arn:aws:kms:eu-west-1:000000000000:key/00000000-0000-4000-8000-000000
 SSE, KMS, CLASS = ("x-amz-server-side-encryption", "x-amz-server-side-encryption-aws-kms-key-id",
                    "x-amz-storage-class")
 S3_OF_AMAZON = f"{amazon.NAME}.s3.{REGION}.amazonaws.com"
+DATE = f"{datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=30):%Y-%m-%d}"
 INTAKE_OF_DATADOG = "http-intake.logs.datadoghq.eu"
 
 
@@ -35,7 +37,7 @@ def line(number):
     return json.dumps({
         "event": {"provider": "app"}, "fly": {"app": {"instance": "0e286551c30586", "name": "web"}, "region": "ams"},
         "host": "0ad1", "log": {"level": "info"}, "message": f"line {number}",
-        "timestamp": f"2026-05-01T22:14:18.{number:09}Z"})
+        "timestamp": f"{DATE}T22:14:18.{number:09}Z"})
 
 
 class Case(unittest.TestCase):

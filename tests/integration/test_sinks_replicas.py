@@ -2,6 +2,7 @@
 that accepted it, and whoever reads the archive has it once."""
 
 import collections
+import datetime
 import json
 import os
 import re
@@ -23,6 +24,7 @@ import s3  # noqa: E402
 BOTH, LOAD, BACK, LINES = 1000, 9000, 9500, 10000
 RATE = 3000
 EVENTS = 20
+DATE = f"{datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=30):%Y-%m-%d}"
 
 
 def machine_line(number):
@@ -30,7 +32,7 @@ def machine_line(number):
         "event": {"provider": "runner"},
         "fly": {"app": {"instance": "0e286551c30586", "name": "web"}, "region": "ams"}, "host": "0ad1",
         "log": {"level": "info"}, "message": "machine exited with exit code 0, not restarting",
-        "timestamp": f"2026-05-03T22:14:{number:02}Z"})
+        "timestamp": f"{DATE}T22:14:{number:02}Z"})
 
 
 class Replicas(unittest.TestCase):

@@ -25,6 +25,7 @@ MORE_THAN_THE_SPOOL = 260000  # of natspub's lines, and a bound of 64 MiB
 MORE_THAN_TWO_SEGMENTS = 300000  # of which the newest stays in any case
 SEGMENT_BYTES = 16 * 1024 * 1024
 AT_ONCE = 3  # they wait: for what is gathered, and for what is tried again
+DATES = [f"{datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=n):%Y-%m-%d}" for n in (28, 29, 30)]
 LABELLED = os.path.join(ROOT, "tests", "data", "log-lines.jsonl")
 
 
@@ -33,7 +34,7 @@ def as_published(number, line):
         "event": {"provider": line["provider"]},
         "fly": {"app": {"instance": "0e286551c30586", "name": "web"}, "region": "ams"}, "host": "0ad1",
         "log": {"level": line["level"]}, "message": line["message"],
-        "timestamp": f"2026-05-0{1 + number % 3}T22:14:18.{number:09}Z"})
+        "timestamp": f"{DATES[number % len(DATES)]}T22:14:18.{number:09}Z"})
 
 
 class SinksCase(unittest.TestCase):
@@ -86,8 +87,7 @@ class Sinks(SinksCase):
         ft = self.flytrail([path], FLYTRAIL_S3_GATHER_SECONDS="3600").start(wait=False)
         self.assertEqual(ft.process.wait(timeout=60), 0)
         found = self.check_bucket_is_postgres()
-        self.assertEqual({key.split("/")[2] for key in found if "/lines/" in key},
-                         {"date=2026-05-01", "date=2026-05-02", "date=2026-05-03"})
+        self.assertEqual({key.split("/")[2] for key in found if "/lines/" in key}, {f"date={date}" for date in DATES})
 
     def test_short_files_and_a_bucket_that_takes_its_time(self):
         """All is forwarded, and told of, although the input ends before the bucket has been tried."""
