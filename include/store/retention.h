@@ -100,9 +100,19 @@ struct retention_hold {
 
 NODISCARD enum err_kind retention_add_hold(struct retention *r, const struct retention_hold *hold,
 					   char ret_id[ID_TEXT_BYTES], struct err *err);
-/* What it names and the trail knows nothing of, mistyped perhaps: h->app, h->actor, or NULL. */
-NODISCARD enum err_kind retention_hold_stranger(struct retention *r, const struct retention_hold *h,
-						const char **ret, struct err *err);
+
+/*
+ * Whether it names what no event and no snapshot is of, mistyped perhaps. Lines are not asked: they
+ * have no index of applications.
+ */
+struct retention_strangers {
+	bool app, actor;
+};
+
+NODISCARD enum err_kind retention_hold_strangers(struct retention *r,
+						 const struct retention_hold *hold,
+						 struct retention_strangers *ret, struct err *err);
+
 NODISCARD enum err_kind retention_release_hold(struct retention *r, const char *id,
 					       const char *reason, struct err *err);
 

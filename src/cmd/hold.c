@@ -72,32 +72,35 @@ static int hold_archive(const struct order *o, const char *command, const char *
 
 /* --- what is done --- */
 
-static void print_stranger(const char *name)
+static void print_stranger(bool is_stranger, const char *scope, const char *name)
 {
-	(void)printf("the trail knows nothing of ");
+	if (!is_stranger)
+		return;
+	(void)printf("no event so far is of %s ", scope);
 	cmd_print_text(name);
-	(void)printf(" so far: where that is mistyped, release this hold and add the right one\n");
+	(void)printf(": where that is mistyped, release this hold and add the right one\n");
 }
 
 static int add(const struct order *o)
 {
 	struct retention *db = NULL;
-	const char *stranger = NULL;
+	struct retention_strangers strangers = {0};
 	char id[ID_TEXT_BYTES];
-	struct err err;
+	struct err err, aside;
 	enum err_kind rc =
 		retention_open_admin(&db, o->config.admin_database_url, o->config.owner_role, &err);
 
-	if (!rc)
-		rc = retention_hold_stranger(db, &o->hold, &stranger, &err);
+	/* A hint, and no reason to fail. Asked before: the hold's own event has an actor. */
+	if (!rc && retention_hold_strangers(db, &o->hold, &strangers, &aside))
+		strangers = (struct retention_strangers){0};
 	if (!rc)
 		rc = retention_add_hold(db, &o->hold, id, &err);
 	retention_close(db);
 	if (rc)
 		return failed(o, &err);
 	(void)printf("hold %s is on; `flytrail hold release %s --reason TEXT` ends it\n", id, id);
-	if (stranger)
-		print_stranger(stranger);
+	print_stranger(strangers.app, "app", o->hold.app);
+	print_stranger(strangers.actor, "actor", o->hold.actor);
 	(void)fflush(stdout);
 	return hold_archive(o, "hold add", id);
 }

@@ -244,25 +244,24 @@ enum err_kind retention_add_hold(struct retention *r, const struct retention_hol
 	return ERR_NONE;
 }
 
-/* Lines have no index of applications; those that are watched have snapshots. */
-static const char STRANGER_SQL[] =
-	"SELECT CASE WHEN $1 <> '' AND NOT EXISTS (SELECT FROM flytrail.events WHERE app = $1)"
-	" AND NOT EXISTS (SELECT FROM flytrail.snapshots WHERE scope = $1) THEN 'app' WHEN $2 <> "
-	"'' AND NOT EXISTS (SELECT FROM flytrail.events WHERE actor = $2)"
-	" THEN 'actor' END";
+/* An actor is written as add_hold() writes it. */
+static const char STRANGERS_SQL[] =
+	"SELECT $1 <> '' AND NOT EXISTS (SELECT FROM flytrail.events WHERE app = $1)"
+	" AND NOT EXISTS (SELECT FROM flytrail.snapshots WHERE scope = $1),"
+	" $2 <> '' AND NOT EXISTS"
+	" (SELECT FROM flytrail.events WHERE actor = lower($2 COLLATE \"C\") COLLATE \"default\")";
 
-enum err_kind retention_hold_stranger(struct retention *r, const struct retention_hold *h,
-				      const char **ret, struct err *err)
+enum err_kind retention_hold_strangers(struct retention *r, const struct retention_hold *h,
+				       struct retention_strangers *ret, struct err *err)
 {
 	const char *const values[] = {h->app, h->actor};
 	PGresult *rows = NULL;
-	enum err_kind rc = ask(r, STRANGER_SQL, values, ARRAY_LEN(values), &rows, err);
+	enum err_kind rc = ask(r, STRANGERS_SQL, values, ARRAY_LEN(values), &rows, err);
 
 	if (rc)
 		return rc;
-	*ret = PQgetisnull(rows, 0, 0)                      ? NULL
-	       : strcmp(PQgetvalue(rows, 0, 0), "app") == 0 ? h->app
-							    : h->actor;
+	ret->app = is_true(rows, 0, 0);
+	ret->actor = is_true(rows, 0, 1);
 	PQclear(rows);
 	return ERR_NONE;
 }

@@ -146,14 +146,17 @@ class Holds(Case):
         self.pg.psql("SET session_replication_role = replica; "
                      "UPDATE flytrail.events SET app = 'web-3', actor = 'alice@example.com'; "
                      "INSERT INTO flytrail.snapshots VALUES ('secrets', 'quiet', now(), '{}')")
-        for words, stranger in ((["--app", "web-3"], None), (["--app", "web-\x1b3"], r"web-\u001b3"), (["--app", "quiet"], None),
-                                (["--app", "web-3", "--actor", "alice@example.com"], None),
-                                (["--app", "web-3", "--actor", "alice"], "alice"), (["--class", "deploy"], None)):
+        for words, strangers in (
+                (["--app", "web-3", "--actor", "Alice@Example.com"], []), (["--app", "quiet"], []), (["--class", "deploy"], []),
+                (["--app", "web-\x1b3", "--actor", "alice"], [r"app web-\u001b3", "actor alice"])):
             with self.subTest(words=words):
                 text = self.command("hold", "add", *words, "--reason", "why")
-                self.assertEqual(re.findall("(?m)^the trail knows nothing of (.*) so far: ", text),
-                                 [stranger] if stranger else [])
-        self.assertTrue(self.command("hold", "list").endswith("\n6 holds\n"))  # they stand all the same
+                self.assertEqual(re.findall("(?m)^no event so far is of (.*): ", text), strangers)
+        self.assertTrue(self.command("hold", "list").endswith("\n4 holds\n"))  # they stand all the same
+
+    def test_a_name_that_cannot_be_looked_for_is_held(self):
+        self.pg.psql("ALTER TABLE flytrail.snapshots RENAME TO away")
+        self.assertRegex(self.command("hold", "add", "--app", "web-3", "--reason", "why"), r"\Ahold \S{36} is on; [^\n]*\n\Z")
 
     def test_a_date_is_the_whole_day_as_for_replay(self):
         self.fill(OLD_DAYS, OLD_DAYS + 1, OLD_DAYS + 2)
