@@ -409,7 +409,7 @@ class Verify(Archives):
         with subprocess.Popen([flytrail.BINARY, "archive", "verify"], env=self.env, text=True,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as verify:
             self.server.start_gateway()
-            out, _ = verify.communicate(timeout=60)
+            out, _ = verify.communicate(timeout=lab.ENDED_SECONDS)
         self.assertEqual(verify.returncode, 0, out)
 
     def cut_sessions(self, when):

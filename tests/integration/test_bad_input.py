@@ -17,6 +17,7 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import flytrail  # noqa: E402
+import lab  # noqa: E402
 
 MIB = 1024 * 1024
 SUBJECT = "logs.web.ams.0e286551c30586"
@@ -202,7 +203,7 @@ class BadInput(unittest.TestCase):
         return path
 
     def classify(self, path):
-        done = subprocess.run([flytrail.BINARY, "classify", path], capture_output=True, timeout=60, check=False)
+        done = subprocess.run([flytrail.BINARY, "classify", path], capture_output=True, timeout=lab.ENDED_SECONDS, check=False)
         self.assertEqual((done.returncode, done.stderr), (0, b""))
         return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -224,7 +225,7 @@ class BadInput(unittest.TestCase):
         env = {**self.world.env(), "FLYTRAIL_SPOOL_DIR": os.path.join(self.world.folder, "spool"),
                "FLYTRAIL_SPOOL_MAX_BYTES": "256MiB"}
         for _ in range(2):
-            done = subprocess.run([flytrail.BINARY, "run", path], env=env, capture_output=True, timeout=60,
+            done = subprocess.run([flytrail.BINARY, "run", path], env=env, capture_output=True, timeout=lab.ENDED_SECONDS,
                                   check=False)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.check_silent(done.stderr)

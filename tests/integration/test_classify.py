@@ -20,7 +20,7 @@ COLUMNS = ["id", "occurred_at", "observed_at", "source", "org", "app", "region",
 
 def classify(*words, stdin=b"", **env):
     """Runs it; returns status, the objects that it printed, stderr."""
-    done = subprocess.run([FLYTRAIL, "classify", *words], input=stdin, capture_output=True, env=env, timeout=60,
+    done = subprocess.run([FLYTRAIL, "classify", *words], input=stdin, capture_output=True, env=env, timeout=lab.ENDED_SECONDS,
                           check=False)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr.decode()
 
@@ -106,7 +106,7 @@ class Classify(unittest.TestCase):
                     step()
                 except BrokenPipeError:
                     pass  # it has ended already
-            self.assertEqual((child.stderr.read(), child.wait(60)), (b"", 0))
+            self.assertEqual((child.stderr.read(), child.wait(lab.ENDED_SECONDS)), (b"", 0))
 
     def progress_of(self, terminal, stdout):
         """What it printed on a terminal while and after it read one line, and another one later."""
@@ -122,7 +122,7 @@ class Classify(unittest.TestCase):
             child.stdin.close()
             if child.stdout:
                 self.assertEqual(child.stdout.read().count(b"\n"), 1)
-            self.assertEqual(child.wait(60), 0)
+            self.assertEqual(child.wait(lab.ENDED_SECONDS), 0)
         return terminal.all()
 
     def test_progress_is_shown_on_a_terminal_that_the_output_does_not_go_to(self):
@@ -136,7 +136,7 @@ class Classify(unittest.TestCase):
     def test_a_full_disk_is_said(self):
         with open("/dev/full", "wb") as full:
             done = subprocess.run([FLYTRAIL, "classify"], input=nats("x"), stdout=full, stderr=subprocess.PIPE,
-                                  timeout=60, check=False)
+                                  timeout=lab.ENDED_SECONDS, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"No space left", done.stderr)
 

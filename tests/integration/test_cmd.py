@@ -19,7 +19,7 @@ FLYTRAIL = os.path.join(ROOT, "build", "flytrail")
 MARK = "MADE-UP-SECRET"
 
 
-def flytrail(*words, timeout=60, **env):
+def flytrail(*words, timeout=lab.ENDED_SECONDS, **env):
     """Runs it with this environment and no other; returns status, stdout, stderr."""
     done = subprocess.run([FLYTRAIL, *words], env=env, capture_output=True, text=True,
                           stdin=subprocess.DEVNULL, timeout=timeout, check=False)

@@ -277,7 +277,7 @@ class Crashes(Case):
             lab.wait_for(lambda: len(self.intake.answers) > taken, 60, "a request")
             ft.kill()
             ft.start()
-        self.assertEqual(publisher.wait(timeout=60), 0)
+        self.assertEqual(publisher.wait(timeout=lab.ENDED_SECONDS), 0)
         self.assertEqual(ft.stop(), 0)
         self.check_all_is_there(once=False)
         logs = {}

@@ -178,7 +178,7 @@ class Store(Case):
         commands = [subprocess.Popen([flytrail.BINARY, "dead", "retry", "--all"], env=self.ft.env,
                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
                     for _ in range(4)]
-        texts = "".join(command.communicate(timeout=60)[0] for command in commands)
+        texts = "".join(command.communicate(timeout=lab.ENDED_SECONDS)[0] for command in commands)
         self.assertEqual(texts.count(": delivered\n"), 2)
         self.assertEqual(len(self.facts("trail.dead_retried")), 2)
         self.assertEqual(self.letters(self.ft), [])
@@ -303,7 +303,7 @@ class Datadog(Case):
         lab.wait_for(lambda: len(self.intake.answers) > before, 30, "the first request")
         with lab.held_still(command):
             meanwhile()
-        text = command.communicate(timeout=60)[0]
+        text = command.communicate(timeout=lab.ENDED_SECONDS)[0]
         return command.returncode, text
 
     def cut_off(self):

@@ -101,7 +101,7 @@ class Demo(unittest.TestCase):
         time.sleep(0.2)  # anywhere in this step will do
         seen = descendants(demo.pid)
         demo.send_signal(number)
-        demo.communicate(timeout=60)
+        demo.communicate(timeout=lab.ENDED_SECONDS)
         self.assertNotEqual(demo.returncode, 0)
         lab.wait_for(lambda: not any(map(is_running, seen)), what="the end of the demo's servers")
         self.assertFalse(os.path.exists(folder))

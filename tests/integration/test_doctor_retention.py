@@ -30,7 +30,7 @@ class Doctor(unittest.TestCase):
     def said(self, **env):
         """(verdict, text) of each line about retention."""
         done = subprocess.run(
-            [flytrail.BINARY, "doctor"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60,
+            [flytrail.BINARY, "doctor"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=lab.ENDED_SECONDS,
             check=False, env={"PATH": os.environ["PATH"], "FLYTRAIL_DATABASE_URL": self.pg.url("flytrail_writer"),
                               "FLYTRAIL_SPOOL_DIR": os.path.join(self.pg.folder, "spool"), "FLYTRAIL_S3_STYLE": "path", **env})
         lines = [line.split(" retention: ", 1) for line in done.stdout.splitlines()]

@@ -13,6 +13,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import datadog  # noqa: E402
 import flytrail  # noqa: E402
+import lab  # noqa: E402
 import s3  # noqa: E402
 import serving  # noqa: E402
 
@@ -37,7 +38,7 @@ BETTER_STACK_URI MEZMO_API_KEY""".split()
 def doctor(env):
     """(verdict, text) of each line; without Postgres and a log stream, whose lines are bad."""
     done = subprocess.run([flytrail.BINARY, "doctor"], env=env, capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, timeout=60, check=False)
+                          stdin=subprocess.DEVNULL, timeout=lab.ENDED_SECONDS, check=False)
     assert done.stderr == "", done.stderr
     for secret in (s3.SECRET_KEY, MARK, *(env[name] for name in env if "SECRET" in name and env[name])):
         assert secret not in done.stdout, done.stdout

@@ -199,7 +199,7 @@ class Trail(unittest.TestCase):
                          + [self.payload(n, days=1) for n in range(100, 150)])
         ft = self.world.flytrail(arguments=[path])
         ft.start(wait=False)
-        self.assertEqual(ft.process.wait(60), 0)
+        self.assertEqual(ft.process.wait(lab.ENDED_SECONDS), 0)
         self.assertEqual(self.world.count(), 50)
         told = self.told()  # one fact, or more where the file comes in pieces
         self.assertEqual({fact[0] for fact in told}, {"log_lines"})

@@ -99,7 +99,7 @@ class Http(unittest.TestCase):
     @classmethod
     def end(cls):
         cls.run_.terminate()
-        cls.run_.wait(timeout=flytrail.STOP_SECONDS)
+        cls.run_.wait(timeout=lab.ENDED_SECONDS)
 
     @classmethod
     def ask(cls, path, method="GET", host="127.0.0.1", headers=()):
@@ -369,7 +369,7 @@ class Http(unittest.TestCase):
     def test_doctor_disturbs_nothing(self):
         before = sorted(os.listdir(f"{self.folder}/spool"))
         done = subprocess.run([FLYTRAIL, "doctor"], env=self.env, capture_output=True, text=True,
-                              timeout=60, check=False)
+                              timeout=lab.ENDED_SECONDS, check=False)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertEqual(sorted(os.listdir(f"{self.folder}/spool")), before)
         self.assertEqual(self.ask("/health")[0], 200)

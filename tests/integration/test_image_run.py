@@ -76,7 +76,7 @@ class InImage(unittest.TestCase):
 
     def run_once(self, env, **options):
         return subprocess.run(self.root.words("flytrail", "run", **options), env={**self.root.environment(), **env},
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=lab.ENDED_SECONDS, check=False)
 
 
 class Running(InImage):
@@ -91,7 +91,7 @@ class Running(InImage):
         lab.wait_for(lambda: len(intake.logs) >= 2000, 60, "logs in Datadog")
         # strace is the child, and what it traces is the child's.
         os.kill(lab.children(ft.process.pid)[0], 15)
-        self.assertEqual(ft.process.wait(timeout=60), 0)
+        self.assertEqual(ft.process.wait(timeout=lab.ENDED_SECONDS), 0)
         with open(trace, encoding="utf-8", errors="replace") as file:
             changes = [call for call in whole_calls(file) if CHANGES.search(call) or OPENED_TO_WRITE.search(call)]
         names = {name for call in changes for name in NAMES.findall(call)}

@@ -30,7 +30,7 @@ def start_migrate(url, **environment):
 def migrate(url, **environment):
     """The exit status, and what it said."""
     process = start_migrate(url, **environment)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=lab.ENDED_SECONDS)
     return process.returncode, out + err
 
 
@@ -68,7 +68,7 @@ class Migrating(Server):
     def test_several_at_once_are_harmless(self):
         name = self.fresh("at_once")
         several = [start_migrate(self.pg.url(database=name)) for _ in range(4)]
-        ends = [(p.communicate(timeout=60), p.returncode) for p in several]
+        ends = [(p.communicate(timeout=lab.ENDED_SECONDS), p.returncode) for p in several]
         self.assertEqual([end[1] for end in ends], [0] * 4, ends)
         applied = sum(int(end[0][0].split()[2]) for end in ends)
         self.assertEqual(applied, NEWEST)
@@ -318,7 +318,7 @@ class Roles(Server):
         ask[0] = f"{lab.PG_BIN}/psql"
         several = [subprocess.Popen(ask, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
                    for _ in range(8)]
-        answers = [p.communicate(timeout=60) for p in several]
+        answers = [p.communicate(timeout=lab.ENDED_SECONDS) for p in several]
         self.assertEqual(sorted(answer[0].strip() for answer in answers), ["f"] * 7 + ["t"], answers)
 
     def test_who_waited_for_a_partition_sees_it(self):
@@ -340,8 +340,8 @@ class Roles(Server):
         lab.wait_for(lambda: self.pg.psql(
             "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"),
             what="the second to wait for the first")
-        maker.communicate("COMMIT;\n", timeout=60)
-        self.assertEqual(waiter.communicate(timeout=60), ("f\n", ""))
+        maker.communicate("COMMIT;\n", timeout=lab.ENDED_SECONDS)
+        self.assertEqual(waiter.communicate(timeout=lab.ENDED_SECONDS), ("f\n", ""))
 
     def test_making_a_partition_waits_for_no_reader(self):
         reader = subprocess.Popen(
@@ -355,7 +355,7 @@ class Roles(Server):
                                           "'log_lines', now() - interval '50 days')", "flytrail_writer"),
                              [["t"]])
         finally:
-            reader.communicate("COMMIT;\n", timeout=60)
+            reader.communicate("COMMIT;\n", timeout=lab.ENDED_SECONDS)
 
     def test_everything_is_explained(self):
         rows = self.pg.psql("""

@@ -73,7 +73,7 @@ class NatsFaults(unittest.TestCase):
         publisher = self.world.publisher("--count", 290000, "--first", 10000, "--rate", 60000)
         lab.wait_for(lambda: "Slow Consumer" in self.world.nats.log(), 60, "the server to cut it off")
         ft.signal(signal.SIGCONT)
-        self.assertEqual(publisher.wait(timeout=60), 0)
+        self.assertEqual(publisher.wait(timeout=lab.ENDED_SECONDS), 0)
         self.world.await_gap("disconnect", closed=True)
         self.world.publish(1000, first=300000)
         self.world.await_rows(1000, "message ~ '^numbered line 300[0-9]{3} '")
@@ -83,7 +83,7 @@ class NatsFaults(unittest.TestCase):
     def test_a_burst_that_fits_into_what_may_wait_loses_nothing(self):
         self.start()
         count = 60000  # 20 MB, as fast as they can be published
-        self.assertEqual(self.world.publisher("--count", count).wait(timeout=60), 0)
+        self.assertEqual(self.world.publisher("--count", count).wait(timeout=lab.ENDED_SECONDS), 0)
         self.world.await_rows(count)
         self.assertEqual(self.world.gaps(), [])
 
@@ -93,7 +93,7 @@ class NatsFaults(unittest.TestCase):
         ft = self.world.flytrail(FLYTRAIL_SPOOL_MAX_BYTES="64MiB").start()
         count = 400000  # 130 MB: more than the spool and what may wait before it
         self.world.pg.pause()
-        self.assertEqual(self.world.publisher("--count", count).wait(timeout=60), 0)
+        self.assertEqual(self.world.publisher("--count", count).wait(timeout=lab.ENDED_SECONDS), 0)
         self.world.pg.resume()
         def all_is_stored():
             return ft.is_well() and ft.health()[1]["lag"]["value"].endswith(" 0 records are not stored")

@@ -104,7 +104,7 @@ def shipped(app, time, message, machine="0e286551c30586"):
 
 
 class Comparison(test_archive.Archives):
-    """Of README's day and hour, a month ago, with objects of both in one folder, as both may use one bucket."""
+    """Of README's day and hour, of last month, with objects of both in one folder, as both may use one bucket."""
 
     SECRET = shipped("web", "07:10:00.5", "signed in with password=made-up-password-of-nobody")
     BOTH = [shipped("web", "07:00:00", "the hour's first"), shipped("web", "07:59:59.999999999", "and its last"),
@@ -133,7 +133,7 @@ class Comparison(test_archive.Archives):
             out.write(body)
 
     def ship(self, app, date, lines):
-        """An object of the shipper's, which is named by when it was sent."""
+        """An object of the shipper's, with one name for all that day."""
         self.write(f"{app}/{date}/1795676400-00000000-0000-4000-8000-000000000000.log.gz",
                    gzip.compress("".join(line + "\n" for line in lines).encode()))
 
@@ -143,7 +143,8 @@ class Comparison(test_archive.Archives):
         self.assertRegex(sql, IN_S3)
         self.assertIn(MONTH_OF_README, sql)
         with open(duck.SQL, encoding="utf-8") as views:
-            text = re.sub(IN_S3, "", sql).replace(READ_VIEWS, views.read()).replace("s3://BUCKET", self.folder).replace(MONTH_OF_README, MONTH)
+            text = re.sub(IN_S3, "", sql).replace(MONTH_OF_README, MONTH).replace(READ_VIEWS, views.read())
+        text = text.replace("s3://BUCKET", self.folder)
         done = duck.python(self.python_path, "-c", "import duckdb, json, sys\n"
                            "json.dump(duckdb.execute(sys.stdin.read()).fetchall(), sys.stdout)", text=text)
         self.assertEqual(done.returncode, 0, done.stderr)

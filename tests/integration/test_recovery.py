@@ -114,7 +114,7 @@ class Recovery(unittest.TestCase):
         ft.signal(signal.SIGTERM)
         ft.await_event("draining")
         self.world.pg.restart()
-        self.assertEqual(ft.process.wait(timeout=flytrail.STOP_SECONDS), 0)
+        self.assertEqual(ft.process.wait(timeout=lab.ENDED_SECONDS), 0)
         self.assertEqual(ft.events("stopped")[0]["left_in_spool"], 0)
         gap = self.gap("spool_damaged")
         self.assertEqual(self.world.count("message LIKE 'numbered %'"), 31000 - gap["lost"])

@@ -283,9 +283,9 @@ class Replay(ReplayCase):
                          what="an object that is being written")
             replaying.send_signal(signal_number)
             if signal_number == signal.SIGKILL:
-                replaying.wait(timeout=60)
+                replaying.wait(timeout=lab.ENDED_SECONDS)
             self.pg.psql("INSERT INTO public.go VALUES (1)")
-            _, error = replaying.communicate(timeout=60)
+            _, error = replaying.communicate(timeout=lab.ENDED_SECONDS)
         return replaying.returncode, error
 
     def assert_ended_between_two_objects(self, signal_number):
@@ -315,7 +315,7 @@ class Replay(ReplayCase):
         self.s3.crash_gateway()
         with self.start() as replaying:
             self.s3.start_gateway()  # which takes longer than the first attempt
-            self.assertEqual(replaying.wait(timeout=60), 0, replaying.stderr.read())
+            self.assertEqual(replaying.wait(timeout=lab.ENDED_SECONDS), 0, replaying.stderr.read())
         self.assertEqual(self.messages(), ["line 1"])
 
     def test_what_stays_away_is_not_waited_for_for_ever(self):
@@ -323,7 +323,7 @@ class Replay(ReplayCase):
         with self.start(S3_ENDPOINT="http://127.0.0.1:1") as no_s3, \
                 self.start(FLYTRAIL_DATABASE_URL="postgres://flytrail_writer@127.0.0.1:1/postgres") as no_postgres:
             for replaying, who in ((no_s3, "GET /trail-"), (no_postgres, "FLYTRAIL_DATABASE_URL")):
-                self.assertEqual(replaying.wait(timeout=60), 1)
+                self.assertEqual(replaying.wait(timeout=lab.ENDED_SECONDS), 1)
                 self.assertRegex(replaying.stderr.read(), f"flytrail: replay: .*{who}.*may be replayed again")
         self.assertEqual(self.messages(), [])
 

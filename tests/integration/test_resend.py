@@ -165,7 +165,8 @@ class Resend(Case):
 
     def test_large_rows_come_one_by_one_and_whole(self):
         ft = self.world.flytrail()
-        large = [line(f"large {n} " + "x" * 700_000, self.now) for n in range(20)]  # NATS_PENDING_BYTES are not much more
+        # As large as NATS_PENDING_BYTES lets them be, when all come at once.
+        large = [line(f"large {n} " + "x" * 700_000, self.now) for n in range(20)]
         stream, cursor = self.keep(ft, large)
         self.assertEqual(self.resend(ft, self.bucket, f"{stream}.1-1-{cursor}")[0], 0)
         self.assertEqual(len(content(self.bucket, "lines")), len(large))
@@ -184,7 +185,7 @@ class Resend(Case):
             [sys.executable, "-c", "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, "
              "stdout=subprocess.DEVNULL); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)",
              flytrail.BINARY, "resend", "--sink", "s3", "--range", f"{stream}.1-1-{cursor}"],
-            env=ft.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True)
+            env=ft.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=lab.ENDED_SECONDS, check=True)
         self.assertLess(int(peak.stdout), 64 * 1024)  # KiB; a FETCH of 256 rows would be 100 MB
         self.assertEqual([len(row["attributes"]["a"]) for row in content(again, "lines")], [400000] * 300)
 
@@ -387,7 +388,7 @@ class Datadog(Case):
         lab.wait_for(lambda: intake.answers, 30, "the first request")
         with lab.held_still(command):
             meanwhile(intake)
-        return command.communicate(timeout=60)[0], cursor
+        return command.communicate(timeout=lab.ENDED_SECONDS)[0], cursor
 
     def cut_off(self, _):
         self.world.pg.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "

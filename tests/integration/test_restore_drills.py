@@ -53,7 +53,7 @@ class Drill(unittest.TestCase):
     def stored(self, count, first=0, ft=None, **env):
         """A flytrail that runs and has stored count more lines."""
         ft = ft or self.world.flytrail(**{"FLYTRAIL_DRAIN_SECONDS": "5", **env}).start()
-        self.world.publish(count, first=first)
+        self.world.publish_awaited(ft, count, first)
         self.world.await_rows(first + count, "message LIKE 'numbered %'")
         return ft
 
@@ -258,7 +258,7 @@ class Passwords(unittest.TestCase):
         for name, env in (("in its URL", {"DRILL_SOURCE_URL": url}),
                           ("by libpq's own variable", {"DRILL_SOURCE_URL": pg.url("keeper"), "PGPASSWORD": self.PASSWORD})):
             with self.subTest(name):
-                done = subprocess.run([script], capture_output=True, text=True, timeout=60, check=False, env={
+                done = subprocess.run([script], capture_output=True, text=True, timeout=lab.ENDED_SECONDS, check=False, env={
                     "PATH": f"{folder}:{os.environ['PATH']}", "DRILL_DUMP": os.path.join(folder, name), **env})
                 self.assertEqual(done.returncode, 0, done.stderr)
                 with open(seen, encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Retention as it is applied, by command and by `run`: what goes, what stays and why, and that nothing is lost by it."""
+"""Retention as it is applied, by command and by `run`: what goes, what stays and why, and that nothing is lost."""
 
 import contextlib
 import os
@@ -194,7 +194,7 @@ class Apply(Case):
                                           "FROM (SELECT count(*) FROM flytrail.log_lines) AS counted")
                 self.assertLess(float(waited), WAIT_SECONDS_MAX)
                 self.all_is_there()
-            self.assertIn("2 partitions dropped;", apply.communicate(timeout=60)[0])
+            self.assertIn("2 partitions dropped;", apply.communicate(timeout=lab.ENDED_SECONDS)[0])
         self.assertEqual(apply.returncode, 0)
 
     def test_a_command_that_is_ended_while_it_waits_says_so(self):
@@ -205,7 +205,7 @@ class Apply(Case):
             lab.wait_for(lambda: self.pg.psql("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "
                                               "query LIKE '%retention_detach%'"), 30, "it waits for the lock")
             apply.terminate()
-            self.assertEqual(apply.communicate(timeout=30)[0], f"flytrail: retention apply: {self.olds[0]}: it was "
+            self.assertEqual(apply.communicate(timeout=lab.ENDED_SECONDS)[0], f"flytrail: retention apply: {self.olds[0]}: it was "
                              "ended before it was done\n")
         self.assertEqual(apply.returncode, 1)
         self.all_is_there()
@@ -252,7 +252,7 @@ class Apply(Case):
                 lab.wait_for(lambda: self.pg.psql(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "
                     "query LIKE '%retention_drop%'"), 30, "it waits to drop")
-            said = apply.communicate(timeout=60)[1]
+            said = apply.communicate(timeout=lab.ENDED_SECONDS)[1]
         self.assertRegex(said, f"^flytrail: retention apply: {self.olds[0]}: nothing is left detached: the connection to "
                          "Postgres is lost: FATAL: 57P01: terminating connection due to administrator command\n$")
         self.all_is_there()

@@ -15,6 +15,7 @@ import flytrail  # noqa: E402
 import lab  # noqa: E402
 
 MANY = 200000
+DRAIN_SECONDS_MAX = 290
 MARGIN = flytrail.MARGIN_SECONDS
 # A year or so from now a fixed one would be too long ago for a line's own time.
 DAY = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 86400))
@@ -55,7 +56,7 @@ class Run(unittest.TestCase):
         with open(path, "w", encoding="utf-8") as out:
             out.writelines(fly_line("web", f"line {n}") + "\n" for n in range(1000))
         ft.arguments = [path]
-        self.assertEqual(ft.start(wait=False).process.wait(timeout=60), 0)
+        self.assertEqual(ft.start(wait=False).process.wait(timeout=lab.ENDED_SECONDS), 0)
         ft.arguments = []
         ft.start()
         gap, = lab.wait_for(self.world.gaps, what="the gap")
@@ -75,7 +76,8 @@ class Run(unittest.TestCase):
 
     def test_a_second_sigterm_ends_the_drain_and_the_spool_keeps_the_rest(self):
         # Of itself it would drain for longer than it is waited for.
-        ft = self.world.flytrail(FLYTRAIL_DRAIN_SECONDS=str(4 * flytrail.STOP_SECONDS)).start()
+        self.assertGreater(DRAIN_SECONDS_MAX, lab.ENDED_SECONDS)
+        ft = self.world.flytrail(FLYTRAIL_DRAIN_SECONDS=str(DRAIN_SECONDS_MAX)).start()
         self.world.pg.stop()
         self.world.publish(5000)
         ft.await_event("store_retry")
@@ -85,7 +87,7 @@ class Run(unittest.TestCase):
         time.sleep(0.5)
         self.assertIsNone(ft.process.poll())
         ft.signal(signal.SIGTERM)
-        self.assertEqual(ft.process.wait(timeout=flytrail.STOP_SECONDS), 0)
+        self.assertEqual(ft.process.wait(timeout=lab.ENDED_SECONDS), 0)
         self.assertGreaterEqual(ft.events("stopped")[0]["left_in_spool"], 5000)
         self.world.pg.restart()
         ft.start()
@@ -148,7 +150,7 @@ class Run(unittest.TestCase):
         publisher = self.world.publisher("--count", 60000, "--rate", 15000)
         time.sleep(1.5)
         first.kill()
-        self.assertEqual(publisher.wait(timeout=60), 0)
+        self.assertEqual(publisher.wait(timeout=lab.ENDED_SECONDS), 0)
         self.world.await_rows(60000)
         first.start()
         second.stop()
@@ -225,7 +227,7 @@ class Files(unittest.TestCase):
                      "FLYTRAIL_SPOOL_MAX_BYTES": "64MiB",
                      "FLYTRAIL_SPOOL_DIR": f"{self.world.folder}/spool", **env},
                 stdin=lines if stdin else subprocess.DEVNULL, capture_output=True, text=True,
-                timeout=60, check=False)
+                timeout=lab.ENDED_SECONDS, check=False)
 
     def lines(self, count):
         return "".join(fly_line("web", f"line {n}",
@@ -269,7 +271,7 @@ class Files(unittest.TestCase):
             self.world.await_rows(10)
             run.terminate()
             told = run.stderr.read()
-            self.assertEqual(run.wait(flytrail.STOP_SECONDS), 1)
+            self.assertEqual(run.wait(lab.ENDED_SECONDS), 1)
         self.assertIn("input_unread", told)
         self.assertEqual(self.world.count(), 10)
 
@@ -284,7 +286,7 @@ class Files(unittest.TestCase):
                 run.stdin.flush()
                 lab.wait_for(lambda: "10 lines read, 10 stored" in terminal.seen())
                 run.stdin.close()
-                self.assertEqual(run.wait(flytrail.STOP_SECONDS), 0)
+                self.assertEqual(run.wait(lab.ENDED_SECONDS), 0)
             *lines, last = terminal.all().split("\n")
         self.assertEqual(last.split("\r\x1b[K")[-1], "")
         for line in lines:
@@ -326,7 +328,7 @@ class Files(unittest.TestCase):
 
     def test_bad_values_are_all_listed_and_secrets_are_not(self):
         done = subprocess.run(
-            [flytrail.BINARY, "run"], capture_output=True, text=True, timeout=60, check=False,
+            [flytrail.BINARY, "run"], capture_output=True, text=True, timeout=lab.ENDED_SECONDS, check=False,
             env={"ORG": "a b", "ACCESS_TOKEN": 'planted"token', "FLYTRAIL_DRAIN_SECONDS": "x",
                  "NATS_URL": "nats://u:planted@127.0.0.1:4222", "FLYTRAIL_NO_SUCH": "planted"})
         self.assertEqual(done.returncode, 2)

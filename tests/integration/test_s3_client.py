@@ -9,6 +9,7 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import lab  # noqa: E402
 import rough  # noqa: E402
 import s3  # noqa: E402
 
@@ -35,7 +36,7 @@ def ask(environment, method, key="", headers=None, query=None, body=b""):
     done = subprocess.run(
         [DRIVER, method, key, *(f"{name}:{value}" for name, value in (headers or {}).items()),
          *(f"{name}={value}" for name, value in (query or {}).items())],
-        input=body, capture_output=True, timeout=60, check=False, env={**os.environ, **environment})
+        input=body, capture_output=True, timeout=lab.ENDED_SECONDS, check=False, env={**os.environ, **environment})
     if done.returncode != 0:
         return done.stderr.decode().strip()
     first, _, rest = done.stdout.partition(b"\n")

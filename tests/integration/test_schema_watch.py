@@ -389,7 +389,7 @@ class WithoutThem(Watched):
                self.pg.url(WRITER)]
         several = [subprocess.Popen(ask, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
                    for _ in range(6)]
-        answers = [p.communicate(timeout=60) for p in several]
+        answers = [p.communicate(timeout=lab.ENDED_SECONDS) for p in several]
         self.assertEqual(sorted(answer[0].strip() for answer in answers), ["0"] * 5 + ["1"], answers)
 
     def test_nobody_calls_what_is_not_theirs(self):

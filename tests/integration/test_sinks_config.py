@@ -74,7 +74,7 @@ class Headers(Case):
         """The headers of all that was put, by name; each was signed, or would not have been taken."""
         with amazon.Bucket(REGION, token=env.get("AWS_SESSION_TOKEN")) as bucket:
             ft = self.flytrail(bucket.environment(), lines=50, **env).start(wait=False)
-            self.assertEqual(ft.process.wait(timeout=60), 0)
+            self.assertEqual(ft.process.wait(timeout=lab.ENDED_SECONDS), 0)
             self.assertEqual(ft.events("sink_parked"), [])
             self.check_bucket_is_postgres(bucket)
             self.assertEqual(len(self.ids()), 50)

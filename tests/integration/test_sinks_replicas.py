@@ -59,7 +59,7 @@ class Replicas(unittest.TestCase):
         publisher = cls.world.publisher("--first", BOTH, "--count", LOAD - BOTH, "--rate", RATE)
         cls.world.await_rows(2 * BOTH)
         cls.killed.kill()
-        assert publisher.wait(timeout=60) == 0
+        assert publisher.wait(timeout=lab.ENDED_SECONDS) == 0
         cls.world.publish(BACK - LOAD, first=LOAD)
         cls.world.await_rows(BACK)
         cls.killed.start()

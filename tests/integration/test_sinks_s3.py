@@ -85,7 +85,7 @@ class Sinks(SinksCase):
             out.writelines(as_published(n, {"message": f"line {n}", "provider": "app", "level": "info"}) + "\n"
                            for n in range(300))
         ft = self.flytrail([path], FLYTRAIL_S3_GATHER_SECONDS="3600").start(wait=False)
-        self.assertEqual(ft.process.wait(timeout=60), 0)
+        self.assertEqual(ft.process.wait(timeout=lab.ENDED_SECONDS), 0)
         found = self.check_bucket_is_postgres()
         self.assertEqual({key.split("/")[2] for key in found if "/lines/" in key}, {f"date={date}" for date in DATES})
 
@@ -98,7 +98,7 @@ class Sinks(SinksCase):
             with open(path, "w", encoding="utf-8") as out:
                 out.writelines(as_published(n, {"message": f"line {turn} {n}", "provider": "app", "level": "info"})
                                + "\n" for n in range(20))
-            self.assertEqual(ft.start(wait=False).process.wait(timeout=60), 0)
+            self.assertEqual(ft.start(wait=False).process.wait(timeout=lab.ENDED_SECONDS), 0)
         self.assertEqual(ft.events("sink_stopped")[0]["left_in_spool"], 0)
         found = self.check_bucket_is_postgres()
         self.assertEqual(len(archive.ids(found, "lines")), 60)
@@ -257,7 +257,7 @@ class Sinks(SinksCase):
         self.await_archived(10)
         self.server.pause_gateway()
         self.addCleanup(self.server.resume_gateway)
-        self.world.publish_awaited(ft, MORE_THAN_THE_SPOOL, first=10)
+        self.world.publish_awaited(ft, MORE_THAN_THE_SPOOL, first=10, rate=25000)
         self.world.await_rows(MORE_THAN_THE_SPOOL + 10, timeout=120)  # Postgres is not held up
         self.server.resume_gateway()
         missed = lab.wait_for(lambda: self.world.pg.psql(
@@ -278,7 +278,7 @@ class Sinks(SinksCase):
     def test_what_is_not_proved_yet_says_that_it_falls_behind(self):
         ft = self.flytrail(FLYTRAIL_SPOOL_MAX_BYTES="64MiB", AWS_SECRET_ACCESS_KEY="not-the-secret").start()
         ft.await_event("sink_parked")
-        self.world.publish_awaited(ft, MORE_THAN_THE_SPOOL)
+        self.world.publish_awaited(ft, MORE_THAN_THE_SPOOL, rate=25000)
         self.world.await_rows(MORE_THAN_THE_SPOOL, timeout=120)
         (why,), = lab.wait_for(lambda: self.world.pg.psql(
             "SELECT attributes->>'why' FROM flytrail.events WHERE action = 'trail.sink_behind'"), 30, "the fact")
@@ -300,7 +300,7 @@ class Sinks(SinksCase):
             index.write(b"damaged\n")
         ft.start()
         ft.await_event("sink_parked")
-        self.world.publish_awaited(ft, MORE_THAN_TWO_SEGMENTS, first=10)
+        self.world.publish_awaited(ft, MORE_THAN_TWO_SEGMENTS, first=10, rate=25000)
         self.world.await_rows(MORE_THAN_TWO_SEGMENTS + 10, timeout=120)
         lab.wait_for(lambda: self.metric(ft, "sink_behind_bytes") > 2 * SEGMENT_BYTES, 30, "it to be behind")
         self.assertIn("s3.index", ft.health()[1]["s3"]["value"])

@@ -30,7 +30,7 @@ class StoreFaults(unittest.TestCase):
         return ft, publisher
 
     def assert_all_there(self, ft, publisher, count=COUNT):
-        self.assertEqual(publisher.wait(timeout=60), 0)
+        self.assertEqual(publisher.wait(timeout=lab.ENDED_SECONDS), 0)
         self.world.await_rows(count, timeout=90)
         self.assertEqual(ft.stop(), 0)
         self.world.check_each_line_is_one_row(range(count))
@@ -135,7 +135,7 @@ class StoreFaults(unittest.TestCase):
         ft.signal(signal.SIGTERM)
         ft.await_event("draining")
         self.world.pg.restart()
-        self.assertEqual(ft.process.wait(timeout=90), 0)
+        self.assertEqual(ft.process.wait(timeout=lab.ENDED_SECONDS), 0)
         self.assertEqual(self.world.count("message LIKE 'numbered %'"), 4999)
         self.assertEqual(len(self.dead_lettered()), 1)
 
@@ -181,7 +181,7 @@ class StoreFaults(unittest.TestCase):
         health = ft.health()
         self.assertEqual(health[0], 503)
         self.assertIn("full", health[1]["spool"]["value"])
-        self.assertEqual(publisher.wait(timeout=60), 0)
+        self.assertEqual(publisher.wait(timeout=lab.ENDED_SECONDS), 0)
         self.assertLess(ft.memory_peak_bytes(), MEMORY_BYTES_MAX)
         self.world.pg.restart()
         ft.await_event("spool_room", timeout=90)

@@ -564,7 +564,7 @@ class Captures(Database):
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run(
                 [FLYTRAIL, "run", "--app", "cap", os.path.join(CAPTURES, f"{number}.txt")],
-                capture_output=True, text=True, timeout=60, check=False,
+                capture_output=True, text=True, timeout=lab.ENDED_SECONDS, check=False,
                 env={"FLYTRAIL_DATABASE_URL": self.pg.url("flytrail_writer", database),
                      "FLYTRAIL_SPOOL_DIR": os.path.join(folder, "spool"),
                      "FLYTRAIL_LISTEN": f"127.0.0.1:{lab.free_port()}"})

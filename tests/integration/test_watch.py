@@ -155,11 +155,11 @@ class Secrets(Watching):
         def late(what):
             if what == "web-1/secrets":
                 asked.set()
-                may_answer.wait(60)
+                may_answer.wait(lab.ENDED_SECONDS)
             return take_fault(what)
 
         self.api.take_fault = late
-        self.assertTrue(asked.wait(60))
+        self.assertTrue(asked.wait(lab.ENDED_SECONDS))
         gone = time.time()
         self.api.secrets_unset("web-1", "TOKEN")
         may_answer.set()

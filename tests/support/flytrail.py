@@ -30,8 +30,7 @@ import lab
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.environ.get("FLYTRAIL_BINARY", os.path.join(ROOT, "build", "flytrail"))
 NATSPUB = os.path.join(ROOT, "build", "tests", "support", "natspub")
-STOP_SECONDS = 60
-ANSWER_SECONDS = 30  # of its pages, on a machine where a thread may stand still for some of them
+ANSWER_SECONDS = 90  # of its pages, on a machine where a thread may stand still for some of them
 # A disk that all tests share may take half of that for what a start writes and syncs.
 EVENT_SECONDS = 90
 # A gap is so much wider than what is known of it, on both sides: GAP_MARGIN_NS.
@@ -131,7 +130,7 @@ class Flytrail:
     def stop(self):
         """SIGTERM; returns the exit status."""
         self.signal(signal.SIGTERM)
-        return self.process.wait(timeout=STOP_SECONDS)
+        return self.process.wait(timeout=lab.ENDED_SECONDS)
 
     def kill(self):
         if self.process is not None and self.process.poll() is None:
@@ -145,7 +144,7 @@ class Flytrail:
 
     def command(self, *words):
         """Another command with this one's environment: the exit status, and all it printed."""
-        done = subprocess.run([*self.program, *words], env=self.env, stdin=subprocess.DEVNULL, timeout=60,
+        done = subprocess.run([*self.program, *words], env=self.env, stdin=subprocess.DEVNULL, timeout=lab.ENDED_SECONDS,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         return done.returncode, done.stdout
 
@@ -350,19 +349,19 @@ class World:
             raise AssertionError("natspub failed")
         self.published_until[tag] = time.time()
 
-    def publish_awaited(self, ft, count, first=0):
+    def publish_awaited(self, ft, count, first=0, rate=50000):
         """Where none may be lost: ft has each portion on its disk before the next comes."""
         accepted = ft.metric("lines_accepted_total")
         for begin in range(0, count, PORTION):
             portion = min(PORTION, count - begin)
-            self.publish(portion, first + begin)
+            self.publish(portion, first + begin, rate)
             ft.await_accepted(accepted + begin + portion)
 
     def publish_lines(self, lines):
         path = os.path.join(self.folder, "lines")
         with open(path, "w", encoding="utf-8") as out:
             out.writelines(line + "\n" for line in lines)
-        if self.publisher("--file", path).wait(timeout=60) != 0:
+        if self.publisher("--file", path).wait(timeout=lab.ENDED_SECONDS) != 0:
             raise AssertionError("natspub failed")
 
     def count(self, where="true"):
@@ -377,7 +376,7 @@ class World:
     def what_may_be_why(self):
         """Of rows that are missing, in few words."""
         return (f"gaps: {self.gaps()[:TOLD_MAX]}; "
-                f"troubles: {[ft.troubles()[-TOLD_MAX:] for ft in self.flytrails]}")
+                f"troubles: {[ft.troubles()[-TOLD_MAX:] for ft in self.flytrails if ft.process]}")
 
     def numbers(self, tag="numbered"):
         """(number, seconds since 1970) of each numbered line, by number."""

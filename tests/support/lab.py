@@ -27,6 +27,8 @@ import time
 PG_BIN = os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin")
 NATS_SERVER = shutil.which("nats-server") or "/usr/sbin/nats-server"
 START_SECONDS = 90
+ENDED_SECONDS = 180  # a child that is not done by then hangs, on however busy a machine
+PATIENCE = 3  # times as long as something takes where nothing else is at work
 GONE_SECONDS = 60  # what is killed while it writes ends when the disk has taken that
 LINK_SECONDS = 5
 # As flytrail sets them for its sessions in Postgres.
@@ -46,8 +48,8 @@ COLUMN_END, ROW_END, NULL_TEXT = "\x1f", "\x1e\n", "\x1dnull"
 
 
 def wait_for(condition, timeout=30.0, what="condition"):
-    """Calls condition until it returns something true, and returns that."""
-    deadline = time.monotonic() + timeout
+    """Calls condition until it returns something true, and returns that. timeout: of a machine that has nothing else to do."""
+    deadline = time.monotonic() + PATIENCE * timeout
     while True:
         began = time.monotonic()
         got = condition()
@@ -55,7 +57,7 @@ def wait_for(condition, timeout=30.0, what="condition"):
             return got
         now = time.monotonic()
         if now > deadline:
-            raise AssertionError(f"waited {timeout} s in vain for: {what}")
+            raise AssertionError(f"waited {PATIENCE * timeout} s in vain for: {what}")
         time.sleep(min(max(PAUSE_SECONDS, PAUSE_SHARE * (now - began)), PAUSE_SECONDS_MAX))
 
 

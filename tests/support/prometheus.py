@@ -76,5 +76,5 @@ class Server(lab.Server):
 def promtool(*words, text=None):
     """The exit status, and all it printed."""
     done = subprocess.run(["promtool", *words], input=text, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+                          stderr=subprocess.STDOUT, text=True, timeout=lab.ENDED_SECONDS, check=False)
     return done.returncode, done.stdout
