@@ -33,14 +33,14 @@ NICE = ["nice", "-n", "10"]
 FUZZ_SECONDS = int(os.environ.get("FLYTRAIL_CHECK_FUZZ_SECONDS", "10"))
 OUTPUT_LINES_SHOWN = 200
 REASON_LINES, REASON_COLUMNS = 3, 300  # of a case that failed, at the end
-# Against what hangs: several steps share the machine, and those that work come last.
-BUILD_SECONDS = 600
-UNIT_SECONDS = 240
-UNIT_SANITIZED_SECONDS = 600  # sanitizers are slower
-CHECK_SECONDS = 600
-INTEGRATION_SECONDS = 900
-INTEGRATION_SANITIZED_SECONDS = 600
-CRASH_SECONDS = 480
+# Against what hangs, and several times what is needed where two such runs share a machine.
+BUILD_SECONDS = 1800
+UNIT_SECONDS = 600
+UNIT_SANITIZED_SECONDS = 900  # sanitizers are slower
+CHECK_SECONDS = 1800
+INTEGRATION_SECONDS = 1800
+INTEGRATION_SANITIZED_SECONDS = 1200
+CRASH_SECONDS = 900
 SOAK_SECONDS = int(os.environ.get("FLYTRAIL_CHECK_SOAK_SECONDS", "60"))
 SOAK_SELF_SECONDS = 60
 SOAK_SETTLE_SECONDS = 900  # beyond: for faults to heal, spools to be stored, gaps to be filled
