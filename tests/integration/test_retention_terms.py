@@ -148,11 +148,12 @@ class Holds(Case):
                      "INSERT INTO flytrail.snapshots VALUES ('secrets', 'quiet', now(), '{}')")
         for words, strangers in (
                 (["--app", "web-3", "--actor", "Alice@Example.com"], []), (["--app", "quiet"], []), (["--class", "deploy"], []),
+                (["--app", "web-3", "--actor", "alice"], ["actor alice"]),
                 (["--app", "web-\x1b3", "--actor", "alice"], [r"app web-\u001b3", "actor alice"])):
             with self.subTest(words=words):
                 text = self.command("hold", "add", *words, "--reason", "why")
                 self.assertEqual(re.findall("(?m)^no event so far is of (.*): ", text), strangers)
-        self.assertTrue(self.command("hold", "list").endswith("\n4 holds\n"))  # they stand all the same
+        self.assertTrue(self.command("hold", "list").endswith("\n5 holds\n"))  # they stand all the same
 
     def test_a_name_that_cannot_be_looked_for_is_held(self):
         self.pg.psql("ALTER TABLE flytrail.snapshots RENAME TO away")
