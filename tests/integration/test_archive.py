@@ -71,7 +71,7 @@ class Archives(unittest.TestCase):
 
     def flytrail(self, *arguments, **env):
         done = subprocess.run([flytrail.BINARY, *arguments], env={**self.env, **env}, check=False,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=lab.ENDED_SECONDS)
         return done.returncode, done.stdout, done.stderr
 
     def write_input(self, lines):

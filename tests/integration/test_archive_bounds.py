@@ -12,6 +12,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import archive  # noqa: E402
 import flytrail  # noqa: E402
+import lab  # noqa: E402
 import s3  # noqa: E402
 from retention import STREAM, WRITER, RetentionCase, days, literal  # noqa: E402
 
@@ -40,7 +41,7 @@ class Case(RetentionCase):
 
     def drive(self, *words):
         done = subprocess.run([DRIVER, *words], env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              timeout=120, check=False)
+                              timeout=lab.ENDED_SECONDS, check=False)
         self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
         return done.stdout.splitlines()
 

@@ -45,7 +45,7 @@ class Demo(unittest.TestCase):
 
     def test_the_incident_is_told(self):
         done = subprocess.run(DEMO, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                              timeout=180, check=False)
+                              timeout=lab.ENDED_SECONDS, check=False)
         self.assertEqual(done.returncode, 0, done.stdout[-3000:] + done.stderr[-3000:])
         self.assertEqual(done.stderr, "")
         out = done.stdout
@@ -114,7 +114,7 @@ class Demo(unittest.TestCase):
 
     def test_an_error_leaves_nothing_and_says_what(self):
         done = subprocess.run(DEMO, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                              timeout=120, check=False,
+                              timeout=lab.ENDED_SECONDS, check=False,
                               env={**os.environ, "DEMO_FLYTRAIL": "/bin/false"})
         self.assertEqual(done.returncode, 1)
         self.assertIn("demo: flytrail migrate failed", done.stderr)

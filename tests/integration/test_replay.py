@@ -51,7 +51,7 @@ class ReplayCase(test_store.StoreCase):
     def replay(self, *words, **environment):
         """The exit status, stdout, stderr."""
         done = subprocess.run([FLYTRAIL, "replay", *words], env={**self.environment(), **environment},
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=lab.ENDED_SECONDS, check=False)
         return done.returncode, done.stdout, done.stderr
 
     # --- rows and objects ---

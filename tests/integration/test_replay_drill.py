@@ -56,7 +56,7 @@ class Drill(test_replay.ReplayCase):
         with open(path, "wb") as out:
             out.write(b"\n".join(self.lines()) + b"\n")
         done = subprocess.run(
-            [FLYTRAIL, "run", path], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+            [FLYTRAIL, "run", path], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=lab.ENDED_SECONDS, check=False,
             env={**self.environment(), "FLYTRAIL_SPOOL_DIR": os.path.join(self.folder, "spool"), "FLY_APP_NAME": "flytrail",
                  "FLYTRAIL_SPOOL_MAX_BYTES": "1GiB", "FLYTRAIL_S3_GATHER_SECONDS": "1", "ORG": "example-org",
                  "FLYTRAIL_LISTEN": f"127.0.0.1:{lab.free_port()}"})

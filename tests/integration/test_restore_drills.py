@@ -32,7 +32,7 @@ class Drill(unittest.TestCase):
     def run_script(self, name, **env):
         """The exit status, what it printed, what it complained of."""
         done = subprocess.run([os.path.join(ROOT, "deploy", "restore", name)], stdin=subprocess.DEVNULL, text=True,
-                              capture_output=True, timeout=120, check=False,
+                              capture_output=True, timeout=lab.ENDED_SECONDS, check=False,
                               env={"PATH": os.environ["PATH"], "DRILL_FLYTRAIL": flytrail.BINARY, **env})
         return done.returncode, done.stdout, done.stderr
 

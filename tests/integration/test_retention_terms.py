@@ -73,7 +73,6 @@ class Policy(Case):
         self.assertIn("2 partitions would go: about ", text)
         self.assertEqual(self.old_lines(), 4 * LINES)
 
-
     def test_of_lines_that_are_not_archived_it_is_said_that_no_archive_is_asked(self):
         self.fill(OLD_DAYS)
         self.set_lines(30)

@@ -17,6 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import archive  # noqa: E402
 import flytrail  # noqa: E402
+import lab  # noqa: E402
 import s3  # noqa: E402
 from retention import KINDS, READER, STREAM, WRITER, RetentionCase, Row, days, is_held  # noqa: E402
 
@@ -158,7 +159,7 @@ class Year(RetentionCase):
         env |= {"FLYTRAIL_DATABASE_URL": self.pg.url(WRITER, self.database),
                 "FLYTRAIL_ADMIN_DATABASE_URL": self.pg.url("postgres", self.database)}
         done = subprocess.run([flytrail.BINARY, *words], env=env, stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, timeout=120, check=False)
+                              text=True, timeout=lab.ENDED_SECONDS, check=False)
         self.assertEqual((done.returncode, done.stderr), (status, ""), done.stdout)
         return done.stdout
 

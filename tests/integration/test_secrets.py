@@ -245,14 +245,14 @@ class Secrets(unittest.TestCase):
                 out.write((TEXT_PREFIX + line + "\n").encode())
             out.write((TEXT_PREFIX + "key:\n" + "\n".join(PEM) + "\n").encode())
         done = subprocess.run([flytrail.BINARY, "run", "--app", "web", path], env=ft.env, capture_output=True,
-                              timeout=120, check=False)
+                              timeout=lab.ENDED_SECONDS, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.check_bytes("stderr", done.stderr)
         self.check_everywhere(ft.folder)
 
     def test_by_classify(self):
         whole = b"".join(line + b"\n" for line in self.lines + self.texts)
-        done = subprocess.run([flytrail.BINARY, "classify"], input=whole, capture_output=True, timeout=120, check=True)
+        done = subprocess.run([flytrail.BINARY, "classify"], input=whole, capture_output=True, timeout=lab.ENDED_SECONDS, check=True)
         self.assertEqual(done.stderr, b"")
         for number, line in enumerate(done.stdout.splitlines()):
             self.check_bytes(f"line {number}", line)

@@ -3,7 +3,6 @@
 What a shipper's secrets lead to stands in requests, which are judged as strictly as Amazon does.
 """
 
-import datetime
 import json
 import os
 import ssl
@@ -29,7 +28,7 @@ KMS_KEY = "arn:aws:kms:eu-west-1:000000000000:key/00000000-0000-4000-8000-000000
 SSE, KMS, CLASS = ("x-amz-server-side-encryption", "x-amz-server-side-encryption-aws-kms-key-id",
                    "x-amz-storage-class")
 S3_OF_AMAZON = f"{amazon.NAME}.s3.{REGION}.amazonaws.com"
-DATE = f"{datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=30):%Y-%m-%d}"
+DATE = lab.date_ago(30)
 INTAKE_OF_DATADOG = "http-intake.logs.datadoghq.eu"
 
 

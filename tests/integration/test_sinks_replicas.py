@@ -2,7 +2,6 @@
 that accepted it, and whoever reads the archive has it once."""
 
 import collections
-import datetime
 import json
 import os
 import re
@@ -24,7 +23,7 @@ import s3  # noqa: E402
 BOTH, LOAD, BACK, LINES = 1000, 9000, 9500, 10000
 RATE = 3000
 EVENTS = 20
-DATE = f"{datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=30):%Y-%m-%d}"
+DATE = lab.date_ago(30)
 
 
 def machine_line(number):

@@ -25,7 +25,7 @@ MORE_THAN_THE_SPOOL = 260000  # of natspub's lines, and a bound of 64 MiB
 MORE_THAN_TWO_SEGMENTS = 300000  # of which the newest stays in any case
 SEGMENT_BYTES = 16 * 1024 * 1024
 AT_ONCE = 3  # they wait: for what is gathered, and for what is tried again
-DATES = [f"{datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=n):%Y-%m-%d}" for n in (28, 29, 30)]
+DATES = [lab.date_ago(n) for n in (28, 29, 30)]
 LABELLED = os.path.join(ROOT, "tests", "data", "log-lines.jsonl")
 
 

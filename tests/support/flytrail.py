@@ -41,6 +41,7 @@ NEAR_SECONDS = 3
 TOLD_MAX = 10
 # Of natspub's lines, 17 MB: NATS_PENDING_BYTES wait for whoever reads slowly, as on a busy machine.
 PORTION = 50000
+RATE = 50000  # a second
 # What tests/run.py tells a binary with sanitizers.
 SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")
 
@@ -343,13 +344,13 @@ class World:
         return subprocess.Popen([*self.beside_nats, NATSPUB, self.nats.url, *self.nats.FLY, *map(str, arguments)],
                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
-    def publish(self, count, first=0, rate=50000, tag="numbered"):
+    def publish(self, count, first=0, rate=RATE, tag="numbered"):
         done = self.publisher("--count", count, "--first", first, "--rate", rate, "--tag", tag)
-        if done.wait(timeout=120) != 0:
+        if done.wait(timeout=lab.ENDED_SECONDS) != 0:
             raise AssertionError("natspub failed")
         self.published_until[tag] = time.time()
 
-    def publish_awaited(self, ft, count, first=0, rate=50000):
+    def publish_awaited(self, ft, count, first=0, rate=RATE):
         """Where none may be lost: ft has each portion on its disk before the next comes."""
         accepted = ft.metric("lines_accepted_total")
         for begin in range(0, count, PORTION):

@@ -36,7 +36,6 @@ LINK_KEEPALIVE = (((socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1),
                   ((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), 30),
                   ((socket.IPPROTO_TCP, socket.TCP_KEEPINTVL), 5),
                   ((socket.IPPROTO_TCP, socket.TCP_KEEPCNT), 3))
-PSQL_SECONDS = 120
 PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.02, 0.2
 # Of the time that a condition takes, which is mostly psql's: many tests wait at the same time.
 PAUSE_SHARE = 4
@@ -49,7 +48,8 @@ COLUMN_END, ROW_END, NULL_TEXT = "\x1f", "\x1e\n", "\x1dnull"
 
 def wait_for(condition, timeout=30.0, what="condition"):
     """Calls condition until it returns something true, and returns that. timeout: of a machine that has nothing else to do."""
-    deadline = time.monotonic() + PATIENCE * timeout
+    timeout *= PATIENCE
+    deadline = time.monotonic() + timeout
     while True:
         began = time.monotonic()
         got = condition()
@@ -57,8 +57,13 @@ def wait_for(condition, timeout=30.0, what="condition"):
             return got
         now = time.monotonic()
         if now > deadline:
-            raise AssertionError(f"waited {PATIENCE * timeout} s in vain for: {what}")
+            raise AssertionError(f"waited {timeout} s in vain for: {what}")
         time.sleep(min(max(PAUSE_SECONDS, PAUSE_SHARE * (now - began)), PAUSE_SECONDS_MAX))
+
+
+def date_ago(days):
+    """UTC, as a line's time begins."""
+    return time.strftime("%Y-%m-%d", time.gmtime(time.time() - days * DAY))
 
 
 def begin_within(period, room=60):
@@ -508,7 +513,7 @@ class Postgres(Server):
             [f"{PG_BIN}/psql", "-X", "-q", "-A", "-t", "-F", COLUMN_END, "-R", ROW_END,
              "-P", f"null={NULL_TEXT}", "-v", "ON_ERROR_STOP=1", "-f", "-",
              self.url(role, database)],
-            input=sql, capture_output=True, text=True, check=False, timeout=PSQL_SECONDS,
+            input=sql, capture_output=True, text=True, check=False, timeout=ENDED_SECONDS,
         )
         if done.returncode != 0:
             raise LabError(done.stderr.strip())

@@ -7,6 +7,7 @@ import subprocess
 import unittest
 
 import flytrail
+import lab
 
 DRIVER = os.path.join(flytrail.ROOT, "build", "tests", "support", "retention_driver")
 OLD_DAYS = 40
@@ -59,7 +60,7 @@ class Case(unittest.TestCase):
             f"SELECT attributes FROM flytrail.events WHERE action = '{action}' ORDER BY occurred_at")]
 
     def drive(self, does, status):
-        done = subprocess.run([DRIVER, self.pg.url("flytrail_writer"), does], stdin=subprocess.DEVNULL, timeout=120,
+        done = subprocess.run([DRIVER, self.pg.url("flytrail_writer"), does], stdin=subprocess.DEVNULL, timeout=lab.ENDED_SECONDS,
                               capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, status, done.stdout + done.stderr)
         return done.stdout
