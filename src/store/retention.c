@@ -244,7 +244,7 @@ enum err_kind retention_add_hold(struct retention *r, const struct retention_hol
 	return ERR_NONE;
 }
 
-/* An actor is written as add_hold() writes it. */
+/* An actor is written as add_hold() writes it, and in the collation of the index. */
 static const char STRANGERS_SQL[] =
 	"SELECT $1 <> '' AND NOT EXISTS (SELECT FROM flytrail.events WHERE app = $1)"
 	" AND NOT EXISTS (SELECT FROM flytrail.snapshots WHERE scope = $1),"
